@@ -1,0 +1,289 @@
+//! The wire types of the one call between a host agent and the scheduler: `POST /agent/v1/sync`.
+//!
+//! The agent sends what it sees; the answer, held open until there is something new, is the *full* list of operations wanted of
+//! its host. Level, not edge: a lost request or answer costs nothing, the next one says it all again.
+
+use drover_policies::attempt::{Failure, Outcome, Progress};
+use drover_policies::fleet::{HostFacts, ServerFacts};
+use drover_policies::ids::{Generation, HostName, OperationId, ServerId};
+use drover_policies::time::{Instant, Span};
+use serde::{Deserialize, Serialize};
+
+/// The version of this protocol. The scheduler refuses an agent that speaks a later one.
+pub const PROTOCOL: u32 = 1;
+
+/// What an agent tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncRequest {
+    /// [`PROTOCOL`] as the agent speaks it.
+    pub protocol: u32,
+    /// The agent's host; must be the one that its token was given for.
+    pub host: HostName,
+    /// Counts the agent's starts on this host (kept in its ledger). A call with a lower one than known comes from an agent
+    /// that has been replaced, and is refused.
+    pub incarnation: u64,
+    /// What runs here, when it differs from what was last acknowledged; nothing otherwise.
+    pub inventory: Option<Inventory>,
+    /// Every operation that the agent knows: running, and finished until the scheduler no longer wants it.
+    pub operations: Vec<OperationReport>,
+    /// The [`SyncResponse::revision`] that the agent has already; the answer waits until there is another.
+    pub seen_revision: Option<u64>,
+    /// How long the scheduler may hold the answer, in milliseconds; it may answer sooner.
+    pub wait_ms: u64,
+}
+
+/// What the scheduler answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SyncResponse {
+    /// Names this list of operations; to be sent as the next call's `seen_revision`.
+    pub revision: u64,
+    /// The [`Inventory::serial`] that the scheduler has stored; nothing when it has none and wants a full one.
+    pub inventory_serial: Option<u64>,
+    /// All that is wanted of this host. A finished operation that is missing here may be forgotten by the agent;
+    /// a running one is carried to its end (only [`Wish::Abort`] stops it).
+    pub operations: Vec<Operation>,
+}
+
+/// All that runs on a host, by libvirt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inventory {
+    /// Grows with each change within one incarnation.
+    pub serial: u64,
+    /// When libvirt was read.
+    pub observed_at: Instant,
+    /// The host.
+    pub host: HostFacts,
+    /// Every domain, running or defined.
+    pub servers: Vec<ServerFacts>,
+}
+
+/// One order to a host agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    /// Names it for ever: the same id is the same operation, however often it is sent.
+    pub id: OperationId,
+    /// Grows when what is wished of it changes; an older one than known is refused.
+    pub generation: Generation,
+    /// What is to be done. Never changes for an id.
+    pub order: Order,
+    /// What may change while it runs.
+    pub wish: Wish,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case")]
+pub enum Order {
+    /// Move a running server to another host, live.
+    LiveMigrate(LiveMigrate),
+    /// Power a server off here, define it there, boot it there.
+    RebootMigrate(RebootMigrate),
+    /// Look at a server that has arrived here.
+    VerifyGuest(VerifyGuest),
+    /// Ask libvirt, now, what is left on this host.
+    ConfirmEmpty,
+    /// Throw away the retained definition of a server that left this host by a reboot migration.
+    DiscardRetained {
+        /// The server.
+        server: ServerId,
+    },
+}
+
+/// Where a server goes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Destination {
+    /// The host.
+    pub host: HostName,
+    /// Where this host's libvirt reaches that one's.
+    pub libvirt_uri: String,
+    /// The address for the migration stream, if it has a network of its own.
+    pub migration_address: Option<String>,
+}
+
+/// Move a running server to another host, live: peer to peer, with persistent definition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveMigrate {
+    /// The server.
+    pub server: ServerId,
+    /// Where to.
+    pub destination: Destination,
+    /// Let QEMU slow the guest down when it does not converge.
+    pub auto_converge: AutoConverge,
+}
+
+/// Whether QEMU may slow the guest down so that its memory can be caught up with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AutoConverge {
+    /// It may.
+    On,
+    /// The guest keeps its full speed.
+    Off,
+}
+
+/// Power a server off here, define it there, boot it there. A server that is off is moved without the two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RebootMigrate {
+    /// The server.
+    pub server: ServerId,
+    /// Where to.
+    pub destination: Destination,
+    /// How long the guest agent's shutdown may take before the power button is pressed.
+    pub agent_time: Span,
+    /// How long the power button may take before it is powered off hard.
+    pub acpi_time: Span,
+    /// What is done when it is found running.
+    #[serde(default)]
+    pub if_running: IfRunning,
+}
+
+/// What is done with a server that is found running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IfRunning {
+    /// It is powered off: its time has come, or its owner has said so.
+    #[default]
+    PowerOff,
+    /// It stays: it was to be moved because it was off, and its owner has started it meanwhile.
+    LeaveAlone,
+}
+
+/// Look at a server that has arrived here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyGuest {
+    /// The server.
+    pub server: ServerId,
+    /// How long it may take until it is seen alive.
+    pub within: Span,
+}
+
+/// What may change while an operation runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "wish", rename_all = "snake_case")]
+pub enum Wish {
+    /// Do it, with QEMU's and libvirt's own settings.
+    #[default]
+    Run,
+    /// Do it with these settings.
+    Tuned(Tuning),
+    /// Stop it and leave the server at its source. Refused once the source has been fenced.
+    Abort {
+        /// Who wishes so: it decides what the failure is called.
+        because: AbortBecause,
+    },
+}
+
+/// Settings of a live migration that may change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuning {
+    /// How long the guest may stand still at the switch-over, in milliseconds; nothing for QEMU's default.
+    pub max_downtime_ms: Option<u64>,
+    /// Most bytes per second on the wire, sent to libvirt in whole MiB/s (rounded up); nothing for no limit.
+    pub max_bandwidth: Option<u64>,
+}
+
+/// Who wished an abort.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbortBecause {
+    /// The ladder: it does not converge.
+    NotConverging,
+    /// An operator, or the end of the maintenance.
+    Asked,
+}
+
+/// What an agent knows of one operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationReport {
+    /// Which.
+    pub id: OperationId,
+    /// The latest generation that the agent has taken up.
+    pub generation: Generation,
+    /// How it stands.
+    pub state: OperationState,
+}
+
+/// How an operation stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum OperationState {
+    /// Being done.
+    Running {
+        /// How far.
+        progress: Progress,
+    },
+    /// Not begun and not going to be; nothing was touched.
+    Refused {
+        /// Why.
+        failure: Failure,
+    },
+    /// A migration has ended.
+    Ended {
+        /// How.
+        outcome: Outcome,
+    },
+    /// The guest was looked at.
+    Verified {
+        /// What was seen.
+        verdict: Verdict,
+    },
+    /// libvirt was asked what is left here.
+    Counted {
+        /// Every domain that is left, running or defined; none means that the host is empty.
+        left: Vec<Left>,
+        /// When libvirt was asked.
+        at: Instant,
+    },
+    /// The retained definition is gone (or there was none).
+    Discarded,
+}
+
+/// What was seen of a guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// Alive, by this sign.
+    Alive {
+        /// The strongest sign that there was.
+        sign: LifeSign,
+    },
+    /// Not seen alive in time.
+    NotAlive {
+        /// What was seen instead.
+        text: String,
+    },
+}
+
+/// By what a guest was seen to be alive, the strongest last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LifeSign {
+    /// It was off before and is defined here now: there is no life to be seen.
+    Off,
+    /// libvirt says that it runs.
+    Running,
+    /// Its console prints.
+    Console,
+    /// Its guest agent answers.
+    GuestAgent,
+}
+
+/// A domain that is left on a host that should be empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Left {
+    /// Which.
+    pub server: ServerId,
+    /// Its name.
+    pub name: String,
+}

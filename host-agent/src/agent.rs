@@ -1,0 +1,402 @@
+//! The agent: takes orders, keeps their drivers going, tells what it sees.
+//!
+//! Nothing here waits. Production gives every open operation a thread of its own ([`crate::runtime`]); the simulated world calls
+//! [`Agent::step`] when its clock says so. Both run the same [`Agent::step_operation`].
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use chrono::TimeDelta;
+use drover_agent_api::{Operation, OperationState, PROTOCOL, SyncRequest, SyncResponse};
+use drover_policies::ids::{HostName, OperationId};
+use drover_policies::time::{Clock, Instant, Span};
+use tokio::sync::watch;
+
+use crate::driver::{self, Context, Record, Stage, Step, When};
+use crate::hypervisor::{Hypervisor, Wake};
+use crate::ledger::{Ledger, LedgerError};
+use crate::operation::{Admission, Known, Standing, admit, server_of};
+
+mod inventory;
+mod slot;
+mod waits;
+
+use inventory::InventoryState;
+use slot::{Hands, Kept, Picked, Slot, Urgency, working_on};
+
+/// A full compare of the inventory, whether or not anything was heard.
+const FULL_COMPARE: TimeDelta = TimeDelta::seconds(60);
+/// Events come in swarms; they are answered by one reading.
+const GATHER: TimeDelta = TimeDelta::milliseconds(300);
+/// How long a disk that refused a write is left alone.
+const WRITE_AGAIN: TimeDelta = TimeDelta::seconds(1);
+
+/// Counts what there is to tell: whoever holds an older count than the agent's has not told it all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct News {
+    /// To be told at once: an operation was taken up, refused, or has ended.
+    pub urgent: u64,
+    /// To be told soon: figures, the inventory.
+    pub casual: u64,
+}
+
+/// One host's agent.
+pub struct Agent {
+    host: HostName,
+    hypervisor: Arc<dyn Hypervisor>,
+    clock: Arc<dyn Clock>,
+    ledger: Ledger,
+    slots: Mutex<BTreeMap<OperationId, Slot>>,
+    inventory: Mutex<InventoryState>,
+    /// The last answer's revision.
+    revision: Mutex<Option<u64>>,
+    news: watch::Sender<News>,
+    /// Belongs to `slots`: something is due, or there is a new operation.
+    poke: Condvar,
+    inventory_poke: Condvar,
+}
+
+/// When an operation's next step is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Then, or when it is poked.
+    At(Instant),
+    /// Never: it has ended and its end is in the ledger, or it is not known.
+    Never,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A thread that panicked has left no half-done change behind: each one is a plain assignment.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Agent {
+    /// Opens the ledger and takes up what it holds.
+    ///
+    /// # Errors
+    /// When the ledger cannot be used, or another agent has it.
+    pub fn open(
+        host: HostName,
+        hypervisor: Arc<dyn Hypervisor>,
+        clock: Arc<dyn Clock>,
+        ledger: &Path,
+    ) -> Result<Arc<Self>, LedgerError> {
+        let (ledger, found) = Ledger::open(ledger)?;
+        for (path, why) in &found.unreadable {
+            tracing::error!(path = %path.display(), "an operation's file can't be understood and was set aside: {why}");
+        }
+        let now = clock.now();
+        let slots = found.records.into_iter().map(Record::after_restart).map(|record| {
+            match &record.stage {
+                Stage::Working(work) => {
+                    tracing::info!(operation = %record.id, ?work, "taken up from the ledger")
+                }
+                Stage::Ended(end) => tracing::debug!(operation = %record.id, ?end, "known from the ledger"),
+            }
+            (
+                record.id,
+                Slot { report: record.report(now), record, kept: Kept::Yes, due: now, hands: Hands::Free },
+            )
+        });
+        let agent = Arc::new(Self {
+            host,
+            hypervisor,
+            clock,
+            ledger,
+            slots: Mutex::new(slots.collect()),
+            inventory: Mutex::new(InventoryState { due: Some(now), ..InventoryState::default() }),
+            revision: Mutex::new(None),
+            news: watch::Sender::new(News { urgent: 1, casual: 1 }),
+            poke: Condvar::new(),
+            inventory_poke: Condvar::new(),
+        });
+        let listener = Arc::downgrade(&agent);
+        agent.hypervisor.listen(Arc::new(move |wake| {
+            if let Some(agent) = listener.upgrade() {
+                agent.woken(wake);
+            }
+        }));
+        Ok(agent)
+    }
+
+    /// Which host's.
+    #[must_use]
+    pub fn host(&self) -> &HostName {
+        &self.host
+    }
+
+    /// What there is to tell; changes whenever [`Agent::request`] would say something new.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    /// Whether an operation goes on.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        lock(&self.slots).values().any(|slot| matches!(slot.record.stage, Stage::Working(_)))
+    }
+
+    /// All that is to be told now.
+    ///
+    /// No end is told beside an inventory that is older than it: who reads that a server has moved, and still sees it here, would
+    /// have it moved again.
+    #[must_use]
+    pub fn request(&self, wait: Span) -> SyncRequest {
+        let slots = lock(&self.slots);
+        let (inventory, has_read) = {
+            let state = lock(&self.inventory);
+            let untold = state.current.clone().filter(|current| state.acknowledged != Some(current.serial));
+            (untold, state.current.is_some())
+        };
+        let tellable = |slot: &&Slot| has_read || matches!(slot.report.state, OperationState::Running { .. });
+        SyncRequest {
+            protocol: PROTOCOL,
+            host: self.host.clone(),
+            incarnation: self.ledger.incarnation(),
+            inventory,
+            operations: slots.values().filter(tellable).map(|slot| slot.report.clone()).collect(),
+            seen_revision: *lock(&self.revision),
+            wait_ms: wait.as_milliseconds(),
+        }
+    }
+
+    /// Takes the scheduler's answer: begins, takes up, forgets.
+    pub fn take(&self, response: &SyncResponse) {
+        *lock(&self.revision) = Some(response.revision);
+        lock(&self.inventory).acknowledged = response.inventory_serial;
+        for wanted in &response.operations {
+            self.take_one(wanted);
+        }
+        let forgotten: Vec<OperationId> = lock(&self.slots)
+            .values()
+            .filter(|slot| matches!(slot.record.stage, Stage::Ended(_)) && slot.kept == Kept::Yes)
+            .map(|slot| slot.record.id)
+            .filter(|id| response.operations.iter().all(|wanted| wanted.id != *id))
+            .collect();
+        for id in forgotten {
+            match self.ledger.forget(id) {
+                Ok(()) => drop(lock(&self.slots).remove(&id)),
+                Err(error) => tracing::error!(operation = %id, "could not be forgotten: {error}"),
+            }
+        }
+    }
+
+    fn take_one(&self, wanted: &Operation) {
+        let now = self.clock.now();
+        let mut slots = lock(&self.slots);
+        let busy = server_of(&wanted.order).and_then(|server| working_on(&slots, server, wanted.id));
+        let known = slots.get(&wanted.id).map(|slot| Known {
+            generation: slot.record.generation,
+            order: &slot.record.order,
+            standing: match slot.record.stage {
+                Stage::Working(_) => Standing::Open,
+                Stage::Ended(_) => Standing::Ended,
+            },
+        });
+        let admission = admit(wanted, known, busy);
+        match admission {
+            Admission::Begin => {
+                tracing::info!(operation = %wanted.id, order = ?wanted.order, "begun");
+                let record = Record::new(wanted);
+                slots.insert(wanted.id, Slot::new(record, now));
+            }
+            Admission::Refuse(failure) => {
+                tracing::info!(operation = %wanted.id, "refused: {}", failure.text);
+                slots.insert(wanted.id, Slot::new(Record::refused(wanted, failure), now));
+            }
+            Admission::TakeUp { generation, wish } => {
+                tracing::info!(operation = %wanted.id, %generation, ?wish, "taken up");
+                if let Some(slot) = slots.get_mut(&wanted.id) {
+                    slot.record.generation = generation;
+                    slot.record.wish = wish;
+                    slot.report.generation = generation;
+                    slot.kept = Kept::No;
+                    slot.poke(now);
+                }
+            }
+            Admission::Nothing => return,
+            Admission::Outdated => {
+                tracing::info!(operation = %wanted.id, generation = %wanted.generation, "older than known, not taken up");
+                return;
+            }
+            Admission::Contradiction => {
+                tracing::error!(operation = %wanted.id, "came again as another order; the first one is carried on");
+                return;
+            }
+        }
+        drop(slots);
+        self.poke.notify_all();
+        self.tell(Urgency::Urgent);
+    }
+
+    /// Takes one step of an operation, if it is due.
+    pub fn step_operation(&self, id: OperationId) -> Next {
+        let Some(mut picked) = self.pick_up(id) else {
+            return self.next_of(id);
+        };
+        match self.step_record(&mut picked) {
+            Ok(step) => self.put_down(&picked, step),
+            Err(error) => {
+                tracing::error!(operation = %id, "the ledger can't be written, so nothing is done: {error}");
+                let mut slots = lock(&self.slots);
+                if let Some(slot) = slots.get_mut(&id) {
+                    slot.hands = Hands::Free;
+                    slot.due = self.clock.now() + WRITE_AGAIN;
+                }
+            }
+        }
+        self.next_of(id)
+    }
+
+    fn pick_up(&self, id: OperationId) -> Option<Picked> {
+        let now = self.clock.now();
+        let mut slots = lock(&self.slots);
+        let slot = slots.get_mut(&id)?;
+        if slot.hands != Hands::Free || slot.due > now || slot.is_over() {
+            return None;
+        }
+        slot.hands = Hands::Stepping;
+        Some(Picked { record: slot.record.clone(), kept: slot.kept })
+    }
+
+    /// Writes the state down if the step may touch something, and only then acts on it.
+    fn step_record(&self, picked: &mut Picked) -> Result<Option<Step<driver::Work>>, LedgerError> {
+        let record = &picked.record;
+        if picked.kept == Kept::No && record.stage.must_be_kept() {
+            self.ledger.save(record)?;
+            picked.kept = Kept::Yes;
+        }
+        let work = match &record.stage {
+            Stage::Working(work) => work,
+            Stage::Ended(_) => return Ok(None),
+        };
+        let context = Context {
+            hypervisor: self.hypervisor.as_ref(),
+            ledger: &self.ledger,
+            id: record.id,
+            wish: record.wish,
+            now: self.clock.now(),
+        };
+        let step = driver::step(record, work, &context);
+        if step.is_none() {
+            tracing::error!(operation = %record.id, "its file does not fit its order; it is left alone until a person mends it");
+        }
+        Ok(step)
+    }
+
+    fn put_down(&self, picked: &Picked, step: Option<Step<driver::Work>>) {
+        let now = self.clock.now();
+        let mut slots = lock(&self.slots);
+        let Some(slot) = slots.get_mut(&picked.record.id) else {
+            return;
+        };
+        let poked = slot.hands == Hands::SteppingPoked;
+        slot.hands = Hands::Free;
+        if slot.record == picked.record {
+            slot.kept = picked.kept;
+        }
+        let urgency = match step {
+            None => {
+                if let Some(server) = slot.has_left() {
+                    lock(&self.inventory).forget(server);
+                }
+                slot.rest(now)
+            }
+            Some(Step::Go { state, progress, when }) => {
+                let stage = Stage::Working(state);
+                if stage != slot.record.stage {
+                    slot.record.stage = stage;
+                    slot.kept = Kept::No;
+                }
+                slot.due = match when {
+                    When::AtOnce => now,
+                    When::At(_) if poked => now,
+                    When::At(due) => due,
+                };
+                slot.tell(progress)
+            }
+            Some(Step::End(end)) => {
+                slot.record.stage = Stage::Ended(end);
+                slot.kept = Kept::No;
+                slot.due = now;
+                None
+            }
+        };
+        drop(slots);
+        if let Some(urgency) = urgency {
+            self.tell(urgency);
+        }
+    }
+
+    fn next_of(&self, id: OperationId) -> Next {
+        match lock(&self.slots).get(&id) {
+            Some(slot) if !slot.is_over() => Next::At(slot.due),
+            Some(_) | None => Next::Never,
+        }
+    }
+
+    /// Takes every step that is due, the operations in the order of their ids, and reads the inventory if that is due. Gives
+    /// back when the next step is due; a wake-up from the hypervisor or an answer of the scheduler may make it sooner.
+    ///
+    /// For the simulated world. Do not mix with [`crate::runtime`].
+    pub fn step(&self) -> Instant {
+        loop {
+            let now = self.clock.now();
+            let due: Vec<OperationId> = lock(&self.slots)
+                .values()
+                .filter(|slot| !slot.is_over() && slot.due <= now)
+                .map(|slot| slot.record.id)
+                .collect();
+            if due.is_empty() && self.inventory_due().is_some_and(|due| due <= now) {
+                self.read_inventory();
+                continue;
+            }
+            if due.is_empty() {
+                return self.next_due();
+            }
+            for id in due {
+                self.step_operation(id);
+            }
+        }
+    }
+
+    /// When [`Agent::step`] wants to be called next.
+    #[must_use]
+    pub fn next_due(&self) -> Instant {
+        let operations = lock(&self.slots).values().filter(|slot| !slot.is_over()).map(|slot| slot.due).min();
+        let inventory = self.inventory_due();
+        operations.into_iter().chain(inventory).min().unwrap_or_else(|| self.clock.now() + FULL_COMPARE)
+    }
+
+    fn woken(&self, wake: Wake) {
+        let now = self.clock.now();
+        {
+            let mut slots = lock(&self.slots);
+            for slot in slots.values_mut() {
+                let concerned = match wake {
+                    Wake::Everything => true,
+                    Wake::Server(server) => server_of(&slot.record.order) == Some(server),
+                };
+                if concerned {
+                    slot.poke(now);
+                }
+            }
+        }
+        self.poke.notify_all();
+        {
+            let mut state = lock(&self.inventory);
+            let soon = now + GATHER;
+            state.due = Some(state.due.map_or(soon, |due| due.min(soon)));
+        }
+        self.inventory_poke.notify_all();
+    }
+
+    fn tell(&self, urgency: Urgency) {
+        self.news.send_modify(|news| match urgency {
+            Urgency::Urgent => news.urgent += 1,
+            Urgency::Casual => news.casual += 1,
+        });
+    }
+}

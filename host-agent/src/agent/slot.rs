@@ -1,0 +1,139 @@
+//! One operation in the agent's memory: its record, whether the ledger has it, what is told of it, and who works on it.
+
+use std::collections::BTreeMap;
+
+use drover_agent_api::{OperationReport, OperationState};
+use drover_policies::attempt::{Outcome, Phase, Progress};
+use drover_policies::ids::{OperationId, ServerId};
+use drover_policies::time::Instant;
+
+use super::FULL_COMPARE;
+use crate::driver::{Record, Stage};
+use crate::operation::server_of;
+
+pub(super) struct Slot {
+    pub(super) record: Record,
+    /// Whether the ledger has the record as it is here.
+    pub(super) kept: Kept,
+    /// What is told. Never ahead of the ledger with an end.
+    pub(super) report: OperationReport,
+    pub(super) due: Instant,
+    pub(super) hands: Hands,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kept {
+    Yes,
+    No,
+}
+
+/// Who works on a slot.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hands {
+    /// Nobody.
+    Free,
+    /// A step is being taken.
+    Stepping,
+    /// A step is being taken, and something has happened since it began.
+    SteppingPoked,
+}
+
+pub(super) struct Picked {
+    pub(super) record: Record,
+    pub(super) kept: Kept,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Urgency {
+    Urgent,
+    Casual,
+}
+
+impl Slot {
+    pub(super) fn new(record: Record, now: Instant) -> Self {
+        let report = match record.stage {
+            // Its refusal is told when it is in the ledger; until then it only has been received.
+            Stage::Ended(_) => OperationReport {
+                id: record.id,
+                generation: record.generation,
+                state: OperationState::Running { progress: Progress::of(Phase::Preflight, now) },
+            },
+            Stage::Working(_) => record.report(now),
+        };
+        Self { record, kept: Kept::No, report, due: now, hands: Hands::Free }
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.record.stage, Stage::Ended(_)) && self.kept == Kept::Yes
+    }
+
+    pub(super) fn poke(&mut self, now: Instant) {
+        match self.hands {
+            Hands::Free => self.due = self.due.min(now),
+            Hands::Stepping | Hands::SteppingPoked => self.hands = Hands::SteppingPoked,
+        }
+    }
+
+    /// The server that this operation has moved away from here, or found to be gone.
+    pub(super) fn has_left(&self) -> Option<ServerId> {
+        match &self.record.stage {
+            Stage::Ended(OperationState::Ended { outcome: Outcome::Moved(_) | Outcome::Gone }) => {
+                server_of(&self.record.order)
+            }
+            Stage::Ended(_) | Stage::Working(_) => None,
+        }
+    }
+
+    /// After a step that had nothing to do: an end that is in the ledger now is told.
+    pub(super) fn rest(&mut self, now: Instant) -> Option<Urgency> {
+        match &self.record.stage {
+            Stage::Ended(end) if self.kept == Kept::Yes => {
+                let end = end.clone();
+                tracing::info!(operation = %self.record.id, ?end, "ended");
+                self.report = self.record.report(now);
+                Some(Urgency::Urgent)
+            }
+            Stage::Ended(_) => {
+                self.due = now;
+                None
+            }
+            Stage::Working(_) => {
+                self.due = now + FULL_COMPARE;
+                None
+            }
+        }
+    }
+
+    /// What a step tells. The same again is no news, though it was read later.
+    pub(super) fn tell(&mut self, progress: Progress) -> Option<Urgency> {
+        let urgency = match &self.report.state {
+            OperationState::Running { progress: told } if told.phase == progress.phase => {
+                if (Progress { at: told.at, ..progress.clone() }) == *told {
+                    return None;
+                }
+                Urgency::Casual
+            }
+            OperationState::Running { .. }
+            | OperationState::Refused { .. }
+            | OperationState::Ended { .. }
+            | OperationState::Verified { .. }
+            | OperationState::Counted { .. }
+            | OperationState::Discarded => Urgency::Urgent,
+        };
+        self.report.state = OperationState::Running { progress };
+        Some(urgency)
+    }
+}
+
+/// Another open operation on the same server.
+pub(super) fn working_on(
+    slots: &BTreeMap<OperationId, Slot>,
+    server: ServerId,
+    except: OperationId,
+) -> Option<OperationId> {
+    slots
+        .values()
+        .filter(|slot| slot.record.id != except && matches!(slot.record.stage, Stage::Working(_)))
+        .find(|slot| server_of(&slot.record.order) == Some(server))
+        .map(|slot| slot.record.id)
+}

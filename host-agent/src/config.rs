@@ -1,0 +1,320 @@
+//! The agent's configuration: a TOML file, and flags that go before it.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use drover_policies::fleet::Labels;
+use drover_policies::ids::{BadName, HostName};
+use serde::Deserialize;
+
+use crate::domain_xml::Storage;
+use crate::hypervisor::libvirt::{ConsoleHeartbeat, Encryption, HostConfig};
+use crate::metadata::Imported;
+
+/// The file as it is written. Everything may be missing here: flags may say it instead.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// This host's name.
+    pub host: Option<String>,
+    /// The scheduler's address.
+    pub scheduler: Option<String>,
+    /// The file that holds this agent's token.
+    pub token_file: Option<PathBuf>,
+    /// A certificate authority to trust for the scheduler, beside the system's.
+    pub ca_file: Option<PathBuf>,
+    /// Where the agent keeps its ledger.
+    pub data_dir: Option<PathBuf>,
+    /// The widest circle in which servers may be moved.
+    pub cluster: Option<String>,
+    /// Free words on this host.
+    #[serde(default)]
+    pub labels: Labels,
+    /// Memory that servers may not have, in MiB.
+    pub reserve_memory_mib: Option<u64>,
+    /// A file that says whose servers are.
+    pub servers_file: Option<PathBuf>,
+    /// Whether a console that prints counts as a sign of life.
+    pub console_heartbeat: Option<bool>,
+    /// libvirt.
+    #[serde(default)]
+    pub libvirt: LibvirtFile,
+    /// Storage that other hosts have as well.
+    #[serde(default)]
+    pub shared_storage: Vec<SharedStorage>,
+}
+
+/// The `[libvirt]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LibvirtFile {
+    /// How this agent reaches libvirt.
+    pub uri: Option<String>,
+    /// How other hosts' libvirt reaches this one's.
+    pub reached_by: Option<String>,
+    /// The address of the migration network.
+    pub migration_address: Option<String>,
+    /// Whether memory is sent encrypted.
+    pub migration_tls: Option<bool>,
+}
+
+/// One `[[shared_storage]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedStorage {
+    /// The storage's name, the same on every host that has it.
+    pub name: String,
+    /// Where it is here.
+    pub path: PathBuf,
+}
+
+/// The configuration, complete.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// This host, for the hypervisor's port.
+    pub host: HostConfig,
+    /// The scheduler's address, without a slash at its end.
+    pub scheduler: String,
+    /// The file that holds this agent's token.
+    pub token_file: PathBuf,
+    /// A certificate authority to trust.
+    pub ca_file: Option<PathBuf>,
+    /// Where the ledger is.
+    pub data_dir: PathBuf,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file can't be read.
+    #[error("{path} can't be read")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not as it should be; the reason says where.
+    #[error("{path} is not as it should be")]
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// Where and why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// Something is not said.
+    #[error("{key} is not set; {advice}")]
+    Missing {
+        /// What.
+        key: &'static str,
+        /// What would be right.
+        advice: &'static str,
+    },
+    /// Something is said wrongly.
+    #[error("{key} is {given:?}; {advice}")]
+    Wrong {
+        /// What.
+        key: &'static str,
+        /// What was said.
+        given: String,
+        /// What would be right.
+        advice: &'static str,
+    },
+    /// The host's name can't be used.
+    #[error("host can't be used as a name")]
+    Name(#[source] BadName),
+}
+
+impl File {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// When it can't be read, or holds something that is not known.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = read(path)?;
+        Self::parse(&text)
+            .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// Reads a file's text.
+    ///
+    /// # Errors
+    /// When it holds something that is not known.
+    pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    /// Checks it and fills in what has a default.
+    ///
+    /// # Errors
+    /// When something is missing that has none, or can't be right.
+    pub fn complete(self) -> Result<Config, ConfigError> {
+        let host = self.host.ok_or(ConfigError::Missing {
+            key: "host",
+            advice: "set it to the name that operators use for this hypervisor, for example host = \"h1\"",
+        })?;
+        let name = HostName::new(host).map_err(ConfigError::Name)?;
+        let scheduler = scheduler(self.scheduler)?;
+        let token_file = self.token_file.ok_or(ConfigError::Missing {
+            key: "token_file",
+            advice: "set it to a file that holds the token which the scheduler gave for this host",
+        })?;
+        let own_uri = self.libvirt.uri.unwrap_or_else(|| "qemu:///system".to_owned());
+        let libvirt_uri = reached_by(self.libvirt.reached_by, &name)?;
+        let host = HostConfig {
+            cluster: self.cluster.unwrap_or_else(|| "default".to_owned()),
+            labels: self.labels,
+            own_uri,
+            libvirt_uri,
+            migration_address: self.libvirt.migration_address,
+            reserve_memory: self.reserve_memory_mib.unwrap_or(1024) << 20,
+            storage: storage(self.shared_storage)?,
+            imported: imported(self.servers_file.as_deref())?,
+            encryption: match self.libvirt.migration_tls {
+                Some(true) => Encryption::Tls,
+                Some(false) | None => Encryption::None,
+            },
+            console: match self.console_heartbeat {
+                Some(true) | None => ConsoleHeartbeat::Counts,
+                Some(false) => ConsoleHeartbeat::Ignored,
+            },
+            name,
+        };
+        let data_dir = self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/drover-agent"));
+        Ok(Config { host, scheduler, token_file, ca_file: self.ca_file, data_dir })
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+}
+
+fn scheduler(given: Option<String>) -> Result<String, ConfigError> {
+    const ADVICE: &str =
+        "set it to the scheduler's address, for example scheduler = \"https://drover.example:8443\"";
+    let given = given.ok_or(ConfigError::Missing { key: "scheduler", advice: ADVICE })?;
+    if given.starts_with("http://") || given.starts_with("https://") {
+        Ok(given.trim_end_matches('/').to_owned())
+    } else {
+        Err(ConfigError::Wrong { key: "scheduler", given, advice: ADVICE })
+    }
+}
+
+fn reached_by(given: Option<String>, name: &HostName) -> Result<String, ConfigError> {
+    let given = given.unwrap_or_else(|| format!("qemu+tls://{name}/system"));
+    let elsewhere = given.split_once("://").is_some_and(|(_, rest)| !rest.starts_with('/'));
+    if elsewhere {
+        Ok(given)
+    } else {
+        Err(ConfigError::Wrong {
+            key: "libvirt.reached_by",
+            given,
+            advice: "it is used on other hosts, so it must name this one, for example \"qemu+tls://h1.example/system\"",
+        })
+    }
+}
+
+fn storage(given: Vec<SharedStorage>) -> Result<Storage, ConfigError> {
+    let mut names = BTreeSet::new();
+    for storage in &given {
+        if !storage.path.is_absolute() {
+            return Err(ConfigError::Wrong {
+                key: "shared_storage.path",
+                given: storage.path.display().to_string(),
+                advice: "write the whole path, beginning with a slash, as it stands in the domains' disks",
+            });
+        }
+        if !names.insert(storage.name.clone()) {
+            return Err(ConfigError::Wrong {
+                key: "shared_storage.name",
+                given: storage.name.clone(),
+                advice: "it is there twice; give each storage its own name",
+            });
+        }
+    }
+    Ok(Storage { shared: given.into_iter().map(|storage| (storage.name, storage.path)).collect() })
+}
+
+fn imported(path: Option<&Path>) -> Result<Imported, ConfigError> {
+    let Some(path) = path else {
+        return Ok(Imported::default());
+    };
+    let text = read(path)?;
+    Imported::parse(&text)
+        .map_err(|source| ConfigError::Malformed { path: path.to_owned(), source: Box::new(source) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_example_is_complete_and_names_every_setting() {
+        let text = include_str!("../agent.example.toml");
+        let file = File::parse(text).expect("the example is understood");
+        let config = File { servers_file: None, ..file.clone() }.complete().expect("the example is complete");
+        assert_eq!(config.host.name.as_str(), "h1");
+        for key in [
+            "host",
+            "scheduler",
+            "token_file",
+            "ca_file",
+            "data_dir",
+            "cluster",
+            "labels",
+            "reserve_memory_mib",
+            "servers_file",
+            "console_heartbeat",
+            "uri",
+            "reached_by",
+            "migration_address",
+            "migration_tls",
+            "shared_storage",
+            "path",
+        ] {
+            assert!(text.contains(key), "{key} is not in the example");
+        }
+    }
+
+    #[test]
+    fn every_setting_that_the_example_comments_out_is_understood_as_well() {
+        let bare: String = include_str!("../agent.example.toml")
+            .lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let file = File::parse(&bare).expect("understood");
+        assert!(
+            file.ca_file.is_some() && file.libvirt.migration_address.is_some() && file.servers_file.is_some()
+        );
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_by_its_name() {
+        let error =
+            File::parse("host = \"h1\"\nschedular = \"https://x\"\n").expect_err("refused").to_string();
+        assert!(error.contains("schedular") && error.contains("line 2"), "{error}");
+    }
+
+    #[test]
+    fn what_is_missing_is_named_with_an_example() {
+        let error = File::default().complete().expect_err("refused").to_string();
+        assert!(error.starts_with("host is not set; ") && error.contains("host = \"h1\""), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_only_this_host_understands_is_refused() {
+        let file = File {
+            host: Some("h1".into()),
+            scheduler: Some("https://d".into()),
+            token_file: Some("/t".into()),
+            libvirt: LibvirtFile { reached_by: Some("qemu:///system".into()), ..LibvirtFile::default() },
+            ..File::default()
+        };
+        let error = file.complete().expect_err("refused").to_string();
+        assert!(error.contains("libvirt.reached_by") && error.contains("other hosts"), "{error}");
+    }
+}

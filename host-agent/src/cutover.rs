@@ -1,0 +1,326 @@
+//! A reboot migration over shared storage.
+//!
+//! ```text
+//! preflight ─▶ powering_off ─▶ fencing ─▶ fenced ─▶ boot_target ─▶ ended: moved
+//!     │             │             │          │           │
+//!     │             ▼             ▼          │           ▼
+//!     │        restoring ◀────────┴──────────┴────── undo_target (in doubt while the destination is silent)
+//!     ▼             │
+//!   stayed · gone   └▶ ended: stayed at source
+//! ```
+//!
+//! What must hold, whatever is killed whenever:
+//! - The definition is in the ledger, synced, before libvirt forgets it. It stays there until the scheduler discards it.
+//! - `boot_target` is in the ledger before anything is done at the destination. Once it is, the source is brought back only after
+//!   the destination itself has said that it neither runs nor knows the server (`undo_target` → `restoring`).
+//! - Until the source is undefined an abort is honoured; after that the server is on its way and comes up at one of both ends.
+
+use drover_agent_api::{IfRunning, RebootMigrate, Wish};
+use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, Phase, PowerOff, Progress};
+use drover_policies::fleet::Autostart;
+use drover_policies::time::{Instant, Span};
+use serde::{Deserialize, Serialize};
+
+use crate::driver::{Context, Step, When};
+use crate::hypervisor::{Refusal, Sighting, State};
+use crate::ledger::Retained;
+use crate::live::destination_is_free;
+
+mod power_off;
+mod restore;
+mod target;
+
+pub use power_off::Pressure;
+
+/// How long a daemon or disk that did not answer is left alone.
+const PAUSE: Span = Span::seconds(1);
+
+/// Makes for one look every 5 seconds when nothing has been begun.
+const SILENCE: Span = Span::seconds(20);
+
+/// How the server was found, so that it is left the same way wherever it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Before {
+    /// Whether it is to be booted.
+    pub life: Life,
+    /// Whether it was started with its host.
+    pub autostart: Autostart,
+}
+
+/// Whether a server was on when it was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Life {
+    /// Running or paused.
+    On,
+    /// Off.
+    Off,
+}
+
+/// That the source is off, and how it came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Off {
+    /// As it was found.
+    pub before: Before,
+    /// When it was seen to be off.
+    pub at: Instant,
+    /// By what.
+    pub by: PowerOff,
+}
+
+/// Where a reboot migration is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cutover {
+    /// Both hosts are looked at; nothing is touched.
+    Preflight,
+    /// The guest is asked to shut down, then made to.
+    PoweringOff {
+        /// As it was found.
+        before: Before,
+        /// What has been tried.
+        pressure: Pressure,
+    },
+    /// It is off; its definition is retained, then taken away.
+    Fencing {
+        /// How it was powered off.
+        off: Off,
+    },
+    /// The source can't start any more. Nothing has been done at the destination.
+    Fenced {
+        /// How it was powered off.
+        off: Off,
+    },
+    /// The destination may have it, and may have started it.
+    BootTarget {
+        /// How it was powered off.
+        off: Off,
+        /// Since when.
+        since: Instant,
+    },
+    /// It did not come up there: the destination must say that it neither runs nor is known there.
+    UndoTarget {
+        /// How it was powered off.
+        off: Off,
+        /// Since when.
+        since: Instant,
+        /// Why.
+        failure: Failure,
+    },
+    /// The server is brought back at the source, as it was found.
+    Restoring {
+        /// As it was found.
+        before: Before,
+        /// Since when.
+        since: Instant,
+        /// Until when a guest that was asked to shut down may still do so.
+        settles: Instant,
+        /// Why.
+        failure: Failure,
+    },
+}
+
+impl Cutover {
+    pub(crate) fn phase(&self) -> Phase {
+        match self {
+            Self::Preflight => Phase::Preflight,
+            Self::PoweringOff { .. } => Phase::PowerOffSource,
+            Self::Fencing { .. } | Self::Fenced { .. } => Phase::Finalize,
+            Self::BootTarget { .. } => Phase::BootTarget,
+            Self::UndoTarget { .. } | Self::Restoring { .. } => Phase::RollingBack,
+        }
+    }
+
+    pub(crate) fn step(self, order: &RebootMigrate, context: &Context<'_>) -> Step<Self> {
+        match self {
+            Self::Preflight => preflight(order, context),
+            Self::PoweringOff { before, pressure } => power_off::step(order, before, pressure, context),
+            Self::Fencing { off } => fence(order, off, context),
+            Self::Fenced { off } => target::approach(order, off, context),
+            Self::BootTarget { off, since } => target::boot(order, off, since, context),
+            Self::UndoTarget { off, since, failure } => target::undo(order, off, since, failure, context),
+            Self::Restoring { before, since, settles, failure } => {
+                restore::step(order, restore::Restoring { before, since, settles, failure }, context)
+            }
+        }
+    }
+
+    fn go(self, context: &Context<'_>, when: When) -> Step<Self> {
+        let progress = Progress::of(self.phase(), context.now);
+        Step::Go { state: self, progress, when }
+    }
+
+    /// Told as a doubt, although the state is another: the destination is silent.
+    fn in_doubt(self, context: &Context<'_>, since: Instant) -> Step<Self> {
+        let progress = Progress::of(Phase::InDoubt, context.now);
+        Step::Go { state: self, progress, when: context.again(since) }
+    }
+
+    fn unanswered(self, refusal: &Refusal, context: &Context<'_>) -> Step<Self> {
+        tracing::warn!(operation = %context.id, "libvirt does not answer: {refusal}");
+        self.go(context, context.after(PAUSE))
+    }
+
+    fn restoring(before: Before, settles: Instant, failure: Failure, context: &Context<'_>) -> Step<Self> {
+        Self::Restoring { before, since: context.now, settles, failure }.go(context, When::AtOnce)
+    }
+}
+
+fn abort_wished(wish: Wish) -> Option<Failure> {
+    match wish {
+        Wish::Abort { .. } => {
+            Some(Failure { class: FailureClass::Aborted, text: "aborted on request".to_owned() })
+        }
+        Wish::Run | Wish::Tuned(_) => None,
+    }
+}
+
+fn preflight(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
+    if let Some(failure) = abort_wished(context.wish) {
+        return Step::ended(Outcome::StayedAtSource { failure });
+    }
+    let here = match context.hypervisor.here().find(order.server) {
+        Ok(Some(here)) => here,
+        Ok(None) => return find_elsewhere(order, context),
+        Err(refusal) => return Cutover::Preflight.unanswered(&refusal, context),
+    };
+    let life = match here.state {
+        State::Running | State::Paused if order.if_running == IfRunning::LeaveAlone => {
+            let text = format!("{} was off and has been started meanwhile", here.name);
+            return Step::stayed(FailureClass::Busy, text);
+        }
+        State::Running | State::Paused => Life::On,
+        State::Off => Life::Off,
+        State::Crashed | State::HeldByMigration | State::HeldOtherwise | State::Arriving => {
+            return Step::stayed(
+                FailureClass::Busy,
+                format!("{} is {}: neither running nor off", here.name, here.state),
+            );
+        }
+    };
+    let peer = || context.hypervisor.peer(&order.destination);
+    if let Err(failure) = destination_is_free(order.server, &here, order.destination.host.as_str(), peer) {
+        return Step::ended(Outcome::StayedAtSource { failure });
+    }
+    let before = Before { life, autostart: here.autostart };
+    Cutover::PoweringOff { before, pressure: Pressure::None }.go(context, When::AtOnce)
+}
+
+/// The server is not here, and this operation has (by its ledger) done nothing. Its owner deleted it, it was moved by other
+/// means, or the ledger was lost between the fence and the end: then the definition is still retained.
+fn find_elsewhere(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
+    let there = context.hypervisor.peer(&order.destination).and_then(|peer| peer.find(order.server));
+    match there {
+        Err(refusal) => {
+            tracing::warn!(operation = %context.id, "the server is not here, and the destination is silent: {refusal}");
+            Cutover::Preflight.in_doubt(context, context.now - SILENCE.delta())
+        }
+        Ok(Some(_)) => Step::ended(Outcome::Moved(Moved {
+            sent_bytes: 0,
+            downtime: None,
+            in_libvirt: None,
+            power_off: None,
+        })),
+        Ok(None) => match context.ledger.retained(order.server) {
+            Ok(Some(retained)) if retained.operation == context.id => {
+                let before = Before { life: retained.life, autostart: retained.autostart };
+                let failure = Failure {
+                    class: FailureClass::Unexpected,
+                    text: "the agent's ledger was lost in the middle; the server is brought back from its retained definition".to_owned(),
+                };
+                Cutover::restoring(before, context.now, failure, context)
+            }
+            Ok(_) => Step::ended(Outcome::Gone),
+            Err(error) => {
+                tracing::error!(operation = %context.id, server = %order.server, "{error}");
+                Cutover::Preflight.go(context, context.after(PAUSE))
+            }
+        },
+    }
+}
+
+/// Retains the definition, then takes it away from libvirt.
+fn fence(order: &RebootMigrate, off: Off, context: &Context<'_>) -> Step<Cutover> {
+    let state = Cutover::Fencing { off };
+    let here = match context.hypervisor.here().find(order.server) {
+        Ok(here) => here,
+        Err(refusal) => return state.unanswered(&refusal, context),
+    };
+    let Some(here) = here else {
+        return after_fence(order, off, context);
+    };
+    if let Some(failure) = abort_wished(context.wish) {
+        return Cutover::restoring(off.before, context.now, failure, context);
+    }
+    if here.state != State::Off {
+        return alive_again(off.before, &here, context);
+    }
+    let definition = match context.hypervisor.definition(order.server) {
+        Ok(definition) => definition,
+        Err(refusal) => return state.unanswered(&refusal, context),
+    };
+    if let Err(error) = context.ledger.retain(&retained(order, off.before, &here, definition, context)) {
+        tracing::error!(operation = %context.id, "the definition can't be retained, so it is not taken away: {error}");
+        return state.go(context, context.after(PAUSE));
+    }
+    if let Err(refusal) = context.hypervisor.here().undefine(order.server) {
+        return state.unanswered(&refusal, context);
+    }
+    // Somebody may have started it between the look and the undefining, and libvirt would have made it a transient one.
+    match context.hypervisor.here().find(order.server) {
+        Ok(None) => Cutover::Fenced { off }.go(context, When::AtOnce),
+        Ok(Some(_)) => state.go(context, When::AtOnce),
+        Err(refusal) => state.unanswered(&refusal, context),
+    }
+}
+
+fn retained(
+    order: &RebootMigrate,
+    before: Before,
+    here: &Sighting,
+    definition: String,
+    context: &Context<'_>,
+) -> Retained {
+    Retained {
+        server: order.server,
+        name: here.name.clone(),
+        definition,
+        life: before.life,
+        autostart: before.autostart,
+        operation: context.id,
+        destination: order.destination.host.clone(),
+        at: context.now,
+    }
+}
+
+/// It is unknown here now: by our own undefining before a kill, because it was transient and is off, or because its owner
+/// deleted it. Only with its definition in the ledger does it go on.
+fn after_fence(order: &RebootMigrate, off: Off, context: &Context<'_>) -> Step<Cutover> {
+    match context.ledger.retained(order.server) {
+        Ok(Some(retained)) if retained.operation == context.id => {
+            Cutover::Fenced { off }.go(context, When::AtOnce)
+        }
+        Ok(_) => Step::ended(Outcome::Gone),
+        Err(error) => {
+            tracing::error!(operation = %context.id, server = %order.server, "{error}");
+            Cutover::Fencing { off }.go(context, context.after(PAUSE))
+        }
+    }
+}
+
+/// Its owner started it while it was to be moved off. One that was on is powered off once more; one that was found off
+/// is left alone, since its owner was never told that it would be powered off.
+fn alive_again(before: Before, here: &Sighting, context: &Context<'_>) -> Step<Cutover> {
+    match before.life {
+        Life::On => Cutover::PoweringOff { before, pressure: Pressure::None }.go(context, When::AtOnce),
+        Life::Off => {
+            let failure = Failure {
+                class: FailureClass::Busy,
+                text: format!("{} was off and has been started meanwhile", here.name),
+            };
+            Cutover::restoring(before, context.now, failure, context)
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Bringing the server back at its source, as it was found.
+
+use drover_agent_api::RebootMigrate;
+use drover_policies::attempt::{Failure, Outcome};
+use drover_policies::fleet::Autostart;
+use drover_policies::time::{Instant, Span};
+
+use super::target::own_definition;
+use super::{Before, Cutover, Life};
+use crate::driver::{Context, Step, When};
+use crate::hypervisor::{Answer, State};
+
+/// How often a guest is looked at that may still shut down.
+const LOOK: Span = Span::milliseconds(500);
+
+pub(super) struct Restoring {
+    pub(super) before: Before,
+    pub(super) since: Instant,
+    pub(super) settles: Instant,
+    pub(super) failure: Failure,
+}
+
+impl Restoring {
+    fn state(self) -> Cutover {
+        let Self { before, since, settles, failure } = self;
+        Cutover::Restoring { before, since, settles, failure }
+    }
+}
+
+/// Never gives up: a server that could not be brought back yet is shown as rolling back, with the reason in the log.
+pub(super) fn step(order: &RebootMigrate, restoring: Restoring, context: &Context<'_>) -> Step<Cutover> {
+    match bring_back(order, &restoring, context) {
+        Ok(Next::Look) => restoring.state().go(context, When::AtOnce),
+        Ok(Next::Settle) => restoring.state().go(context, context.after(LOOK)),
+        Ok(Next::Done) => Step::ended(Outcome::StayedAtSource { failure: restoring.failure }),
+        Ok(Next::Gone) => Step::ended(Outcome::Gone),
+        Err(text) => {
+            tracing::error!(operation = %context.id, server = %order.server,
+                "the server is not back at its source yet, trying again: {text}");
+            let since = restoring.since;
+            restoring.state().go(context, context.again(since))
+        }
+    }
+}
+
+enum Next {
+    Look,
+    Settle,
+    Done,
+    Gone,
+}
+
+fn bring_back(order: &RebootMigrate, restoring: &Restoring, context: &Context<'_>) -> Result<Next, String> {
+    let source = context.hypervisor.here();
+    let Some(here) = told(source.find(order.server))? else {
+        return redefine(order, context);
+    };
+    if restoring.before.autostart == Autostart::Yes && here.autostart == Autostart::No {
+        told(source.set_autostart(order.server, Autostart::Yes))?;
+    }
+    match (here.state, restoring.before.life) {
+        (State::Off, Life::On) => {
+            told(source.start(order.server))?;
+            Ok(Next::Settle)
+        }
+        (State::Running, Life::On) if context.now < restoring.settles => Ok(Next::Settle),
+        // Still on its way down; it is started again when it is off.
+        (State::HeldOtherwise, Life::On) if context.now < restoring.settles => Ok(Next::Settle),
+        (
+            State::Running
+            | State::Paused
+            | State::Off
+            | State::HeldOtherwise
+            | State::HeldByMigration
+            | State::Arriving
+            | State::Crashed,
+            _,
+        ) => Ok(Next::Done),
+    }
+}
+
+/// libvirt does not know it any more: by our own fence, or because its owner deleted it while it was being powered off.
+fn redefine(order: &RebootMigrate, context: &Context<'_>) -> Result<Next, String> {
+    let kept = context.ledger.retained(order.server).map_err(|error| error.to_string())?;
+    if kept.is_none_or(|kept| kept.operation != context.id) {
+        return Ok(Next::Gone);
+    }
+    let retained = own_definition(order, context)?;
+    told(context.hypervisor.here().define(&retained.definition))?;
+    Ok(Next::Look)
+}
+
+fn told<T>(answer: Answer<T>) -> Result<T, String> {
+    answer.map_err(|refusal| refusal.text)
+}

@@ -1,0 +1,211 @@
+//! The real hypervisor: libvirt on this host, and the daemons of destinations.
+//!
+//! Connections are kept apart by what they carry, as libvirt answers at most five calls of one connection at a time: one for
+//! control, one for reading the inventory, one for events, one per destination, one per running migration.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use drover_agent_api::{Destination, Left, LiveMigrate, Tuning};
+use drover_policies::fleet::{GuestAgent, Labels};
+use drover_policies::ids::{HostName, ServerId};
+use virt::domain::Domain;
+use virt_sys as sys;
+
+use super::libvirt_sys;
+use super::{Answer, Domains, Hypervisor, MigrationStatus, Observed, ShutdownBy, Signs, Waker};
+use crate::domain_xml::{self, Storage};
+use crate::metadata::Imported;
+
+mod classify;
+mod daemon;
+mod events;
+mod migrate;
+mod observe;
+
+use daemon::{Daemon, KEPT, LOOK};
+use migrate::Migrations;
+use observe::Reader;
+
+/// What is configured of this host.
+#[derive(Debug, Clone)]
+pub struct HostConfig {
+    /// The host's name.
+    pub name: HostName,
+    /// The widest circle in which servers may be moved.
+    pub cluster: String,
+    /// Free words.
+    pub labels: Labels,
+    /// The daemon as this agent reaches it: `qemu:///system`.
+    pub own_uri: String,
+    /// The daemon as other hosts' daemons reach it: `qemu+tls://h1.example/system`.
+    pub libvirt_uri: String,
+    /// The address of the migration network, if there is one.
+    pub migration_address: Option<String>,
+    /// Memory that servers may not have, in bytes.
+    pub reserve_memory: u64,
+    /// Storage that other hosts have as well.
+    pub storage: Storage,
+    /// Servers as an imported file tells of them.
+    pub imported: Imported,
+    /// Whether memory is sent encrypted.
+    pub encryption: Encryption,
+    /// Whether a console that prints counts as a sign of life.
+    pub console: ConsoleHeartbeat,
+}
+
+/// Whether memory is sent encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// By QEMU's own TLS; both hosts need certificates.
+    Tls,
+    /// In the clear: for a network of its own.
+    None,
+}
+
+/// Whether a console that prints counts as a sign of life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsoleHeartbeat {
+    /// It does.
+    Counts,
+    /// It does not.
+    Ignored,
+}
+
+/// libvirt on this host.
+pub struct Libvirt {
+    config: HostConfig,
+    control: Daemon,
+    reader: Reader,
+    peers: Mutex<HashMap<String, Arc<Daemon>>>,
+    migrations: Arc<Migrations>,
+    waker: Arc<Mutex<Option<Waker>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Libvirt {
+    /// Prepares the port. No connection is opened yet; a daemon that is away is no error.
+    ///
+    /// # Errors
+    /// When libvirt's event loop can't be started, which leaves nothing to work with.
+    pub fn new(config: HostConfig) -> Result<Self, String> {
+        libvirt_sys::start_event_loop()?;
+        let waker = Arc::new(Mutex::new(None));
+        events::watch(config.own_uri.clone(), Arc::clone(&waker)).map_err(|error| error.to_string())?;
+        let migrations = Arc::new(Migrations::new(config.own_uri.clone(), Arc::clone(&waker)));
+        let ahead = Arc::clone(&migrations);
+        // Opened now, so that the first migration does not wait for it.
+        let spawned =
+            std::thread::Builder::new().name("libvirt-ahead".to_owned()).spawn(move || ahead.tidy());
+        drop(spawned.map_err(|error| error.to_string())?);
+        Ok(Self {
+            control: Daemon::new(config.own_uri.clone()),
+            reader: Reader::new(&config),
+            peers: Mutex::new(HashMap::new()),
+            migrations,
+            waker,
+            config,
+        })
+    }
+
+    /// What is wrong with this installation, for `drover-agent check`: each line says what and what to do.
+    ///
+    /// # Errors
+    /// When libvirt does not answer at all.
+    pub fn check(&self) -> Answer<Vec<String>> {
+        self.control.connect()?;
+        self.reader.check()
+    }
+}
+
+impl Hypervisor for Libvirt {
+    fn here(&self) -> &dyn Domains {
+        &self.control
+    }
+
+    fn peer(&self, destination: &Destination) -> Answer<Arc<dyn Domains>> {
+        let peer = {
+            let mut peers = lock(&self.peers);
+            let uri = &destination.libvirt_uri;
+            Arc::clone(peers.entry(uri.clone()).or_insert_with(|| Arc::new(Daemon::new(uri.clone()))))
+        };
+        peer.connect()?;
+        Ok(peer)
+    }
+
+    fn observe(&self) -> Answer<Observed> {
+        self.reader.observe()
+    }
+
+    fn left(&self) -> Answer<Vec<Left>> {
+        self.control.call(LOOK, |connect| {
+            let domains = connect.list_all_domains(0)?;
+            let mut left = Vec::with_capacity(domains.len());
+            for domain in domains {
+                left.push(Left { server: ServerId(domain.uuid()?), name: domain.name()? });
+            }
+            left.sort_by_key(|left| left.server);
+            Ok(left)
+        })
+    }
+
+    fn start_migration(&self, order: &LiveMigrate, tuning: Tuning) -> Answer<()> {
+        self.migrations.start(order, tuning, self.config.encryption)
+    }
+
+    fn migration(&self, server: ServerId) -> Answer<MigrationStatus> {
+        self.migrations.status(server, &self.control)
+    }
+
+    fn abort_migration(&self, server: ServerId) -> Answer<()> {
+        self.control.on(server, Duration::from_secs(30), libvirt_sys::abort_job)
+    }
+
+    fn tune_migration(&self, server: ServerId, tuning: Tuning) -> Answer<()> {
+        self.control.on(server, LOOK, move |domain| {
+            domain.migrate_set_max_downtime(
+                tuning.max_downtime_ms.unwrap_or(migrate::DEFAULT_DOWNTIME_MS),
+                0,
+            )?;
+            domain.migrate_set_max_speed(migrate::mebibytes(tuning.max_bandwidth), 0)
+        })
+    }
+
+    fn shutdown(&self, server: ServerId, by: ShutdownBy) -> Answer<()> {
+        let flags = match by {
+            ShutdownBy::GuestAgent => sys::VIR_DOMAIN_SHUTDOWN_GUEST_AGENT,
+            ShutdownBy::Acpi => sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
+        };
+        self.control.on(server, Duration::from_secs(10), move |domain| domain.shutdown_flags(flags))
+    }
+
+    fn definition(&self, server: ServerId) -> Answer<String> {
+        self.control.on(server, LOOK, |domain| domain.xml_desc(KEPT))
+    }
+
+    fn signs(&self, server: ServerId) -> Answer<Signs> {
+        let xml = self.control.on(server, LOOK, |domain| domain.xml_desc(0))?;
+        let nothing = Signs { agent: GuestAgent::Absent, console_bytes: None };
+        let Ok(facts) = domain_xml::read(&xml, &self.config.storage, &Imported::default(), u64::MAX) else {
+            return Ok(nothing);
+        };
+        let console_bytes = match (self.config.console, facts.console_file) {
+            (ConsoleHeartbeat::Counts, Some(path)) => std::fs::metadata(path).map(|file| file.len()).ok(),
+            (ConsoleHeartbeat::Counts, None) | (ConsoleHeartbeat::Ignored, _) => None,
+        };
+        Ok(Signs { agent: facts.guest_agent, console_bytes })
+    }
+
+    fn ping(&self, server: ServerId) -> Answer<()> {
+        let ping = |domain: &Domain| domain.qemu_agent_command(r#"{"execute":"guest-ping"}"#, 1, 0);
+        self.control.on(server, Duration::from_secs(5), ping).map(drop)
+    }
+
+    fn listen(&self, waker: Waker) {
+        *lock(&self.waker) = Some(waker);
+    }
+}

@@ -1,0 +1,222 @@
+//! Reading the host and its servers.
+
+use std::sync::{Arc, Mutex};
+
+use drover_policies::fleet::{Autostart, Blocker, Definition, HostCpu, HostFacts, Power, ServerFacts};
+use std::collections::BTreeSet;
+use virt::connect::Connect;
+use virt::domain::Domain;
+use virt_sys as sys;
+
+use super::super::libvirt_sys::{self, Called, Which};
+use super::super::{Answer, Observed, Refusal, RefusalKind};
+use super::classify::refusal;
+use super::daemon::{ACT, Daemon, state_of};
+use super::{HostConfig, lock};
+use crate::capabilities;
+use crate::domain_xml::{self, DomainFacts};
+use drover_policies::attempt::FailureClass;
+
+/// Reads the inventory on a connection of its own.
+pub(super) struct Reader {
+    config: Arc<HostConfig>,
+    daemon: Daemon,
+    capabilities: Arc<Mutex<Option<Cached>>>,
+    /// What was warned of last, so that it is not said again with every reading.
+    warned: Mutex<BTreeSet<String>>,
+}
+
+/// What changes only with libvirt's or QEMU's version, and takes long to ask.
+#[derive(Clone)]
+struct Cached {
+    libvirt: u32,
+    qemu: u32,
+    cpu: HostCpu,
+    machine_types: BTreeSet<String>,
+}
+
+impl Reader {
+    pub(super) fn new(config: &HostConfig) -> Self {
+        Self {
+            config: Arc::new(config.clone()),
+            daemon: Daemon::new(config.own_uri.clone()),
+            capabilities: Arc::new(Mutex::new(None)),
+            warned: Mutex::new(BTreeSet::new()),
+        }
+    }
+
+    pub(super) fn observe(&self) -> Answer<Observed> {
+        let (config, cache) = (Arc::clone(&self.config), Arc::clone(&self.capabilities));
+        let (observed, warnings) = self.daemon.call_with(ACT, move |connect| {
+            let host = read_host(connect, &config, &cache).map_err(|error| refusal(&error))?;
+            let mut warnings = BTreeSet::new();
+            let domains = connect.list_all_domains(0).map_err(|error| refusal(&error))?;
+            let mut servers: Vec<ServerFacts> = domains
+                .iter()
+                .filter_map(|domain| read_server(domain, &config, &host, &mut warnings).transpose())
+                .collect::<Answer<_>>()?;
+            servers.sort_by_key(|server| server.id);
+            Ok((Observed { host, servers }, warnings))
+        })?;
+        self.warn(warnings);
+        Ok(observed)
+    }
+
+    fn warn(&self, warnings: BTreeSet<String>) {
+        let mut known = lock(&self.warned);
+        for new in warnings.difference(&known) {
+            tracing::warn!("{new}");
+        }
+        *known = warnings;
+    }
+
+    /// What this host's libvirt says that stands in the way of draining it.
+    pub(super) fn check(&self) -> Answer<Vec<String>> {
+        let observed = self.observe()?;
+        let mut found: Vec<String> = lock(&self.warned).iter().cloned().collect();
+        if observed.host.memory_bytes == 0 {
+            found.push("reserve_memory is as large as the node's memory: nothing could be placed here; make it smaller".to_owned());
+        }
+        if observed.host.machine_types.is_empty() {
+            found.push(
+                "libvirt knows no emulator for this node's architecture: install QEMU's package".to_owned(),
+            );
+        }
+        for server in &observed.servers {
+            for blocker in &server.blockers {
+                found.push(format!("{}: {blocker}: it can't be moved live", server.name));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn read_host(connect: &Connect, config: &HostConfig, cache: &Mutex<Option<Cached>>) -> Called<HostFacts> {
+    let node = connect.node_info()?;
+    let cached = read_capabilities(connect, cache)?;
+    Ok(HostFacts {
+        cluster: config.cluster.clone(),
+        labels: config.labels.clone(),
+        libvirt_uri: config.libvirt_uri.clone(),
+        migration_address: config.migration_address.clone(),
+        memory_bytes: (node.memory * 1024).saturating_sub(config.reserve_memory),
+        cpu_threads: node.cpus,
+        cpu: cached.cpu,
+        machine_types: cached.machine_types,
+        shared_storage: config.storage.shared.iter().map(|(name, _)| name.clone()).collect(),
+        libvirt_version: cached.libvirt.into(),
+        qemu_version: cached.qemu.into(),
+    })
+}
+
+fn read_capabilities(connect: &Connect, cache: &Mutex<Option<Cached>>) -> Called<Cached> {
+    let (libvirt, qemu) = (connect.lib_version()?, connect.hyp_version()?);
+    if let Some(cached) = lock(cache).as_ref()
+        && (cached.libvirt, cached.qemu) == (libvirt, qemu)
+    {
+        return Ok(cached.clone());
+    }
+    let unreadable = |error: roxmltree::Error| {
+        tracing::warn!("libvirt's capabilities can't be read: {error}");
+        capabilities::Capabilities {
+            arch: String::new(),
+            model: String::new(),
+            machine_types: BTreeSet::new(),
+        }
+    };
+    let node = capabilities::read(&connect.capabilities()?).unwrap_or_else(unreadable);
+    let models = connect.domain_capabilities(None, Some(&node.arch), None, None, 0)?;
+    let usable = capabilities::usable_models(&models).unwrap_or_default();
+    let cached =
+        Cached { libvirt, qemu, cpu: capabilities::cpu(&node, usable), machine_types: node.machine_types };
+    *lock(cache) = Some(cached.clone());
+    Ok(cached)
+}
+
+/// Nothing when the domain has vanished meanwhile.
+fn read_server(
+    domain: &Domain,
+    config: &HostConfig,
+    host: &HostFacts,
+    warnings: &mut BTreeSet<String>,
+) -> Answer<Option<ServerFacts>> {
+    let read = || -> Called<_> {
+        Ok((
+            domain.xml_desc(0)?,
+            state_of(domain)?,
+            domain.is_persistent()?,
+            domain.is_persistent()? && domain.autostart()?,
+            domain.num_snapshots(0)?,
+        ))
+    };
+    let (xml, state, persistent, autostart, snapshots) = match read() {
+        Ok(read) => read,
+        Err(error) => {
+            return match refusal(&error) {
+                Refusal { kind: RefusalKind::NoServer, .. } => Ok(None),
+                refusal => Err(refusal),
+            };
+        }
+    };
+    let facts = domain_xml::read(&xml, &config.storage, &config.imported, host.qemu_version)
+        .map_err(|error| Refusal::new(RefusalKind::Failed(FailureClass::Unexpected), error.to_string()))?;
+    for warning in &facts.warnings {
+        warnings.insert(format!("metadata of {}: {warning}", facts.name));
+    }
+    let mut server = put_together(facts, state.power());
+    server.definition = if persistent { Definition::Persistent } else { Definition::Transient };
+    server.autostart = if autostart { Autostart::Yes } else { Autostart::No };
+    if snapshots > 0 {
+        server.blockers.push(Blocker::Snapshots { count: snapshots });
+    }
+    look_at_disks(domain, &mut server);
+    Ok(Some(server))
+}
+
+fn put_together(facts: DomainFacts, power: Power) -> ServerFacts {
+    ServerFacts {
+        id: facts.id,
+        name: facts.name,
+        power,
+        definition: Definition::Persistent,
+        owner: facts.said.owner,
+        labels: facts.said.labels,
+        rules: facts.said.rules,
+        memory_bytes: facts.memory_bytes,
+        vcpus: facts.vcpus,
+        arch: facts.arch,
+        machine_type: facts.machine_type,
+        cpu: facts.cpu,
+        disks: facts.disks,
+        blockers: facts.blockers,
+        guest_agent: facts.guest_agent,
+        autostart: Autostart::No,
+    }
+}
+
+/// Sizes, and jobs that the XML does not show. What can't be asked now (the domain is busy, a path is gone) is left out.
+fn look_at_disks(domain: &Domain, server: &mut ServerFacts) {
+    let running = server.power == Power::Running || server.power == Power::Paused;
+    let mut jobs = BTreeSet::new();
+    for disk in server.disks.iter_mut().filter(|disk| !disk.source.is_empty()) {
+        disk.virtual_bytes = libvirt_sys::block_capacity(domain, &disk.target).ok();
+        if running && libvirt_sys::has_block_job(domain, &disk.target).unwrap_or(false) {
+            jobs.insert(disk.target.clone());
+        }
+    }
+    let backup = running
+        && libvirt_sys::job(domain, Which::Current)
+            .is_ok_and(|job| job.kind != 0 && job.operation == sys::VIR_DOMAIN_JOB_OPERATION_BACKUP);
+    if backup {
+        jobs.extend(
+            server.disks.iter().filter(|disk| !disk.source.is_empty()).map(|disk| disk.target.clone()),
+        );
+    }
+    for disk in jobs {
+        let blocker = Blocker::BlockJob { disk };
+        if !server.blockers.contains(&blocker) {
+            server.blockers.push(blocker);
+        }
+    }
+    server.blockers.sort();
+}

@@ -1,0 +1,119 @@
+//! All that the simulated fleet is at one moment.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use drover_policies::fleet::{Autostart, Definition, HostFacts, ServerFacts};
+use drover_policies::ids::{HostName, ServerId};
+use drover_policies::time::Instant;
+
+use super::super::{Figures, State, Wake, Waker};
+use super::precopy::Transfer;
+use super::{Condition, Fault, Guest, Moment, pair};
+
+pub(super) struct World {
+    pub(super) now: Instant,
+    pub(super) hosts: BTreeMap<HostName, Host>,
+    pub(super) guests: BTreeMap<ServerId, Inside>,
+    pub(super) transfers: BTreeMap<ServerId, Transfer>,
+    /// Pairs of hosts that can't reach each other, each in the order of names.
+    pub(super) cuts: BTreeSet<(HostName, HostName)>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) violations: Vec<String>,
+    /// Collected while the world is locked, called when it no longer is.
+    pub(super) wakes: Vec<(HostName, Wake)>,
+    pub(super) sessions: u64,
+    pub(super) bandwidth: u64,
+}
+
+pub(super) struct Host {
+    pub(super) facts: HostFacts,
+    pub(super) daemon: Condition,
+    pub(super) power: Condition,
+    pub(super) domains: BTreeMap<ServerId, Domain>,
+    pub(super) waker: Option<(u64, Waker)>,
+    pub(super) calls: u64,
+    pub(super) kill: Option<(u64, Moment)>,
+}
+
+/// One domain on one host.
+#[derive(Debug, Clone)]
+pub(super) struct Domain {
+    pub(super) facts: ServerFacts,
+    pub(super) state: State,
+    pub(super) definition: Definition,
+    pub(super) autostart: Autostart,
+    pub(super) booted_at: Instant,
+    /// When a shutdown that the guest heeds will be done.
+    pub(super) off_at: Option<Instant>,
+    /// What the migration that brought it here cost.
+    pub(super) arrived_by: Option<Figures>,
+}
+
+/// What is the same wherever a server runs.
+pub(super) struct Inside {
+    pub(super) guest: Guest,
+    /// Where its local disks are.
+    pub(super) home: HostName,
+    /// Writes that it was told are on the disk.
+    pub(super) ran: TimeDelta,
+}
+
+impl World {
+    pub(super) fn domain(&self, host: &HostName, server: ServerId) -> Option<&Domain> {
+        self.hosts.get(host)?.domains.get(&server)
+    }
+
+    pub(super) fn domain_mut(&mut self, host: &HostName, server: ServerId) -> Option<&mut Domain> {
+        self.hosts.get_mut(host)?.domains.get_mut(&server)
+    }
+
+    pub(super) fn holders(&self, server: ServerId) -> Vec<HostName> {
+        self.hosts
+            .iter()
+            .filter(|(_, host)| host.domains.contains_key(&server))
+            .map(|(name, _)| name.clone())
+            .collect()
+    }
+
+    pub(super) fn daemon_answers(&self, host: &HostName) -> bool {
+        self.hosts.get(host).is_some_and(|host| (host.daemon, host.power) == (Condition::Up, Condition::Up))
+    }
+
+    pub(super) fn linked(&self, a: &HostName, b: &HostName) -> bool {
+        !self.cuts.contains(&pair(a, b))
+    }
+
+    pub(super) fn wake(&mut self, host: &HostName, wake: Wake) {
+        self.wakes.push((host.clone(), wake));
+    }
+
+    pub(super) fn take_wakes(&mut self) -> Vec<(Waker, Wake)> {
+        let wakes = std::mem::take(&mut self.wakes);
+        wakes
+            .into_iter()
+            .filter_map(|(name, wake)| {
+                let (_, waker) = self.hosts.get(&name)?.waker.as_ref()?;
+                Some((Arc::clone(waker), wake))
+            })
+            .collect()
+    }
+
+    /// Whether the answer of a call to this daemon is to be lost; counts the call.
+    pub(super) fn loses_answer(&mut self, daemon: &HostName) -> bool {
+        for fault in &mut self.faults {
+            if let Fault::AnswerLost { host, call } = fault
+                && host == daemon
+            {
+                *call = call.saturating_sub(1);
+            }
+        }
+        self.take_fault(|fault| *fault == Fault::AnswerLost { host: daemon.clone(), call: 0 }).is_some()
+    }
+
+    pub(super) fn take_fault(&mut self, wanted: impl Fn(&Fault) -> bool) -> Option<Fault> {
+        let found = self.faults.iter().position(wanted)?;
+        Some(self.faults.remove(found))
+    }
+}

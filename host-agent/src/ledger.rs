@@ -1,0 +1,389 @@
+//! What the agent must not forget: a directory with a JSON file per operation, the count of its starts, and the definitions it
+//! has taken away from libvirt.
+//!
+//! ```text
+//! lock                        held by the one agent that works with this ledger
+//! incarnation                 how often an agent has started here
+//! operations/<id>.json        one operation: its order, its wish, where it is or how it ended
+//! retained/<server>.json      the definition of a server that has left this host by a reboot migration
+//! *.unreadable                a file that could not be read, set aside
+//! ```
+//!
+//! A write is whole or not there: temporary file, fsync, rename, fsync of the directory. What a driver is about to do is
+//! written before it is done, so that after a kill at any point the ledger names everything that may have happened.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use drover_policies::fleet::Autostart;
+use drover_policies::ids::{HostName, OperationId, ServerId};
+use drover_policies::time::Instant;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::cutover::Life;
+use crate::driver::Record;
+
+/// Why the ledger could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The directory or a file in it could not be read or written.
+    #[error("cannot {what} {path}: {kind}")]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// The kind of the error.
+        kind: io::ErrorKind,
+        /// The system's error.
+        #[source]
+        source: io::Error,
+    },
+    /// Another agent has it.
+    #[error(
+        "{path} is locked by another agent; only one agent may work with a ledger, so stop the other one first"
+    )]
+    Locked {
+        /// The lock's file.
+        path: PathBuf,
+    },
+    /// The count of starts is unreadable. It is not guessed: a count that goes back would have the scheduler refuse this
+    /// agent as one that has been replaced.
+    #[error(
+        "{path} does not hold a number; write a number into it that is higher than every `incarnation` in the scheduler's log of this host"
+    )]
+    Incarnation {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {
+    let path = path.to_owned();
+    move |source| LedgerError::Io { what, path, kind: source.kind(), source }
+}
+
+/// A definition that was taken away from libvirt here, kept until the scheduler says that it is not needed any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retained {
+    /// The server.
+    pub server: ServerId,
+    /// Its name, for a person who reads the file.
+    pub name: String,
+    /// The definition, as libvirt takes it back.
+    pub definition: String,
+    /// Whether it was on when it was found.
+    pub life: Life,
+    /// Whether it was started with this host.
+    pub autostart: Autostart,
+    /// Which operation took it away.
+    pub operation: OperationId,
+    /// Where the server went.
+    pub destination: HostName,
+    /// When.
+    pub at: Instant,
+}
+
+/// The agent's ledger. Only one agent at a time has it.
+#[derive(Debug)]
+pub struct Ledger {
+    root: PathBuf,
+    incarnation: u64,
+    /// Held open: the lock ends with it, also when the process is killed.
+    _lock: File,
+}
+
+/// What was found when the ledger was opened.
+#[derive(Debug)]
+pub struct Found {
+    /// The operations, in the order of ids.
+    pub records: Vec<Record>,
+    /// Files that could not be read, under their new names, each with the reason.
+    pub unreadable: Vec<(PathBuf, String)>,
+}
+
+impl Ledger {
+    /// Opens a ledger, makes it if it is new, and counts this start.
+    ///
+    /// # Errors
+    /// When the directory cannot be used, or another agent has it.
+    pub fn open(root: &Path) -> Result<(Self, Found), LedgerError> {
+        for directory in [root.to_owned(), root.join("operations"), root.join("retained")] {
+            make_private_directory(&directory)?;
+        }
+        let lock = take_lock(&root.join("lock"))?;
+        let incarnation = read_incarnation(&root.join("incarnation"))? + 1;
+        write_durably(&root.join("incarnation"), incarnation.to_string().as_bytes())?;
+        let ledger = Self { root: root.to_owned(), incarnation, _lock: lock };
+        let mut found = Found { records: Vec::new(), unreadable: Vec::new() };
+        for path in files_in(&root.join("operations"))? {
+            match read_json(&path)? {
+                Ok(record) => found.records.push(record),
+                Err(why) => found.unreadable.push((set_aside(&path)?, why)),
+            }
+        }
+        found.records.sort_by_key(|record: &Record| record.id);
+        Ok((ledger, found))
+    }
+
+    /// How often an agent has started with this ledger, this start included.
+    #[must_use]
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation
+    }
+
+    /// Keeps an operation as it is now.
+    ///
+    /// # Errors
+    /// When it could not be written; the file is as it was before.
+    pub fn save(&self, record: &Record) -> Result<(), LedgerError> {
+        write_json(&self.operation(record.id), record)
+    }
+
+    /// Forgets an operation.
+    ///
+    /// # Errors
+    /// When the file could not be removed.
+    pub fn forget(&self, id: OperationId) -> Result<(), LedgerError> {
+        remove(&self.operation(id))
+    }
+
+    /// Keeps a definition before libvirt forgets it. When this returns it is on the disk.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub fn retain(&self, retained: &Retained) -> Result<(), LedgerError> {
+        write_json(&self.retained_path(retained.server), retained)
+    }
+
+    /// A retained definition.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read. It is left in its place: it may be the last copy.
+    pub fn retained(&self, server: ServerId) -> Result<Option<Retained>, LedgerError> {
+        let path = self.retained_path(server);
+        match fs::exists(&path) {
+            Ok(false) => return Ok(None),
+            Ok(true) => {}
+            Err(source) => return Err(io_error("look for", &path)(source)),
+        }
+        match read_json(&path)? {
+            Ok(retained) => Ok(Some(retained)),
+            Err(why) => Err(io_error("understand", &path)(io::Error::new(io::ErrorKind::InvalidData, why))),
+        }
+    }
+
+    /// Throws a retained definition away; one that is not there is no error.
+    ///
+    /// # Errors
+    /// When the file could not be removed.
+    pub fn discard(&self, server: ServerId) -> Result<(), LedgerError> {
+        remove(&self.retained_path(server))
+    }
+
+    fn operation(&self, id: OperationId) -> PathBuf {
+        self.root.join("operations").join(format!("{id}.json"))
+    }
+
+    fn retained_path(&self, server: ServerId) -> PathBuf {
+        self.root.join("retained").join(format!("{server}.json"))
+    }
+}
+
+/// Definitions hold secrets (passwords of consoles), so nobody else may read here.
+fn make_private_directory(path: &Path) -> Result<(), LedgerError> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(io_error("make directory", path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io_error("restrict", path))
+}
+
+fn take_lock(path: &Path) -> Result<File, LedgerError> {
+    let file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path)
+        .map_err(io_error("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LedgerError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source)),
+    }
+}
+
+fn read_incarnation(path: &Path) -> Result<u64, LedgerError> {
+    match fs::read_to_string(path) {
+        Ok(text) => text.trim().parse().map_err(|_| LedgerError::Incarnation { path: path.to_owned() }),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(0),
+        Err(source) => Err(io_error("read", path)(source)),
+    }
+}
+
+fn files_in(directory: &Path) -> Result<Vec<PathBuf>, LedgerError> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(directory).map_err(io_error("list", directory))? {
+        let path = entry.map_err(io_error("list", directory))?.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => paths.push(path),
+            // Left by a kill in the middle of a write; the file that it was to replace is whole.
+            Some("new") => remove(&path)?,
+            _ => {}
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// The outer error is the disk's, the inner one says what is wrong with the content.
+fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Result<T, String>, LedgerError> {
+    let bytes = fs::read(path).map_err(io_error("read", path))?;
+    Ok(serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
+}
+
+fn set_aside(path: &Path) -> Result<PathBuf, LedgerError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unreadable");
+    let aside = PathBuf::from(name);
+    fs::rename(path, &aside).map_err(io_error("set aside", path))?;
+    Ok(aside)
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), LedgerError> {
+    let bytes = serde_json::to_vec_pretty(value)
+        .map_err(|error| io_error("put into words", path)(io::Error::other(error)))?;
+    write_durably(path, &bytes)
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let mut file = File::options()
+        .create(true)
+        .truncate(true)
+        .write(true)
+        .mode(0o600)
+        .open(&new)
+        .map_err(io_error("create", &new))?;
+    file.write_all(bytes).map_err(io_error("write", &new))?;
+    file.sync_data().map_err(io_error("sync", &new))?;
+    fs::rename(&new, path).map_err(io_error("replace", path))?;
+    sync_parent(path)
+}
+
+fn remove(path: &Path) -> Result<(), LedgerError> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_parent(path),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(source) => Err(io_error("remove", path)(source)),
+    }
+}
+
+fn sync_parent(path: &Path) -> Result<(), LedgerError> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    File::open(parent).and_then(|directory| directory.sync_all()).map_err(io_error("sync", parent))
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_agent_api::{Operation, Order, Wish};
+    use drover_policies::ids::Generation;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn record(n: u128) -> Record {
+        Record::new(&Operation {
+            id: OperationId(Uuid::from_u128(n)),
+            generation: Generation::FIRST,
+            order: Order::ConfirmEmpty,
+            wish: Wish::Run,
+        })
+    }
+
+    fn retained(server: ServerId) -> Retained {
+        Retained {
+            server,
+            name: "web".into(),
+            definition: "<domain/>".into(),
+            life: Life::On,
+            autostart: Autostart::Yes,
+            operation: OperationId(Uuid::nil()),
+            destination: HostName::new("h2").expect("a name"),
+            at: Instant::default(),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_found_again_and_every_start_is_counted() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (ledger, found) = Ledger::open(directory.path()).expect("new");
+        assert_eq!((ledger.incarnation(), found.records.len()), (1, 0));
+        ledger.save(&record(2)).expect("saved");
+        ledger.save(&record(1)).expect("saved");
+        drop(ledger);
+        let (ledger, found) = Ledger::open(directory.path()).expect("again");
+        assert_eq!(ledger.incarnation(), 2);
+        assert_eq!(found.records, [record(1), record(2)]);
+        ledger.forget(record(1).id).expect("forgotten");
+        drop(ledger);
+        assert_eq!(Ledger::open(directory.path()).expect("again").1.records, [record(2)]);
+    }
+
+    #[test]
+    fn a_second_agent_on_the_same_ledger_is_refused() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let _first = Ledger::open(directory.path()).expect("new");
+        assert!(matches!(Ledger::open(directory.path()), Err(LedgerError::Locked { .. })));
+    }
+
+    #[test]
+    fn a_corrupt_operation_is_set_aside_and_named_and_the_others_are_read() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (ledger, _) = Ledger::open(directory.path()).expect("new");
+        ledger.save(&record(1)).expect("saved");
+        ledger.save(&record(2)).expect("saved");
+        fs::write(ledger.operation(record(1).id), b"{\"id\": ").expect("spoiled");
+        drop(ledger);
+        let (_ledger, found) = Ledger::open(directory.path()).expect("again");
+        assert_eq!(found.records, [record(2)]);
+        let (path, why) = found.unreadable.first().expect("one is unreadable");
+        assert!(path.exists(), "{path:?} is kept for a person");
+        assert!(why.contains("EOF"), "{why}");
+    }
+
+    #[test]
+    fn a_half_written_file_of_a_killed_agent_does_not_count() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (ledger, _) = Ledger::open(directory.path()).expect("new");
+        ledger.save(&record(1)).expect("saved");
+        let half = directory.path().join("operations").join(format!("{}.json.new", record(1).id));
+        fs::write(&half, b"{").expect("half");
+        drop(ledger);
+        let (_ledger, found) = Ledger::open(directory.path()).expect("again");
+        assert_eq!((found.records, found.unreadable.len(), half.exists()), (vec![record(1)], 0, false));
+    }
+
+    #[test]
+    fn an_unreadable_retained_definition_is_an_error_and_stays_in_its_place() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (ledger, _) = Ledger::open(directory.path()).expect("new");
+        let server = ServerId(Uuid::from_u128(7));
+        assert_eq!(ledger.retained(server).expect("readable"), None);
+        ledger.retain(&retained(server)).expect("kept");
+        assert_eq!(ledger.retained(server).expect("readable"), Some(retained(server)));
+        fs::write(ledger.retained_path(server), b"<domain").expect("spoiled");
+        ledger.retained(server).expect_err("not understood");
+        assert!(ledger.retained_path(server).exists());
+        ledger.discard(server).expect("thrown away");
+        ledger.discard(server).expect("twice is no error");
+    }
+}

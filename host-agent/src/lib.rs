@@ -1,0 +1,23 @@
+//! The agent that runs on every hypervisor: finds what runs there, and moves servers off it.
+//!
+//! What it decides is pure ([`operation`], [`verdict`]); what it does is done by small steps over explicit states
+//! ([`driver`], [`live`], [`cutover`], [`verify`]) that are written into the [`ledger`] before they are acted on; what it does it to
+//! is behind a port ([`hypervisor`]) with two implementations, libvirt and a simulated fleet.
+
+pub mod agent;
+pub mod capabilities;
+pub mod clock;
+pub mod config;
+pub mod cutover;
+pub mod domain_xml;
+pub mod driver;
+pub mod hypervisor;
+pub mod ledger;
+pub mod link;
+pub mod live;
+pub mod metadata;
+pub mod operation;
+pub mod retained;
+pub mod runtime;
+pub mod verdict;
+pub mod verify;

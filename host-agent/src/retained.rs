@@ -1,0 +1,39 @@
+//! The two short operations: what is left on this host, and the end of a retained definition.
+
+use drover_agent_api::OperationState;
+use drover_policies::attempt::{Phase, Progress};
+use drover_policies::ids::ServerId;
+use drover_policies::time::Span;
+
+use crate::driver::{Context, Step};
+
+/// How long to wait before a daemon or a disk that did not answer is asked again.
+const PAUSE: Span = Span::seconds(1);
+
+/// Asks the hypervisor, now, what is left here. It is asked until it answers: an empty host is never assumed.
+#[must_use]
+pub fn count(context: &Context<'_>) -> Step<()> {
+    match context.hypervisor.left() {
+        Ok(left) => Step::End(OperationState::Counted { left, at: context.now }),
+        Err(refusal) => {
+            tracing::warn!(operation = %context.id, "cannot ask libvirt what is left here: {refusal}");
+            wait(context)
+        }
+    }
+}
+
+/// Throws the retained definition of a server away.
+#[must_use]
+pub fn discard(server: ServerId, context: &Context<'_>) -> Step<()> {
+    match context.ledger.discard(server) {
+        Ok(()) => Step::End(OperationState::Discarded),
+        Err(error) => {
+            tracing::error!(operation = %context.id, %server, "cannot throw the retained definition away: {error}");
+            wait(context)
+        }
+    }
+}
+
+fn wait(context: &Context<'_>) -> Step<()> {
+    Step::Go { state: (), progress: Progress::of(Phase::Preflight, context.now), when: context.after(PAUSE) }
+}

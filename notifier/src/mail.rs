@@ -1,0 +1,191 @@
+//! A message as a mail: MIME parts, and the headers by which mail systems thread it and recognise a repeat.
+//!
+//! The same notice always gives the same bytes: Message-ID, date and MIME boundary come from the notice. A repeat after a crash is
+//! therefore the same mail, and a mail system that has it already may drop it.
+
+use std::time::SystemTime;
+
+use drover_policies::ids::NoticeId;
+use drover_policies::notices::{Contact, Notice};
+use drover_policies::time::Instant;
+use lettre::Address;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, MultiPart, MultiPartKind, SinglePart};
+use serde::{Deserialize, Serialize};
+
+use crate::render::Message;
+use crate::words;
+
+/// Whose name stands on the mails.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sender {
+    /// `Example Cloud <maintenance@cloud.example>`. Its domain is also the domain of the mails' ids, so it should not change while
+    /// tickets are open: answers and follow-ups would no longer be threaded.
+    pub from: String,
+    /// Where answers go, if not to `from`.
+    #[serde(default)]
+    pub reply_to: Option<String>,
+}
+
+impl Sender {
+    /// What is wrong, each in a sentence that names the field and what would be right.
+    #[must_use]
+    pub fn check(&self) -> Vec<String> {
+        let reply_to = self.reply_to.as_ref().map(|address| ("reply_to", address));
+        [("from", &self.from)]
+            .into_iter()
+            .chain(reply_to)
+            .filter(|(_, address)| mailbox(address).is_err())
+            .map(|(field, address)| {
+                format!(
+                    "{field} {address:?} is no mail address; write for example \"Example Cloud <maintenance@cloud.example>\""
+                )
+            })
+            .collect()
+    }
+}
+
+/// A mail, ready to be handed to a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    pub(crate) id: NoticeId,
+    pub(crate) at: Instant,
+    pub(crate) sender: Address,
+    pub(crate) recipients: Vec<Address>,
+    /// Addresses of the contact that are none.
+    pub(crate) unusable: Vec<String>,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Why there is no mail.
+#[derive(Debug, thiserror::Error)]
+pub enum MailError {
+    /// The sender's own address is wrong; [`Sender::check`] says so at the start.
+    #[error("{address:?} is no mail address to send from")]
+    Sender {
+        /// The setting.
+        address: String,
+    },
+    /// The owner has no address that a mail could be sent to.
+    #[error("the owner {owner} has no usable mail address (known: {known:?}); give the account one")]
+    NoRecipient {
+        /// The account.
+        owner: String,
+        /// What is known.
+        known: Vec<String>,
+    },
+    /// The parts make no mail.
+    #[error("the mail could not be put together")]
+    Build(#[source] lettre::error::Error),
+}
+
+impl Mail {
+    /// Puts a message into the form of a mail to all addresses of its owner.
+    ///
+    /// # Errors
+    /// The sender's address is wrong, or the owner has none.
+    pub fn new(
+        message: &Message,
+        notice: &Notice,
+        contact: &Contact,
+        sender: &Sender,
+    ) -> Result<Self, MailError> {
+        let from = mailbox(&sender.from)?;
+        let domain = from.email.domain().to_owned();
+        let thread = format!("<ticket.{}@{domain}>", notice.ticket.id);
+        let mut builder = lettre::Message::builder()
+            .from(from.clone())
+            .subject(words::one_line(&message.subject, usize::MAX))
+            .date(SystemTime::from(notice.at))
+            .message_id(Some(format!("<notice.{}@{domain}>", notice.id)))
+            // No message bears this id: as the common parent of all it threads them also when one of them is lost.
+            .in_reply_to(thread.clone())
+            .references(thread)
+            // RFC 3834: keeps autoresponders from answering.
+            .raw_header(header("Auto-Submitted", "auto-generated"))
+            .raw_header(header("X-Drover-Ticket", &notice.ticket.number))
+            .raw_header(header("X-Drover-Notice", &notice.id.to_string()))
+            .raw_header(header("X-Drover-Kind", notice.tells.kind()))
+            .raw_header(header("X-Drover-Server", &notice.ticket.server.to_string()));
+        if let Some(reply_to) = &sender.reply_to {
+            builder = builder.reply_to(mailbox(reply_to)?);
+        }
+        let (recipients, unusable) = addresses(&contact.mail);
+        if recipients.is_empty() {
+            return Err(MailError::NoRecipient {
+                owner: contact.owner.to_string(),
+                known: contact.mail.clone(),
+            });
+        }
+        let name = Some(words::one_line(&contact.name, 80)).filter(|name| !name.is_empty());
+        for address in &recipients {
+            builder = builder.to(Mailbox::new(name.clone(), address.clone()));
+        }
+        let parts = MultiPart::builder()
+            .kind(MultiPartKind::Alternative)
+            .boundary(boundary(message, notice.id))
+            .singlepart(SinglePart::plain(message.text.clone()))
+            .singlepart(SinglePart::html(message.html.clone()));
+        let bytes = builder.multipart(parts).map_err(MailError::Build)?.formatted();
+        Ok(Self { id: notice.id, at: notice.at, sender: from.email, recipients, unusable, bytes })
+    }
+
+    /// The same mail to those who are still to get it, as [`Delivery::Retry`](crate::deliver::Delivery::Retry) names them. Its
+    /// headers go on naming all. An empty list means everybody.
+    #[must_use]
+    pub fn left_for(mut self, left: &[String]) -> Self {
+        if !left.is_empty() {
+            self.recipients.retain(|address| left.iter().any(|l| l == address.as_ref() as &str));
+            self.unusable.clear();
+        }
+        self
+    }
+
+    /// Headers and parts, as they go over the wire.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whom it goes to.
+    #[must_use]
+    pub fn recipients(&self) -> Vec<String> {
+        self.recipients.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// Comes from the notice, so that a repeat has the same, and occurs in neither part: a name that held it would end the part.
+fn boundary(message: &Message, notice: NoticeId) -> String {
+    let mut boundary = format!("drover-{}", notice.0.simple());
+    while message.text.contains(&boundary) || message.html.contains(&boundary) {
+        boundary.push_str("-x");
+    }
+    boundary
+}
+
+fn mailbox(address: &str) -> Result<Mailbox, MailError> {
+    let wrong = || MailError::Sender { address: address.to_owned() };
+    let parsed: Mailbox = address.parse().map_err(|_| wrong())?;
+    let name = parsed.name.map(|name| words::one_line(&name, 80));
+    Ok(Mailbox::new(name, parsed.email))
+}
+
+/// Those that are addresses, each once, and those that are none.
+fn addresses(known: &[String]) -> (Vec<Address>, Vec<String>) {
+    let mut good: Vec<Address> = Vec::new();
+    let mut bad = Vec::new();
+    for text in known {
+        match text.trim().parse::<Address>() {
+            Ok(address) if good.contains(&address) => {}
+            Ok(address) => good.push(address),
+            Err(_) => bad.push(text.clone()),
+        }
+    }
+    (good, bad)
+}
+
+fn header(name: &'static str, value: &str) -> HeaderValue {
+    // A constant's name is checked when it is compiled in; the value is encoded, and it has no line breaks to begin with.
+    HeaderValue::new(HeaderName::new_from_ascii_str(name), words::one_line(value, 200))
+}

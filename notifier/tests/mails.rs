@@ -1,0 +1,216 @@
+//! Mails as they go out, read back by a parser that is not ours, and the maildir.
+
+use std::fs;
+use std::path::Path;
+
+use drover_notifier::samples::{Sample, samples};
+use drover_notifier::{Channel, Delivery, Mail, MailError, MaildirConfig, Renderer, Sender};
+use drover_policies::ids::NoticeId;
+use mail_parser::{Address, HeaderValue, MessageParser};
+
+fn sample(name: &str) -> Sample {
+    samples().expect("samples").into_iter().find(|s| s.name == name).expect("a sample of this name")
+}
+
+fn sender() -> Sender {
+    Sender { from: "Example Cloud <maintenance@cloud.example>".to_owned(), reply_to: None }
+}
+
+fn mail(sample: &Sample) -> Mail {
+    let renderer = Renderer::new(None).expect("sound templates");
+    let message = renderer.render(&sample.notice, &sample.contact, &sample.links).expect("rendered");
+    Mail::new(&message, &sample.notice, &sample.contact, &sender()).expect("a mail")
+}
+
+fn text<'a>(mail: &'a mail_parser::Message<'_>, name: &str) -> Option<&'a str> {
+    match mail.header(name.to_owned()) {
+        Some(HeaderValue::Text(text)) => Some(text),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_mail_has_both_forms_and_the_headers_that_thread_and_mark_it() {
+    let sample = sample("proposed");
+    let mail = mail(&sample);
+    let parsed = MessageParser::default().parse(mail.bytes()).expect("a mail");
+    assert_eq!(parsed.subject(), Some("[ACTION REQUIRED] Server Migration: web-1 [DR-1042]"));
+    assert_eq!(parsed.message_id(), Some("notice.00000000-0000-0000-0000-00000000002a@cloud.example"));
+    let thread = "ticket.00000000-0000-0000-0000-000000000007@cloud.example";
+    assert_eq!(parsed.in_reply_to().as_text(), Some(thread));
+    assert_eq!(parsed.references().as_text(), Some(thread));
+    assert_eq!(parsed.date().expect("a date").to_timestamp(), sample.notice.at.timestamp());
+    assert_eq!(text(&parsed, "Auto-Submitted"), Some("auto-generated"));
+    assert_eq!(text(&parsed, "X-Drover-Ticket"), Some("DR-1042"));
+    assert_eq!(text(&parsed, "X-Drover-Notice"), Some("00000000-0000-0000-0000-00000000002a"));
+    assert_eq!(text(&parsed, "X-Drover-Server"), Some("00000000-0000-0000-0000-000000000009"));
+    assert!(parsed.body_text(0).expect("text").contains("$ drover approve DR-1042"));
+    assert!(parsed.body_html(0).expect("html").starts_with("<!DOCTYPE html>"));
+    assert_eq!(parsed.attachment_count(), 0);
+}
+
+#[test]
+fn the_same_notice_is_the_same_mail_to_the_byte_and_another_is_in_the_same_thread() {
+    let mut one = sample("proposed");
+    assert_eq!(mail(&one), mail(&one));
+    let first = mail(&one);
+    one.notice.id = NoticeId(uuid::Uuid::from_u128(0x2b));
+    let second = mail(&one);
+    let (first, second) = (
+        MessageParser::default().parse(first.bytes()).expect("a mail"),
+        MessageParser::default().parse(second.bytes()).expect("a mail"),
+    );
+    assert_ne!(first.message_id(), second.message_id());
+    assert_eq!(first.references().as_text(), second.references().as_text());
+}
+
+#[test]
+fn no_name_can_add_a_header_or_a_part() {
+    let names = [
+        "web\r\nBcc: thief@evil.example",
+        "web\nX-Drover-Ticket: DR-1\n\n<html>",
+        "web\r\n\r\n--drover-0000000000000000000000000000002a\r\n",
+        "=?utf-8?q?web=0d=0aBcc:_thief?=",
+        "東京\u{2028}Bcc: thief@evil.example\u{85}\u{b}",
+        "\u{202E}web",
+    ];
+    for name in
+        names.map(ToOwned::to_owned).into_iter().chain([format!("{}\r\nBcc: x@y.example", "ü".repeat(5000))])
+    {
+        let mut sample = sample("proposed");
+        sample.notice.ticket.server_name.clone_from(&name);
+        sample.notice.ticket.number = format!("DR-1\r\nBcc: {name}");
+        sample.notice.ticket.reason.clone_from(&name);
+        sample.contact.name.clone_from(&name);
+        let mail = mail(&sample);
+        let head = String::from_utf8_lossy(mail.bytes()).split("\r\n\r\n").next().expect("a head").to_owned();
+        assert!(head.is_ascii(), "{head}");
+        assert!(head.split("\r\n").all(|line| line.len() <= 998 && !line.contains(['\r', '\n'])), "{head}");
+        let parsed = MessageParser::default().parse(mail.bytes()).expect("a mail");
+        let mut found: Vec<String> = parsed.headers().iter().map(|h| h.name().to_lowercase()).collect();
+        found.sort();
+        let mut expected = vec![
+            "auto-submitted",
+            "content-type",
+            "date",
+            "from",
+            "in-reply-to",
+            "message-id",
+            "mime-version",
+            "references",
+            "subject",
+            "to",
+            "x-drover-kind",
+            "x-drover-notice",
+            "x-drover-server",
+            "x-drover-ticket",
+        ];
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{name:?}");
+        assert_eq!(parsed.parts.len(), 3, "{name:?}: the whole, text and html");
+        let Some(Address::List(to)) = parsed.to() else { panic!("{name:?}: one list of addresses") };
+        assert_eq!(to.len(), 1, "{name:?}");
+        assert_eq!(to[0].address(), Some("ada@acme.example"), "{name:?}");
+        assert!(parsed.subject().expect("a subject").chars().count() <= 200);
+    }
+}
+
+#[test]
+fn a_name_in_any_script_is_readable_in_the_subject() {
+    let mut sample = sample("done");
+    sample.notice.ticket.server_name = "Büro 東京 🚀".to_owned();
+    let mail = mail(&sample);
+    let parsed = MessageParser::default().parse(mail.bytes()).expect("a mail");
+    assert_eq!(parsed.subject(), Some("[DONE] Server Migration: Büro 東京 🚀 [DR-1042]"));
+    assert!(parsed.body_text(0).expect("text").contains("Büro 東京 🚀"));
+}
+
+#[test]
+fn an_owner_without_a_usable_address_is_told_of_with_what_is_known() {
+    let mut sample = sample("done");
+    sample.contact.mail = vec!["nobody at all".to_owned(), "a@b.example\r\nBcc: c@d.example".to_owned()];
+    let renderer = Renderer::new(None).expect("sound templates");
+    let message = renderer.render(&sample.notice, &sample.contact, &sample.links).expect("rendered");
+    let error = Mail::new(&message, &sample.notice, &sample.contact, &sender()).expect_err("no mail");
+    assert!(matches!(&error, MailError::NoRecipient { known, .. } if known.len() == 2), "{error}");
+    let wrong = Sender { from: "operators".to_owned(), reply_to: Some("x@y.example".to_owned()) };
+    assert_eq!(
+        wrong.check(),
+        [
+            "from \"operators\" is no mail address; write for example \"Example Cloud <maintenance@cloud.example>\""
+        ]
+    );
+}
+
+fn maildir(path: &Path) -> Channel {
+    Channel::Maildir(MaildirConfig { path: path.to_owned() })
+}
+
+fn files(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .expect("a folder")
+        .map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_maildir_holds_one_mail_however_often_it_is_delivered() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let path = folder.path().join("mail");
+    let channel = maildir(&path);
+    assert_eq!(channel.check(), Vec::<String>::new());
+    let sample = sample("proposed");
+    let mail = mail(&sample);
+
+    // What a crash leaves behind: a part of the mail, not yet moved.
+    let name = format!("{}.{}.drover", sample.notice.at.timestamp(), sample.notice.id);
+    fs::write(path.join("tmp").join(&name), "half a ma").expect("written");
+
+    for _ in 0..2 {
+        let delivery = channel.deliver(&mail).await;
+        assert!(
+            matches!(delivery, Delivery::Delivered { ref refused, .. } if refused.is_empty()),
+            "{delivery:?}"
+        );
+    }
+    assert_eq!(files(&path.join("new")), std::slice::from_ref(&name));
+    assert!(files(&path.join("tmp")).is_empty());
+    let stored = fs::read(path.join("new").join(&name)).expect("readable");
+    assert!(!stored.contains(&b'\r'));
+    let parsed = MessageParser::default().parse(&stored).expect("a mail");
+    assert_eq!(parsed.subject(), Some("[ACTION REQUIRED] Server Migration: web-1 [DR-1042]"));
+
+    // A reader has seen it: it must not become new again.
+    fs::rename(path.join("new").join(&name), path.join("cur").join(format!("{name}:2,S"))).expect("moved");
+    let delivery = channel.deliver(&mail).await;
+    assert!(matches!(delivery, Delivery::Delivered { .. }), "{delivery:?}");
+    assert!(files(&path.join("new")).is_empty());
+    assert_eq!(files(&path.join("cur")), [format!("{name}:2,S")]);
+}
+
+#[tokio::test]
+async fn a_maildir_that_cannot_be_written_is_tried_again_and_said_at_the_start() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let blocked = folder.path().join("a-file");
+    fs::write(&blocked, "").expect("written");
+    let channel = maildir(&blocked);
+    assert_eq!(channel.check().len(), 1);
+    let delivery = channel.deliver(&mail(&sample("done"))).await;
+    assert!(
+        matches!(delivery, Delivery::Retry { ref left, .. } if left == &["ada@acme.example"]),
+        "{delivery:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_does_not_keep_the_mail_from_the_others() {
+    let folder = tempfile::tempdir().expect("a directory");
+    let mut sample = sample("done");
+    sample.contact.mail.push("not an address".to_owned());
+    let delivery = maildir(folder.path()).deliver(&mail(&sample)).await;
+    let Delivery::Delivered { refused, .. } = delivery else { panic!("{delivery:?}") };
+    assert_eq!(refused.len(), 1);
+    assert_eq!(refused[0].address, "not an address");
+}

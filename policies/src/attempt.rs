@@ -1,0 +1,288 @@
+//! One try of a migration: how far it is, and how it ended.
+//!
+//! An agent tells these, the ladder and the migration's machine decide by them. The end is always told by the *state of
+//! both hosts*; libvirt's text is carried along for people and never decides.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::{Instant, Span};
+
+/// What moves a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// While it runs.
+    Live,
+    /// By powering it off here and booting it there. A server that is off is moved the same way, without the two.
+    Reboot,
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Live => "live",
+            Self::Reboot => "reboot",
+        })
+    }
+}
+
+/// Where an attempt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Looking at both hosts before anything is touched.
+    Preflight,
+    /// Memory is being sent.
+    Transferring,
+    /// The guest is asked to shut down, then made to.
+    PowerOffSource,
+    /// The source's definition is retained and taken away, so that it can't start there again.
+    Finalize,
+    /// Defined and started at the destination.
+    BootTarget,
+    /// The guest is looked at where it runs now.
+    Verifying,
+    /// Bringing the server back at the source.
+    RollingBack,
+    /// The outcome can't be known until the destination answers; nothing is touched until then.
+    InDoubt,
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Preflight => "preflight",
+            Self::Transferring => "transferring",
+            Self::PowerOffSource => "power off source",
+            Self::Finalize => "finalize",
+            Self::BootTarget => "boot target",
+            Self::Verifying => "verifying",
+            Self::RollingBack => "rolling back",
+            Self::InDoubt => "in doubt",
+        })
+    }
+}
+
+/// How far an attempt is. Figures that the phase hasn't got are 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Where.
+    pub phase: Phase,
+    /// When this was read.
+    pub at: Instant,
+    /// Memory in all, in bytes.
+    pub total_bytes: u64,
+    /// Sent so far, in bytes; grows past the total when memory is sent again.
+    pub sent_bytes: u64,
+    /// Still to be sent, in bytes.
+    pub remaining_bytes: u64,
+    /// Bytes per second on the wire.
+    pub rate: u64,
+    /// Bytes per second that the guest writes anew.
+    pub dirty_rate: u64,
+    /// Pass over the memory, counted from 1 within this attempt.
+    pub iteration: u32,
+    /// How long the guest would stand still if it were switched over now, in milliseconds, as QEMU expects.
+    pub expected_downtime_ms: u64,
+    /// The downtime that QEMU may use now, in milliseconds; 0 when not known.
+    pub allowed_downtime_ms: u64,
+}
+
+impl Progress {
+    /// The beginning of a phase, without figures.
+    #[must_use]
+    pub fn of(phase: Phase, at: Instant) -> Self {
+        Self {
+            phase,
+            at,
+            total_bytes: 0,
+            sent_bytes: 0,
+            remaining_bytes: 0,
+            rate: 0,
+            dirty_rate: 0,
+            iteration: 0,
+            expected_downtime_ms: 0,
+            allowed_downtime_ms: 0,
+        }
+    }
+
+    /// Part of the memory that is at the destination now, 0 to 100.
+    #[must_use]
+    pub fn percent(&self) -> u8 {
+        if self.total_bytes == 0 {
+            return 0;
+        }
+        let there = self.total_bytes.saturating_sub(self.remaining_bytes);
+        u8::try_from(u128::from(there) * 100 / u128::from(self.total_bytes)).unwrap_or(100)
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "end", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The server is at the destination and nowhere else.
+    Moved(Moved),
+    /// The server is at the source as before; nothing is left at the destination.
+    StayedAtSource {
+        /// Why.
+        failure: Failure,
+    },
+    /// The server is neither here nor at the destination: its owner deleted it, or it was moved by other means.
+    Gone,
+}
+
+/// What an attempt that succeeded cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Bytes sent; 0 on a reboot migration over shared storage.
+    pub sent_bytes: u64,
+    /// How long the server stood still or was off, as the hosts measured it.
+    pub downtime: Option<Span>,
+    /// Time inside libvirt's own migration call; nothing when there was none or it was not seen whole.
+    pub in_libvirt: Option<Span>,
+    /// How it was powered off, on a reboot migration of a running server.
+    pub power_off: Option<PowerOff>,
+}
+
+/// What made a server stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PowerOff {
+    /// Its guest agent shut it down.
+    GuestAgent,
+    /// It heeded the power button.
+    Acpi,
+    /// Neither helped in the time that policy gives; it was powered off.
+    Hard,
+    /// It was off already.
+    WasOff,
+}
+
+impl fmt::Display for PowerOff {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::GuestAgent => "by its guest agent",
+            Self::Acpi => "by the power button",
+            Self::Hard => "hard",
+            Self::WasOff => "it was off",
+        })
+    }
+}
+
+/// Why an attempt failed, and libvirt's words for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What decides what is done next.
+    pub class: FailureClass,
+    /// For people: what the hypervisor said.
+    pub text: String,
+}
+
+/// In words; what the hypervisor said only where it says more.
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.text == self.class.to_string() {
+            self.class.fmt(f)
+        } else {
+            write!(f, "{} ({})", self.class, self.text)
+        }
+    }
+}
+
+/// What decides what is done after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// Aborted by the ladder: memory changes faster than it can be sent.
+    NotConverging,
+    /// Aborted because somebody asked for it.
+    Aborted,
+    /// libvirt or QEMU will not migrate this server live, wherever to (a device, a block job, a snapshot).
+    RefusedBySource,
+    /// This destination can't take it: processor, machine type, storage, a clash of names, memory.
+    RefusedByDestination,
+    /// The destination could not be reached before anything began.
+    DestinationUnreachable,
+    /// The link, a daemon or the receiving QEMU failed on the way; the source goes on.
+    LostOnTheWay,
+    /// The domain was busy with something else for as long as libvirt waits.
+    Busy,
+    /// The server did not come up at the destination; it runs at the source again.
+    TargetDidNotBoot,
+    /// Something that none of the above describes.
+    Unexpected,
+}
+
+impl FailureClass {
+    /// Whether another destination may help.
+    #[must_use]
+    pub fn depends_on_destination(self) -> bool {
+        match self {
+            Self::RefusedByDestination
+            | Self::DestinationUnreachable
+            | Self::LostOnTheWay
+            | Self::TargetDidNotBoot => true,
+            Self::NotConverging | Self::Aborted | Self::RefusedBySource | Self::Busy | Self::Unexpected => {
+                false
+            }
+        }
+    }
+
+    /// Whether trying a live migration again may succeed at all.
+    #[must_use]
+    pub fn live_may_succeed_later(self) -> bool {
+        match self {
+            Self::NotConverging | Self::RefusedBySource => false,
+            Self::Aborted
+            | Self::RefusedByDestination
+            | Self::DestinationUnreachable
+            | Self::LostOnTheWay
+            | Self::Busy
+            | Self::TargetDidNotBoot
+            | Self::Unexpected => true,
+        }
+    }
+}
+
+impl fmt::Display for FailureClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NotConverging => "its memory changes faster than it can be sent",
+            Self::Aborted => "aborted on request",
+            Self::RefusedBySource => "the hypervisor refuses to migrate it live",
+            Self::RefusedByDestination => "the destination can't take it",
+            Self::DestinationUnreachable => "the destination could not be reached",
+            Self::LostOnTheWay => "the connection or the receiving side failed on the way",
+            Self::Busy => "libvirt was busy with this server",
+            Self::TargetDidNotBoot => "it did not come up at the destination",
+            Self::Unexpected => "an unexpected error",
+        })
+    }
+}
+
+/// What an agent last told of an operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// Being done.
+    Running(Progress),
+    /// Not begun and not going to be; nothing was touched.
+    Refused(Failure),
+    /// A migration has ended.
+    Ended(Outcome),
+    /// The guest was seen alive, by this sign.
+    Alive(String),
+    /// The guest was not seen alive in time; this was seen instead.
+    NotAlive(String),
+    /// What libvirt said is left on a host, by name; none means that it is empty.
+    Counted {
+        /// Names of servers.
+        left: Vec<String>,
+        /// When libvirt was asked.
+        at: Instant,
+    },
+    /// A retained definition is gone.
+    Discarded,
+}

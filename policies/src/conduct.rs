@@ -1,0 +1,478 @@
+//! What is to be done now: the one place that turns fleet, wishes and reports into orders.
+//!
+//! [`conduct`] reads the whole situation and answers with everything that changes. It is called again whenever something may have changed,
+//! and on a timer; it keeps nothing between two calls, and called twice in the same situation it changes nothing the second time. There is one such
+//! path, used all the time, also after a crash.
+
+mod hosts;
+mod live;
+mod reboot;
+mod schedule;
+mod shared;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::attempt::{Method, Report};
+use crate::events::{Event, Happened};
+use crate::fleet::Fleet;
+use crate::host::Standing;
+use crate::ids::{HostName, IdSource, MaintenanceId, MigrationId, OperationId, OwnerId, ServerId};
+use crate::maintenance::{Maintenance, State as MaintenanceState, Urgency};
+use crate::migration::{Migration, State, Waiting};
+use crate::notices::Tells;
+use crate::placement::Room;
+use crate::plan::Plan;
+use crate::policy::PolicySet;
+use crate::time::Instant;
+use crate::windows::{Recurrence, Slot};
+
+pub use schedule::{WindowsOf, open_for, slot_length};
+
+/// All that a decision depends on.
+pub struct Situation<'a> {
+    /// The present.
+    pub now: Instant,
+    /// Where new ids come from.
+    pub ids: &'a dyn IdSource,
+    /// The number that the next migration gets.
+    pub next_number: u32,
+    /// Observed.
+    pub fleet: &'a Fleet,
+    /// Wished, in general.
+    pub policies: &'a PolicySet,
+    /// Wished by owners.
+    pub windows: &'a [OwnerWindow],
+    /// Requests: open ones, and those that were cancelled while something of theirs still runs.
+    pub maintenances: Vec<Maintenance>,
+    /// Every migration that is not over.
+    pub migrations: Vec<Migration>,
+    /// What agents last told of their operations.
+    pub reports: &'a BTreeMap<OperationId, Report>,
+    /// What was wished last of the orders that run, where it is not simply that they be done.
+    pub wishes: &'a BTreeMap<OperationId, NewWish>,
+    /// Keys of the notices that are stored already, of tickets that are open.
+    pub told: &'a BTreeSet<String>,
+    /// Downtimes of earlier reboot migrations, by server.
+    pub history: &'a BTreeMap<ServerId, Vec<crate::time::Span>>,
+}
+
+/// A time in which an owner allows reboot migrations.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct OwnerWindow {
+    /// Whose.
+    pub owner: OwnerId,
+    /// For which of his servers.
+    pub scope: WindowScope,
+    /// When.
+    pub opens: Opens,
+}
+
+/// For which servers of an owner a window holds; the nearest that an owner has set for a server wins.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "scope", rename_all = "snake_case")]
+pub enum WindowScope {
+    /// One server.
+    Server {
+        /// Which.
+        server: ServerId,
+    },
+    /// Servers with this label.
+    Label {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// All of the account's.
+    Account,
+}
+
+/// When a window is open.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(tag = "opens", rename_all = "snake_case")]
+pub enum Opens {
+    /// Again and again.
+    Recurring {
+        /// When.
+        #[serde(flatten)]
+        recurrence: Recurrence,
+    },
+    /// Once.
+    Once {
+        /// When.
+        #[serde(flatten)]
+        slot: Slot,
+    },
+}
+
+/// Everything that changes.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Changes {
+    /// Maintenances as they are now.
+    pub maintenances: Vec<Maintenance>,
+    /// Hosts whose standing changes.
+    pub standings: Vec<(HostName, Standing)>,
+    /// Migrations as they are now, new ones included.
+    pub migrations: Vec<Migration>,
+    /// New plans, with their maintenance.
+    pub plans: Vec<(MaintenanceId, Plan)>,
+    /// Orders to be given.
+    pub begun: Vec<NewOperation>,
+    /// Running orders of which something else is wished now.
+    pub wished: Vec<(OperationId, NewWish)>,
+    /// Orders that are not wanted any more: what they told has been taken in.
+    pub ended: Vec<OperationId>,
+    /// Messages to owners.
+    pub notices: Vec<DraftNotice>,
+    /// For the story.
+    pub events: Vec<Event>,
+    /// When to look again at the latest, even if nothing happens.
+    pub look_again_at: Option<Instant>,
+}
+
+impl Changes {
+    /// Whether nothing changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self { look_again_at: self.look_again_at, ..Self::default() }
+    }
+}
+
+/// An order to be given to a host's agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewOperation {
+    /// Its id.
+    pub id: OperationId,
+    /// Whose agent.
+    pub host: HostName,
+    /// For which migration.
+    pub migration: Option<MigrationId>,
+    /// What.
+    pub intent: Intent,
+}
+
+/// What is done with a server that is found running when it is to be moved by a reboot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfRunning {
+    /// It is powered off.
+    PowerOff,
+    /// It stays where it is.
+    LeaveAlone,
+}
+
+/// What an agent is to do; the scheduler adds addresses and times from fleet and policy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Intent {
+    /// Move it live.
+    Live {
+        /// Which.
+        server: ServerId,
+        /// Where to.
+        to: HostName,
+        /// The downtime allowed at first, in milliseconds.
+        max_downtime_ms: u64,
+    },
+    /// Move it by a reboot.
+    Reboot {
+        /// Which.
+        server: ServerId,
+        /// Where to.
+        to: HostName,
+        /// What is done when it is found running: one that is moved because it is off is left alone once its owner has started it.
+        if_running: IfRunning,
+    },
+    /// Look whether it is alive.
+    Verify {
+        /// Which.
+        server: ServerId,
+        /// How it came.
+        method: Method,
+    },
+    /// Say what is left on the host.
+    ConfirmEmpty,
+    /// Throw away what the source kept of it.
+    Discard {
+        /// Which.
+        server: ServerId,
+    },
+}
+
+/// What else is wished of a running order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewWish {
+    /// The guest may stand still for this long at the switch-over, in milliseconds.
+    AllowDowntime(u64),
+    /// Stop: it does not converge.
+    AbortNotConverging,
+    /// Stop: somebody wishes so.
+    AbortAsked,
+}
+
+/// A message to be stored with the fact that it tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DraftNotice {
+    /// Names the fact.
+    pub key: String,
+    /// About which migration.
+    pub migration: MigrationId,
+    /// What.
+    pub tells: Tells,
+}
+
+/// Whether something may be begun for a migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Go {
+    Run,
+    Paused,
+    Emergency { why: String },
+    Cancelled,
+}
+
+/// Decides what is to be done now.
+#[must_use]
+pub fn conduct(situation: Situation<'_>) -> Changes {
+    let mut conductor = Conductor::new(situation);
+    conductor.plan_newcomers();
+    conductor.advance_all();
+    conductor.look_at_hosts();
+    conductor.into_changes()
+}
+
+/// Times at which a migration could happen, for its owner to choose from: the first `most` that are open to him, have room, and are as far
+/// ahead as policy wants a new time to be.
+#[must_use]
+pub fn free_slots(situation: Situation<'_>, migration: MigrationId, most: usize) -> Vec<Slot> {
+    let conductor = Conductor::new(situation);
+    let Some(migration) = conductor.migrations.iter().find(|known| known.id == migration) else {
+        return Vec::new();
+    };
+    let policy = conductor.policy_for(migration);
+    let from = conductor.now + policy.owners.reschedule_ahead.delta();
+    conductor.free_slots(migration, &policy, from, most)
+}
+
+/// The slot that begins at a wished moment, as long as this migration needs.
+///
+/// An owner may choose a time outside of his own windows, for he knows best; but not on a day on which nothing is done, and not when the
+/// hosts are taken.
+///
+/// # Errors
+/// Why that time can't be had, with others that can.
+pub fn slot_at(
+    situation: Situation<'_>,
+    migration: MigrationId,
+    wished: Instant,
+) -> Result<Option<Slot>, crate::appointment::Refusal> {
+    let conductor = Conductor::new(situation);
+    let Some(migration) = conductor.migrations.iter().find(|known| known.id == migration) else {
+        return Ok(None);
+    };
+    let policy = conductor.policy_for(migration);
+    let slot = Slot::from_start(wished, conductor.slot_length(migration, &policy));
+    if let Some(day) = policy.windows.exclusions.iter().find(|excluded| excluded.slot().overlaps(slot)) {
+        return Err(crate::appointment::Refusal::Excluded { wished, name: day.name.clone() });
+    }
+    if slot.end > migration.deadline {
+        let (deadline, latest) = (migration.deadline, migration.deadline - (slot.end - slot.start));
+        return Err(crate::appointment::Refusal::AfterDeadline { wished, deadline, latest });
+    }
+    if conductor.has_room(migration, &policy, slot) {
+        return Ok(Some(slot));
+    }
+    let from = conductor.now + policy.owners.reschedule_ahead.delta();
+    Err(crate::appointment::Refusal::Taken {
+        wished,
+        free: conductor.free_slots(migration, &policy, from, 3).iter().map(|slot| slot.start).collect(),
+    })
+}
+
+/// The situation while it is being worked through.
+struct Conductor<'a> {
+    now: Instant,
+    ids: &'a dyn IdSource,
+    next_number: u32,
+    fleet: &'a Fleet,
+    policies: &'a PolicySet,
+    windows: &'a [OwnerWindow],
+    reports: &'a BTreeMap<OperationId, Report>,
+    wishes: &'a BTreeMap<OperationId, NewWish>,
+    told: &'a BTreeSet<String>,
+    history: &'a BTreeMap<ServerId, Vec<crate::time::Span>>,
+    maintenances: BTreeMap<MaintenanceId, Maintenance>,
+    /// In the order in which they are served: oldest first, so that nobody starves.
+    migrations: Vec<Migration>,
+    room: Room<'a>,
+    changes: Changes,
+}
+
+impl<'a> Conductor<'a> {
+    fn new(situation: Situation<'a>) -> Self {
+        let mut migrations = situation.migrations;
+        migrations.sort_by_key(|migration| (migration.opened_at, migration.number));
+        let reservations: Vec<_> = migrations
+            .iter()
+            .filter(|migration| migration.is_open())
+            .filter_map(|migration| migration.place.clone())
+            .collect();
+        let room = Room::new(situation.fleet, &reservations, situation.policies, situation.now);
+        Self {
+            now: situation.now,
+            ids: situation.ids,
+            next_number: situation.next_number,
+            fleet: situation.fleet,
+            policies: situation.policies,
+            windows: situation.windows,
+            reports: situation.reports,
+            wishes: situation.wishes,
+            told: situation.told,
+            history: situation.history,
+            maintenances: situation.maintenances.into_iter().map(|m| (m.id, m)).collect(),
+            migrations,
+            room,
+            changes: Changes::default(),
+        }
+    }
+
+    fn advance_all(&mut self) {
+        for index in 0..self.migrations.len() {
+            let before = self.migrations[index].clone();
+            let mut migration = before.clone();
+            // A few states follow at once (an end is taken in, and the next try begins). The bound is a guard against a cycle, which
+            // would be a mistake in the machine: the next call goes on.
+            for _ in 0..4 {
+                let state = migration.state.clone();
+                migration = self.advance(migration);
+                if migration.state == state {
+                    break;
+                }
+            }
+            if migration != before {
+                self.migrations[index] = migration.clone();
+                // One that was opened in this very call is written once, as it is now.
+                self.changes.migrations.retain(|known| known.id != migration.id);
+                self.changes.migrations.push(migration);
+            }
+        }
+    }
+
+    fn advance(&mut self, migration: Migration) -> Migration {
+        match migration.state {
+            State::Pending { .. } => self.pending(migration),
+            State::Preflight { .. } | State::Transferring { .. } => self.moving_live(migration),
+            State::Ready { .. } => self.ready(migration),
+            State::CuttingOver { .. } => self.cutting_over(migration),
+            State::Verifying { .. } => self.verifying(migration),
+            State::RolledBack { .. } => self.rolled_back(migration),
+            State::Completed { .. } => self.completed(migration),
+            State::Discarding { .. } => self.discarding(migration),
+            State::Failed { .. } => self.failed(migration),
+            State::Succeeded { .. }
+            | State::Closed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => migration,
+        }
+    }
+
+    fn go(&self, migration: &Migration) -> Go {
+        let Some(maintenance) = migration.maintenance.and_then(|id| self.maintenances.get(&id)) else {
+            return Go::Run;
+        };
+        match &maintenance.state {
+            MaintenanceState::Cancelled { .. } => Go::Cancelled,
+            MaintenanceState::Paused { .. } => Go::Paused,
+            MaintenanceState::Running | MaintenanceState::Completed { .. } => match &maintenance.urgency {
+                Urgency::Emergency { why } => Go::Emergency { why: why.clone() },
+                Urgency::Normal => Go::Run,
+            },
+        }
+    }
+
+    /// Waits on; said in the story only when the reason is another one than before.
+    fn wait(&mut self, mut migration: Migration, waits_for: Waiting) -> Migration {
+        let wake = match &waits_for {
+            Waiting::BackOff { until } | Waiting::Owner { until } => Some(*until),
+            Waiting::Nothing
+            | Waiting::Turn { .. }
+            | Waiting::Place { .. }
+            | Waiting::Blocked { .. }
+            | Waiting::Slot { .. }
+            | Waiting::Agent { .. }
+            | Waiting::Paused => None,
+        };
+        if let Some(wake) = wake {
+            self.look_again_at(wake);
+        }
+        if migration.state.waits_for() != Some(&waits_for) {
+            match &waits_for {
+                // A turn and a try come by themselves in a moment; an appointment has been told as such.
+                Waiting::Nothing | Waiting::Turn { .. } | Waiting::BackOff { .. } | Waiting::Owner { .. } => {
+                }
+                Waiting::Place { .. }
+                | Waiting::Blocked { .. }
+                | Waiting::Slot { .. }
+                | Waiting::Agent { .. }
+                | Waiting::Paused => {
+                    self.say(&migration, Happened::Waits { waits_for: waits_for.to_string() });
+                }
+            }
+        }
+        let ready = matches!(migration.state, State::Ready { .. });
+        migration.state = if ready { State::Ready { waits_for } } else { State::Pending { waits_for } };
+        migration
+    }
+
+    fn look_again_at(&mut self, moment: Instant) {
+        if moment > self.now {
+            let sooner = self.changes.look_again_at.is_none_or(|known| moment < known);
+            if sooner {
+                self.changes.look_again_at = Some(moment);
+            }
+        }
+    }
+
+    /// Wishes something else of a running order, unless that is wished already or it is being aborted.
+    fn wish(&mut self, operation: OperationId, wish: NewWish) {
+        let known = self.wishes.get(&operation);
+        let aborting = matches!(known, Some(NewWish::AbortNotConverging | NewWish::AbortAsked));
+        if !aborting && known != Some(&wish) {
+            self.changes.wished.push((operation, wish));
+        }
+    }
+
+    /// Ends what runs for a maintenance that was cancelled; what can't be ended any more comes to its own end.
+    fn abort_if_cancelled(&mut self, migration: &Migration) {
+        if self.go(migration) == Go::Cancelled
+            && let Ok(operation) = migration.abort()
+        {
+            self.wish(operation, NewWish::AbortAsked);
+        }
+    }
+
+    fn say(&mut self, migration: &Migration, what: Happened) {
+        self.changes.events.push(Event {
+            at: self.now,
+            maintenance: migration.maintenance,
+            migration: Some(migration.id),
+            server: Some((migration.server, migration.server_name.clone())),
+            owner: migration.owner.clone(),
+            host: Some(migration.from.clone()),
+            what,
+        });
+    }
+
+    /// Tells the owner, unless the fact has been told.
+    fn tell(&mut self, migration: &Migration, fact: &str, tells: Tells) {
+        if migration.ticket.is_none() {
+            return;
+        }
+        let key = format!("{}/{fact}", migration.id);
+        let known = self.told.contains(&key) || self.changes.notices.iter().any(|draft| draft.key == key);
+        if !known {
+            self.changes.notices.push(DraftNotice { key, migration: migration.id, tells });
+        }
+    }
+
+    fn into_changes(self) -> Changes {
+        self.changes
+    }
+}

@@ -1,0 +1,261 @@
+//! Maintenances and their hosts: newcomers are planned, warnings given, and a host is called empty when its libvirt says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Conductor, Go, Intent};
+use crate::appointment::Appointment;
+use crate::attempt::{Method, Report};
+use crate::events::{Event, Happened};
+use crate::host::Standing;
+use crate::ids::{HostName, MaintenanceId, MigrationId, ServerId};
+use crate::maintenance::{Drain, Maintenance, State as MaintenanceState, Warned};
+use crate::migration::{Migration, State, Waiting};
+use crate::notices::Actor;
+use crate::plan::Planned;
+use crate::planner::{self, Input, Kept};
+
+impl Conductor<'_> {
+    /// Servers on hosts that are being emptied and of which no migration is known get one. That is the first plan of a maintenance, and every later
+    /// one: a server that appears is planned like the others.
+    pub(super) fn plan_newcomers(&mut self) {
+        let running: Vec<MaintenanceId> = self
+            .maintenances
+            .values()
+            .filter(|maintenance| maintenance.state == MaintenanceState::Running)
+            .map(|maintenance| maintenance.id)
+            .collect();
+        for id in running {
+            let newcomers = self.newcomers(id);
+            if !newcomers.is_empty() {
+                self.plan(id, &newcomers);
+            }
+        }
+    }
+
+    fn newcomers(&self, id: MaintenanceId) -> BTreeSet<ServerId> {
+        let Some(maintenance) = self.maintenances.get(&id) else { return BTreeSet::new() };
+        let known: BTreeSet<(&HostName, ServerId)> = self
+            .migrations
+            .iter()
+            .filter(|migration| migration.is_open())
+            .map(|migration| (&migration.from, migration.server))
+            .collect();
+        maintenance
+            .hosts
+            .keys()
+            .filter(|host| !self.is_silent(host))
+            .flat_map(|host| self.fleet.on(host))
+            .filter(|server| !known.contains(&(&server.host, server.facts.id)))
+            // One that arrives was begun before the host was cordoned; it is planned when it is there.
+            .filter(|server| server.facts.power != crate::fleet::Power::Arriving)
+            .map(|server| server.facts.id)
+            .collect()
+    }
+
+    fn plan(&mut self, id: MaintenanceId, newcomers: &BTreeSet<ServerId>) {
+        let Some(maintenance) = self.maintenances.get(&id).cloned() else { return };
+        let open = || self.migrations.iter().filter(|migration| migration.is_open());
+        let reservations: Vec<_> = open().filter_map(|migration| migration.place.clone()).collect();
+        let kept: BTreeMap<ServerId, Kept> =
+            open().map(|migration| (migration.server, kept(migration))).collect();
+        let emptying: BTreeSet<HostName> = maintenance.hosts.keys().cloned().collect();
+        let (plan, _) = planner::plan(&Input {
+            now: self.now,
+            fleet: self.fleet,
+            policies: self.policies,
+            emptying: &emptying,
+            reservations: &reservations,
+            kept: &kept,
+            history: self.history,
+        });
+        for planned in plan.servers().filter(|planned| newcomers.contains(&planned.server)) {
+            let migration = self.open(&maintenance, planned);
+            self.changes.migrations.push(migration.clone());
+            self.migrations.push(migration);
+        }
+        self.changes.plans.push((id, plan));
+    }
+
+    fn open(&mut self, maintenance: &Maintenance, planned: &Planned) -> Migration {
+        let number = self.next_number;
+        self.next_number += 1;
+        if let Some(place) = &planned.place {
+            self.room.reserve(place.clone());
+        }
+        let method = planned.decision.method().unwrap_or(Method::Live);
+        let why_not_live = planned.decision.why_not_live().cloned();
+        let migration = Migration {
+            id: MigrationId::draw(self.ids),
+            number,
+            maintenance: Some(maintenance.id),
+            reason: maintenance.reason.clone(),
+            server: planned.server,
+            server_name: planned.name.clone(),
+            owner: planned.owner.clone(),
+            from: planned.from.clone(),
+            place: planned.place.clone(),
+            place_why: planned.place_why.clone(),
+            method,
+            why_not_live: why_not_live.clone(),
+            state: State::Pending { waits_for: Waiting::Nothing },
+            attempts: Vec::new(),
+            appointment: Appointment::Unscheduled,
+            agreed_at: None,
+            ticket: None,
+            deadline: maintenance.deadline,
+            opened_at: self.now,
+        };
+        let to = migration.to().cloned();
+        self.say(&migration, Happened::Planned { method, to, why_not_live });
+        migration
+    }
+
+    /// Every open maintenance: what its hosts need, and whether a warning is due. A cancelled one gives its hosts back.
+    pub(super) fn look_at_hosts(&mut self) {
+        let ids: Vec<MaintenanceId> = self.maintenances.keys().copied().collect();
+        for id in ids {
+            let Some(before) = self.maintenances.get(&id).cloned() else { continue };
+            let after = if before.is_open() { self.look_at(before.clone()) } else { before.clone() };
+            if !after.is_open() {
+                self.give_back(&after);
+            }
+            if after != before {
+                self.maintenances.insert(id, after.clone());
+                self.changes.maintenances.push(after);
+            }
+        }
+    }
+
+    fn look_at(&mut self, mut maintenance: Maintenance) -> Maintenance {
+        let hosts: Vec<HostName> = maintenance.hosts.keys().cloned().collect();
+        for host in hosts {
+            let Some(drain) = maintenance.hosts.get(&host).cloned() else { continue };
+            let drain = self.drain(&maintenance, &host, drain);
+            maintenance.hosts.insert(host, drain);
+        }
+        let empty = maintenance.hosts.values().all(|drain| matches!(drain, Drain::Drained { .. }));
+        if empty && maintenance.state == MaintenanceState::Running {
+            self.say_of(&maintenance, None, Happened::MaintenanceCompleted);
+            maintenance.state = MaintenanceState::Completed { at: self.now };
+            return maintenance;
+        }
+        if maintenance.warned == Warned::No {
+            if self.now >= maintenance.warn_at {
+                let waiting = self.open_of(maintenance.id).count();
+                let deadline = maintenance.deadline;
+                self.say_of(&maintenance, None, Happened::DeadlineNear { waiting, deadline });
+                maintenance.warned = Warned::Yes;
+            } else {
+                self.look_again_at(maintenance.warn_at);
+            }
+        }
+        maintenance
+    }
+
+    fn drain(&mut self, maintenance: &Maintenance, host: &HostName, drain: Drain) -> Drain {
+        match drain {
+            Drain::Drained { at } => match self.nobody_left(maintenance.id, host) {
+                // Somebody started a server there by hand while other hosts were still being emptied.
+                false if !self.is_silent(host) => Drain::Draining,
+                _ => Drain::Drained { at },
+            },
+            Drain::Draining => {
+                if self.nobody_left(maintenance.id, host) && !self.is_silent(host) {
+                    let operation = self.order(host.clone(), None, Intent::ConfirmEmpty);
+                    Drain::Confirming { operation }
+                } else {
+                    Drain::Draining
+                }
+            }
+            Drain::Confirming { operation } => match self.reports.get(&operation) {
+                None | Some(Report::Running(_)) => Drain::Confirming { operation },
+                Some(Report::Counted { left, .. }) if left.is_empty() => {
+                    self.changes.ended.push(operation);
+                    self.confirmed(maintenance, host)
+                }
+                Some(Report::Counted { left, .. }) => {
+                    self.changes.ended.push(operation);
+                    // The inventory that names them is on its way; they are planned like any newcomer.
+                    self.say_of(maintenance, Some(host), Happened::HostNotEmpty { left: left.clone() });
+                    Drain::Draining
+                }
+                Some(
+                    Report::Refused(_)
+                    | Report::Ended(_)
+                    | Report::Alive(_)
+                    | Report::NotAlive(_)
+                    | Report::Discarded,
+                ) => {
+                    self.changes.ended.push(operation);
+                    Drain::Draining
+                }
+            },
+        }
+    }
+
+    fn confirmed(&mut self, maintenance: &Maintenance, host: &HostName) -> Drain {
+        self.say_of(maintenance, Some(host), Happened::HostEmpty);
+        if let Some(known) = self.fleet.hosts.get(host)
+            && let Ok(standing) = known.standing.clone().confirmed_empty(maintenance.id, self.now)
+            && standing != known.standing
+        {
+            self.changes.standings.push((host.clone(), standing));
+        }
+        Drain::Drained { at: self.now }
+    }
+
+    fn nobody_left(&self, id: MaintenanceId, host: &HostName) -> bool {
+        self.fleet.on(host).next().is_none() && !self.open_of(id).any(|migration| migration.from == *host)
+    }
+
+    fn open_of(&self, id: MaintenanceId) -> impl Iterator<Item = &Migration> {
+        self.migrations
+            .iter()
+            .filter(move |migration| migration.maintenance == Some(id) && migration.is_open())
+    }
+
+    /// Hosts go back to everybody once nothing of a cancelled maintenance runs on them. Those of a completed one stay drained: the operator works on
+    /// them now, and opens them when he is done.
+    fn give_back(&mut self, maintenance: &Maintenance) {
+        if !matches!(maintenance.state, MaintenanceState::Cancelled { .. }) {
+            return;
+        }
+        for host in maintenance.hosts.keys() {
+            let busy = self
+                .open_of(maintenance.id)
+                .any(|migration| migration.from == *host && self.go(migration) == Go::Cancelled);
+            if let Some(known) = self.fleet.hosts.get(host)
+                && !busy
+            {
+                let standing = known.standing.clone().release(maintenance.id);
+                if standing != known.standing && standing == Standing::Open {
+                    let opened = Happened::StandingChanged { to: standing.to_string(), by: Actor::Drover };
+                    self.say_of(maintenance, Some(host), opened);
+                    self.changes.standings.push((host.clone(), standing));
+                }
+            }
+        }
+    }
+
+    fn say_of(&mut self, maintenance: &Maintenance, host: Option<&HostName>, what: Happened) {
+        self.changes.events.push(Event {
+            at: self.now,
+            maintenance: Some(maintenance.id),
+            migration: None,
+            server: None,
+            owner: None,
+            host: host.cloned(),
+            what,
+        });
+    }
+}
+
+/// What a new plan has to take as given of a migration.
+fn kept(migration: &Migration) -> Kept {
+    match migration.to() {
+        Some(to) if migration.is_moving() => {
+            Kept::UnderWay { to: to.clone(), reboot: migration.why_not_live.clone() }
+        }
+        to => Kept::Decided { to: to.cloned(), reboot: migration.why_not_live.clone() },
+    }
+}

@@ -1,0 +1,220 @@
+//! Before the first step, and the live way.
+
+use super::shared::Whereabouts;
+use super::{Conductor, Go, Intent, NewWish};
+use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, Phase, Progress, Report};
+use crate::eligibility::{Suits, WhyBlocked, WhyNotLive, method_for, method_without_live};
+use crate::events::Happened;
+use crate::fleet::{Power, Server};
+use crate::ladder::{LadderState, Rung, climb};
+use crate::migration::{FailedBecause, Migration, State, Waiting};
+use crate::notices::Avoidance;
+use crate::policy::Policy;
+
+impl Conductor<'_> {
+    pub(super) fn pending(&mut self, migration: Migration) -> Migration {
+        let server = match self.whereabouts(&migration) {
+            Whereabouts::Here(server) => server,
+            Whereabouts::Elsewhere => return self.avoided(migration, Avoidance::MovedElsewhere),
+            Whereabouts::Deleted => return self.avoided(migration, Avoidance::Deleted),
+            Whereabouts::Unknown if self.go(&migration) == Go::Cancelled => return self.cancelled(migration),
+            Whereabouts::Unknown => {
+                let host = migration.from.clone();
+                return self.wait(migration, Waiting::Agent { host });
+            }
+        };
+        match self.go(&migration) {
+            Go::Cancelled => return self.cancelled(migration),
+            Go::Paused => return self.wait(migration, Waiting::Paused),
+            Go::Run | Go::Emergency { .. } => {}
+        }
+        if let State::Pending { waits_for: Waiting::BackOff { until } } = migration.state
+            && self.now < until
+        {
+            return self.wait(migration, Waiting::BackOff { until });
+        }
+        let policy = self.policy_for(&migration);
+        let migration = match self.choose_method(migration, server, &policy) {
+            Ok(migration) => migration,
+            Err(blocked) => return *blocked,
+        };
+        match migration.method {
+            Method::Live => self.begin_live(migration, server, &policy),
+            Method::Reboot if server.facts.power == Power::Off => self.begin_cold(migration, server, &policy),
+            Method::Reboot => self.become_ready(migration, server, &policy),
+        }
+    }
+
+    /// The method by the facts of now. What was decided by tries (live failed for good), or by an owner's wish (he asked for a reboot),
+    /// stays.
+    pub(super) fn choose_method(
+        &mut self,
+        mut migration: Migration,
+        server: &Server,
+        policy: &Policy,
+    ) -> Result<Migration, Box<Migration>> {
+        let also_on = self.fleet.sightings_of(migration.server).find(|seen| {
+            seen.host != migration.from && matches!(seen.facts.power, Power::Running | Power::Paused)
+        });
+        if let Some(other) = also_on {
+            let why = WhyBlocked::SeenTwice { also_on: other.host.clone() };
+            return Err(Box::new(self.wait(migration, Waiting::Blocked { why })));
+        }
+        let suits = match &migration.why_not_live {
+            Some(settled @ (WhyNotLive::LiveFailed { .. } | WhyNotLive::OwnerAskedForReboot)) => {
+                method_without_live(&server.facts, settled.clone())
+            }
+            _ => method_for(&server.facts, policy),
+        };
+        match suits {
+            Suits::Nothing(why) => return Err(Box::new(self.wait(migration, Waiting::Blocked { why }))),
+            Suits::Live => {
+                if migration.why_not_live.take().is_some() {
+                    self.say(&migration, Happened::BecameLive);
+                }
+                migration.method = Method::Live;
+            }
+            // What kept it from going live while it ran is what its ticket says; that it is off now is no other reason.
+            Suits::Reboot(WhyNotLive::NotRunning) if migration.why_not_live.is_some() => {
+                migration.method = Method::Reboot;
+            }
+            Suits::Reboot(why) => {
+                if migration.why_not_live.as_ref() != Some(&why) {
+                    self.say(&migration, Happened::FellBack { why: why.clone() });
+                    migration.why_not_live = Some(why);
+                }
+                migration.method = Method::Reboot;
+            }
+        }
+        Ok(migration)
+    }
+
+    fn begin_live(&mut self, migration: Migration, server: &Server, policy: &Policy) -> Migration {
+        let mut migration = match self.ensure_place(migration, server) {
+            Ok(migration) => migration,
+            Err(placeless) => return self.wait(placeless.migration, placeless.waits_for),
+        };
+        let Some(to) = migration.to().cloned() else { return migration };
+        if let Some(limit) = self.limit_reached(&migration, policy, &to) {
+            return self.wait(migration, Waiting::Turn { limit });
+        }
+        let intent = Intent::Live {
+            server: migration.server,
+            to,
+            max_downtime_ms: policy.live.ladder.downtime_start.as_milliseconds(),
+        };
+        let operation = self.begin(&mut migration, intent);
+        migration.state = State::Preflight { operation };
+        migration
+    }
+
+    pub(super) fn moving_live(&mut self, migration: Migration) -> Migration {
+        let Some(operation) = migration.state.operation() else { return migration };
+        self.abort_if_cancelled(&migration);
+        match self.reports.get(&operation).cloned() {
+            None => migration,
+            Some(Report::Running(progress)) => self.transferring(migration, &progress),
+            Some(Report::Ended(Outcome::Moved(moved))) => self.arrived(migration, operation, moved),
+            Some(Report::Ended(Outcome::StayedAtSource { failure }) | Report::Refused(failure)) => {
+                self.live_failed(migration, failure)
+            }
+            Some(Report::Ended(Outcome::Gone)) => self.gone(migration, operation),
+            Some(Report::Alive(_) | Report::NotAlive(_) | Report::Counted { .. } | Report::Discarded) => {
+                let text = "the agent's answer does not fit the order".to_owned();
+                self.live_failed(migration, Failure { class: FailureClass::Unexpected, text })
+            }
+        }
+    }
+
+    pub(super) fn gone(&mut self, mut migration: Migration, operation: crate::ids::OperationId) -> Migration {
+        self.end_attempt(&mut migration, operation, None);
+        self.avoided(migration, Avoidance::Deleted)
+    }
+
+    fn transferring(&mut self, mut migration: Migration, progress: &Progress) -> Migration {
+        if let State::Preflight { operation } = migration.state
+            && progress.phase == Phase::Transferring
+        {
+            migration.state = State::Transferring { operation, ladder: LadderState::default() };
+        }
+        let State::Transferring { operation, ladder } = migration.state.clone() else { return migration };
+        let policy = self.policy_for(&migration);
+        let (ladder, rung) = climb(&policy.live.ladder, &ladder, progress);
+        match rung {
+            Rung::Wait => {}
+            Rung::AllowDowntime(to_ms) => {
+                self.wish(operation, NewWish::AllowDowntime(to_ms));
+                self.say(&migration, Happened::DowntimeRaised { to_ms, iteration: progress.iteration });
+            }
+            Rung::Abort => {
+                self.wish(operation, NewWish::AbortNotConverging);
+                let why = format!(
+                    "it does not converge: after {} passes {} are left, and it writes {} a second while {} are sent",
+                    progress.iteration,
+                    bytes(progress.remaining_bytes),
+                    bytes(progress.dirty_rate),
+                    bytes(progress.rate)
+                );
+                self.say(&migration, Happened::Aborting { why });
+            }
+        }
+        migration.state = State::Transferring { operation, ladder };
+        migration
+    }
+
+    fn live_failed(&mut self, mut migration: Migration, failure: Failure) -> Migration {
+        let Some(operation) = migration.state.operation() else { return migration };
+        self.end_attempt(&mut migration, operation, Some(failure.clone()));
+        let policy = self.policy_for(&migration);
+        let tries = migration.failed_attempts(Method::Live);
+        if failure.class == FailureClass::Aborted {
+            self.say(&migration, Happened::AttemptFailed { method: Method::Live, failure, again_at: None });
+            return match self.go(&migration) {
+                Go::Cancelled => self.cancelled(migration),
+                Go::Run | Go::Paused | Go::Emergency { .. } => {
+                    self.give_up(migration, FailedBecause::Aborted)
+                }
+            };
+        }
+        if failure.class.live_may_succeed_later() && tries < policy.live.attempts {
+            let until = self.now + policy.retry.wait_before(tries + 1).delta();
+            self.say(
+                &migration,
+                Happened::AttemptFailed { method: Method::Live, failure, again_at: Some(until) },
+            );
+            self.look_again_at(until);
+            migration.state = State::Pending { waits_for: Waiting::BackOff { until } };
+            return migration;
+        }
+        self.say(
+            &migration,
+            Happened::AttemptFailed { method: Method::Live, failure: failure.clone(), again_at: None },
+        );
+        let why = WhyNotLive::LiveFailed { attempts: tries, class: failure.class, text: failure.text };
+        self.say(&migration, Happened::FellBack { why: why.clone() });
+        migration.method = Method::Reboot;
+        migration.why_not_live = Some(why);
+        migration.state = State::Pending { waits_for: Waiting::Nothing };
+        migration
+    }
+
+    /// A live migration that was seen alive is over; a reboot migration is told to its owner first.
+    pub(super) fn finished(&mut self, mut migration: Migration, moved: Moved) -> Migration {
+        match migration.method {
+            Method::Live if migration.ticket.is_some() => self.avoided(migration, Avoidance::MovedLive),
+            Method::Live => {
+                migration.state = State::Succeeded { at: self.now, moved };
+                migration
+            }
+            Method::Reboot => self.reboot_finished(migration, moved),
+        }
+    }
+}
+
+/// A number of bytes for people.
+fn bytes(n: u64) -> String {
+    const MIB: f64 = 1024.0 * 1024.0;
+    #[expect(clippy::cast_precision_loss, reason = "for people; one digit behind the point is shown")]
+    let mib = n as f64 / MIB;
+    if mib < 1024.0 { format!("{mib:.1} MiB") } else { format!("{:.1} GiB", mib / 1024.0) }
+}

@@ -1,0 +1,341 @@
+//! The reboot way: a ticket, a time, the cutover, and what is kept for a while afterwards.
+
+use super::shared::Whereabouts;
+use super::{Conductor, Go, IfRunning, Intent};
+use crate::appointment::{Appointment, MayBegin};
+use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, PowerOff, Report};
+use crate::events::Happened;
+use crate::fleet::{Power, Server};
+use crate::ids::{OperationId, TicketId};
+use crate::migration::{FailedBecause, Migration, State, Waiting};
+use crate::notices::{Avoidance, Tells};
+use crate::policy::Policy;
+use crate::time::Span;
+use crate::windows::Slot;
+
+impl Conductor<'_> {
+    /// A server that is off is moved without ticket or window: nobody notices.
+    pub(super) fn begin_cold(&mut self, migration: Migration, server: &Server, policy: &Policy) -> Migration {
+        let migration = match self.ensure_place(migration, server) {
+            Ok(migration) => migration,
+            Err(placeless) => return self.wait(placeless.migration, placeless.waits_for),
+        };
+        self.cut_over(migration, policy, Appointment::Running { slot: None })
+    }
+
+    /// Holds a place, opens the ticket, proposes a time.
+    pub(super) fn become_ready(
+        &mut self,
+        migration: Migration,
+        server: &Server,
+        policy: &Policy,
+    ) -> Migration {
+        // Without a place the owner is told all the same: he may stop or move his server, and the time is his to plan with.
+        let mut migration = match self.ensure_place(migration, server) {
+            Ok(migration) => migration,
+            Err(placeless) => placeless.migration,
+        };
+        if migration.ticket.is_none() {
+            migration.ticket = Some(TicketId::draw(self.ids));
+        }
+        if let Go::Emergency { why } = self.go(&migration) {
+            migration.appointment = Appointment::Emergency { why };
+        }
+        migration.state = State::Ready { waits_for: Waiting::Nothing };
+        if migration.appointment == Appointment::Unscheduled {
+            self.propose(migration, policy)
+        } else {
+            migration
+        }
+    }
+
+    pub(super) fn ready(&mut self, migration: Migration) -> Migration {
+        let server = match self.whereabouts(&migration) {
+            Whereabouts::Here(server) => server,
+            Whereabouts::Elsewhere => return self.avoided(migration, Avoidance::MovedElsewhere),
+            Whereabouts::Deleted => return self.avoided(migration, Avoidance::Deleted),
+            Whereabouts::Unknown if self.go(&migration) == Go::Cancelled => return self.cancelled(migration),
+            Whereabouts::Unknown => {
+                let host = migration.from.clone();
+                let migration = self.wait(migration, Waiting::Agent { host });
+                return self.miss_if_passed(migration);
+            }
+        };
+        let go = self.go(&migration);
+        if go == Go::Cancelled {
+            return self.cancelled(migration);
+        }
+        let policy = self.policy_for(&migration);
+        let mut migration = match self.choose_method(migration, server, &policy) {
+            Ok(migration) => migration,
+            Err(blocked) => return self.miss_if_passed(*blocked),
+        };
+        if migration.method == Method::Live {
+            migration.appointment = Appointment::Unscheduled;
+            migration.state = State::Pending { waits_for: Waiting::Nothing };
+            return migration;
+        }
+        if let Go::Emergency { why } = &go {
+            migration.appointment = Appointment::Emergency { why: why.clone() };
+        }
+        if migration.appointment == Appointment::Unscheduled {
+            // A time may be told once without a place; another one only with a place, or its owner would get one after the other that
+            // can't be kept.
+            return match self.ensure_place(migration, server) {
+                Ok(migration) => self.propose(migration, &policy),
+                Err(placeless) => self.wait(placeless.migration, placeless.waits_for),
+            };
+        }
+        self.remind(&migration, &policy);
+        self.begin_when_due(migration, server, &go)
+    }
+
+    fn begin_when_due(&mut self, migration: Migration, server: &Server, go: &Go) -> Migration {
+        let policy = self.policy_for(&migration);
+        let downtime = self.expected_downtime(&migration, &policy);
+        let off = server.facts.power == Power::Off;
+        let may_begin = if off { MayBegin::Now } else { migration.appointment.may_begin(self.now, downtime) };
+        match may_begin {
+            MayBegin::Missed(slot) => self.missed(migration, slot, &policy),
+            MayBegin::NotAgreed => migration,
+            MayBegin::NotBefore(until) => {
+                // The place is looked after while there is time to find another.
+                match self.ensure_place(migration, server) {
+                    Ok(migration) => self.wait(migration, Waiting::Owner { until }),
+                    Err(placeless) => {
+                        self.look_again_at(until);
+                        self.wait(placeless.migration, placeless.waits_for)
+                    }
+                }
+            }
+            MayBegin::Now if *go == Go::Paused => self.wait_within_slot(migration, Waiting::Paused),
+            MayBegin::Now => {
+                let migration = match self.ensure_place(migration, server) {
+                    Ok(migration) => migration,
+                    Err(placeless) => return self.wait_within_slot(placeless.migration, placeless.waits_for),
+                };
+                let running = Appointment::Running { slot: migration.appointment.slot() };
+                self.cut_over(migration, &policy, running)
+            }
+        }
+    }
+
+    fn wait_within_slot(&mut self, migration: Migration, waits_for: Waiting) -> Migration {
+        if let Some(slot) = migration.appointment.slot() {
+            self.look_again_at(slot.end);
+        }
+        self.wait(migration, waits_for)
+    }
+
+    fn cut_over(&mut self, mut migration: Migration, policy: &Policy, appointment: Appointment) -> Migration {
+        let Some(to) = migration.to().cloned() else { return migration };
+        if let Some(limit) = self.limit_reached(&migration, policy, &to) {
+            return self.wait_within_slot(migration, Waiting::Turn { limit });
+        }
+        if matches!(migration.appointment, Appointment::Running { .. }) {
+            // Only a retried cold move comes here with the appointment of its last try.
+            migration.appointment = Appointment::Unscheduled;
+        }
+        let emergency = matches!(migration.appointment, Appointment::Emergency { .. });
+        // Nobody has agreed to a reboot of a server that is moved because it is off.
+        let downtime = self.expected_downtime(&migration, policy);
+        let if_running = match migration.appointment.may_begin(self.now, downtime) {
+            MayBegin::Now => IfRunning::PowerOff,
+            MayBegin::NotBefore(_) | MayBegin::Missed(_) | MayBegin::NotAgreed => IfRunning::LeaveAlone,
+        };
+        let intent = Intent::Reboot { server: migration.server, to, if_running };
+        let operation = self.begin(&mut migration, intent);
+        if !emergency {
+            self.tell(&migration, &format!("started/{operation}"), Tells::Started { downtime });
+            migration.appointment = appointment;
+        }
+        migration.state = State::CuttingOver { operation, phase: crate::attempt::Phase::Preflight };
+        migration
+    }
+
+    pub(super) fn cutting_over(&mut self, mut migration: Migration) -> Migration {
+        let State::CuttingOver { operation, phase } = migration.state else { return migration };
+        self.abort_if_cancelled(&migration);
+        match self.reports.get(&operation).cloned() {
+            None => migration,
+            Some(Report::Running(progress)) => {
+                if progress.phase != phase {
+                    self.say(&migration, Happened::PhaseReached { phase: progress.phase });
+                    migration.state = State::CuttingOver { operation, phase: progress.phase };
+                }
+                migration
+            }
+            Some(Report::Ended(Outcome::Moved(moved))) => self.arrived(migration, operation, moved),
+            Some(Report::Ended(Outcome::StayedAtSource { failure }) | Report::Refused(failure)) => {
+                self.stayed(migration, operation, failure)
+            }
+            Some(Report::Ended(Outcome::Gone)) => self.gone(migration, operation),
+            Some(Report::Alive(_) | Report::NotAlive(_) | Report::Counted { .. } | Report::Discarded) => {
+                let text = "the agent's answer does not fit the order".to_owned();
+                self.stayed(migration, operation, Failure { class: FailureClass::Unexpected, text })
+            }
+        }
+    }
+
+    fn stayed(&mut self, mut migration: Migration, operation: OperationId, failure: Failure) -> Migration {
+        self.end_attempt(&mut migration, operation, Some(failure.clone()));
+        let what =
+            Happened::AttemptFailed { method: Method::Reboot, failure: failure.clone(), again_at: None };
+        self.say(&migration, what);
+        migration.appointment = Appointment::Unscheduled;
+        if self.go(&migration) == Go::Cancelled {
+            return self.cancelled(migration);
+        }
+        if failure.class == FailureClass::Aborted {
+            // He has read that it begins, and waits for its end.
+            let why = failure.class.to_string();
+            let tells = Tells::RolledBack { why, downtime: None, slot: None };
+            self.tell(&migration, &format!("rolled_back/{operation}"), tells);
+            return self.give_up(migration, FailedBecause::Aborted);
+        }
+        migration.state = State::RolledBack { at: self.now, failure };
+        migration
+    }
+
+    /// It runs at its source again: another time is looked for, or a person is asked.
+    pub(super) fn rolled_back(&mut self, mut migration: Migration) -> Migration {
+        let State::RolledBack { at, failure } = migration.state.clone() else { return migration };
+        let policy = self.policy_for(&migration);
+        let tries = migration.failed_attempts(Method::Reboot);
+        let why = failure.class.to_string();
+        // By the try itself, not by its number: an operator's retry begins to count anew.
+        let Some(operation) = migration.attempts.last().map(|attempt| attempt.operation) else {
+            return migration;
+        };
+        let told = format!("rolled_back/{operation}");
+        if tries >= policy.reboot.attempts {
+            self.tell(&migration, &told, Tells::RolledBack { why, downtime: None, slot: None });
+            return self.give_up(migration, FailedBecause::AttemptsUsedUp { last: failure });
+        }
+        // In an emergency, and for a server that was off, nothing is agreed: the next try waits for the back-off alone.
+        if migration.ticket.is_none() || matches!(self.go(&migration), Go::Emergency { .. }) {
+            let until = at + policy.retry.wait_before(tries + 1).delta();
+            migration.state = State::Pending { waits_for: Waiting::BackOff { until } };
+            self.look_again_at(until);
+            return migration;
+        }
+        let slot = self.find_slot(&migration, &policy).ok();
+        self.tell(
+            &migration,
+            &told,
+            Tells::RolledBack { why, downtime: None, slot: slot.as_ref().map(|found| found.slot) },
+        );
+        migration.state = State::Ready { waits_for: Waiting::Nothing };
+        match slot {
+            Some(found) => {
+                self.set_proposed(&mut migration, found.slot);
+                migration
+            }
+            None => self.propose(migration, &policy),
+        }
+    }
+
+    /// What waits for something else than its time must not let that time pass in silence: its owner is told, and gets another.
+    fn miss_if_passed(&mut self, migration: Migration) -> Migration {
+        let policy = self.policy_for(&migration);
+        let downtime = self.expected_downtime(&migration, &policy);
+        if let Some(slot) = migration.appointment.slot() {
+            self.look_again_at(slot.end);
+        }
+        match migration.appointment.may_begin(self.now, downtime) {
+            MayBegin::Missed(slot) => self.missed(migration, slot, &policy),
+            MayBegin::Now | MayBegin::NotBefore(_) | MayBegin::NotAgreed => migration,
+        }
+    }
+
+    fn missed(&mut self, mut migration: Migration, missed: Slot, policy: &Policy) -> Migration {
+        let why = match migration.state.waits_for() {
+            Some(Waiting::Paused) => "the maintenance was paused".to_owned(),
+            Some(Waiting::Turn { .. }) => {
+                "other migrations at the same hosts took longer than expected".to_owned()
+            }
+            Some(Waiting::Place { .. }) => "no other host had room at that time".to_owned(),
+            Some(Waiting::Blocked { .. }) => "something on the server stood in the way".to_owned(),
+            Some(Waiting::Agent { .. }) => "its host could not be reached".to_owned(),
+            Some(
+                Waiting::Nothing | Waiting::BackOff { .. } | Waiting::Owner { .. } | Waiting::Slot { .. },
+            )
+            | None => "the scheduler was not running at that time".to_owned(),
+        };
+        self.say(&migration, Happened::Missed { slot: missed, why: why.clone() });
+        migration.appointment = Appointment::Unscheduled;
+        let has_place = migration.place.is_some();
+        let found = self.find_slot(&migration, policy).ok().filter(|_| has_place);
+        let slot = found.as_ref().map(|found| found.slot);
+        self.tell(
+            &migration,
+            &format!("missed/{}", missed.start.timestamp_micros()),
+            Tells::Missed { missed, why, slot },
+        );
+        match slot {
+            Some(slot) => {
+                self.set_proposed(&mut migration, slot);
+                migration.state = State::Ready { waits_for: Waiting::Nothing };
+                migration
+            }
+            None if has_place => self.propose(migration, policy),
+            None => {
+                migration.state = State::Ready { waits_for: Waiting::Nothing };
+                migration
+            }
+        }
+    }
+
+    pub(super) fn reboot_finished(&mut self, mut migration: Migration, mut moved: Moved) -> Migration {
+        // For its owner a server is down until it is seen alive, not until its processors start.
+        let started = migration.attempts.last().and_then(|attempt| attempt.end.as_ref()).map(|end| end.at);
+        if let (Some(downtime), Some(started)) = (moved.downtime, started) {
+            moved.downtime = Some(Span(downtime.0 + Span::between(started, self.now).0));
+        }
+        let was_off = moved.power_off == Some(PowerOff::WasOff);
+        if was_off && migration.ticket.is_some() {
+            return self.avoided(migration, Avoidance::MovedWhileOff);
+        }
+        if let Appointment::Emergency { why } = &migration.appointment {
+            let why = why.clone();
+            self.tell(&migration, "emergency", Tells::Emergency { why });
+        }
+        let done = Tells::Done { downtime: moved.downtime, power_off: moved.power_off };
+        self.tell(&migration, "done", done);
+        migration.appointment = Appointment::Done;
+        migration.state = State::Completed { at: self.now, moved };
+        migration
+    }
+
+    /// The source's retained definition is thrown away when nobody needs it any more.
+    pub(super) fn completed(&mut self, mut migration: Migration) -> Migration {
+        let State::Completed { at, moved } = migration.state.clone() else { return migration };
+        let until = at + self.policies.general().retention.definitions.delta();
+        if self.now < until {
+            self.look_again_at(until);
+            return migration;
+        }
+        if self.is_silent(&migration.from) {
+            return migration;
+        }
+        let intent = Intent::Discard { server: migration.server };
+        let operation = self.order(migration.from.clone(), Some(migration.id), intent);
+        migration.state = State::Discarding { operation, completed_at: at, moved };
+        migration
+    }
+
+    pub(super) fn discarding(&mut self, mut migration: Migration) -> Migration {
+        let State::Discarding { operation, completed_at, moved } = migration.state.clone() else {
+            return migration;
+        };
+        match self.reports.get(&operation) {
+            None | Some(Report::Running(_)) => migration,
+            Some(_) => {
+                self.changes.ended.push(operation);
+                self.say(&migration, Happened::Closed);
+                migration.state = State::Closed { completed_at, moved };
+                migration
+            }
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! What both methods need: where the server is, whose turn it is, where it goes, and the ends that both share.
+
+use std::collections::BTreeMap;
+
+use super::{Conductor, Intent, NewOperation};
+use crate::appointment::Appointment;
+use crate::attempt::{Failure, Method, Moved, Report};
+use crate::events::Happened;
+use crate::fleet::{Power, Server};
+use crate::ids::{HostName, MigrationId, OperationId};
+use crate::migration::{Attempt, AttemptEnd, FailedBecause, Migration, State, Waiting};
+use crate::notices::{Avoidance, Tells};
+use crate::placement::{Reservation, Wish};
+use crate::policy::{Policy, Subject};
+
+/// Where a server that should leave a host is.
+pub(super) enum Whereabouts<'a> {
+    /// Where it was.
+    Here(&'a Server),
+    /// On another host, without our doing.
+    Elsewhere,
+    /// Nowhere: its owner deleted it.
+    Deleted,
+    /// Its host is silent, so nobody knows.
+    Unknown,
+}
+
+impl<'a> Conductor<'a> {
+    pub(super) fn whereabouts(&self, migration: &Migration) -> Whereabouts<'a> {
+        if self.is_silent(&migration.from) {
+            return Whereabouts::Unknown;
+        }
+        if let Some(server) = self.fleet.seen(&migration.from, migration.server) {
+            return Whereabouts::Here(server);
+        }
+        let elsewhere = self
+            .fleet
+            .sightings_of(migration.server)
+            .any(|seen| seen.host != migration.from && seen.facts.power != Power::Arriving);
+        if elsewhere { Whereabouts::Elsewhere } else { Whereabouts::Deleted }
+    }
+
+    pub(super) fn is_silent(&self, host: &HostName) -> bool {
+        let limit = self.policies.general().agents.silent_after;
+        self.fleet.hosts.get(host).is_none_or(|host| self.now - host.observed_at > limit.delta())
+    }
+
+    /// The policy for a migration's server, by its facts as last seen.
+    pub(super) fn policy_for(&self, migration: &Migration) -> Policy {
+        match self.fleet.server(migration.server) {
+            Some(server) => self.policies.shared(&Subject::of(server, self.fleet)).policy.clone(),
+            None => self.policies.general().clone(),
+        }
+    }
+
+    /// Which limit keeps it from being begun now, if one does.
+    pub(super) fn limit_reached(
+        &self,
+        migration: &Migration,
+        policy: &Policy,
+        to: &HostName,
+    ) -> Option<String> {
+        let limits = &policy.limits;
+        let moving = |count: &dyn Fn(&Migration) -> bool| -> u32 {
+            let counted = self.moving().filter(|other| other.id != migration.id && count(other)).count();
+            u32::try_from(counted).unwrap_or(u32::MAX)
+        };
+        let owners = moving(&|other| migration.owner.is_some() && other.owner == migration.owner);
+        if limits.per_owner > 0 && owners >= limits.per_owner {
+            return Some(format!("{owners} of this owner's servers are being moved (limits.per_owner)"));
+        }
+        match migration.method {
+            Method::Live => {
+                let live = |other: &Migration| other.method == Method::Live;
+                let out = moving(&|other| live(other) && other.from == migration.from);
+                if out >= limits.live_out_per_host {
+                    return Some(format!("{out} leave {} (limits.live_out_per_host)", migration.from));
+                }
+                let arriving = moving(&|other| live(other) && other.to() == Some(to));
+                if arriving >= limits.live_in_per_host {
+                    return Some(format!("{arriving} arrive at {to} (limits.live_in_per_host)"));
+                }
+                let cluster = self.cluster_of(&migration.from);
+                let within = moving(&|other| live(other) && self.cluster_of(&other.from) == cluster);
+                (within >= limits.live_per_cluster).then(|| {
+                    format!("{within} move in cluster {} (limits.live_per_cluster)", cluster.unwrap_or("?"))
+                })
+            }
+            Method::Reboot => {
+                for host in [&migration.from, to] {
+                    let busy = moving(&|other| {
+                        other.method == Method::Reboot && (other.from == *host || other.to() == Some(host))
+                    });
+                    if busy >= limits.reboots_per_host {
+                        return Some(format!(
+                            "{busy} reboot migrations run at {host} (limits.reboots_per_host)"
+                        ));
+                    }
+                }
+                None
+            }
+        }
+    }
+
+    fn moving(&self) -> impl Iterator<Item = &Migration> {
+        // What was changed in this very call counts as it is now: else one call would begin more than a limit allows.
+        self.migrations.iter().filter(|migration| migration.is_moving())
+    }
+
+    fn cluster_of(&self, host: &HostName) -> Option<&str> {
+        self.fleet.hosts.get(host).map(|host| host.facts.cluster.as_str())
+    }
+
+    /// Makes sure that a place is held that can still take the server; another one if it must be.
+    ///
+    /// # Errors
+    /// For what it waits instead.
+    pub(super) fn ensure_place(
+        &mut self,
+        mut migration: Migration,
+        server: &Server,
+    ) -> Result<Migration, Box<Placeless>> {
+        let policy = self.policies.shared(&Subject::of(server, self.fleet));
+        let wish = Wish { server, policy, method: migration.method };
+        let tried = tried(&migration);
+        let mut lost = None;
+        if let Some(place) = migration.place.clone() {
+            // The place itself is counted in the room, so it is given back before it is judged.
+            self.room.release(&place);
+            match (self.room.judge_wish(&wish, &place.host), tried.get(&place.host)) {
+                (Ok(_), None) => {
+                    self.room.reserve(place);
+                    return Ok(migration);
+                }
+                (Ok(_), Some(why)) => lost = Some(format!("the last try to {} failed: {why}", place.host)),
+                (Err(why), _) => lost = Some(format!("{} {why}", place.host)),
+            }
+        }
+        // A host that failed once is better than none.
+        let found =
+            self.room.find_wish(&wish, &tried).or_else(|_| self.room.find_wish(&wish, &BTreeMap::new()));
+        match found {
+            Ok(choice) => {
+                let moved = migration.to().is_some_and(|old| *old != choice.host);
+                if moved && let Some(why) = lost {
+                    self.say(&migration, Happened::Replanned { to: choice.host.clone(), why });
+                }
+                let place = Reservation::of(&wish, &choice.host);
+                self.room.reserve(place.clone());
+                migration.place = Some(place);
+                migration.place_why = choice.why;
+                Ok(migration)
+            }
+            Err(why) => {
+                migration.place = None;
+                Err(Box::new(Placeless { migration, waits_for: Waiting::Place { why: why.to_string() } }))
+            }
+        }
+    }
+
+    /// Orders the next try.
+    pub(super) fn begin(&mut self, migration: &mut Migration, intent: Intent) -> OperationId {
+        let operation = self.order(migration.from.clone(), Some(migration.id), intent);
+        let to = migration.to().cloned().unwrap_or_else(|| migration.from.clone());
+        let attempt =
+            migration.attempts.iter().filter(|attempt| attempt.method == migration.method).count() + 1;
+        migration.attempts.push(Attempt {
+            operation,
+            method: migration.method,
+            to: to.clone(),
+            began_at: self.now,
+            end: None,
+        });
+        let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
+        self.say(migration, Happened::Began { method: migration.method, to, attempt });
+        operation
+    }
+
+    pub(super) fn order(
+        &mut self,
+        host: HostName,
+        migration: Option<MigrationId>,
+        intent: Intent,
+    ) -> OperationId {
+        let id = OperationId::draw(self.ids);
+        self.changes.begun.push(NewOperation { id, host, migration, intent });
+        id
+    }
+
+    /// Notes how the running try ended.
+    pub(super) fn end_attempt(
+        &mut self,
+        migration: &mut Migration,
+        operation: OperationId,
+        failure: Option<Failure>,
+    ) {
+        let at = self.now;
+        if let Some(attempt) = migration.attempts.iter_mut().find(|attempt| attempt.operation == operation) {
+            attempt.end = Some(AttemptEnd { at, failure });
+        }
+        self.changes.ended.push(operation);
+    }
+
+    /// It has arrived: it is looked at there.
+    pub(super) fn arrived(
+        &mut self,
+        mut migration: Migration,
+        operation: OperationId,
+        moved: Moved,
+    ) -> Migration {
+        self.end_attempt(&mut migration, operation, None);
+        let to = migration.to().cloned().unwrap_or_else(|| migration.from.clone());
+        let what = Happened::Arrived { method: migration.method, to: to.clone(), moved: moved.clone() };
+        self.say(&migration, what);
+        let intent = Intent::Verify { server: migration.server, method: migration.method };
+        let operation = self.order(to, Some(migration.id), intent);
+        migration.state = State::Verifying { operation, moved };
+        migration
+    }
+
+    pub(super) fn verifying(&mut self, mut migration: Migration) -> Migration {
+        let State::Verifying { operation, moved } = migration.state.clone() else { return migration };
+        let not_alive = match self.reports.get(&operation) {
+            None | Some(Report::Running(_)) => return migration,
+            Some(Report::Alive(sign)) => {
+                self.say(&migration, Happened::Alive { sign: sign.clone() });
+                None
+            }
+            Some(Report::NotAlive(text)) => Some(text.clone()),
+            Some(Report::Refused(failure)) => Some(failure.text.clone()),
+            Some(Report::Ended(_) | Report::Counted { .. } | Report::Discarded) => {
+                Some("the agent's answer does not fit the question".to_owned())
+            }
+        };
+        self.changes.ended.push(operation);
+        match not_alive {
+            None => self.finished(migration, moved),
+            Some(text) => {
+                self.tell(&migration, "not_seen_alive", Tells::NotSeenAlive { text: text.clone() });
+                let why = FailedBecause::NotSeenAlive { text, moved };
+                self.say(&migration, Happened::Failed { why: why.to_string() });
+                migration.appointment = Appointment::Done;
+                migration.state = State::Failed { at: self.now, why };
+                migration
+            }
+        }
+    }
+
+    /// A failed migration ends with its maintenance, or when its server has gone; else it waits for a person.
+    pub(super) fn failed(&mut self, migration: Migration) -> Migration {
+        if !migration.is_open() {
+            return migration;
+        }
+        if self.go(&migration) == super::Go::Cancelled {
+            return self.cancelled(migration);
+        }
+        match self.whereabouts(&migration) {
+            Whereabouts::Elsewhere => self.avoided(migration, Avoidance::MovedElsewhere),
+            Whereabouts::Deleted => self.avoided(migration, Avoidance::Deleted),
+            Whereabouts::Here(_) | Whereabouts::Unknown => migration,
+        }
+    }
+
+    pub(super) fn give_up(&mut self, mut migration: Migration, why: FailedBecause) -> Migration {
+        self.say(&migration, Happened::Failed { why: why.to_string() });
+        migration.state = State::Failed { at: self.now, why };
+        migration
+    }
+
+    pub(super) fn cancelled(&mut self, mut migration: Migration) -> Migration {
+        self.tell(&migration, "cancelled", Tells::Cancelled);
+        self.say(&migration, Happened::Cancelled);
+        self.leave_place(&mut migration);
+        migration.appointment = Appointment::Done;
+        migration.state = State::Cancelled { at: self.now };
+        migration
+    }
+
+    pub(super) fn avoided(&mut self, mut migration: Migration, how: Avoidance) -> Migration {
+        self.tell(&migration, "avoided", Tells::Avoided { how });
+        self.say(&migration, Happened::Avoided { how });
+        self.leave_place(&mut migration);
+        migration.appointment = Appointment::Done;
+        migration.state = State::Avoided { at: self.now, how };
+        migration
+    }
+
+    fn leave_place(&mut self, migration: &mut Migration) {
+        if let Some(place) = &migration.place {
+            self.room.release(place);
+        }
+    }
+}
+
+/// Hosts at which a try failed for a reason that lies there.
+fn tried(migration: &Migration) -> BTreeMap<HostName, String> {
+    migration
+        .attempts
+        .iter()
+        .filter_map(|attempt| Some((attempt, attempt.end.as_ref()?.failure.as_ref()?)))
+        .filter(|(_, failure)| failure.class.depends_on_destination())
+        .map(|(attempt, failure)| (attempt.to.clone(), failure.class.to_string()))
+        .collect()
+}
+
+/// A migration for which no place was found.
+pub(super) struct Placeless {
+    pub(super) migration: Migration,
+    pub(super) waits_for: Waiting,
+}

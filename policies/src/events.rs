@@ -1,0 +1,338 @@
+//! What has happened, for the story that operators read, for the API's event stream and for the log.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::{Failure, Method, Moved, Phase, PowerOff};
+use crate::eligibility::WhyNotLive;
+use crate::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
+use crate::notices::{Actor, Avoidance};
+use crate::time::Instant;
+use crate::windows::Slot;
+
+/// One thing that happened, and to what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at: Instant,
+    /// The maintenance that it belongs to.
+    pub maintenance: Option<MaintenanceId>,
+    /// The migration that it belongs to.
+    pub migration: Option<MigrationId>,
+    /// The server, and its name at that time.
+    pub server: Option<(ServerId, String)>,
+    /// Whose server it is.
+    pub owner: Option<OwnerId>,
+    /// The host.
+    pub host: Option<HostName>,
+    /// What.
+    pub what: Happened,
+}
+
+impl Event {
+    /// What it happened to, in a word for people: the server, or else the host, or else the maintenance as a whole.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        match (&self.server, &self.host) {
+            (Some((_, name)), _) => name,
+            (None, Some(host)) => host.as_str(),
+            (None, None) => "maintenance",
+        }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Happened {
+    /// A maintenance was asked for.
+    Requested {
+        /// By whom.
+        by: Actor,
+        /// Why.
+        reason: String,
+        /// The hosts.
+        hosts: Vec<HostName>,
+        /// Until when.
+        deadline: Instant,
+    },
+    /// A maintenance was paused.
+    Paused {
+        /// By whom.
+        by: Actor,
+    },
+    /// A maintenance goes on.
+    Resumed {
+        /// By whom.
+        by: Actor,
+    },
+    /// A maintenance was given up.
+    MaintenanceCancelled {
+        /// By whom.
+        by: Actor,
+    },
+    /// A maintenance became an emergency.
+    EmergencyDeclared {
+        /// By whom.
+        by: Actor,
+        /// What endangers the hosts.
+        why: String,
+    },
+    /// The deadline is near, and some servers still wait.
+    DeadlineNear {
+        /// How many.
+        waiting: usize,
+        /// The deadline.
+        deadline: Instant,
+    },
+    /// A host's libvirt said that it is empty.
+    HostEmpty,
+    /// A host's libvirt named servers that nobody had seen.
+    HostNotEmpty {
+        /// Their names.
+        left: Vec<String>,
+    },
+    /// Every host of a maintenance is empty.
+    MaintenanceCompleted,
+    /// A server has to leave.
+    Planned {
+        /// How.
+        method: Method,
+        /// Where to, if a place was found.
+        to: Option<HostName>,
+        /// Why not live.
+        why_not_live: Option<WhyNotLive>,
+    },
+    /// What was decided does not hold any more.
+    Replanned {
+        /// Where to now.
+        to: HostName,
+        /// What changed.
+        why: String,
+    },
+    /// It will be a reboot migration.
+    FellBack {
+        /// Why.
+        why: WhyNotLive,
+    },
+    /// It can be moved live after all.
+    BecameLive,
+    /// It can't go on at present.
+    Waits {
+        /// For what, in words.
+        waits_for: String,
+    },
+    /// A ticket was opened, and this time proposed.
+    Proposed {
+        /// When.
+        slot: Slot,
+    },
+    /// The time was changed.
+    Rescheduled {
+        /// When.
+        slot: Slot,
+        /// By whom.
+        by: Actor,
+    },
+    /// The owner agreed.
+    Accepted {
+        /// By whom.
+        by: Actor,
+    },
+    /// Somebody said: now.
+    StartNow {
+        /// Who.
+        by: Actor,
+    },
+    /// The agreed time passed.
+    Missed {
+        /// The time.
+        slot: Slot,
+        /// Why.
+        why: String,
+    },
+    /// A try was ordered.
+    Began {
+        /// How.
+        method: Method,
+        /// Where to.
+        to: HostName,
+        /// Which try of this method, from 1.
+        attempt: u32,
+    },
+    /// A try reached another phase.
+    PhaseReached {
+        /// Which.
+        phase: Phase,
+    },
+    /// The ladder allowed a longer downtime.
+    DowntimeRaised {
+        /// In milliseconds.
+        to_ms: u64,
+        /// The pass over the memory in which it did.
+        iteration: u32,
+    },
+    /// An abort was ordered.
+    Aborting {
+        /// Why.
+        why: String,
+    },
+    /// An operator forced it.
+    Forced {
+        /// Who.
+        by: Actor,
+    },
+    /// An operator began it anew.
+    Retried {
+        /// Who.
+        by: Actor,
+    },
+    /// A try failed, and the server is where it was.
+    AttemptFailed {
+        /// How it was tried.
+        method: Method,
+        /// Why.
+        failure: Failure,
+        /// When it is tried again, if it is.
+        again_at: Option<Instant>,
+    },
+    /// The server is at its destination.
+    Arrived {
+        /// How.
+        method: Method,
+        /// Where.
+        to: HostName,
+        /// What it cost.
+        moved: Moved,
+    },
+    /// The guest was seen alive.
+    Alive {
+        /// By which sign.
+        sign: String,
+    },
+    /// It needs a person.
+    Failed {
+        /// Why, in words.
+        why: String,
+    },
+    /// It was given up with its maintenance.
+    Cancelled,
+    /// It was resolved without us.
+    Avoided {
+        /// By what.
+        how: Avoidance,
+    },
+    /// Nothing of it is left at the source.
+    Closed,
+    /// An operator keeps servers away from a host, or lets them come again.
+    StandingChanged {
+        /// The standing now.
+        to: String,
+        /// By whom.
+        by: Actor,
+    },
+}
+
+impl fmt::Display for Happened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested { by, reason, hosts, deadline } => write!(
+                f,
+                "{by} asked to empty {} for {reason} by {}",
+                hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", "),
+                deadline.format("%Y-%m-%d %H:%M UTC")
+            ),
+            Self::Paused { by } => write!(f, "paused by {by}"),
+            Self::Resumed { by } => write!(f, "resumed by {by}"),
+            Self::MaintenanceCancelled { by } => write!(f, "cancelled by {by}"),
+            Self::EmergencyDeclared { by, why } => write!(f, "emergency declared by {by}: {why}"),
+            Self::DeadlineNear { waiting, deadline } => {
+                let who = if *waiting == 1 {
+                    "1 server still waits".to_owned()
+                } else {
+                    format!("{waiting} servers still wait")
+                };
+                write!(f, "{who}, and the deadline is {}", deadline.format("%Y-%m-%d %H:%M UTC"))
+            }
+            Self::HostEmpty => f.write_str("confirmed empty by its libvirt"),
+            Self::HostNotEmpty { left } => write!(f, "not empty: libvirt still names {}", left.join(", ")),
+            Self::MaintenanceCompleted => f.write_str("completed: every host is empty"),
+            Self::Planned { method, to, why_not_live } => {
+                planned(f, *method, to.as_ref(), why_not_live.as_ref())
+            }
+            Self::Replanned { to, why } => write!(f, "goes to {to} instead: {why}"),
+            Self::FellBack { why } => write!(f, "becomes a reboot migration: {why}"),
+            Self::BecameLive => f.write_str("can be moved live after all"),
+            Self::Waits { waits_for } => write!(f, "waits for {waits_for}"),
+            Self::Proposed { slot } => {
+                write!(f, "ticket: {} proposed", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
+            }
+            Self::Rescheduled { slot, by } => {
+                write!(f, "moved to {} by {by}", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
+            }
+            Self::Accepted { by } => write!(f, "time accepted by {by}"),
+            Self::StartNow { by } => write!(f, "to be started now, says {by}"),
+            Self::Missed { slot, why } => {
+                write!(f, "missed its time {}: {why}", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
+            }
+            Self::Began { method, to, attempt } => {
+                write!(f, "{method} migration to {to} begins (try {attempt})")
+            }
+            Self::PhaseReached { phase } => write!(f, "{phase}"),
+            Self::DowntimeRaised { to_ms, iteration } => {
+                write!(f, "allowed downtime raised to {to_ms} ms at pass {iteration}")
+            }
+            Self::Aborting { why } => write!(f, "is being aborted: {why}"),
+            Self::Forced { by } => write!(f, "forced by {by}"),
+            Self::Retried { by } => write!(f, "begun anew by {by}"),
+            Self::AttemptFailed { method, failure, again_at } => {
+                write!(f, "{method} migration failed: {failure}")?;
+                match again_at {
+                    Some(at) => write!(f, "; again at {}", at.format("%H:%M:%S UTC")),
+                    None => Ok(()),
+                }
+            }
+            Self::Arrived { method, to, moved } => {
+                write!(f, "is on {to} ({method}")?;
+                if let Some(downtime) = moved.downtime {
+                    write!(f, ", stood still for {}", downtime.rounded())?;
+                }
+                match moved.power_off {
+                    Some(PowerOff::WasOff) => f.write_str(", it was off")?,
+                    Some(how) => write!(f, ", powered off {how}")?,
+                    None => {}
+                }
+                f.write_str(")")
+            }
+            Self::Alive { sign } => write!(f, "seen alive: {sign}"),
+            Self::Failed { why } => write!(f, "needs a person: {why}"),
+            Self::Cancelled => f.write_str("given up with its maintenance"),
+            Self::Avoided { how } => f.write_str(match how {
+                Avoidance::Deleted => "resolved: the server was deleted",
+                Avoidance::MovedElsewhere => "resolved: the server was moved by other means",
+                Avoidance::MovedWhileOff => "resolved: the server was off, and was moved meanwhile",
+                Avoidance::MovedLive => "resolved: it could be moved live after all",
+            }),
+            Self::Closed => f.write_str("closed: the retained definition is gone"),
+            Self::StandingChanged { to, by } => write!(f, "{to} by {by}"),
+        }
+    }
+}
+
+fn planned(
+    f: &mut fmt::Formatter<'_>,
+    method: Method,
+    to: Option<&HostName>,
+    why_not_live: Option<&WhyNotLive>,
+) -> fmt::Result {
+    write!(f, "has to leave: {method}")?;
+    match to {
+        Some(to) => write!(f, " to {to}")?,
+        None => f.write_str(", no place yet")?,
+    }
+    match why_not_live {
+        Some(why) => write!(f, "; {why}"),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,324 @@
+//! The fleet: hosts and servers as last observed, each fact with its age.
+//!
+//! The facts are what an agent reads from libvirt on its own host; nothing in here is wished or decided. The
+//! agent protocol carries these very types, so that a fact has one definition from libvirt to the planner.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{HostName, OwnerId, ServerId};
+use crate::time::Instant;
+
+/// Free words on a host or server, for policies and placement: `rack = "r12"`.
+pub type Labels = BTreeMap<String, String>;
+
+/// What an agent knows of its host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// The cluster, from the agent's configuration: the widest circle in which servers may be moved.
+    pub cluster: String,
+    /// From the agent's configuration.
+    pub labels: Labels,
+    /// Where the source's libvirt daemon reaches this host's: `qemu+tls://h2.example/system`.
+    pub libvirt_uri: String,
+    /// The address for the migration stream itself, if it has a network of its own.
+    pub migration_address: Option<String>,
+    /// Memory that servers may use, in bytes: the node's, less what the agent's configuration reserves for the host.
+    pub memory_bytes: u64,
+    /// Threads of the node's processors.
+    pub cpu_threads: u32,
+    /// The node's processor.
+    pub cpu: HostCpu,
+    /// Machine types that this host's emulators can run, canonical names and aliases.
+    pub machine_types: BTreeSet<String>,
+    /// Storage in which this host can open disks: names that mean the same storage on every host.
+    pub shared_storage: BTreeSet<String>,
+    /// libvirt's version as it counts: 11003000 is 11.3.0.
+    pub libvirt_version: u64,
+    /// QEMU's version in the same way.
+    pub qemu_version: u64,
+}
+
+/// A node's processor, as libvirt tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostCpu {
+    /// `x86_64`, `aarch64`, …
+    pub arch: String,
+    /// The host's model by libvirt's name: `Skylake-Server-IBRS`.
+    pub model: String,
+    /// Models that libvirt says can be run on this host without missing features (`usable='yes'`).
+    pub usable_models: BTreeSet<String>,
+}
+
+/// A server as its host's libvirt shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerFacts {
+    /// The domain's uuid.
+    pub id: ServerId,
+    /// The domain's name.
+    pub name: String,
+    /// Running, off, or between.
+    pub power: Power,
+    /// Whether libvirt keeps the definition when the server stops.
+    pub definition: Definition,
+    /// The account it belongs to, if any metadata or import says so.
+    pub owner: Option<OwnerId>,
+    /// From metadata or import.
+    pub labels: Labels,
+    /// What its owner allows and wishes.
+    pub rules: OwnerRules,
+    /// Memory in bytes (the domain's maximum: ballooning may give it back at any time).
+    pub memory_bytes: u64,
+    /// Virtual processors.
+    pub vcpus: u32,
+    /// `x86_64`, …
+    pub arch: String,
+    /// The machine type as pinned: `pc-q35-10.0`.
+    pub machine_type: String,
+    /// What the guest sees of the processor.
+    pub cpu: GuestCpu,
+    /// Disks, removable media included.
+    pub disks: Vec<Disk>,
+    /// What libvirt would refuse to migrate live, as found on the domain now.
+    pub blockers: Vec<Blocker>,
+    /// Whether a guest agent is there to be asked.
+    pub guest_agent: GuestAgent,
+    /// Whether libvirt starts it with the host.
+    pub autostart: Autostart,
+}
+
+/// Running, off, or between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Power {
+    /// Its processors run.
+    Running,
+    /// Stopped by its owner or an operator, memory kept.
+    Paused,
+    /// Stopped by libvirt at the end of a migration or by an input/output error: not a state to act on.
+    Held,
+    /// Arriving by a migration, not running yet.
+    Arriving,
+    /// Off.
+    Off,
+    /// The guest crashed and was kept.
+    Crashed,
+}
+
+/// Whether libvirt keeps the definition when the server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Definition {
+    /// Kept.
+    Persistent,
+    /// Gone with the server's end.
+    Transient,
+}
+
+/// Whether libvirt starts the server with the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Autostart {
+    /// With the host.
+    Yes,
+    /// By hand.
+    No,
+}
+
+/// A guest agent's presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GuestAgent {
+    /// No channel for one.
+    Absent,
+    /// A channel, but nobody at its other end.
+    Disconnected,
+    /// There and connected.
+    Connected,
+}
+
+/// What the guest sees of the processor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "snake_case")]
+pub enum GuestCpu {
+    /// A named model: runs wherever the host can offer it.
+    Model {
+        /// By libvirt's name.
+        name: String,
+    },
+    /// The host's own processor handed through: runs on the same model only.
+    HostPassthrough,
+    /// The emulator's default or its maximum: runs on every host of the architecture under emulation.
+    Default,
+}
+
+/// What the owner allows and wishes, from the server's metadata.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct OwnerRules {
+    /// Said by the owner; nothing said leaves it to policy.
+    pub live_migration: Option<Allowance>,
+    /// Never two of one group on one host.
+    pub anti_affinity: BTreeSet<String>,
+    /// All of one group on one host.
+    pub affinity: BTreeSet<String>,
+}
+
+/// Allowed or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Allowance {
+    /// It may be done.
+    Allowed,
+    /// It may not.
+    Forbidden,
+}
+
+/// One disk of a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disk {
+    /// Its name in the guest's definition: `vda`.
+    pub target: String,
+    /// Where its bytes are: a path, or `protocol:name` for network storage. Empty for a drive without a medium.
+    pub source: String,
+    /// `raw`, `qcow2`, …
+    pub format: String,
+    /// As the guest sees it, in bytes; nothing when libvirt could not say.
+    pub virtual_bytes: Option<u64>,
+    /// Who can open it.
+    pub reach: Reach,
+}
+
+/// Who can open a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reach {
+    /// Every host with this storage.
+    Shared {
+        /// The storage's name, as in [`HostFacts::shared_storage`].
+        storage: String,
+    },
+    /// This host only.
+    Local,
+    /// Nothing to open: an empty drive.
+    Empty,
+}
+
+/// What libvirt would refuse to migrate live, with the words for a person.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Blocker {
+    /// A device of the host is handed through.
+    HostDevice {
+        /// `pci 0000:3b:00.0`, `usb 1d6b:0002`, …
+        device: String,
+    },
+    /// Snapshots known to libvirt.
+    Snapshots {
+        /// How many.
+        count: u32,
+    },
+    /// A block job or backup runs on a disk.
+    BlockJob {
+        /// The disk.
+        disk: String,
+    },
+    /// A disk's cache mode may lose data in a live migration.
+    UnsafeCache {
+        /// The disk.
+        disk: String,
+        /// The mode.
+        cache: String,
+    },
+    /// A host directory is shared into the guest.
+    SharedFilesystem {
+        /// Its mount tag.
+        tag: String,
+    },
+}
+
+impl fmt::Display for Blocker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostDevice { device } => write!(f, "host device {device} is handed through"),
+            Self::Snapshots { count: 1 } => f.write_str("libvirt keeps a snapshot of it"),
+            Self::Snapshots { count } => write!(f, "libvirt keeps {count} snapshots of it"),
+            Self::BlockJob { disk } => write!(f, "a block job runs on disk {disk}"),
+            Self::UnsafeCache { disk, cache } => write!(f, "disk {disk} uses cache mode {cache}"),
+            Self::SharedFilesystem { tag } => write!(f, "host directory {tag} is shared into the guest"),
+        }
+    }
+}
+
+/// A host with what is wished of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Host {
+    /// Its name.
+    pub name: HostName,
+    /// Observed.
+    pub facts: HostFacts,
+    /// When its agent last told.
+    pub observed_at: Instant,
+    /// Whether servers may be placed on it.
+    pub standing: crate::host::Standing,
+}
+
+/// A server where it was last seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// Where.
+    pub host: HostName,
+    /// Observed.
+    pub facts: ServerFacts,
+    /// When its host's agent last told.
+    pub observed_at: Instant,
+}
+
+/// Every host and server as last observed.
+///
+/// A server may be seen on two hosts: during a live migration, or when a retained definition was brought back by hand.
+/// So sightings are kept per host, and whoever asks says what he needs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Fleet {
+    /// By name.
+    pub hosts: BTreeMap<HostName, Host>,
+    /// By host and server.
+    pub sightings: BTreeMap<HostName, BTreeMap<ServerId, Server>>,
+}
+
+impl Fleet {
+    /// The servers seen on a host, in the order of their ids.
+    pub fn on(&self, host: &HostName) -> impl Iterator<Item = &Server> {
+        self.sightings.get(host).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// A server as seen on one host.
+    #[must_use]
+    pub fn seen(&self, host: &HostName, server: ServerId) -> Option<&Server> {
+        self.sightings.get(host)?.get(&server)
+    }
+
+    /// Every sighting of one server.
+    pub fn sightings_of(&self, server: ServerId) -> impl Iterator<Item = &Server> {
+        self.sightings.values().filter_map(move |servers| servers.get(&server))
+    }
+
+    /// The sighting that counts: the running one, else the first that is not merely arriving.
+    #[must_use]
+    pub fn server(&self, server: ServerId) -> Option<&Server> {
+        self.sightings_of(server).min_by_key(|seen| match seen.facts.power {
+            Power::Running => 0,
+            Power::Paused | Power::Held | Power::Crashed => 1,
+            Power::Off => 2,
+            Power::Arriving => 3,
+        })
+    }
+
+    /// Every server once, where it counts, in the order of ids.
+    #[must_use]
+    pub fn servers(&self) -> BTreeMap<ServerId, &Server> {
+        let ids: BTreeSet<ServerId> = self.sightings.values().flat_map(BTreeMap::keys).copied().collect();
+        ids.into_iter().filter_map(|id| Some((id, self.server(id)?))).collect()
+    }
+}

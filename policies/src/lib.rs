@@ -1,0 +1,26 @@
+//! The vocabulary of Drover, and every decision that it takes.
+//!
+//! Nothing in this crate does I/O, reads a clock or draws a random number: whoever asks for a decision hands over all that it depends
+//! on, and gets a value that can be printed, compared, stored and refused.
+
+pub mod appointment;
+pub mod attempt;
+pub mod check;
+pub mod conduct;
+pub mod eligibility;
+pub mod estimate;
+pub mod events;
+pub mod fleet;
+pub mod host;
+pub mod ids;
+pub mod ladder;
+pub mod maintenance;
+pub mod migration;
+pub mod notices;
+pub mod placement;
+pub mod plan;
+pub mod planner;
+pub mod policy;
+pub mod samples;
+pub mod time;
+pub mod windows;

@@ -1,0 +1,497 @@
+//! Moving one server off one host.
+//!
+//! ```text
+//!            ┌─────────────────────── back-off, elsewhere ───────────────────────┐
+//!            ▼                                                                   │
+//! pending ──────▶ preflight ──▶ transferring ──▶ verifying ──▶ succeeded         │   (live)
+//!    │                └───────────────┴── stayed at its source ─────────────────┤
+//!    │                                        │ live failed for good            │
+//!    │   ┌────────────────────────────────────┘                                 │
+//!    ▼   ▼                                                                       │
+//!   ready ──────▶ cutting_over ──▶ verifying ──▶ completed ──▶ discarding ──▶ closed   (reboot)
+//!    ▲                  │
+//!    └── rolled_back ◀──┘ stayed at its source
+//!
+//! pending, ready, rolled_back ──▶ cancelled | avoided        any that acts ──▶ failed ── retry ──▶ pending
+//! ```
+//!
+//! A migration that is not over holds its place at the destination: that *is* the reservation, there is no second record of it.
+
+mod wishes;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::appointment::Appointment;
+use crate::attempt::{Failure, Method, Moved, Phase};
+use crate::eligibility::{WhyBlocked, WhyNotLive};
+use crate::ids::{HostName, MaintenanceId, MigrationId, OperationId, OwnerId, ServerId, TicketId};
+use crate::ladder::LadderState;
+use crate::notices::{Avoidance, TicketSummary};
+use crate::placement::Reservation;
+use crate::time::Instant;
+
+pub use wishes::{Forced, Refusal};
+
+/// Moving one server off one host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Migration {
+    /// Its id.
+    pub id: MigrationId,
+    /// A short number for people; its ticket is `DR-` and this number.
+    pub number: u32,
+    /// The maintenance that it belongs to; nothing when the owner asked for it himself.
+    pub maintenance: Option<MaintenanceId>,
+    /// Why it is done, in the operator's words.
+    pub reason: String,
+    /// The server.
+    pub server: ServerId,
+    /// Its name.
+    pub server_name: String,
+    /// Whom it belongs to; nothing when nobody is known, and then operators stand in.
+    pub owner: Option<OwnerId>,
+    /// The host that it leaves.
+    pub from: HostName,
+    /// The place held for it.
+    pub place: Option<Reservation>,
+    /// Why there, for people.
+    pub place_why: String,
+    /// Live or reboot.
+    pub method: Method,
+    /// Why it isn't moved live, if it isn't.
+    pub why_not_live: Option<WhyNotLive>,
+    /// Where in its life it is.
+    pub state: State,
+    /// Every try, the running one last.
+    pub attempts: Vec<Attempt>,
+    /// The time agreed with the owner.
+    pub appointment: Appointment,
+    /// Since when that time is proposed or chosen; reminders count from there.
+    #[serde(default)]
+    pub agreed_at: Option<Instant>,
+    /// The thread with the owner, once there is one.
+    pub ticket: Option<TicketId>,
+    /// The hard deadline.
+    pub deadline: Instant,
+    /// Since when it is wanted.
+    pub opened_at: Instant,
+}
+
+/// Where in its life a migration is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "snake_case")]
+pub enum State {
+    /// Not begun.
+    Pending {
+        /// For what it waits.
+        waits_for: Waiting,
+    },
+    /// Both hosts are looked at; nothing is touched yet.
+    Preflight {
+        /// The order to the source's agent.
+        operation: OperationId,
+    },
+    /// Memory is being sent.
+    Transferring {
+        /// The order to the source's agent.
+        operation: OperationId,
+        /// How far up the convergence ladder it is.
+        ladder: LadderState,
+    },
+    /// Everything is prepared for a reboot migration; its time is awaited.
+    Ready {
+        /// For what it waits.
+        waits_for: Waiting,
+    },
+    /// The server is taken from here to there.
+    CuttingOver {
+        /// The order to the source's agent.
+        operation: OperationId,
+        /// Where in it.
+        phase: Phase,
+    },
+    /// It is at the destination, and being looked at there.
+    Verifying {
+        /// The order to the destination's agent.
+        operation: OperationId,
+        /// What the move cost.
+        moved: Moved,
+    },
+    /// Moved live.
+    Succeeded {
+        /// When it was seen alive.
+        at: Instant,
+        /// What the move cost.
+        moved: Moved,
+    },
+    /// Moved by a reboot; the source keeps the definition for a while.
+    Completed {
+        /// When it was seen alive.
+        at: Instant,
+        /// What the move cost.
+        moved: Moved,
+    },
+    /// The retained definition is being thrown away.
+    Discarding {
+        /// The order to the source's agent.
+        operation: OperationId,
+        /// When it was completed.
+        completed_at: Instant,
+        /// What the move cost.
+        moved: Moved,
+    },
+    /// Moved by a reboot, and nothing of it is left at the source.
+    Closed {
+        /// When it was completed.
+        completed_at: Instant,
+        /// What the move cost.
+        moved: Moved,
+    },
+    /// A reboot migration failed, and the server runs at its source again. Another time is looked for.
+    RolledBack {
+        /// When.
+        at: Instant,
+        /// Why.
+        failure: Failure,
+    },
+    /// It needs a person.
+    Failed {
+        /// When.
+        at: Instant,
+        /// Why.
+        why: FailedBecause,
+    },
+    /// Given up with its maintenance.
+    Cancelled {
+        /// When.
+        at: Instant,
+    },
+    /// It was resolved without us, or without a window.
+    Avoided {
+        /// When.
+        at: Instant,
+        /// By what.
+        how: Avoidance,
+    },
+}
+
+/// Why a migration needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "because", rename_all = "snake_case")]
+pub enum FailedBecause {
+    /// An operator aborted it; the server is at its source.
+    Aborted,
+    /// Every try failed; the server is at its source.
+    AttemptsUsedUp {
+        /// The last failure.
+        last: Failure,
+    },
+    /// It has left its host, but was not seen alive at the destination.
+    NotSeenAlive {
+        /// What was seen instead.
+        text: String,
+        /// What the move cost.
+        moved: Moved,
+    },
+}
+
+impl fmt::Display for FailedBecause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Aborted => f.write_str("aborted by an operator; `drover migrations retry` goes on"),
+            Self::AttemptsUsedUp { last } => {
+                write!(f, "every try failed, last: {} ({})", last.class, last.text)
+            }
+            Self::NotSeenAlive { text, .. } => {
+                write!(f, "moved, but not seen alive at the destination: {text}")
+            }
+        }
+    }
+}
+
+/// For what a migration waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "waits_for", rename_all = "snake_case")]
+pub enum Waiting {
+    /// For nothing: it has just come about.
+    Nothing,
+    /// Others go first.
+    Turn {
+        /// Which limit is reached.
+        limit: String,
+    },
+    /// Until it is tried again.
+    BackOff {
+        /// When.
+        until: Instant,
+    },
+    /// A host with room.
+    Place {
+        /// Why none can take it.
+        why: String,
+    },
+    /// Somebody must take something away.
+    Blocked {
+        /// What.
+        why: WhyBlocked,
+    },
+    /// The time agreed with the owner.
+    Owner {
+        /// When it begins.
+        until: Instant,
+    },
+    /// A time before the deadline.
+    Slot {
+        /// Why none can be found.
+        why: String,
+    },
+    /// An agent that is silent.
+    Agent {
+        /// Its host.
+        host: HostName,
+    },
+    /// The maintenance is paused.
+    Paused,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Turn { limit } => write!(f, "its turn: {limit}"),
+            Self::BackOff { until } => write!(f, "the next try at {}", until.format("%H:%M:%S UTC")),
+            Self::Place { why } => write!(f, "a place: {why}"),
+            Self::Blocked { why } => write!(f, "an operator: {why}"),
+            Self::Owner { until } => write!(f, "its owner's time, {}", until.format("%Y-%m-%d %H:%M:%S UTC")),
+            Self::Slot { why } => write!(f, "a time: {why}"),
+            Self::Agent { host } => write!(f, "the agent of {host}, which is silent"),
+            Self::Paused => f.write_str("the maintenance, which is paused"),
+        }
+    }
+}
+
+/// One try.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The order to the source's agent.
+    pub operation: OperationId,
+    /// Live or reboot.
+    pub method: Method,
+    /// Where to.
+    pub to: HostName,
+    /// When it was ordered.
+    pub began_at: Instant,
+    /// How it ended, once it has.
+    pub end: Option<AttemptEnd>,
+}
+
+/// How a try ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttemptEnd {
+    /// When the scheduler knew.
+    pub at: Instant,
+    /// Why it failed; nothing when it did not.
+    pub failure: Option<Failure>,
+}
+
+impl State {
+    /// The state's name, as in the API.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Pending { .. } => "pending",
+            Self::Preflight { .. } => "preflight",
+            Self::Transferring { .. } => "transferring",
+            Self::Ready { .. } => "ready",
+            Self::CuttingOver { .. } => "cutting_over",
+            Self::Verifying { .. } => "verifying",
+            Self::Succeeded { .. } => "succeeded",
+            Self::Completed { .. } => "completed",
+            Self::Discarding { .. } => "discarding",
+            Self::Closed { .. } => "closed",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Failed { .. } => "failed",
+            Self::Cancelled { .. } => "cancelled",
+            Self::Avoided { .. } => "avoided",
+        }
+    }
+
+    /// The order that an agent is carrying out for it.
+    #[must_use]
+    pub fn operation(&self) -> Option<OperationId> {
+        match self {
+            Self::Preflight { operation }
+            | Self::Transferring { operation, .. }
+            | Self::CuttingOver { operation, .. }
+            | Self::Verifying { operation, .. }
+            | Self::Discarding { operation, .. } => Some(*operation),
+            Self::Pending { .. }
+            | Self::Ready { .. }
+            | Self::Succeeded { .. }
+            | Self::Completed { .. }
+            | Self::Closed { .. }
+            | Self::RolledBack { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }
+            | Self::Avoided { .. } => None,
+        }
+    }
+
+    /// For what it waits, if it waits.
+    #[must_use]
+    pub fn waits_for(&self) -> Option<&Waiting> {
+        match self {
+            Self::Pending { waits_for } | Self::Ready { waits_for } => Some(waits_for),
+            Self::Preflight { .. }
+            | Self::Transferring { .. }
+            | Self::CuttingOver { .. }
+            | Self::Verifying { .. }
+            | Self::Succeeded { .. }
+            | Self::Completed { .. }
+            | Self::Discarding { .. }
+            | Self::Closed { .. }
+            | Self::RolledBack { .. }
+            | Self::Failed { .. }
+            | Self::Cancelled { .. }
+            | Self::Avoided { .. } => None,
+        }
+    }
+}
+
+impl Migration {
+    /// Whether the server may still have to leave its host by it. One that failed is open: the server is still there, or needs a person.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match &self.state {
+            State::Pending { .. }
+            | State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::Ready { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. }
+            | State::RolledBack { .. } => true,
+            State::Failed { why, .. } => match why {
+                FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. } => true,
+                FailedBecause::NotSeenAlive { .. } => false,
+            },
+            State::Succeeded { .. }
+            | State::Completed { .. }
+            | State::Discarding { .. }
+            | State::Closed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => false,
+        }
+    }
+
+    /// Whether an agent moves the server right now, so that limits count it.
+    #[must_use]
+    pub fn is_moving(&self) -> bool {
+        match self.state {
+            State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. } => true,
+            State::Pending { .. }
+            | State::Ready { .. }
+            | State::Succeeded { .. }
+            | State::Completed { .. }
+            | State::Discarding { .. }
+            | State::Closed { .. }
+            | State::RolledBack { .. }
+            | State::Failed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => false,
+        }
+    }
+
+    /// Whether nothing is left to be done for it, now or later.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        match self.state {
+            State::Succeeded { .. }
+            | State::Closed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => true,
+            State::Pending { .. }
+            | State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::Ready { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. }
+            | State::Completed { .. }
+            | State::Discarding { .. }
+            | State::RolledBack { .. }
+            | State::Failed { .. } => false,
+        }
+    }
+
+    /// The host that holds a place for it.
+    #[must_use]
+    pub fn to(&self) -> Option<&HostName> {
+        self.place.as_ref().map(|place| &place.host)
+    }
+
+    /// What moved, once it has.
+    #[must_use]
+    pub fn moved(&self) -> Option<&Moved> {
+        match &self.state {
+            State::Verifying { moved, .. }
+            | State::Succeeded { moved, .. }
+            | State::Completed { moved, .. }
+            | State::Discarding { moved, .. }
+            | State::Closed { moved, .. }
+            | State::Failed { why: FailedBecause::NotSeenAlive { moved, .. }, .. } => Some(moved),
+            State::Pending { .. }
+            | State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::Ready { .. }
+            | State::CuttingOver { .. }
+            | State::RolledBack { .. }
+            | State::Failed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => None,
+        }
+    }
+
+    /// How many tries of a method have ended in a failure that was not a wish.
+    #[must_use]
+    pub fn failed_attempts(&self, method: Method) -> u32 {
+        let count = self
+            .attempts
+            .iter()
+            .filter(|attempt| attempt.method == method)
+            .filter_map(|attempt| attempt.end.as_ref()?.failure.as_ref())
+            .filter(|failure| failure.class != crate::attempt::FailureClass::Aborted)
+            .count();
+        u32::try_from(count).unwrap_or(u32::MAX)
+    }
+
+    /// What messages to the owner say of it; nothing when it has no ticket.
+    #[must_use]
+    pub fn ticket_summary(&self) -> Option<TicketSummary> {
+        Some(TicketSummary {
+            id: self.ticket?,
+            number: self.ticket_number(),
+            migration: self.id,
+            server: self.server,
+            server_name: self.server_name.clone(),
+            owner: self.owner.clone().unwrap_or_else(operators),
+            reason: self.reason.clone(),
+            why_not_live: self.why_not_live.as_ref().map(WhyNotLive::for_owner).unwrap_or_default(),
+            deadline: self.deadline,
+        })
+    }
+
+    /// The ticket's number for people.
+    #[must_use]
+    pub fn ticket_number(&self) -> String {
+        format!("DR-{}", self.number)
+    }
+}
+
+/// Who stands in where a server has no owner.
+#[must_use]
+pub fn operators() -> OwnerId {
+    OwnerId::new("operators").expect("a fixed, valid name")
+}

@@ -1,0 +1,251 @@
+//! What owners are told, as facts: which kind of message, about what, with which figures. Words are the notifier's.
+//!
+//! A notice is stored in the same transaction as the fact that it tells, under a key that names the fact. A second notice of the
+//! same key is the same notice: that is why no crash can make an owner read a thing twice, or never.
+//!
+//! No host is named in here: from a host's name an owner could infer who else is on it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::PowerOff;
+use crate::ids::{MigrationId, NoticeId, OwnerId, ServerId, TicketId};
+use crate::time::{Instant, Span};
+use crate::windows::Slot;
+
+/// One message of a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Its own id; also the mail's Message-ID.
+    pub id: NoticeId,
+    /// Names the fact that it tells: unique among all notices.
+    pub key: String,
+    /// The thread that it belongs to.
+    pub ticket: TicketSummary,
+    /// What is told.
+    pub tells: Tells,
+    /// When the fact came about.
+    pub at: Instant,
+}
+
+/// What every message of a ticket needs to know of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketSummary {
+    /// The ticket; the mails of one ticket are one thread.
+    pub id: TicketId,
+    /// A short number for people: `DR-1042`.
+    pub number: String,
+    /// What it is about.
+    pub migration: MigrationId,
+    /// The server.
+    pub server: ServerId,
+    /// Its name.
+    pub server_name: String,
+    /// Whom it is for.
+    pub owner: OwnerId,
+    /// The operator's reason for the maintenance, for people: `kernel update`.
+    pub reason: String,
+    /// Why the server can't be moved while it runs, in one sentence for its owner.
+    pub why_not_live: String,
+    /// The latest moment at which the server must have left its host.
+    pub deadline: Instant,
+}
+
+/// What is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "tells", rename_all = "snake_case")]
+pub enum Tells {
+    /// A reboot migration is needed, and this time is proposed. Opens the ticket.
+    Proposed {
+        /// When it would happen.
+        slot: Slot,
+        /// Expected downtime.
+        downtime: Span,
+        /// Where a place is reserved.
+        reserved: Reserved,
+        /// Why this time: the owner's own window or the default one.
+        window: String,
+    },
+    /// The appointment is near.
+    Reminder {
+        /// When it will happen.
+        slot: Slot,
+        /// What is left until then, as the policy's reminder says.
+        left: Span,
+        /// Expected downtime.
+        downtime: Span,
+    },
+    /// The time has been changed.
+    Rescheduled {
+        /// The time before.
+        from: Slot,
+        /// The time now.
+        slot: Slot,
+        /// Who changed it.
+        by: Actor,
+    },
+    /// The owner agreed to the time.
+    Accepted {
+        /// When it will happen.
+        slot: Slot,
+        /// Who agreed.
+        by: Actor,
+    },
+    /// The window passed without the migration being begun; another time is proposed.
+    Missed {
+        /// The time that passed.
+        missed: Slot,
+        /// Why nothing was begun.
+        why: String,
+        /// The time proposed now; nothing when none can be found before the deadline.
+        slot: Option<Slot>,
+    },
+    /// It begins now.
+    Started {
+        /// Expected downtime.
+        downtime: Span,
+    },
+    /// It is done, the guest was seen alive. Closes the ticket.
+    Done {
+        /// How long the server was off, as measured.
+        downtime: Option<Span>,
+        /// How it was shut down.
+        power_off: Option<PowerOff>,
+    },
+    /// It was moved, but the guest was not seen alive in time; an operator looks after it. The ticket stays open.
+    NotSeenAlive {
+        /// What was seen.
+        text: String,
+    },
+    /// It failed, and the server runs where it was. Another time is proposed if one can be found.
+    RolledBack {
+        /// Why it failed, for people.
+        why: String,
+        /// Whether the server was off in between, and for how long.
+        downtime: Option<Span>,
+        /// The time proposed now.
+        slot: Option<Slot>,
+    },
+    /// It is not needed any more: the maintenance was cancelled. Closes the ticket.
+    Cancelled,
+    /// It is not needed any more: what the owner did has resolved it. Closes the ticket.
+    Avoided {
+        /// What resolved it.
+        how: Avoidance,
+    },
+    /// It was done without notice, outside of windows, because the host was in danger. Told afterwards.
+    Emergency {
+        /// What endangered the host.
+        why: String,
+    },
+    /// No time can be found in the owner's windows before the deadline; the owner is asked.
+    NoSlot {
+        /// What stands in the way, and what would help.
+        why: String,
+    },
+}
+
+/// Whether a place is held at the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reserved {
+    /// It is.
+    Yes,
+    /// It will be, as soon as there is room.
+    NotYet,
+}
+
+/// What resolved a migration without us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Avoidance {
+    /// The server was deleted.
+    Deleted,
+    /// The server was found on another host.
+    MovedElsewhere,
+    /// The owner had stopped the server, and it was moved while it was off.
+    MovedWhileOff,
+    /// What stood in the way of a live migration is gone, and it was moved live.
+    MovedLive,
+}
+
+/// Who did something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "who", rename_all = "snake_case")]
+pub enum Actor {
+    /// An operator, by the name of the token.
+    Operator {
+        /// The name.
+        name: String,
+    },
+    /// The owner.
+    Owner {
+        /// The account.
+        owner: OwnerId,
+    },
+    /// The scheduler itself.
+    Drover,
+}
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator { name } => write!(f, "operator {name}"),
+            Self::Owner { owner } => write!(f, "owner {owner}"),
+            Self::Drover => f.write_str("drover"),
+        }
+    }
+}
+
+impl Tells {
+    /// The kind by its short name: the folder of its templates, and a part of its key.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Proposed { .. } => "proposed",
+            Self::Reminder { .. } => "reminder",
+            Self::Rescheduled { .. } => "rescheduled",
+            Self::Accepted { .. } => "accepted",
+            Self::Missed { .. } => "missed",
+            Self::Started { .. } => "started",
+            Self::Done { .. } => "done",
+            Self::NotSeenAlive { .. } => "not_seen_alive",
+            Self::RolledBack { .. } => "rolled_back",
+            Self::Cancelled => "cancelled",
+            Self::Avoided { .. } => "avoided",
+            Self::Emergency { .. } => "emergency",
+            Self::NoSlot { .. } => "no_slot",
+        }
+    }
+
+    /// Every kind, for whoever must have a template for each.
+    pub const KINDS: [&'static str; 13] = [
+        "proposed",
+        "reminder",
+        "rescheduled",
+        "accepted",
+        "missed",
+        "started",
+        "done",
+        "not_seen_alive",
+        "rolled_back",
+        "cancelled",
+        "avoided",
+        "emergency",
+        "no_slot",
+    ];
+}
+
+/// How an owner is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// The account.
+    pub owner: OwnerId,
+    /// For the salutation; may be empty.
+    pub name: String,
+    /// Mail addresses; without one, notices are kept in the ticket and shown to operators as undeliverable.
+    pub mail: Vec<String>,
+    /// In which times are told.
+    pub timezone: chrono_tz::Tz,
+}

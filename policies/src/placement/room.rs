@@ -1,0 +1,462 @@
+//! The working picture of all hosts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Choice, NoPlace, Reservation, Score, WhyNotHere, Wish, memory_with_overhead, suits, vcpu_limit};
+use crate::fleet::{Fleet, Host, Server};
+use crate::host::Standing;
+use crate::ids::{HostName, OwnerId, ServerId};
+use crate::policy::{PolicySet, Subject};
+use crate::time::{Instant, Span};
+
+/// Memory in bytes and virtual processors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Load {
+    memory: u64,
+    vcpus: u64,
+}
+
+impl Load {
+    /// The larger of each. A server that is both seen on a host and held there is there once.
+    fn most(self, other: Self) -> Self {
+        Self { memory: self.memory.max(other.memory), vcpus: self.vcpus.max(other.vcpus) }
+    }
+}
+
+/// A group of one owner.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    owner: Option<OwnerId>,
+    name: String,
+}
+
+fn groups(owner: Option<&OwnerId>, names: &BTreeSet<String>) -> BTreeSet<Group> {
+    names.iter().map(|name| Group { owner: owner.cloned(), name: name.clone() }).collect()
+}
+
+/// One server on one host: seen there, held there for a migration, or both.
+#[derive(Debug, Clone, Default)]
+struct Tenant {
+    seen: Option<Load>,
+    held: Option<Load>,
+    name: Option<String>,
+    anti_affinity: BTreeSet<Group>,
+    affinity: BTreeSet<Group>,
+}
+
+impl Tenant {
+    fn load(&self) -> Load {
+        self.seen.unwrap_or_default().most(self.held.unwrap_or_default())
+    }
+}
+
+/// One host with everything that counts there.
+#[derive(Debug, Clone)]
+struct Place<'a> {
+    host: &'a Host,
+    used: Load,
+    tenants: BTreeMap<ServerId, Tenant>,
+    names: BTreeMap<String, BTreeSet<ServerId>>,
+    anti_affinity: BTreeMap<Group, BTreeSet<ServerId>>,
+}
+
+impl Place<'_> {
+    /// Changes what is known of one server here, and every figure that hangs on it.
+    fn change(&mut self, server: ServerId, change: impl FnOnce(&mut Tenant)) {
+        let mut tenant = self.tenants.remove(&server).unwrap_or_default();
+        let before = tenant.load();
+        if let Some(name) = &tenant.name {
+            leave(&mut self.names, name, server);
+        }
+        for group in &tenant.anti_affinity {
+            leave(&mut self.anti_affinity, group, server);
+        }
+        change(&mut tenant);
+        let after = tenant.load();
+        self.used.memory = (self.used.memory - before.memory).saturating_add(after.memory);
+        self.used.vcpus = (self.used.vcpus - before.vcpus).saturating_add(after.vcpus);
+        if tenant.seen.is_none() && tenant.held.is_none() {
+            return;
+        }
+        if let Some(name) = &tenant.name {
+            self.names.entry(name.clone()).or_default().insert(server);
+        }
+        for group in &tenant.anti_affinity {
+            self.anti_affinity.entry(group.clone()).or_default().insert(server);
+        }
+        self.tenants.insert(server, tenant);
+    }
+}
+
+fn leave<K: Ord>(members: &mut BTreeMap<K, BTreeSet<ServerId>>, key: &K, server: ServerId) {
+    if let Some(there) = members.get_mut(key) {
+        there.remove(&server);
+        if there.is_empty() {
+            members.remove(key);
+        }
+    }
+}
+
+/// The working picture of all hosts: what each has, less what is there or held there.
+#[derive(Debug, Clone)]
+pub struct Room<'a> {
+    now: Instant,
+    fleet: &'a Fleet,
+    policies: &'a PolicySet,
+    emptying: BTreeSet<HostName>,
+    places: BTreeMap<&'a HostName, Place<'a>>,
+    clusters: BTreeMap<&'a str, Vec<&'a HostName>>,
+    /// Names of all servers seen anywhere: a reservation carries none.
+    names: BTreeMap<ServerId, &'a str>,
+    /// Where the servers of each affinity group are seen or held.
+    affinity: BTreeMap<Group, BTreeMap<ServerId, BTreeSet<&'a HostName>>>,
+    /// Of all servers that are seen, in bytes and never 0: a host of this many of them counts as full of servers.
+    mean_memory: u64,
+}
+
+impl<'a> Room<'a> {
+    /// Counts what is seen and what is held.
+    ///
+    /// `reservations` are those of all migrations that are not finished. One on a host of which nobody ever told is left out: there
+    /// is nothing to count it against.
+    #[must_use]
+    pub fn new(
+        fleet: &'a Fleet,
+        reservations: &[Reservation],
+        policies: &'a PolicySet,
+        now: Instant,
+    ) -> Self {
+        let mut room = Self {
+            now,
+            fleet,
+            policies,
+            emptying: BTreeSet::new(),
+            places: BTreeMap::new(),
+            clusters: BTreeMap::new(),
+            names: BTreeMap::new(),
+            affinity: BTreeMap::new(),
+            mean_memory: 1,
+        };
+        for (name, host) in &fleet.hosts {
+            room.clusters.entry(&host.facts.cluster).or_default().push(name);
+            let place = Place {
+                host,
+                used: Load::default(),
+                tenants: BTreeMap::new(),
+                names: BTreeMap::new(),
+                anti_affinity: BTreeMap::new(),
+            };
+            room.places.insert(name, place);
+        }
+        let (mut memory, mut count) = (0_u128, 0_u128);
+        for (host, servers) in &fleet.sightings {
+            for server in servers.values() {
+                let policy = policies.shared(&Subject::of(server, fleet));
+                let load = load_of(server, memory_with_overhead(server, &policy.policy));
+                memory += u128::from(load.memory);
+                count += 1;
+                room.names.entry(server.facts.id).or_insert(&server.facts.name);
+                room.see(server, host, load);
+            }
+        }
+        room.mean_memory = u64::try_from(memory / count.max(1)).unwrap_or(u64::MAX).max(1);
+        for reservation in reservations {
+            room.reserve(reservation.clone());
+        }
+        room
+    }
+
+    /// Nothing goes to these hosts because they are to be emptied, whatever their standing says yet.
+    #[must_use]
+    pub fn emptying(mut self, hosts: &BTreeSet<HostName>) -> Self {
+        self.emptying.extend(hosts.iter().cloned());
+        self
+    }
+
+    fn see(&mut self, server: &Server, host: &'a HostName, load: Load) {
+        let facts = &server.facts;
+        self.change(facts.id, host, |tenant| {
+            tenant.seen = Some(load);
+            tenant.name = Some(facts.name.clone());
+            tenant.anti_affinity.extend(groups(facts.owner.as_ref(), &facts.rules.anti_affinity));
+            tenant.affinity.extend(groups(facts.owner.as_ref(), &facts.rules.affinity));
+        });
+    }
+
+    /// Holds what a reservation says, until [`Room::release`]. A server that is seen on that host already is not counted twice.
+    pub fn reserve(&mut self, reservation: Reservation) {
+        let Reservation { server, host, owner, memory_bytes, vcpus, anti_affinity, affinity } = reservation;
+        let name = self.names.get(&server).map(|name| (*name).to_owned());
+        self.change(server, &host, |tenant| {
+            let load = Load { memory: memory_bytes, vcpus: u64::from(vcpus) };
+            tenant.held = Some(tenant.held.unwrap_or_default().most(load));
+            tenant.name = tenant.name.take().or(name);
+            tenant.anti_affinity.extend(groups(owner.as_ref(), &anti_affinity));
+            tenant.affinity.extend(groups(owner.as_ref(), &affinity));
+        });
+    }
+
+    /// Gives up what is held for a server on a host. If the server is seen there, it goes on to count.
+    pub fn release(&mut self, reservation: &Reservation) {
+        self.change(reservation.server, &reservation.host, |tenant| tenant.held = None);
+    }
+
+    fn change(&mut self, server: ServerId, host: &HostName, change: impl FnOnce(&mut Tenant)) {
+        let Some((&host, _)) = self.places.get_key_value(host) else { return };
+        let Some(place) = self.places.get_mut(host) else { return };
+        let before = place.tenants.get(&server).map(|tenant| tenant.affinity.clone()).unwrap_or_default();
+        place.change(server, change);
+        let after = place.tenants.get(&server).map(|tenant| tenant.affinity.clone()).unwrap_or_default();
+        for group in before.difference(&after) {
+            if let Some(hosts) = self.affinity.get_mut(group).and_then(|members| members.get_mut(&server)) {
+                hosts.remove(host);
+            }
+        }
+        for group in after {
+            self.affinity.entry(group).or_default().entry(server).or_default().insert(host);
+        }
+    }
+
+    /// Where the other servers of an affinity group will be. Those on hosts that are being emptied, by whichever maintenance, bind
+    /// nobody: they have to leave themselves.
+    fn bound_to(&self, group: &Group, except: ServerId) -> BTreeSet<HostName> {
+        let mut bound = BTreeSet::new();
+        for (server, hosts) in self.affinity.get(group).into_iter().flatten() {
+            if *server == except {
+                continue;
+            }
+            let staying = || hosts.iter().copied().filter(|host| !self.is_left(host));
+            let held = |host: &&HostName| {
+                let tenant = self.places.get(*host).and_then(|place| place.tenants.get(server));
+                tenant.is_some_and(|tenant| tenant.held.is_some())
+            };
+            let before = bound.len();
+            bound.extend(staying().filter(held).cloned());
+            if bound.len() == before && !staying().any(|host| held(&host)) {
+                bound.extend(staying().cloned());
+            }
+        }
+        bound
+    }
+
+    /// Whether servers are leaving this host, so that nobody should follow them to it.
+    fn is_left(&self, host: &HostName) -> bool {
+        let draining = self.places.get(host).is_none_or(|place| match place.host.standing {
+            Standing::Draining { .. } | Standing::Drained { .. } => true,
+            Standing::Open | Standing::Cordoned { .. } => false,
+        });
+        draining || self.emptying.contains(host)
+    }
+
+    /// Whether a server can go to a host, and how full that host is with it.
+    ///
+    /// A server for which a place is held there is judged as if it were not: what is asked is whether that still holds.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn judge(&self, server: &Server, host: &HostName) -> Result<Score, WhyNotHere> {
+        self.judge_wish(&Wish::of(server, self.policies, self.fleet), host)
+    }
+
+    /// [`Room::judge`] for a server whose method is settled.
+    ///
+    /// # Errors
+    /// Says why not.
+    pub fn judge_wish(&self, wish: &Wish<'_>, host: &HostName) -> Result<Score, WhyNotHere> {
+        let place = self.places.get(host).ok_or(WhyNotHere::Unknown)?;
+        if wish.server.host == *host {
+            return Err(WhyNotHere::Source);
+        }
+        let source = self.places.get(&wish.server.host).ok_or(WhyNotHere::SourceUnknown)?.host;
+        if place.host.facts.cluster != source.facts.cluster {
+            return Err(WhyNotHere::OtherCluster { cluster: place.host.facts.cluster.clone() });
+        }
+        if self.emptying.contains(host) {
+            return Err(WhyNotHere::Emptied);
+        }
+        suits::machine(wish, &source.facts, &place.host.facts)?;
+        self.company(wish, place)?;
+        let score = self.capacity(wish, place)?;
+        self.open(wish, place)?;
+        Ok(score)
+    }
+
+    /// Who else is there, and who ought to be.
+    fn company(&self, wish: &Wish<'_>, place: &Place<'_>) -> Result<(), WhyNotHere> {
+        let facts = &wish.server.facts;
+        let is_other = |server: &&ServerId| **server != facts.id;
+        if place.names.get(&facts.name).is_some_and(|there| there.iter().any(|id| *id != facts.id)) {
+            return Err(WhyNotHere::NameTaken { name: facts.name.clone() });
+        }
+        for group in groups(facts.owner.as_ref(), &facts.rules.affinity) {
+            let at = self.bound_to(&group, facts.id);
+            if !at.is_empty() && !at.contains(&place.host.name) {
+                return Err(WhyNotHere::Affinity { group: group.name, at });
+            }
+        }
+        for group in groups(facts.owner.as_ref(), &facts.rules.anti_affinity) {
+            let there = place.anti_affinity.get(&group);
+            if let Some(other) = there.and_then(|members| members.iter().find(is_other)) {
+                let name = place.tenants.get(other).and_then(|tenant| tenant.name.clone());
+                let with = name.unwrap_or_else(|| other.to_string());
+                return Err(WhyNotHere::AntiAffinity { group: group.name, with });
+            }
+        }
+        Ok(())
+    }
+
+    fn capacity(&self, wish: &Wish<'_>, place: &Place<'_>) -> Result<Score, WhyNotHere> {
+        let facts = &wish.server.facts;
+        let needs = load_of(wish.server, memory_with_overhead(wish.server, wish.policy()));
+        let here = place.tenants.get(&facts.id);
+        let own = here.map(Tenant::load).unwrap_or_default();
+        let others = Load { memory: place.used.memory - own.memory, vcpus: place.used.vcpus - own.vcpus };
+        let limit = Load {
+            memory: place.host.facts.memory_bytes,
+            vcpus: vcpu_limit(place.host.facts.cpu_threads, wish.policy()),
+        };
+        let free = Load {
+            memory: limit.memory.saturating_sub(others.memory),
+            vcpus: limit.vcpus.saturating_sub(others.vcpus),
+        };
+        if needs.vcpus > free.vcpus {
+            return Err(WhyNotHere::Vcpus { needs: needs.vcpus, free: free.vcpus });
+        }
+        if needs.memory > free.memory {
+            return Err(WhyNotHere::Memory { needs: needs.memory, free: free.memory });
+        }
+        let count = place.tenants.len() as u64 + u64::from(here.is_none());
+        Ok(Score {
+            memory: millionths(others.memory.saturating_add(needs.memory), limit.memory),
+            vcpus: millionths(others.vcpus.saturating_add(needs.vcpus), limit.vcpus),
+            count: millionths(count.saturating_mul(self.mean_memory), limit.memory),
+        })
+    }
+
+    /// Whether the host takes servers just now.
+    fn open(&self, wish: &Wish<'_>, place: &Place<'_>) -> Result<(), WhyNotHere> {
+        if !place.host.standing.takes_servers() {
+            return Err(WhyNotHere::NotOpen { standing: place.host.standing.to_string() });
+        }
+        let since = Span::between(place.host.observed_at, self.now);
+        if since > wish.policy().agents.silent_after {
+            return Err(WhyNotHere::Silent { since });
+        }
+        Ok(())
+    }
+
+    /// The best host for a server. Of two that are equally good, the first by name.
+    ///
+    /// `excluded` says why a host is left out: it refused this server a while ago, for example.
+    ///
+    /// # Errors
+    /// Says of every host of the cluster why it can't take it.
+    pub fn find(&self, server: &Server, excluded: &BTreeMap<HostName, String>) -> Result<Choice, NoPlace> {
+        self.find_wish(&Wish::of(server, self.policies, self.fleet), excluded)
+    }
+
+    /// [`Room::find`] for a server whose method is settled.
+    ///
+    /// # Errors
+    /// Says of every host of the cluster why it can't take it.
+    pub fn find_wish(
+        &self,
+        wish: &Wish<'_>,
+        excluded: &BTreeMap<HostName, String>,
+    ) -> Result<Choice, NoPlace> {
+        let judged = self.candidates(wish).map(|host| {
+            let score = self.judge_wish(wish, host).and_then(|score| match excluded.get(host) {
+                Some(why) => Err(WhyNotHere::Excluded { why: why.clone() }),
+                None => Ok(score),
+            });
+            (host, score)
+        });
+        self.best(wish, judged.collect())
+    }
+
+    /// The best host for several servers that have to stay together. Nothing is held afterwards.
+    ///
+    /// # Errors
+    /// Says of every host of the cluster which of the servers it can't take beside the others, and why.
+    pub fn find_together(&mut self, wishes: &[Wish<'_>]) -> Result<Option<Choice>, NoPlace> {
+        let Some((first, rest)) = wishes.split_first() else { return Ok(None) };
+        if rest.is_empty() {
+            return self.find_wish(first, &BTreeMap::new()).map(Some);
+        }
+        let candidates: Vec<&HostName> = self.candidates(first).collect();
+        let judged = candidates.into_iter().map(|host| (host, self.judge_together(wishes, host))).collect();
+        self.best(first, judged).map(Some)
+    }
+
+    fn judge_together(&mut self, wishes: &[Wish<'_>], host: &HostName) -> Result<Score, WhyNotHere> {
+        let mut taken = Vec::new();
+        let mut verdict = Err(WhyNotHere::Unknown);
+        for wish in wishes {
+            verdict = self.judge_wish(wish, host).map_err(|why| WhyNotHere::Together {
+                servers: wishes.len(),
+                server: wish.server.facts.name.clone(),
+                why: Box::new(why),
+            });
+            if verdict.is_err() {
+                break;
+            }
+            let place = Reservation::of(wish, host);
+            self.reserve(place.clone());
+            taken.push(place);
+        }
+        for place in &taken {
+            self.release(place);
+        }
+        verdict
+    }
+
+    fn candidates(&self, wish: &Wish<'_>) -> impl Iterator<Item = &'a HostName> {
+        let cluster = self.places.get(&wish.server.host).map(|place| place.host.facts.cluster.as_str());
+        let hosts = cluster.and_then(|cluster| self.clusters.get(cluster));
+        hosts.map(|hosts| hosts.to_vec()).unwrap_or_default().into_iter()
+    }
+
+    fn best(
+        &self,
+        wish: &Wish<'_>,
+        judged: Vec<(&'a HostName, Result<Score, WhyNotHere>)>,
+    ) -> Result<Choice, NoPlace> {
+        let fitting = judged.iter().filter(|(_, verdict)| verdict.is_ok()).count();
+        let best = judged.iter().filter_map(|(host, verdict)| Some((verdict.as_ref().ok()?, *host))).min();
+        if let Some((score, host)) = best {
+            let why = match (self.joins(wish, host), fitting) {
+                (Some(group), _) => format!("joins its affinity group {group} there: {score}"),
+                (None, 1) => format!("the only host that can take it: {score}"),
+                (None, _) => format!("most room left of {fitting}: {score}"),
+            };
+            return Ok(Choice { host: host.clone(), score: *score, why });
+        }
+        let source = self.places.get(&wish.server.host);
+        Err(NoPlace {
+            cluster: source.map(|place| place.host.facts.cluster.clone()).unwrap_or_default(),
+            hosts: judged
+                .into_iter()
+                .filter_map(|(host, verdict)| Some((host.clone(), verdict.err()?)))
+                .collect(),
+        })
+    }
+
+    /// The affinity group that binds a server to this host, if one does.
+    fn joins(&self, wish: &Wish<'_>, host: &HostName) -> Option<String> {
+        let facts = &wish.server.facts;
+        let mine = groups(facts.owner.as_ref(), &facts.rules.affinity);
+        mine.into_iter().find(|group| self.bound_to(group, facts.id).contains(host)).map(|group| group.name)
+    }
+}
+
+fn load_of(server: &Server, memory: u64) -> Load {
+    Load { memory, vcpus: u64::from(server.facts.vcpus) }
+}
+
+/// The part that is used, in millionths. A host that has none of a thing is full of it.
+fn millionths(used: u64, of: u64) -> u64 {
+    if of == 0 {
+        return 1_000_000;
+    }
+    u64::try_from(u128::from(used) * 1_000_000 / u128::from(of)).unwrap_or(u64::MAX)
+}

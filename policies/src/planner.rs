@@ -1,0 +1,370 @@
+//! From the fleet, the policies and what is settled already to a plan.
+//!
+//! ```text
+//! every server of the hosts to be emptied
+//!   ├─ seen twice, or something in the way ──────────────▶ blocked
+//!   ├─ settled by an earlier plan, and that still holds ─▶ as it was
+//!   └─ the rest, by method, get a place:
+//!        servers that stay together first, as one; then the largest first, which are the hardest to place
+//!                                         └─ none found ─▶ no place
+//! ```
+//!
+//! Whatever was settled is held before anything new is placed, so that planning again with the outcome of a plan gives that plan.
+
+mod report;
+mod together;
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::Method;
+use crate::eligibility::{
+    Interruption, Suits, WhyBlocked, WhyNotLive, method_for, method_without_live, obstacles,
+};
+use crate::estimate::{Estimate, Guest, expected_live, expected_reboot};
+use crate::fleet::{Fleet, Server};
+use crate::ids::{HostName, ServerId};
+use crate::placement::{Choice, NoPlace, Reservation, Room, Wish};
+use crate::plan::{Agreement, Decision, Plan, Planned};
+use crate::policy::{Effective, PolicySet, Subject};
+use crate::time::{Instant, Span};
+
+pub use report::{Report, Wait, Warning};
+
+/// All that a plan depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct Input<'a> {
+    /// The present.
+    pub now: Instant,
+    /// As last observed.
+    pub fleet: &'a Fleet,
+    /// In force.
+    pub policies: &'a PolicySet,
+    /// The hosts that this maintenance empties.
+    pub emptying: &'a BTreeSet<HostName>,
+    /// Everything held for migrations that are not finished, of all maintenances.
+    pub reservations: &'a [Reservation],
+    /// What is settled for servers of these hosts.
+    pub kept: &'a BTreeMap<ServerId, Kept>,
+    /// How long each server was down in its earlier reboot migrations, latest last.
+    pub history: &'a BTreeMap<ServerId, Vec<Span>>,
+}
+
+/// What is settled for a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kept", rename_all = "snake_case")]
+pub enum Kept {
+    /// A migration of it is under way: neither its method nor its destination can change.
+    UnderWay {
+        /// Where to.
+        to: HostName,
+        /// Why not live; nothing when it goes live.
+        reboot: Option<WhyNotLive>,
+    },
+    /// Decided, but nothing has begun. Kept while it can be, so that nobody is told one thing today and another tomorrow.
+    Decided {
+        /// Where to, if a place was found.
+        to: Option<HostName>,
+        /// Why not live. It stands if it [is settled](WhyNotLive::is_settled), else it is found anew.
+        reboot: Option<WhyNotLive>,
+    },
+}
+
+/// A server whose method is known and that needs a place.
+struct Candidate<'a> {
+    wish: Wish<'a>,
+    not_live: Option<WhyNotLive>,
+}
+
+impl Candidate<'_> {
+    fn id(&self) -> ServerId {
+        self.wish.server.facts.id
+    }
+}
+
+/// Decides for every server of the hosts to be emptied what is done with it.
+///
+/// Deterministic: the same input gives the same plan, whatever the order of its reservations.
+#[must_use]
+pub fn plan(input: &Input<'_>) -> (Plan, Report) {
+    let mut planner = Planner::new(input);
+    let waiting = planner.sort_out();
+    let waiting = planner.keep(waiting);
+    planner.place(waiting);
+    planner.finish()
+}
+
+/// What a plan that was made earlier comes to, by the facts of now. What its making warned of besides (a place that was lost) is not kept.
+#[must_use]
+pub fn report_of(input: &Input<'_>, plan: &Plan) -> Report {
+    report::report(input, plan, Vec::new())
+}
+
+struct Planner<'a> {
+    input: &'a Input<'a>,
+    room: Room<'a>,
+    planned: Vec<Planned>,
+    warnings: Vec<Warning>,
+}
+
+/// Where a server goes and why, once that is known.
+struct Settled {
+    place: Reservation,
+    why: String,
+}
+
+impl<'a> Planner<'a> {
+    fn new(input: &'a Input<'a>) -> Self {
+        let room =
+            Room::new(input.fleet, input.reservations, input.policies, input.now).emptying(input.emptying);
+        Self { input, room, planned: Vec::new(), warnings: Vec::new() }
+    }
+
+    /// Finds the method for every server; those that can't move yet, and those that are moving, are done with here.
+    fn sort_out(&mut self) -> Vec<Candidate<'a>> {
+        let mut waiting = Vec::new();
+        for host in self.input.emptying {
+            for server in self.input.fleet.on(host) {
+                if self.is_planned_for_here(server) {
+                    waiting.extend(self.sort(server));
+                }
+            }
+        }
+        waiting
+    }
+
+    /// A server that is seen on two hosts which are both emptied is planned for once: where it is leaving, if a migration of it is
+    /// under way, else where it counts.
+    fn is_planned_for_here(&self, server: &Server) -> bool {
+        let (fleet, id) = (self.input.fleet, server.facts.id);
+        let emptied = || fleet.sightings_of(id).filter(|seen| self.input.emptying.contains(&seen.host));
+        if let Some(Kept::UnderWay { to, .. }) = self.input.kept.get(&id)
+            && let Some(leaving) = emptied().find(|seen| seen.host != *to)
+        {
+            return leaving.host == server.host;
+        }
+        match fleet.server(id).filter(|counts| self.input.emptying.contains(&counts.host)) {
+            Some(counts) => counts.host == server.host,
+            None => emptied().next().is_some_and(|first| first.host == server.host),
+        }
+    }
+
+    fn sort(&mut self, server: &'a Server) -> Option<Candidate<'a>> {
+        let facts = &server.facts;
+        let policy = self.input.policies.shared(&Subject::of(server, self.input.fleet));
+        let settled = match self.input.kept.get(&facts.id) {
+            // It is only now coming here; it can be planned for once it is here and nowhere else.
+            Some(Kept::UnderWay { to, .. }) if *to == server.host => {
+                self.blocked(server, WhyBlocked::Held, Vec::new());
+                return None;
+            }
+            Some(Kept::UnderWay { to, reboot }) => {
+                self.under_way(server, policy, to, reboot.clone());
+                return None;
+            }
+            Some(Kept::Decided { reboot, .. }) => reboot.clone().filter(WhyNotLive::is_settled),
+            None => None,
+        };
+        let other = self.input.fleet.sightings_of(facts.id).find(|seen| seen.host != server.host);
+        if let Some(other) = other {
+            let why = WhyBlocked::SeenTwice { also_on: other.host.clone() };
+            self.blocked(server, why, obstacles(facts));
+            return None;
+        }
+        let suits = match settled {
+            Some(why) => method_without_live(facts, why),
+            None => method_for(facts, &policy.policy),
+        };
+        let (method, not_live) = match suits {
+            Suits::Live => (Method::Live, None),
+            Suits::Reboot(why) => (Method::Reboot, Some(why)),
+            Suits::Nothing(why) => {
+                let also = obstacles(facts).into_iter().filter(|other| *other != why).collect();
+                self.blocked(server, why, also);
+                return None;
+            }
+        };
+        Some(Candidate { wish: Wish { server, policy, method }, not_live })
+    }
+
+    fn under_way(
+        &mut self,
+        server: &'a Server,
+        policy: Arc<Effective>,
+        to: &HostName,
+        not_live: Option<WhyNotLive>,
+    ) {
+        let method = if not_live.is_some() { Method::Reboot } else { Method::Live };
+        let candidate = Candidate { wish: Wish { server, policy, method }, not_live };
+        let place = Reservation::of(&candidate.wish, to);
+        self.room.reserve(place.clone());
+        self.settle(candidate, Settled { place, why: "under way".to_owned() });
+    }
+
+    /// Keeps what was decided as far as it still holds, and returns what needs a place.
+    ///
+    /// All of it is held before any of it is judged: else the first would be judged as if the others had given their places up.
+    fn keep(&mut self, waiting: Vec<Candidate<'a>>) -> Vec<Candidate<'a>> {
+        let (mut decided, mut open) = (Vec::new(), Vec::new());
+        for candidate in waiting {
+            match self.decided_place(&candidate) {
+                Some(to) => decided.push((Reservation::of(&candidate.wish, &to), candidate)),
+                None => open.push(candidate),
+            }
+        }
+        for (place, _) in &decided {
+            self.give_up_others(place);
+            self.room.reserve(place.clone());
+        }
+        for (place, candidate) in decided {
+            match self.room.judge_wish(&candidate.wish, &place.host) {
+                Ok(score) => {
+                    let why = format!("as decided before: {score}");
+                    self.settle(candidate, Settled { place, why });
+                }
+                Err(why) => {
+                    self.room.release(&place);
+                    let name = candidate.wish.server.facts.name.clone();
+                    self.warnings.push(Warning::PlaceLost {
+                        server: candidate.id(),
+                        name,
+                        host: place.host,
+                        why,
+                    });
+                    open.push(candidate);
+                }
+            }
+        }
+        open
+    }
+
+    /// A server has one destination: what is still held for it elsewhere is from a plan before the last.
+    fn give_up_others(&mut self, decided: &Reservation) {
+        let others = self.input.reservations.iter();
+        for place in others.filter(|place| place.server == decided.server && place.host != decided.host) {
+            self.room.release(place);
+        }
+    }
+
+    /// Where it was decided that a server goes: said so, or shown by what is held for it.
+    fn decided_place(&self, candidate: &Candidate<'_>) -> Option<HostName> {
+        let said = match self.input.kept.get(&candidate.id()) {
+            Some(Kept::Decided { to, .. }) => to.as_ref(),
+            // Never asked for these: they have their place already.
+            Some(Kept::UnderWay { .. }) | None => None,
+        };
+        let held = || {
+            let here = &candidate.wish.server.host;
+            let mine = |place: &&Reservation| place.server == candidate.id() && place.host != *here;
+            self.input.reservations.iter().filter(mine).map(|place| &place.host).min()
+        };
+        said.or_else(held).cloned()
+    }
+
+    fn place(&mut self, waiting: Vec<Candidate<'a>>) {
+        for group in together::in_order(waiting) {
+            let wishes: Vec<Wish<'_>> = group.iter().map(|candidate| candidate.wish.clone()).collect();
+            match self.room.find_together(&wishes) {
+                Ok(Some(Choice { host, why, .. })) => {
+                    for candidate in group {
+                        let place = Reservation::of(&candidate.wish, &host);
+                        self.room.reserve(place.clone());
+                        self.settle(candidate, Settled { place, why: why.clone() });
+                    }
+                }
+                Ok(None) => {}
+                Err(why) => group.into_iter().for_each(|candidate| self.no_place(candidate, why.clone())),
+            }
+        }
+    }
+
+    fn settle(&mut self, candidate: Candidate<'_>, settled: Settled) {
+        let Candidate { wish, not_live } = candidate;
+        let to = settled.place.host.clone();
+        let expected = self.expected(&wish, not_live.as_ref());
+        let decision = match not_live {
+            None => Decision::Live { to },
+            Some(why) => Decision::Reboot { to, why },
+        };
+        let planned = planned(wish.server, decision);
+        self.planned.push(Planned {
+            place: Some(settled.place),
+            place_why: settled.why,
+            expected,
+            ..planned
+        });
+    }
+
+    fn no_place(&mut self, candidate: Candidate<'_>, why: NoPlace) {
+        let Candidate { wish, not_live } = candidate;
+        let expected = self.expected(&wish, not_live.as_ref());
+        let planned = planned(wish.server, Decision::NoPlace { why, not_live });
+        self.planned.push(Planned { expected, ..planned });
+    }
+
+    fn blocked(&mut self, server: &Server, why: WhyBlocked, also: Vec<WhyBlocked>) {
+        self.planned.push(planned(server, Decision::Blocked { why, also }));
+    }
+
+    /// Nothing is known of how fast a guest writes before it is first migrated, so it is taken for an idle one.
+    fn expected(&self, wish: &Wish<'_>, not_live: Option<&WhyNotLive>) -> Option<Estimate> {
+        let policy = wish.policy();
+        match not_live.map(WhyNotLive::interruption) {
+            None => {
+                let memory_bytes = wish.server.facts.memory_bytes;
+                Some(expected_live(&policy.live, Guest { memory_bytes, dirty_rate: 0, link: None }))
+            }
+            Some(Interruption::Felt) => {
+                let history = self.input.history.get(&wish.server.facts.id).map_or(&[][..], Vec::as_slice);
+                Some(expected_reboot(&policy.reboot, history))
+            }
+            Some(Interruption::None) => None,
+        }
+    }
+
+    fn finish(self) -> (Plan, Report) {
+        let Self { input, mut planned, warnings, .. } = self;
+        planned.sort_by_cached_key(|planned| {
+            let seen = input.fleet.seen(&planned.from, planned.server);
+            let memory = seen.map_or(0, |seen| seen.facts.memory_bytes);
+            (turn(&planned.decision), Reverse(memory), planned.name.clone(), planned.server)
+        });
+        let mut hosts: BTreeMap<HostName, Vec<Planned>> =
+            input.emptying.iter().map(|host| (host.clone(), Vec::new())).collect();
+        for planned in planned {
+            hosts.entry(planned.from.clone()).or_default().push(planned);
+        }
+        let plan = Plan { made_at: input.now, hosts };
+        let report = report::report(input, &plan, warnings);
+        (plan, report)
+    }
+}
+
+fn planned(server: &Server, decision: Decision) -> Planned {
+    let facts = &server.facts;
+    Planned {
+        server: facts.id,
+        name: facts.name.clone(),
+        owner: facts.owner.clone(),
+        from: server.host.clone(),
+        agreement: Agreement::needed_for(decision.why_not_live(), facts.owner.as_ref()),
+        decision,
+        place: None,
+        place_why: String::new(),
+        expected: None,
+    }
+}
+
+/// What is begun first: what needs nobody's consent.
+fn turn(decision: &Decision) -> u8 {
+    match decision {
+        Decision::Live { .. } => 0,
+        Decision::Reboot { why: WhyNotLive::NotRunning, .. } => 1,
+        Decision::Reboot { .. } => 2,
+        Decision::NoPlace { .. } => 3,
+        Decision::Blocked { .. } => 4,
+    }
+}

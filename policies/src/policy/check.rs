@@ -1,0 +1,248 @@
+//! What a policy may not say although every key by itself is of the right type.
+
+use std::collections::BTreeSet;
+
+use super::{LadderPolicy, Policy, WindowPolicy};
+use crate::estimate::expected_reboot;
+use crate::time::Span;
+
+/// QEMU accepts no longer downtime.
+const LONGEST_DOWNTIME: Span = Span::seconds(2000);
+/// libvirt takes bandwidths in MiB per second, and 0 as no limit.
+const LEAST_BANDWIDTH: u64 = 1 << 20;
+
+/// Something senseless, and the keys that make it so, the likeliest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Objection {
+    pub(super) keys: Vec<String>,
+    pub(super) wrong: String,
+    pub(super) right: String,
+}
+
+#[derive(Default)]
+struct Objections(Vec<Objection>);
+
+impl Objections {
+    fn unless(&mut self, fine: bool, keys: &[&str], say: impl FnOnce() -> (String, String)) {
+        if !fine {
+            let (wrong, right) = say();
+            let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+            self.0.push(Objection { keys, wrong, right });
+        }
+    }
+
+    fn counts(&mut self, key: &str, count: u32, right: &str) {
+        self.unless(count > 0, &[key], || ("0 would let nothing happen ever".to_owned(), right.to_owned()));
+    }
+
+    fn lasts(&mut self, key: &str, span: Span) {
+        self.unless(span > Span::ZERO, &[key], || {
+            ("no time at all".to_owned(), "write a length above zero, such as \"30s\"".to_owned())
+        });
+    }
+}
+
+/// Everything senseless about a policy. Empty for one that can be worked with.
+pub(super) fn objections(policy: &Policy) -> Vec<Objection> {
+    let mut found = Objections::default();
+    notice(policy, &mut found);
+    limits(policy, &mut found);
+    ladder(&policy.live.ladder, &mut found);
+    reboot_and_retry(policy, &mut found);
+    windows(&policy.windows, &mut found, expected_reboot(&policy.reboot, &[]).downtime_p90);
+    the_rest(policy, &mut found);
+    found.0
+}
+
+fn notice(policy: &Policy, found: &mut Objections) {
+    let reminders = &policy.notice.reminders;
+    found.unless(reminders.iter().all(|span| *span > Span::ZERO), &["notice.reminders"], || {
+        let right = "leave it out; the start of the migration is told of anyway";
+        ("a reminder at the appointment itself reminds of nothing".to_owned(), right.to_owned())
+    });
+    found.unless(
+        reminders.iter().collect::<BTreeSet<_>>().len() == reminders.len(),
+        &["notice.reminders"],
+        || ("the same reminder twice".to_owned(), "name each once".to_owned()),
+    );
+    let deadline = policy.maintenance.deadline;
+    let by_reason = policy.notice.lead_by_reason.iter();
+    let leads = by_reason.map(|(reason, lead)| (format!("notice.lead_by_reason.{reason}"), *lead));
+    for (key, lead) in leads.chain([("notice.lead".to_owned(), policy.notice.lead)]) {
+        found.unless(lead < deadline, &[&key, "maintenance.deadline"], || {
+            (
+                format!(
+                    "a lead of {lead} fits into no maintenance: its deadline is {deadline} after the request"
+                ),
+                "make the lead shorter or maintenance.deadline longer".to_owned(),
+            )
+        });
+    }
+}
+
+fn limits(policy: &Policy, found: &mut Objections) {
+    let limits = &policy.limits;
+    let right = "write 1 or more; to keep servers from being migrated live, set live.allowed = false";
+    found.counts("limits.live_out_per_host", limits.live_out_per_host, right);
+    found.counts("limits.live_in_per_host", limits.live_in_per_host, right);
+    found.counts("limits.live_per_cluster", limits.live_per_cluster, right);
+    found.counts("limits.reboots_per_host", limits.reboots_per_host, "write 1 or more");
+    found.counts("live.attempts", policy.live.attempts, right);
+    let bandwidth = policy.live.bandwidth;
+    found.unless(bandwidth == 0 || bandwidth >= LEAST_BANDWIDTH, &["live.bandwidth"], || {
+        (
+            format!("{bandwidth} bytes per second is less than libvirt can count (1 MiB)"),
+            format!("write 0 for no limit, or {LEAST_BANDWIDTH} or more"),
+        )
+    });
+    found.lasts("live.verify_within", policy.live.verify_within);
+}
+
+fn ladder(ladder: &LadderPolicy, found: &mut Objections) {
+    const START: &str = "live.ladder.downtime_start";
+    const MOST: &str = "live.ladder.downtime_most";
+    const STEPS: &str = "live.ladder.downtime_steps";
+    let (start, most) = (ladder.downtime_start, ladder.downtime_most);
+    let one = Span::milliseconds(1);
+    found.unless(start >= one, &[START], || {
+        (format!("{start} is less than QEMU can count"), "write 1ms or more".to_owned())
+    });
+    found.unless(start <= most, &[START, MOST], || {
+        (
+            format!("the ladder begins at {start}, above the most that it may reach, {most}"),
+            "make downtime_start at most downtime_most".to_owned(),
+        )
+    });
+    found.unless(most <= LONGEST_DOWNTIME, &[MOST], || {
+        (format!("QEMU refuses a downtime of {most}"), format!("write {LONGEST_DOWNTIME} at most"))
+    });
+    let range = most.as_milliseconds().saturating_sub(start.as_milliseconds());
+    found.unless(range == 0 || ladder.downtime_steps > 0, &[STEPS], || {
+        (format!("no step leads from {start} to {most}"), "write 1 or more".to_owned())
+    });
+    found.unless(range == 0 || u64::from(ladder.downtime_steps) <= range, &[STEPS, MOST, START], || {
+        (
+            format!(
+                "{} steps from {start} to {most} would be less than a millisecond each",
+                ladder.downtime_steps
+            ),
+            format!("write {range} at most"),
+        )
+    });
+    let right = "write 1 or more";
+    found.unless(ladder.patience > 0, &["live.ladder.patience"], || {
+        ("before the first pass is over nothing is known about the guest".to_owned(), right.to_owned())
+    });
+    found.unless(ladder.passes_per_step > 0, &["live.ladder.passes_per_step"], || {
+        ("a step needs a pass to show what it brings".to_owned(), right.to_owned())
+    });
+    found.unless(ladder.abort_after_stalled > 0, &["live.ladder.abort_after_stalled"], || {
+        ("the last step needs a pass to show what it brings".to_owned(), right.to_owned())
+    });
+    let top = ladder.passes_to_the_top();
+    found.unless(
+        ladder.abort_after > top,
+        &["live.ladder.abort_after", STEPS, "live.ladder.passes_per_step", "live.ladder.patience"],
+        || {
+            (
+                format!(
+                    "aborted after {} passes in any case, but the last step is taken only after {top}",
+                    ladder.abort_after
+                ),
+                format!("make abort_after {} or more, or the ladder shorter", top.saturating_add(1)),
+            )
+        },
+    );
+}
+
+fn reboot_and_retry(policy: &Policy, found: &mut Objections) {
+    let reboot = &policy.reboot;
+    found.unless(reboot.acpi_time > Span::ZERO, &["reboot.acpi_time"], || {
+        (
+            "a guest without an agent would be powered off hard at once".to_owned(),
+            "write how long a guest may take to shut down, such as \"3m\"".to_owned(),
+        )
+    });
+    found.lasts("reboot.verify_within", reboot.verify_within);
+    found.lasts("reboot.expected_downtime", reboot.expected_downtime);
+    found.counts("reboot.attempts", reboot.attempts, "write 1 or more");
+    let retry = &policy.retry;
+    found.lasts("retry.first", retry.first);
+    found.unless(retry.factor > 0, &["retry.factor"], || {
+        ("0 would leave no wait at all".to_owned(), "write 1 for equal waits, 2 to double them".to_owned())
+    });
+    found.unless(retry.first <= retry.longest, &["retry.longest", "retry.first"], || {
+        (
+            format!("the first wait, {}, is longer than the longest, {}", retry.first, retry.longest),
+            "make retry.longest at least retry.first".to_owned(),
+        )
+    });
+}
+
+fn windows(windows: &WindowPolicy, found: &mut Objections, downtime: Span) {
+    found.unless(!windows.default.is_empty(), &["windows.default"], || {
+        (
+            "without any window no reboot migration gets a time".to_owned(),
+            "for one that is always open write [{ cron = \"0 0 * * *\", duration = \"25h\", timezone = \"UTC\" }]"
+                .to_owned(),
+        )
+    });
+    for (index, window) in windows.default.iter().enumerate() {
+        if let Err(too_short) = window.check_holds(downtime) {
+            let key = format!("windows.default[{index}]");
+            found.unless(
+                false,
+                &[&key, "reboot.expected_downtime", "reboot.agent_time", "reboot.acpi_time"],
+                || {
+                    (
+                        format!(
+                            "the window is open for {}, and a reboot migration may take {}",
+                            too_short.open, too_short.needed
+                        ),
+                        format!(
+                            "make it at least {} long, or the times in [reboot] shorter",
+                            too_short.needed
+                        ),
+                    )
+                },
+            );
+        }
+    }
+    found.lasts("windows.slot_step", windows.slot_step);
+}
+
+fn the_rest(policy: &Policy, found: &mut Objections) {
+    let overcommit = policy.placement.vcpu_overcommit;
+    found.unless(overcommit.is_finite() && overcommit > 0.0, &["placement.vcpu_overcommit"], || {
+        (
+            format!("{overcommit} processors per thread leave room for no server"),
+            "write a number above zero, such as 4.0".to_owned(),
+        )
+    });
+    let labels = &policy.placement.same_labels;
+    found.unless(labels.iter().all(|label| !label.trim().is_empty()), &["placement.same_labels"], || {
+        ("an empty name of a label".to_owned(), "write names of labels, such as [\"rack\"]".to_owned())
+    });
+    let maintenance = &policy.maintenance;
+    found.lasts("maintenance.deadline", maintenance.deadline);
+    found.unless(
+        maintenance.warn_before < maintenance.deadline,
+        &["maintenance.warn_before", "maintenance.deadline"],
+        || {
+            let (warning, deadline) = (maintenance.warn_before, maintenance.deadline);
+            (
+                format!("a warning {warning} before a deadline that is {deadline} ahead would come at once"),
+                "make warn_before shorter than the deadline".to_owned(),
+            )
+        },
+    );
+    let (kept, revertible) = (policy.retention.definitions, policy.owners.confirm_within);
+    found.unless(kept >= revertible, &["retention.definitions", "owners.confirm_within"], || {
+        (
+            format!("owners may revert for {revertible}, but what they would return to is kept for {kept}"),
+            "make retention.definitions at least owners.confirm_within".to_owned(),
+        )
+    });
+    found.lasts("retention.history", policy.retention.history);
+    found.lasts("agents.silent_after", policy.agents.silent_after);
+}

@@ -1,0 +1,89 @@
+//! Why a server is treated as it is.
+
+use super::client::Answer;
+use super::exit::Failed;
+use super::hosts::show_server;
+use super::screen::{Rows, Screen, Tone};
+use super::words::milliseconds;
+use super::{Context, part};
+use crate::http::views::{Explanation, RuleView};
+
+pub(super) async fn explain(context: &Context, server: &str) -> Result<(), Failed> {
+    let path = format!("/v1/servers/{}/explain", part(server));
+    let answer: Answer<Explanation> = context.client.get(&path, &[]).await?;
+    context.show(&answer, tell);
+    Ok(())
+}
+
+fn tell(screen: &Screen, explained: &Explanation) {
+    show_server(screen, &explained.server);
+    screen.line("");
+    let why = explained.why.as_ref();
+    let how = match (explained.method.as_str(), why) {
+        ("live", _) => "It can be moved live.".to_owned(),
+        ("reboot", Some(why)) => format!("It can be moved by a reboot only: {} [{}]", why.text, why.code),
+        ("nothing", Some(why)) => format!("It can't be moved at present: {} [{}]", why.text, why.code),
+        (method, _) => method.to_owned(),
+    };
+    let tone = match explained.method.as_str() {
+        "live" => Tone::Good,
+        "nothing" => Tone::Bad,
+        _ => Tone::Busy,
+    };
+    screen.line(screen.paint(&how, tone));
+    for obstacle in explained.obstacles.iter().filter(|obstacle| Some(*obstacle) != why) {
+        screen.line(format!("Also in the way: {} [{}]", obstacle.text, obstacle.code));
+    }
+    if let Some(waits) = &explained.waits_for {
+        screen.line(format!("It waits for {}", waits.text));
+    }
+    screen.line(format!(
+        "A reboot migration is expected to take it down for {}.",
+        milliseconds(explained.expected_downtime_ms)
+    ));
+    windows(screen, explained);
+    if !explained.places.is_empty() {
+        let mut rows = Rows::new(&["host", "suits", "why"]);
+        for place in &explained.places {
+            let (word, tone) = if place.suits { ("yes", Tone::Good) } else { ("no", Tone::Faint) };
+            rows.push_toned(vec![
+                (place.host.to_string(), Tone::Plain),
+                (word.to_owned(), tone),
+                (place.why.text.clone(), Tone::Plain),
+            ]);
+        }
+        screen.line("\nWhere it could go, best first:");
+        screen.table(&rows, "");
+    }
+    let set: Vec<&RuleView> = explained.rules.iter().filter(|rule| rule.said_by != "as shipped").collect();
+    if !explained.rules.is_empty() {
+        screen.line("\nSettings that differ from the shipped policy (all of them with --json):");
+        screen.table(&rules(&set), "none");
+    }
+}
+
+fn windows(screen: &Screen, explained: &Explanation) {
+    let times = screen.times();
+    let next: Vec<String> = explained
+        .next_windows
+        .iter()
+        .map(|slot| format!("{} to {}", times.both(slot.start), times.at(slot.end)))
+        .collect();
+    screen.line(format!("Reboots may happen in {}:", explained.windows_from));
+    if next.is_empty() {
+        screen.line(screen.paint("  never in the next 60 days; see `drover windows list`", Tone::Bad));
+    }
+    for line in next {
+        screen.line(format!("  {line}"));
+    }
+}
+
+/// Settings with who set them.
+pub(super) fn rules(rules: &[&RuleView]) -> Rows {
+    let mut rows = Rows::new(&["setting", "value", "said by"]);
+    for rule in rules {
+        let value = rule.value.as_str().map_or_else(|| rule.value.to_string(), ToOwned::to_owned);
+        rows.push(vec![rule.setting.clone(), value, rule.said_by.clone()]);
+    }
+    rows
+}

@@ -1,0 +1,65 @@
+//! Policies: checked here, shown from there.
+
+use std::path::PathBuf;
+
+use drover_policies::policy::PolicySet;
+use serde_json::json;
+
+use super::client::Answer;
+use super::exit::Failed;
+use super::explain::rules;
+use super::screen::{Screen, Tone};
+use super::words::count;
+use super::{Context, part};
+use crate::http::views::{Explanation, PolicyView};
+
+/// Checks files without a scheduler.
+pub(super) fn check(screen: &Screen, files: &[PathBuf]) -> Result<(), Failed> {
+    let mut texts = Vec::with_capacity(files.len());
+    for file in files {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| Failed::usage(format!("{} can't be read: {error}", file.display())))?;
+        texts.push((file.display().to_string(), text));
+    }
+    let named: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    match PolicySet::parse(&named) {
+        Ok(_) => {
+            if screen.json {
+                screen.json(&json!({ "ok": true, "problems": [] }));
+            } else {
+                screen.line(format!("{} in order.", count(files.len(), "file")));
+            }
+            Ok(())
+        }
+        Err(problems) => {
+            if screen.json {
+                screen.json(&json!({ "ok": false, "problems": problems }));
+            } else {
+                for problem in &problems {
+                    screen.line(screen.paint(&problem.to_string(), Tone::Plain));
+                }
+            }
+            Err(Failed::refused(format!("{} found", count(problems.len(), "problem"))))
+        }
+    }
+}
+
+/// Shows what is in force.
+pub(super) async fn show(context: &Context, server: Option<&str>) -> Result<(), Failed> {
+    match server {
+        None => {
+            let answer: Answer<PolicyView> = context.client.get("/v1/policy", &[]).await?;
+            context.show(&answer, |screen, policy| {
+                screen.table(&rules(&policy.settings.iter().collect::<Vec<_>>()), "no settings");
+            });
+        }
+        Some(server) => {
+            let path = format!("/v1/servers/{}/explain", part(server));
+            let answer: Answer<Explanation> = context.client.get(&path, &[]).await?;
+            context.show(&answer, |screen, explained| {
+                screen.table(&rules(&explained.rules.iter().collect::<Vec<_>>()), "no settings");
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! Windows.
+
+use drover_policies::ids::IdSource;
+
+use super::args::{WindowAdd, Windows};
+use super::client::{Answer, Parameter};
+use super::exit::Failed;
+use super::screen::{Rows, Screen};
+use super::{Context, part};
+use crate::clock::RandomIds;
+use crate::http::views::{OpensView, ScopeView, WindowBody, WindowView};
+
+pub(super) async fn windows(context: &Context, command: Windows) -> Result<(), Failed> {
+    match command {
+        Windows::List { owner } => {
+            let query: Vec<Parameter> = owner.map(|owner| ("owner", owner)).into_iter().collect();
+            let answer: Answer<Vec<WindowView>> = context.client.list("/v1/windows", &query, None).await?;
+            context.show(&answer, |screen, windows| list(screen, windows));
+        }
+        Windows::Add(add) => {
+            let body = body(&context.screen, add)?;
+            // The id is ours, so that a repeat after a lost answer is the same window.
+            let path = format!("/v1/windows/{}", RandomIds.next());
+            let answer: Answer<WindowView> = context.client.put(&path, &body).await?;
+            context.show(&answer, |screen, window| {
+                screen.line(format!("Added {}: {}", window.id, opens(screen, &window.opens)));
+                for slot in &window.next {
+                    screen.line(format!("  open {}", screen.times().both(slot.start)));
+                }
+            });
+        }
+        Windows::Remove { window } => {
+            context.client.delete(&format!("/v1/windows/{}", part(&window))).await?;
+            if !context.screen.json {
+                context.screen.line("Removed. Appointments that were agreed stay as they are.");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn body(screen: &Screen, add: WindowAdd) -> Result<WindowBody, Failed> {
+    let times = screen.times();
+    let scope = match (add.server, add.label) {
+        (Some(server), _) => ScopeView::Server { server },
+        (None, Some(label)) => match label.split_once('=') {
+            Some((name, value)) => ScopeView::Label { name: name.to_owned(), value: value.to_owned() },
+            None => return Err(Failed::usage(format!("--label {label:?}: write it as NAME=VALUE"))),
+        },
+        (None, None) => ScopeView::Account,
+    };
+    let opens = match (add.cron, add.from, add.to) {
+        (Some(cron), _, _) => OpensView {
+            cron: Some(cron),
+            duration: add.duration,
+            timezone: Some(add.zone.unwrap_or_else(|| times.zone.name().to_owned())),
+            ..OpensView::default()
+        },
+        (None, Some(from), Some(to)) => OpensView {
+            start: Some(times.parse(&from)?),
+            end: Some(times.parse(&to)?),
+            ..OpensView::default()
+        },
+        (None, _, _) => {
+            return Err(Failed::usage(
+                "say when it opens: --cron \"0 2 * * 0\" --duration 4h, or --from and --to",
+            ));
+        }
+    };
+    Ok(WindowBody { owner: add.owner, scope, opens })
+}
+
+fn scope(scope: &ScopeView) -> String {
+    match scope {
+        ScopeView::Server { server } => format!("server {server}"),
+        ScopeView::Label { name, value } => format!("label {name}={value}"),
+        ScopeView::Account => "all servers".to_owned(),
+    }
+}
+
+fn opens(screen: &Screen, opens: &OpensView) -> String {
+    let times = screen.times();
+    match (&opens.cron, &opens.duration, opens.start, opens.end) {
+        (Some(cron), Some(duration), _, _) => {
+            format!("\"{cron}\" {} for {duration}", opens.timezone.as_deref().unwrap_or("UTC"))
+        }
+        (_, _, Some(start), Some(end)) => format!("once, {} to {}", times.at(start), times.at(end)),
+        _ => String::new(),
+    }
+}
+
+fn list(screen: &Screen, windows: &[WindowView]) {
+    let times = screen.times();
+    let mut rows = Rows::new(&["window", "owner", "for", "opens", "next"]);
+    for window in windows {
+        rows.push(vec![
+            window.id.to_string(),
+            window.owner.to_string(),
+            scope(&window.scope),
+            opens(screen, &window.opens),
+            window.next.first().map_or_else(|| "never again".to_owned(), |slot| times.both(slot.start)),
+        ]);
+    }
+    screen.table(&rows, "No window is set, so the default ones of the policy hold: drover policy show");
+}

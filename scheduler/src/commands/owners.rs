@@ -1,0 +1,286 @@
+//! How owners are reached, and when they allow reboot migrations.
+
+use drover_notifier::mail::Sender;
+use drover_policies::conduct::{Opens, OwnerWindow, WindowScope, slot_length};
+use drover_policies::fleet::Server;
+use drover_policies::ids::{OwnerId, WindowId};
+use drover_policies::notices::Contact;
+use drover_policies::policy::Subject;
+use drover_policies::time::{Instant, Span};
+use drover_policies::windows::{BadRecurrence, Recurrence, Slot, open_slots, parse_timezone};
+
+use super::{Decided, Reply, Wish, find_server, store_problem};
+use crate::http::extract::etag;
+use crate::http::problem::{Kind, Problem};
+use crate::http::views::{ContactBody, ContactView, OpensView, ScopeView, SlotView, WindowBody, WindowView};
+use crate::store::{Batch, StoredWindow};
+
+/// How far ahead, and how many of, the next openings are shown.
+const SHOWN_AHEAD: Span = Span::days(400);
+const SHOWN: usize = 3;
+
+/// The most windows that one account may have, and the most addresses: each look goes through all of them.
+const MOST_WINDOWS: usize = 100;
+const MOST_ADDRESSES: usize = 20;
+
+/// When a window is open next.
+#[must_use]
+pub fn next_openings(opens: &Opens, now: Instant) -> Vec<SlotView> {
+    let (recurring, once) = match opens {
+        Opens::Recurring { recurrence } => (std::slice::from_ref(recurrence), &[][..]),
+        Opens::Once { slot } => (&[][..], std::slice::from_ref(slot)),
+    };
+    let range = Slot::from_start(now, SHOWN_AHEAD);
+    open_slots(recurring, once, &[], range).into_iter().take(SHOWN).map(SlotView::from).collect()
+}
+
+impl Wish {
+    /// Sets how an owner is reached.
+    ///
+    /// # Errors
+    /// The account is another's, or something about the contact is wrong.
+    pub async fn put_owner(&self, given: &str, body: &ContactBody) -> Result<Reply, Problem> {
+        let owner = OwnerId::new(given).map_err(|bad| Problem::parameter("owner", bad.to_string()))?;
+        if !self.caller.may_see(Some(&owner)) {
+            return Err(Problem::not_found("owner", given));
+        }
+        let contact = contact(owner, body)?;
+        self.carry_out(|| async {
+            let before = self.app.store.owner(&contact.owner).await.map_err(|error| store_problem(&error))?;
+            let before = before.map(|before| Reply::ok(&ContactView::from(&before))).transpose()?;
+            self.check_etag(before.map(|reply| reply.body))?;
+            let batch = Batch { owners_put: vec![contact.clone()], ..Batch::new(self.app.clock.now()) };
+            Ok(Decided::new(batch, Reply::ok(&ContactView::from(&contact))?))
+        })
+        .await
+    }
+
+    /// Adds a window, or replaces the one of that id.
+    ///
+    /// # Errors
+    /// The id is another owner's, or the window never opens, or is too short to be of use.
+    pub async fn put_window(&self, given: &str, body: &WindowBody) -> Result<Reply, Problem> {
+        let id: WindowId = given.parse().map_err(|_| {
+            Problem::parameter(
+                "window",
+                format!("{given:?} is no id of a window; a new one's is a UUID of your choice"),
+            )
+        })?;
+        self.carry_out(|| async {
+            let now = self.app.clock.now();
+            let window = self.window(body, now).await?;
+            let known = self.known_window(id).await?;
+            // One's own are changed; an id of another owner's reads as taken, which it would also be by chance.
+            if known.as_ref().is_some_and(|known| known.window.owner != window.owner) {
+                return Err(Problem::new(Kind::Refused, "this id can't be used; choose another UUID"));
+            }
+            let view = WindowView::of(id, &window, next_openings(&window.opens, now));
+            let before = known
+                .as_ref()
+                .map(|known| WindowView::of(id, &known.window, next_openings(&known.window.opens, now)));
+            self.check_etag(before.map(|before| Reply::ok(&before)).transpose()?.map(|reply| reply.body))?;
+            let created = known.is_none();
+            if created {
+                self.has_few_windows(&window.owner).await?;
+            }
+            let created_at = known.map_or(now, |known| known.created_at);
+            let batch =
+                Batch { windows_put: vec![StoredWindow { id, window, created_at }], ..Batch::new(now) };
+            let location = format!("/v1/windows/{id}");
+            let reply = if created { Reply::created(location, &view)? } else { Reply::ok(&view)? };
+            Ok(Decided::new(batch, reply))
+        })
+        .await
+    }
+
+    /// Removes a window.
+    ///
+    /// # Errors
+    /// There is none of that id, or it is another owner's.
+    pub async fn remove_window(&self, given: &str) -> Result<Reply, Problem> {
+        self.carry_out(|| async {
+            let missing = || Problem::not_found("window", given);
+            let id: WindowId = given.parse().map_err(|_| missing())?;
+            let known = self.known_window(id).await?;
+            let known =
+                known.filter(|known| self.caller.may_see(Some(&known.window.owner))).ok_or_else(missing)?;
+            let batch = Batch { windows_removed: vec![known.id], ..Batch::new(self.app.clock.now()) };
+            Ok(Decided::new(batch, Reply::nothing()))
+        })
+        .await
+    }
+
+    async fn has_few_windows(&self, owner: &OwnerId) -> Result<(), Problem> {
+        let windows = self.app.store.windows_of(owner).await.map_err(|error| store_problem(&error))?;
+        if windows.len() < MOST_WINDOWS {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Kind::Refused,
+            format!("an account has at most {MOST_WINDOWS} windows; remove some first"),
+        ))
+    }
+
+    async fn known_window(&self, id: WindowId) -> Result<Option<StoredWindow>, Problem> {
+        let windows = self.app.store.windows().await.map_err(|error| store_problem(&error))?;
+        Ok(windows.into_iter().find(|window| window.id == id))
+    }
+
+    fn check_etag(&self, before: Option<serde_json::Value>) -> Result<(), Problem> {
+        let body = before.and_then(|body| serde_json::to_vec(&body).ok()).unwrap_or_default();
+        self.envelope.if_match.check_etag(&etag(None, &body))
+    }
+
+    async fn window(&self, body: &WindowBody, now: Instant) -> Result<OwnerWindow, Problem> {
+        let fleet = self.app.fleet();
+        let scoped = match &body.scope {
+            ScopeView::Server { server } => Some(find_server(&fleet, &self.caller, server)?),
+            ScopeView::Label { .. } | ScopeView::Account => None,
+        };
+        let owner = self.window_owner(body, scoped)?;
+        if let Some(server) = scoped
+            && server.facts.owner.as_ref() != Some(&owner)
+        {
+            return Err(Problem::field(
+                "scope.server",
+                format!("field scope.server: {} does not belong to {owner}", server.facts.name),
+            ));
+        }
+        let scope = match (&body.scope, scoped) {
+            (_, Some(server)) => WindowScope::Server { server: server.facts.id },
+            (ScopeView::Label { name, value }, None) => {
+                WindowScope::Label { name: name.clone(), value: value.clone() }
+            }
+            (ScopeView::Server { .. } | ScopeView::Account, None) => WindowScope::Account,
+        };
+        let opens = opens(&body.opens, now)?;
+        let window = OwnerWindow { owner, scope, opens };
+        self.long_enough(&window).await?;
+        Ok(window)
+    }
+
+    fn window_owner(&self, body: &WindowBody, server: Option<&Server>) -> Result<OwnerId, Problem> {
+        let given =
+            match (&body.owner, self.caller.owner(), server.and_then(|server| server.facts.owner.as_ref())) {
+                (Some(given), _, _) => OwnerId::new(given)
+                    .map_err(|bad| Problem::field("owner", format!("field owner: {bad}")))?,
+                (None, Some(own), _) => own.clone(),
+                (None, None, Some(owner)) => owner.clone(),
+                (None, None, None) => {
+                    return Err(Problem::field("owner", "field owner is missing; say whose window it is"));
+                }
+            };
+        if self.caller.may_see(Some(&given)) {
+            Ok(given)
+        } else {
+            Err(Problem::field(
+                "owner",
+                "field owner: a window can be set for your own account only; leave the field out",
+            ))
+        }
+    }
+
+    /// A window in which no server that it holds for could be moved is a mistake.
+    async fn long_enough(&self, window: &OwnerWindow) -> Result<(), Problem> {
+        let history = self.app.store.reboot_downtimes().await.map_err(|error| store_problem(&error))?;
+        let fleet = self.app.fleet();
+        let needed = fleet
+            .servers()
+            .values()
+            .filter(|server| applies(window, server))
+            .map(|server| {
+                let effective = self.app.policies.shared(&Subject::of(server, &fleet));
+                let own = history.get(&server.facts.id).map_or(&[][..], Vec::as_slice);
+                slot_length(&effective.policy, own)
+            })
+            .min()
+            .unwrap_or_else(|| slot_length(self.app.policies.general(), &[]));
+        let (field, open) = match &window.opens {
+            Opens::Recurring { recurrence } => ("opens.duration", recurrence.duration),
+            Opens::Once { slot } => ("opens.end", slot.length()),
+        };
+        if open >= needed {
+            return Ok(());
+        }
+        Err(Problem::field(
+            field,
+            format!(
+                "field {field}: the window is open for {open}, and a migration needs {needed} with its expected downtime; \
+                 make it at least {needed} long"
+            ),
+        )
+        .with("needed", needed))
+    }
+}
+
+fn applies(window: &OwnerWindow, server: &Server) -> bool {
+    let matches = match &window.scope {
+        WindowScope::Server { server: id } => server.facts.id == *id,
+        WindowScope::Label { name, value } => server.facts.labels.get(name) == Some(value),
+        WindowScope::Account => true,
+    };
+    matches && server.facts.owner.as_ref() == Some(&window.owner)
+}
+
+fn opens(view: &OpensView, now: Instant) -> Result<Opens, Problem> {
+    match (&view.cron, &view.duration, view.start, view.end) {
+        (Some(cron), Some(duration), None, None) => recurring(cron, duration, view.timezone.as_deref()),
+        (None, None, Some(start), Some(end)) => once(start, end, now),
+        _ => Err(Problem::field(
+            "opens",
+            "field opens: write either cron, duration and timezone (\"0 2 * * 0\", \"4h\", \"Europe/Berlin\"), or start and end",
+        )),
+    }
+}
+
+fn recurring(cron: &str, duration: &str, timezone: Option<&str>) -> Result<Opens, Problem> {
+    let bad =
+        |field: &str, text: &dyn std::fmt::Display| Problem::field(field, format!("field {field}: {text}"));
+    let duration: Span = duration.parse().map_err(|error| bad("opens.duration", &error))?;
+    let timezone =
+        parse_timezone(timezone.unwrap_or("UTC")).map_err(|error| bad("opens.timezone", &error))?;
+    let recurrence = Recurrence::new(cron, duration, timezone).map_err(|error| match &error {
+        BadRecurrence::Cron(cron) => bad("opens.cron", cron),
+        BadRecurrence::NoDuration | BadRecurrence::TooLong { .. } => bad("opens.duration", &error),
+    })?;
+    Ok(Opens::Recurring { recurrence })
+}
+
+fn once(start: Instant, end: Instant, now: Instant) -> Result<Opens, Problem> {
+    let slot = Slot { start, end };
+    if slot.is_empty() {
+        return Err(Problem::field(
+            "opens.end",
+            format!("field opens.end: {end} is not after the start, {start}"),
+        ));
+    }
+    if end <= now {
+        return Err(Problem::field(
+            "opens.end",
+            format!("field opens.end: {end} is past, so the window never opens"),
+        ));
+    }
+    Ok(Opens::Once { slot })
+}
+
+fn contact(owner: OwnerId, body: &ContactBody) -> Result<Contact, Problem> {
+    let timezone = parse_timezone(&body.timezone)
+        .map_err(|bad| Problem::field("timezone", format!("field timezone: {bad}")))?;
+    if body.mail.len() > MOST_ADDRESSES {
+        return Err(Problem::field("mail", format!("field mail: at most {MOST_ADDRESSES} addresses")));
+    }
+    for (index, address) in body.mail.iter().enumerate() {
+        let sender = Sender { from: address.clone(), reply_to: None };
+        if address.contains(['<', '>', ' ', ',']) || !sender.check().is_empty() {
+            let field = format!("mail[{index}]");
+            return Err(Problem::field(
+                &field,
+                format!("field {field}: {address:?} is no mail address; write it as name@example.org"),
+            ));
+        }
+    }
+    if body.name.chars().count() > 200 || body.name.chars().any(char::is_control) {
+        return Err(Problem::field("name", "field name must be one line of at most 200 characters"));
+    }
+    Ok(Contact { owner, name: body.name.trim().to_owned(), mail: body.mail.clone(), timezone })
+}

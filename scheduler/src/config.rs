@@ -1,0 +1,160 @@
+//! The scheduler's own settings: where it listens, where it keeps things, how mails leave. What is decided by policy is not in here.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use drover_notifier::deliver::{Channel, MaildirConfig};
+use drover_notifier::letter::Links;
+use drover_notifier::mail::Sender;
+use serde::{Deserialize, Serialize};
+
+/// The shipped, commented example; it parses, and says what is used when nothing is set.
+pub const EXAMPLE: &str = include_str!("../scheduler.example.toml");
+
+/// All of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the database and the maildir are when nothing else is said.
+    pub data_dir: PathBuf,
+    /// `postgres://…`; without one SQLite in the data directory.
+    pub database: Option<String>,
+    /// Where the API is served. Put a proxy with TLS before it, unless it is loopback.
+    pub listen: SocketAddr,
+    /// A policy file, or a directory of them (`*.toml`, in the order of their names); without one the shipped policy holds.
+    pub policies: Option<PathBuf>,
+    /// How owners are reached.
+    pub mail: MailConfig,
+}
+
+/// How owners are reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MailConfig {
+    /// Where mails go; without one into a maildir in the data directory.
+    pub channel: Option<Channel>,
+    /// Whose name stands on them.
+    pub sender: Sender,
+    /// Templates that replace shipped ones, as `<kind>/subject.txt`, `<kind>/body.txt`, `<kind>/body.html`.
+    pub templates: Option<PathBuf>,
+    /// Addresses that mails name.
+    pub links: Links,
+    /// Who gets the tickets of servers that have no owner.
+    pub operators: Vec<String>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("/var/lib/drover"),
+            database: None,
+            listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
+            policies: None,
+            mail: MailConfig::default(),
+        }
+    }
+}
+
+impl Default for MailConfig {
+    fn default() -> Self {
+        Self {
+            channel: None,
+            sender: Sender { from: "Drover <drover@localhost>".to_owned(), reply_to: None },
+            templates: None,
+            links: Links::default(),
+            operators: Vec::new(),
+        }
+    }
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file can't be read.
+    #[error("configuration {} can't be read", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file can't be understood.
+    #[error("configuration {} is wrong: {problem}", path.display())]
+    Wrong {
+        /// Which.
+        path: PathBuf,
+        /// Where and what, with what would be right.
+        problem: String,
+    },
+}
+
+impl Config {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// It can't be read, or something in it is wrong.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        let config: Self = toml::from_str(&text)
+            .map_err(|error| ConfigError::Wrong { path: path.to_owned(), problem: error.to_string() })?;
+        match config.problems().as_slice() {
+            [] => Ok(config),
+            problems => Err(ConfigError::Wrong { path: path.to_owned(), problem: problems.join("; ") }),
+        }
+    }
+
+    /// What is wrong, each in a sentence that names the field and what would be right.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(database) = &self.database
+            && !database.starts_with("postgres://")
+            && !database.starts_with("postgresql://")
+        {
+            problems.push(format!(
+                "database {database:?} is no PostgreSQL address; write postgres://user@host/drover, or leave it out for SQLite in data_dir"
+            ));
+        }
+        problems.extend(self.mail.sender.check().into_iter().map(|problem| format!("mail.sender.{problem}")));
+        problems.extend(self.mail.links.check().into_iter().map(|problem| format!("mail.links.{problem}")));
+        problems.extend(self.channel().check().into_iter().map(|problem| format!("mail.channel.{problem}")));
+        problems
+    }
+
+    /// The database's address.
+    #[must_use]
+    pub fn database_url(&self) -> String {
+        match &self.database {
+            Some(url) => url.clone(),
+            None => format!("sqlite://{}", self.data_dir.join("drover.db").display()),
+        }
+    }
+
+    /// The channel for mails.
+    #[must_use]
+    pub fn channel(&self) -> Channel {
+        match &self.mail.channel {
+            Some(channel) => channel.clone(),
+            None => Channel::Maildir(MaildirConfig { path: self.data_dir.join("mail") }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_example_says_what_is_used_when_nothing_is_set() {
+        let example: Config = toml::from_str(EXAMPLE).expect("the shipped example parses");
+        assert_eq!(example, Config::default());
+        assert_eq!(example.problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_typo_is_refused_and_named() {
+        let error = toml::from_str::<Config>("lisen = \"127.0.0.1:1\"").expect_err("refused").to_string();
+        assert!(error.contains("lisen") && error.contains("listen"), "{error}");
+    }
+}

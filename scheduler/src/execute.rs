@@ -1,0 +1,172 @@
+//! Carries decisions out: reads the situation, lets it be decided, and stores the answer in one transaction.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use drover_policies::conduct::{Changes, DraftNotice, conduct};
+use drover_policies::ids::{MigrationId, NoticeId, PlanId};
+use drover_policies::migration::{Migration, State};
+use drover_policies::notices::Notice;
+use drover_policies::time::Instant;
+use tokio::time::{Instant as Deadline, sleep_until};
+
+use crate::app::App;
+use crate::orders;
+use crate::situation::Loaded;
+use crate::store::{Batch, HostStanding, NewOperation, NewTicket, NewWish, StoreError, StoredPlan, Write};
+
+/// The longest between two looks, should a nudge ever be lost.
+const AT_THE_LATEST: Duration = Duration::from_secs(10);
+
+/// How often one look is repeated when somebody else changed something at the same time.
+const TRIES: u32 = 5;
+
+/// Looks again whenever something may have changed, for ever.
+pub async fn run(app: &App) {
+    loop {
+        let next = match look(app).await {
+            Ok(next) => next,
+            Err(error) => {
+                tracing::error!(error = %crate::chain(&error), "the situation could not be worked through; it is tried again");
+                None
+            }
+        };
+        let wait = match next {
+            Some(at) => (at - app.clock.now()).to_std().unwrap_or_default().min(AT_THE_LATEST),
+            None => AT_THE_LATEST,
+        };
+        tokio::select! {
+            () = app.stirred.notified() => {}
+            () = sleep_until(Deadline::now() + wait) => {}
+        }
+    }
+}
+
+/// One look: everything that is due is decided and stored. Answers when to look again at the latest.
+///
+/// # Errors
+/// The database failed, or another scheduler has taken over.
+pub async fn look(app: &App) -> Result<Option<Instant>, StoreError> {
+    for _ in 0..TRIES {
+        let loaded = Loaded::read(app).await?;
+        let changes = conduct(loaded.situation(app));
+        let next = changes.look_again_at;
+        if changes.is_empty() {
+            return Ok(next);
+        }
+        match app.commit(batch(app, &loaded, changes).await?).await {
+            Ok(_) => return Ok(next),
+            // A person changed something between the reading and the writing: it is read again.
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Some(app.clock.now()))
+}
+
+async fn batch(app: &App, loaded: &Loaded, changes: Changes) -> Result<Batch, StoreError> {
+    let mut batch =
+        Batch { events: changes.events, operations_ended: changes.ended, ..Batch::new(loaded.now) };
+    for new in &changes.begun {
+        match orders::order(new, &loaded.fleet, &app.policies) {
+            Ok(operation) => batch.operations_begun.push(NewOperation {
+                operation,
+                host: new.host.clone(),
+                migration: new.migration,
+            }),
+            // The place was judged against this very fleet, so its host is in it.
+            Err(unknown) => tracing::error!(error = %unknown, "an order can't be given"),
+        }
+    }
+    for (id, new) in changes.wished {
+        if let Some(stored) = loaded.operation(id) {
+            batch.operations_wished.push(NewWish {
+                operation: id,
+                read_at: stored.operation.generation,
+                wish: orders::wish(stored.operation.wish, new),
+            });
+        }
+    }
+    let changed: BTreeMap<MigrationId, &Migration> =
+        changes.migrations.iter().map(|migration| (migration.id, migration)).collect();
+    for draft in &changes.notices {
+        // A notice may tell of a migration that is otherwise unchanged: a reminder.
+        let migration = changed.get(&draft.migration).copied().or_else(|| loaded.migration(draft.migration));
+        batch.notices.extend(migration.and_then(|migration| notice(app, loaded.now, migration, draft)));
+    }
+    for migration in changes.migrations {
+        tickets(loaded.migration(migration.id), &migration, &mut batch);
+        batch.migrations.push(match loaded.generation_of(migration.id) {
+            Some(generation) => Write::Update(migration, generation),
+            None => Write::Insert(migration),
+        });
+    }
+    for maintenance in changes.maintenances {
+        if let Some(generation) = loaded.generation_of_maintenance(maintenance.id) {
+            batch.maintenances.push(Write::Update(maintenance, generation));
+        }
+    }
+    for (host, standing) in changes.standings {
+        if let Some(generation) = loaded.generation_of_standing(&host) {
+            batch.standings.push(Write::Update(HostStanding { host, standing }, generation));
+        }
+    }
+    for (maintenance, plan) in changes.plans {
+        let parent = app.store.plans(maintenance).await?.first().map(|latest| latest.id);
+        let id = PlanId::draw(app.ids.as_ref());
+        batch.plans.push(StoredPlan { id, maintenance, parent, at: loaded.now, plan });
+    }
+    Ok(batch)
+}
+
+fn notice(app: &App, at: Instant, migration: &Migration, draft: &DraftNotice) -> Option<Notice> {
+    Some(Notice {
+        id: NoticeId::draw(app.ids.as_ref()),
+        key: draft.key.clone(),
+        ticket: migration.ticket_summary()?,
+        tells: draft.tells.clone(),
+        at,
+    })
+}
+
+/// A ticket is opened with the migration's first, and closed with its end.
+fn tickets(before: Option<&Migration>, after: &Migration, batch: &mut Batch) {
+    let Some(summary) = after.ticket_summary() else { return };
+    if before.and_then(|before| before.ticket).is_none() {
+        batch.tickets_opened.push(NewTicket {
+            id: summary.id,
+            subject: format!("[ACTION REQUIRED] Server Migration: {}", summary.server_name),
+            number: summary.number,
+            migration: summary.migration,
+            owner: summary.owner,
+            server: summary.server,
+        });
+    } else if !is_resolved(before.map(|before| &before.state)) && is_resolved(Some(&after.state)) {
+        batch.tickets_closed.push(summary.id);
+    }
+}
+
+/// Whether a ticket about a migration in this state has nothing left to say. One that needs a person stays open.
+fn is_resolved(state: Option<&State>) -> bool {
+    match state {
+        Some(
+            State::Succeeded { .. }
+            | State::Completed { .. }
+            | State::Discarding { .. }
+            | State::Closed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. },
+        ) => true,
+        Some(
+            State::Pending { .. }
+            | State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::Ready { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. }
+            | State::RolledBack { .. }
+            | State::Failed { .. },
+        )
+        | None => false,
+    }
+}

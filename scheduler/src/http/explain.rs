@@ -1,0 +1,131 @@
+//! Why a server is treated as it is.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use drover_policies::eligibility::{Suits, method_for, obstacles};
+use drover_policies::estimate::expected_reboot;
+use drover_policies::fleet::{Fleet, Server};
+use drover_policies::placement::{Reservation, Room, Score, WhyNotHere, Wish};
+use drover_policies::policy::{Policy, Subject};
+use drover_policies::windows::Slot;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Problems;
+use super::extract::Named;
+use super::policy::settings;
+use super::problem::Problem;
+use super::views::{Explanation, Eyes, MigrationBrief, PlaceView, Reason, ServerView, SlotView};
+use crate::app::App;
+use crate::auth::Person;
+use crate::commands::migrate_now::blocked;
+use crate::commands::{find_server, store_problem};
+
+/// How many openings are shown, and how far ahead they are looked for.
+const OPENINGS: usize = 5;
+const AHEAD: drover_policies::time::Span = drover_policies::time::Span::days(60);
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(explain))
+}
+
+/// Explain a server
+///
+/// By which method it can leave its host now and why, which rule set what, where it could go and why not elsewhere, whose windows
+/// hold, and what it waits for. Owners see neither hosts nor rules.
+#[utoipa::path(get, path = "/v1/servers/{server}/explain", tag = "servers",
+    params(("server" = String, Path, description = "Its id or name")), security(("token" = [])),
+    responses((status = 200, description = "Why", body = Explanation), Problems))]
+async fn explain(
+    State(app): State<Arc<App>>,
+    Person(caller): Person,
+    Named(name): Named,
+) -> Result<Json<Explanation>, Problem> {
+    let fleet = app.fleet();
+    let eyes = caller.eyes();
+    let server = find_server(&fleet, &caller, &name)?;
+    let effective = app.policies.effective(&Subject::of(server, &fleet));
+    let open = app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
+    let migration = open.iter().map(|open| &open.value).find(|open| open.server == server.facts.id);
+    let brief = migration.map(|migration| MigrationBrief::of(migration, eyes));
+    let (method, why) = method(server, &effective.policy, eyes);
+    let reservations: Vec<_> = open.iter().filter_map(|open| open.value.place.clone()).collect();
+    let (windows_from, next_windows) = windows(&app, server, &effective.policy).await?;
+    let history = app.store.reboot_downtimes().await.map_err(|error| store_problem(&error))?;
+    let history = history.get(&server.facts.id).map_or(&[][..], Vec::as_slice);
+    let inside = eyes == Eyes::Operator;
+    Ok(Json(Explanation {
+        waits_for: brief.as_ref().and_then(|brief| brief.waits_for.clone()),
+        server: ServerView::of(server, brief, eyes),
+        method,
+        why,
+        obstacles: obstacles(&server.facts).iter().map(|why| blocked(why, eyes)).collect(),
+        rules: if inside { settings(&effective) } else { Vec::new() },
+        places: if inside { places(&app, &fleet, server, &reservations) } else { Vec::new() },
+        windows_from,
+        next_windows,
+        expected_downtime_ms: expected_reboot(&effective.policy.reboot, history).downtime.as_milliseconds(),
+    }))
+}
+
+fn method(server: &Server, policy: &Policy, eyes: Eyes) -> (String, Option<Reason>) {
+    match method_for(&server.facts, policy) {
+        Suits::Live => ("live".to_owned(), None),
+        Suits::Reboot(why) => {
+            let reason = match eyes {
+                Eyes::Operator => Reason::new(why.code(), &why),
+                Eyes::Owner => Reason::new(why.code(), why.for_owner()),
+            };
+            ("reboot".to_owned(), Some(reason))
+        }
+        Suits::Nothing(why) => ("nothing".to_owned(), Some(blocked(&why, eyes))),
+    }
+}
+
+/// Every other host of the cluster: those that suit first, the emptiest before the fuller.
+fn places(app: &App, fleet: &Fleet, server: &Server, reservations: &[Reservation]) -> Vec<PlaceView> {
+    let room = Room::new(fleet, reservations, &app.policies, app.clock.now());
+    let wish = Wish::of(server, &app.policies, fleet);
+    let mut judged: Vec<(&drover_policies::ids::HostName, Result<Score, WhyNotHere>)> = fleet
+        .hosts
+        .keys()
+        .map(|host| (host, room.judge_wish(&wish, host)))
+        .filter(|(_, verdict)| !matches!(verdict, Err(WhyNotHere::Source | WhyNotHere::OtherCluster { .. })))
+        .collect();
+    judged.sort_by(|(one, a), (other, b)| match (a, b) {
+        (Ok(a), Ok(b)) => a.cmp(b),
+        (Ok(_), Err(_)) => std::cmp::Ordering::Less,
+        (Err(_), Ok(_)) => std::cmp::Ordering::Greater,
+        (Err(_), Err(_)) => one.cmp(other),
+    });
+    judged
+        .into_iter()
+        .map(|(host, verdict)| PlaceView {
+            host: host.clone(),
+            suits: verdict.is_ok(),
+            why: match verdict {
+                Ok(score) => Reason::new("suits", score),
+                Err(why) => Reason::new(why.code(), &why),
+            },
+        })
+        .collect()
+}
+
+/// Whose windows hold for a server, and when they are open next, less the days on which nothing is done.
+async fn windows(app: &App, server: &Server, policy: &Policy) -> Result<(String, Vec<SlotView>), Problem> {
+    let stored = match &server.facts.owner {
+        Some(owner) => app.store.windows_of(owner).await.map_err(|error| store_problem(&error))?,
+        None => Vec::new(),
+    };
+    let stored: Vec<_> = stored.into_iter().map(|stored| stored.window).collect();
+    let range = Slot::from_start(app.clock.now(), AHEAD);
+    let subject = drover_policies::conduct::WindowsOf {
+        owner: server.facts.owner.as_ref(),
+        server: server.facts.id,
+        labels: Some(&server.facts.labels),
+    };
+    let (open, from) = drover_policies::conduct::open_for(&subject, &stored, policy, range);
+    Ok((from.to_owned(), open.into_iter().take(OPENINGS).map(SlotView::from).collect()))
+}

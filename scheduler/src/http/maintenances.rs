@@ -1,0 +1,215 @@
+//! Maintenances. For operators only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use drover_policies::planner::{Input, report_of};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Problems;
+use super::extract::{Change, Known, Named, Nothing, Params};
+use super::lists::{cursor, limit, only};
+use super::problem::{Kind, Problem};
+use super::views::{EmergencyBody, MaintenanceBody, MaintenanceDetail, MaintenanceView, Page, PlanView};
+use crate::app::App;
+use crate::auth::Operator;
+use crate::commands::hosts::reason;
+use crate::commands::maintenances::MaintenanceWish;
+use crate::commands::{Reply, Wish, find_maintenance, store_problem};
+use crate::store::Only;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list, create))
+        .routes(routes!(show))
+        .routes(routes!(plan))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(cancel))
+        .routes(routes!(emergency))
+}
+
+/// Which maintenances.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// `open` (unless said), `closed` or `all`.
+    only: Option<String>,
+    /// How many, 1 to 500; 50 unless said.
+    limit: Option<u32>,
+    /// From the page before.
+    cursor: Option<String>,
+}
+
+/// List maintenances
+///
+/// Newest first.
+#[utoipa::path(get, path = "/v1/maintenances", tag = "maintenances", params(Which), security(("token" = [])),
+    responses((status = 200, description = "A page of maintenances", body = Page<MaintenanceView>), Problems))]
+async fn list(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Params(which): Params<Which>,
+) -> Result<Json<Page<MaintenanceView>>, Problem> {
+    let cursor = cursor(which.cursor.as_deref())?;
+    let only = only(which.only.as_deref(), Only::Open)?;
+    let page = app.store.maintenances_page(only, cursor.as_ref(), limit(which.limit)?).await;
+    let page = page.map_err(|error| store_problem(&error))?;
+    let (fleet, now) = (app.fleet(), app.clock.now());
+    let mut items = Vec::with_capacity(page.items.len());
+    for maintenance in &page.items {
+        let migrations =
+            app.store.migrations_of(maintenance.value.id).await.map_err(|error| store_problem(&error))?;
+        let migrations = migrations.iter().map(|migration| &migration.value);
+        items.push(MaintenanceView::of(&maintenance.value, migrations, &fleet, now));
+    }
+    Ok(Json(Page { items, next_cursor: page.next.map(|cursor| cursor.to_string()) }))
+}
+
+/// Empty hosts
+///
+/// The hosts are cordoned at once, and the servers on them planned and moved as they can be. With `dry_run` the plan alone is
+/// answered (200) and nothing changes.
+#[utoipa::path(post, path = "/v1/maintenances", tag = "maintenances", request_body = MaintenanceBody, security(("token" = [])),
+    responses((status = 201, description = "It has begun", body = MaintenanceView),
+        (status = 200, description = "What would be done", body = PlanView), Problems))]
+async fn create(
+    State(app): State<Arc<App>>,
+    change: Change<Operator, MaintenanceBody>,
+) -> Result<Response, Problem> {
+    let (caller, envelope, body) = change.split();
+    let wish = Wish { app, caller, envelope };
+    if body.dry_run {
+        return Ok(Json(wish.dry_run(&body).await?).into_response());
+    }
+    Ok(wish.drain(&body).await?.into_response())
+}
+
+/// Show a maintenance
+///
+/// How far each host is, what moves, what waits for what, and what needs a person.
+#[utoipa::path(get, path = "/v1/maintenances/{maintenance}", tag = "maintenances",
+    params(("maintenance" = String, Path, description = "`MT-12`, `12` or its id")), security(("token" = [])),
+    responses((status = 200, description = "The maintenance", body = MaintenanceDetail), Problems))]
+async fn show(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Named(name): Named,
+    known: Known,
+) -> Result<Response, Problem> {
+    let maintenance = find_maintenance(&app, &name).await?;
+    let migrations =
+        app.store.migrations_of(maintenance.value.id).await.map_err(|error| store_problem(&error))?;
+    let migrations: Vec<_> = migrations.into_iter().map(|migration| migration.value).collect();
+    let view = MaintenanceView::of(&maintenance.value, &migrations, &app.fleet(), app.clock.now());
+    known.answer(Some(maintenance.generation), &MaintenanceDetail::of(view, &migrations))
+}
+
+/// Show the latest plan of a maintenance
+///
+/// As it was made; what became of it since is told by the maintenance itself.
+#[utoipa::path(get, path = "/v1/maintenances/{maintenance}/plan", tag = "maintenances",
+    params(("maintenance" = String, Path, description = "`MT-12`, `12` or its id")), security(("token" = [])),
+    responses((status = 200, description = "The plan", body = PlanView), Problems))]
+async fn plan(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Named(name): Named,
+    known: Known,
+) -> Result<Response, Problem> {
+    let maintenance = find_maintenance(&app, &name).await?.value;
+    let plans = app.store.plans(maintenance.id).await.map_err(|error| store_problem(&error))?;
+    let Some(latest) = plans.into_iter().next() else {
+        return Err(Problem::new(
+            Kind::NotFound,
+            format!(
+                "MT-{} has no plan: no server has been seen on its hosts since it began",
+                maintenance.number
+            ),
+        ));
+    };
+    let fleet = app.fleet();
+    let report = report_of(
+        &Input {
+            now: app.clock.now(),
+            fleet: &fleet,
+            policies: &app.policies,
+            emptying: &maintenance.hosts.keys().cloned().collect(),
+            reservations: &[],
+            kept: &BTreeMap::new(),
+            history: &BTreeMap::new(),
+        },
+        &latest.plan,
+    );
+    known.answer(None, &PlanView::of(&latest.plan, &report))
+}
+
+macro_rules! wished {
+    ($app:expr, $name:expr, $change:expr, $wish:expr) => {{
+        let (caller, envelope, Nothing {}) = $change.split();
+        Wish { app: $app, caller, envelope }.maintain(&$name, &$wish).await
+    }};
+}
+
+/// Pause a maintenance
+///
+/// Nothing new is begun; what runs goes on.
+#[utoipa::path(post, path = "/v1/maintenances/{maintenance}/pause", tag = "maintenances",
+    params(("maintenance" = String, Path, description = "`MT-12`, `12` or its id")), security(("token" = [])),
+    responses((status = 200, description = "Paused", body = MaintenanceView), Problems))]
+async fn pause(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Operator, Nothing>,
+) -> Result<Reply, Problem> {
+    wished!(app, name, change, MaintenanceWish::Pause)
+}
+
+/// Go on with a maintenance
+#[utoipa::path(post, path = "/v1/maintenances/{maintenance}/resume", tag = "maintenances",
+    params(("maintenance" = String, Path, description = "`MT-12`, `12` or its id")), security(("token" = [])),
+    responses((status = 200, description = "It goes on", body = MaintenanceView), Problems))]
+async fn resume(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Operator, Nothing>,
+) -> Result<Reply, Problem> {
+    wished!(app, name, change, MaintenanceWish::Resume)
+}
+
+/// Give up a maintenance
+///
+/// What has begun is ended in order; its hosts are given back once nothing of it runs there.
+#[utoipa::path(post, path = "/v1/maintenances/{maintenance}/cancel", tag = "maintenances",
+    params(("maintenance" = String, Path, description = "`MT-12`, `12` or its id")), security(("token" = [])),
+    responses((status = 200, description = "Cancelled", body = MaintenanceView), Problems))]
+async fn cancel(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Operator, Nothing>,
+) -> Result<Reply, Problem> {
+    wished!(app, name, change, MaintenanceWish::Cancel)
+}
+
+/// Make a maintenance an emergency
+///
+/// Windows and notice are skipped from here on, and owners are told afterwards, with the reason.
+#[utoipa::path(post, path = "/v1/maintenances/{maintenance}/emergency", tag = "maintenances", request_body = EmergencyBody,
+    params(("maintenance" = String, Path, description = "`MT-12`, `12` or its id")), security(("token" = [])),
+    responses((status = 200, description = "An emergency", body = MaintenanceView), Problems))]
+async fn emergency(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Operator, EmergencyBody>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, body) = change.split();
+    let why = reason("why", &body.why)?;
+    Wish { app, caller, envelope }.maintain(&name, &MaintenanceWish::Emergency { why }).await
+}

@@ -1,0 +1,279 @@
+//! Migrations. Owners see their own, and change the time of theirs.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use drover_policies::conduct;
+use drover_policies::ids::HostName;
+use drover_policies::migration::Migration;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Problems;
+use super::events::story;
+use super::extract::{Change, Known, Named, Nothing, Params};
+use super::lists::{cursor, limit, only, page};
+use super::problem::{Kind, Problem};
+use super::views::{FreeSlots, MigrationDetail, MigrationView, Page, RescheduleBody, SlotView};
+use crate::app::App;
+use crate::auth::{Caller, Operator, Person};
+use crate::commands::migrations::MigrationWish;
+use crate::commands::{Reply, Wish, find_maintenance, find_migration, find_server, owned, store_problem};
+use crate::situation::Loaded;
+use crate::store::{EventFilter, MigrationFilter, Only};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(slots))
+        .routes(routes!(abort))
+        .routes(routes!(retry))
+        .routes(routes!(force))
+        .routes(routes!(approve))
+        .routes(routes!(reschedule))
+        .routes(routes!(start_now))
+}
+
+/// The states that may be asked for.
+const STATES: [&str; 14] = [
+    "pending",
+    "preflight",
+    "transferring",
+    "ready",
+    "cutting_over",
+    "verifying",
+    "succeeded",
+    "completed",
+    "discarding",
+    "closed",
+    "rolled_back",
+    "failed",
+    "cancelled",
+    "avoided",
+];
+
+/// Which migrations.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// `open` (unless said), `closed` or `all`.
+    only: Option<String>,
+    /// Of this maintenance; operators only.
+    maintenance: Option<String>,
+    /// Of this server, by id or name.
+    server: Option<String>,
+    /// Of this owner.
+    owner: Option<String>,
+    /// From or to this host; operators only.
+    host: Option<String>,
+    /// In this state.
+    state: Option<String>,
+    /// How many, 1 to 500; 50 unless said.
+    limit: Option<u32>,
+    /// From the page before.
+    cursor: Option<String>,
+}
+
+async fn filter(app: &App, caller: &Caller, which: &Which) -> Result<MigrationFilter, Problem> {
+    if caller.owner().is_some() && (which.host.is_some() || which.maintenance.is_some()) {
+        return Err(Problem::new(Kind::WrongToken, "host and maintenance are for operators; leave them out"));
+    }
+    if let Some(state) = &which.state
+        && !STATES.contains(&state.as_str())
+    {
+        let detail = format!("state={state} is not known; choose one of {}", STATES.join(", "));
+        return Err(Problem::parameter("state", detail).with("allowed", STATES));
+    }
+    let fleet = app.fleet();
+    // A server that is gone has migrations all the same, so an id is taken as it is; the account is filtered for in any case.
+    let server = match &which.server {
+        None => None,
+        Some(given) => Some(match given.parse() {
+            Ok(id) => id,
+            Err(_) => find_server(&fleet, caller, given)?.facts.id,
+        }),
+    };
+    let maintenance = match &which.maintenance {
+        None => None,
+        Some(given) => Some(find_maintenance(app, given).await?.value.id),
+    };
+    let host = which
+        .host
+        .as_deref()
+        .map(|name| HostName::new(name).map_err(|bad| Problem::parameter("host", bad.to_string())))
+        .transpose()?;
+    let usual = if which.state.is_some() { Only::All } else { Only::Open };
+    Ok(MigrationFilter {
+        owner: owned(caller, which.owner.as_deref())?,
+        server,
+        host,
+        maintenance,
+        state: which.state.clone(),
+        only: only(which.only.as_deref(), usual)?,
+    })
+}
+
+fn view(app: &App, caller: &Caller, migration: &Migration) -> MigrationView {
+    let progress = migration.state.operation().and_then(|operation| app.progress(operation));
+    MigrationView::of(migration, progress.as_ref(), caller.eyes())
+}
+
+/// List migrations
+///
+/// Newest first. An owner sees his own.
+#[utoipa::path(get, path = "/v1/migrations", tag = "migrations", params(Which), security(("token" = [])),
+    responses((status = 200, description = "A page of migrations", body = Page<MigrationView>), Problems))]
+async fn list(
+    State(app): State<Arc<App>>,
+    Person(caller): Person,
+    Params(which): Params<Which>,
+) -> Result<Json<Page<MigrationView>>, Problem> {
+    let cursor = cursor(which.cursor.as_deref())?;
+    let filter = filter(&app, &caller, &which).await?;
+    let found = app.store.migrations_page(&filter, cursor.as_ref(), limit(which.limit)?).await;
+    page(found, |migration| view(&app, &caller, &migration.value)).map(Json)
+}
+
+/// Show a migration
+///
+/// With its tries, live figures, and its story.
+#[utoipa::path(get, path = "/v1/migrations/{migration}", tag = "migrations",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "The migration", body = MigrationDetail), Problems))]
+async fn show(
+    State(app): State<Arc<App>>,
+    Person(caller): Person,
+    Named(name): Named,
+    known: Known,
+) -> Result<Response, Problem> {
+    let migration = find_migration(&app, &caller, &name).await?;
+    let filter = EventFilter { migration: Some(migration.value.id), ..EventFilter::default() };
+    let events = story(&app, &caller, &filter).await?;
+    let detail = MigrationDetail { migration: view(&app, &caller, &migration.value), events };
+    known.answer(Some(migration.generation), &detail)
+}
+
+/// How many free times.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct HowMany {
+    /// How many, 1 to 500; 50 unless said.
+    limit: Option<u32>,
+}
+
+/// Times that are open and free
+///
+/// Within the owner's windows, as far ahead as policy wants, and where the hosts have room. Another time may be wished as well; these
+/// are sure to be accepted if nobody else takes them first.
+#[utoipa::path(get, path = "/v1/migrations/{migration}/slots", tag = "migrations",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id"), HowMany), security(("token" = [])),
+    responses((status = 200, description = "Free times, the earliest first", body = FreeSlots), Problems))]
+async fn slots(
+    State(app): State<Arc<App>>,
+    Person(caller): Person,
+    Named(name): Named,
+    Params(how_many): Params<HowMany>,
+) -> Result<Json<FreeSlots>, Problem> {
+    let migration = find_migration(&app, &caller, &name).await?.value;
+    migration.has_appointment().map_err(|refusal| Problem::new(Kind::Refused, refusal.to_string()))?;
+    let most = limit(how_many.limit)? as usize;
+    let loaded = Loaded::read(&app).await.map_err(|error| store_problem(&error))?;
+    let items = conduct::free_slots(loaded.situation(&app), migration.id, most);
+    Ok(Json(FreeSlots {
+        items: items.into_iter().map(SlotView::from).collect(),
+        deadline: migration.deadline,
+    }))
+}
+
+/// Stop a migration
+///
+/// The server stays where it is. Refused once it is past the point of return.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/abort", tag = "migrations",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "It is being stopped", body = MigrationView), Problems))]
+async fn abort(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Operator, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.migration(&name, MigrationWish::Abort).await
+}
+
+/// Begin a failed migration anew
+#[utoipa::path(post, path = "/v1/migrations/{migration}/retry", tag = "migrations",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "Begun anew", body = MigrationView), Problems))]
+async fn retry(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Operator, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.migration(&name, MigrationWish::Retry).await
+}
+
+/// Force a migration
+///
+/// Ends a wait that needs nobody's consent, or lets a live migration stand still for as long as a reboot would take, so that it comes
+/// to its end. Never breaks a window: that is what an emergency is for.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/force", tag = "migrations",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "Forced", body = MigrationView), Problems))]
+async fn force(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Operator, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.migration(&name, MigrationWish::Force).await
+}
+
+/// Agree to the proposed time
+#[utoipa::path(post, path = "/v1/migrations/{migration}/approve", tag = "migrations",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "Agreed", body = MigrationView), Problems))]
+async fn approve(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.migration(&name, MigrationWish::Approve).await
+}
+
+/// Choose another time
+///
+/// A refusal (409, `appointment`) names the `rule` and what would be accepted: `earliest`, `latest`, or `free` times.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/reschedule", tag = "migrations", request_body = RescheduleBody,
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "Moved to that time", body = MigrationView), Problems))]
+async fn reschedule(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, RescheduleBody>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, RescheduleBody { start }) = change.split();
+    let start = drover_policies::time::to_microseconds(start);
+    Wish { app, caller, envelope }.migration(&name, MigrationWish::Reschedule { start }).await
+}
+
+/// Start a reboot migration now
+#[utoipa::path(post, path = "/v1/migrations/{migration}/start-now", tag = "migrations",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "It begins", body = MigrationView), Problems))]
+async fn start_now(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.migration(&name, MigrationWish::StartNow).await
+}

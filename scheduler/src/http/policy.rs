@@ -1,0 +1,97 @@
+//! Policies: what is in force, and whether a text is usable.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use drover_policies::fleet::Labels;
+use drover_policies::policy::{Effective, PolicyProblem, PolicySet, Subject};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Problems;
+use super::extract::{Change, Known};
+use super::problem::{Kind, Problem};
+use super::views::{PolicyView, RuleView};
+use crate::app::App;
+use crate::auth::Operator;
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(show)).routes(routes!(check))
+}
+
+/// Policy files to be checked together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PolicyBody {
+    /// The files.
+    files: Vec<PolicyFile>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct PolicyFile {
+    /// Its name; files are taken in the order of their names.
+    name: String,
+    /// Its TOML.
+    text: String,
+}
+
+/// All settings in force, in the order of their names.
+pub(super) fn settings(effective: &Effective) -> Vec<RuleView> {
+    let values = serde_json::to_value(&effective.policy).unwrap_or_default();
+    effective
+        .said_by
+        .iter()
+        .map(|(setting, origin)| {
+            let value = setting.split('.').try_fold(&values, |value, key| value.get(key));
+            RuleView {
+                setting: setting.clone(),
+                value: value.cloned().unwrap_or_default(),
+                said_by: origin.to_string(),
+            }
+        })
+        .collect()
+}
+
+/// Show the policy in force
+///
+/// What holds where no rule says otherwise; for a server see its explanation.
+#[utoipa::path(get, path = "/v1/policy", tag = "policy", security(("token" = [])),
+    responses((status = 200, description = "The policy", body = PolicyView), Problems))]
+async fn show(State(app): State<Arc<App>>, _: Operator, known: Known) -> Result<Response, Problem> {
+    let general = app.policies.effective(&anybody(&Labels::new()));
+    known.answer(None, &PolicyView { settings: settings(&general) })
+}
+
+/// No server in particular, so that no rule is about it.
+fn anybody(labels: &Labels) -> Subject<'_> {
+    Subject { server: None, labels, owner: None, cluster: None }
+}
+
+/// What is wrong with policy files, as a problem.
+fn bad(problems: &[PolicyProblem]) -> Problem {
+    let detail = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    Problem::new(Kind::BadPolicy, detail).with("problems", problems)
+}
+
+/// Check policy files
+///
+/// Changes nothing. A refusal (422, `bad-policy`) names every problem with its file, line and key, and what would be right.
+#[utoipa::path(post, path = "/v1/policy/check", tag = "policy", request_body = PolicyBody, security(("token" = [])),
+    responses((status = 200, description = "Usable; this would be in force", body = PolicyView), Problems))]
+async fn check(
+    State(_): State<Arc<App>>,
+    change: Change<Operator, PolicyBody>,
+) -> Result<Json<PolicyView>, Problem> {
+    let (_, _, body) = change.split();
+    let files: Vec<(&str, &str)> =
+        body.files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
+    let set = PolicySet::parse(&files).map_err(|problems| bad(&problems))?;
+    let general = set.effective(&anybody(&Labels::new()));
+    Ok(Json(PolicyView { settings: settings(&general) }))
+}

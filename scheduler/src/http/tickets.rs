@@ -1,0 +1,161 @@
+//! Tickets: what owners were told, and whether it arrived.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use drover_policies::migration::{Migration, operators};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Problems;
+use super::extract::{Known, Named, Params};
+use super::lists::{cursor, limit, only};
+use super::problem::Problem;
+use super::views::{AppointmentView, Eyes, NoticeView, Page, TicketView};
+use crate::app::App;
+use crate::auth::{Caller, Person};
+use crate::commands::{find_server, owned, store_problem};
+use crate::store::{Delivery, Only, StoredNotice, Ticket, TicketFilter};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
+}
+
+/// Which tickets.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// `open` (unless said), `closed` or `all`.
+    only: Option<String>,
+    /// Of this owner.
+    owner: Option<String>,
+    /// About this server, by id or name.
+    server: Option<String>,
+    /// How many, 1 to 500; 50 unless said.
+    limit: Option<u32>,
+    /// From the page before.
+    cursor: Option<String>,
+}
+
+impl TicketView {
+    fn of(ticket: &Ticket, migration: &Migration, eyes: Eyes) -> Self {
+        let summary = migration.ticket_summary();
+        Self {
+            id: ticket.id,
+            number: ticket.number.clone(),
+            migration: ticket.migration,
+            server: ticket.server,
+            server_name: migration.server_name.clone(),
+            owner: ticket.owner.clone(),
+            subject: ticket.subject.clone(),
+            reason: migration.reason.clone(),
+            why_not_live: summary.map(|summary| summary.why_not_live).unwrap_or_default(),
+            deadline: migration.deadline,
+            state: if ticket.closed_at.is_none() { "open" } else { "closed" }.to_owned(),
+            opened_at: ticket.opened_at,
+            closed_at: ticket.closed_at,
+            appointment: AppointmentView::of(&migration.appointment, eyes),
+            notices: None,
+        }
+    }
+}
+
+impl NoticeView {
+    fn of(stored: &StoredNotice, eyes: Eyes) -> Self {
+        let (delivery, delivered_at) = match &stored.delivery {
+            Delivery::Pending { .. } => ("waiting", None),
+            Delivery::Delivered { at, .. } => ("delivered", Some(*at)),
+            Delivery::Failed { at } => ("undeliverable", Some(*at)),
+        };
+        Self {
+            id: stored.notice.id.0,
+            kind: stored.notice.tells.kind().to_owned(),
+            at: stored.notice.at,
+            delivery: delivery.to_owned(),
+            delivered_at,
+            tries: stored.tries,
+            problem: stored.last_error.clone().filter(|_| eyes == Eyes::Operator),
+        }
+    }
+}
+
+async fn view(app: &App, caller: &Caller, ticket: &Ticket) -> Result<Option<TicketView>, Problem> {
+    let migration = app.store.migration(ticket.migration).await.map_err(|error| store_problem(&error))?;
+    Ok(migration.map(|migration| TicketView::of(ticket, &migration.value, caller.eyes())))
+}
+
+/// List tickets
+///
+/// Newest first. An owner sees his own.
+#[utoipa::path(get, path = "/v1/tickets", tag = "tickets", params(Which), security(("token" = [])),
+    responses((status = 200, description = "A page of tickets", body = Page<TicketView>), Problems))]
+async fn list(
+    State(app): State<Arc<App>>,
+    Person(caller): Person,
+    Params(which): Params<Which>,
+) -> Result<Json<Page<TicketView>>, Problem> {
+    let cursor = cursor(which.cursor.as_deref())?;
+    let server = match &which.server {
+        None => None,
+        Some(given) => Some(match given.parse() {
+            Ok(id) => id,
+            Err(_) => find_server(&app.fleet(), &caller, given)?.facts.id,
+        }),
+    };
+    let filter = TicketFilter {
+        owner: owned(&caller, which.owner.as_deref())?,
+        server,
+        only: only(which.only.as_deref(), Only::Open)?,
+    };
+    let page = app.store.tickets_page(&filter, cursor.as_ref(), limit(which.limit)?).await;
+    let page = page.map_err(|error| store_problem(&error))?;
+    let mut items = Vec::with_capacity(page.items.len());
+    for ticket in &page.items {
+        items.extend(view(&app, &caller, ticket).await?);
+    }
+    Ok(Json(Page { items, next_cursor: page.next.map(|cursor| cursor.to_string()) }))
+}
+
+/// Show a ticket
+///
+/// With everything that was told, and whether it arrived.
+#[utoipa::path(get, path = "/v1/tickets/{ticket}", tag = "tickets",
+    params(("ticket" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "The ticket", body = TicketView), Problems))]
+async fn show(
+    State(app): State<Arc<App>>,
+    Person(caller): Person,
+    Named(name): Named,
+    known: Known,
+) -> Result<Response, Problem> {
+    let ticket = find(&app, &caller, &name).await?;
+    let notices = app.store.notices_of(ticket.id).await.map_err(|error| store_problem(&error))?;
+    let mut view = view(&app, &caller, &ticket).await?.ok_or_else(|| Problem::not_found("ticket", &name))?;
+    view.notices = Some(notices.iter().map(|notice| NoticeView::of(notice, caller.eyes())).collect());
+    known.answer(None, &view)
+}
+
+async fn find(app: &App, caller: &Caller, given: &str) -> Result<Ticket, Problem> {
+    let found = match given.parse() {
+        Ok(id) => app.store.ticket(id).await,
+        Err(_) => {
+            let digits = given
+                .get(..3)
+                .filter(|start| start.eq_ignore_ascii_case("DR-"))
+                .map_or(given, |_| &given[3..]);
+            app.store.ticket_by_number(&format!("DR-{digits}")).await
+        }
+    };
+    found
+        .map_err(|error| store_problem(&error))?
+        // Tickets of servers without an owner are for the operators, who stand in; no account may be called so and read them.
+        .filter(|ticket| {
+            caller.owner().is_none() || (caller.may_see(Some(&ticket.owner)) && ticket.owner != operators())
+        })
+        .ok_or_else(|| Problem::not_found("ticket", given))
+}

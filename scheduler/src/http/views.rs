@@ -1,0 +1,20 @@
+//! The objects of the API as they are written in JSON. The server writes them, the command line reads them.
+//!
+//! What owners may see is decided here, where a domain object becomes an answer: each field that names a host, another owner or
+//! words meant for operators is left out for [`Eyes::Owner`].
+
+mod common;
+mod events;
+mod hosts;
+mod installation;
+mod maintenances;
+mod migrations;
+mod owners;
+
+pub use common::*;
+pub use events::*;
+pub use hosts::*;
+pub use installation::*;
+pub use maintenances::*;
+pub use migrations::*;
+pub use owners::*;

@@ -1,0 +1,140 @@
+//! What happened, as the API shows it.
+
+use chrono::{DateTime, Utc};
+use drover_policies::events::{Event, Happened};
+use drover_policies::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::common::{ActorView, Eyes, ProgressView, tag};
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventView {
+    /// Its place in the order of all events; to be given as `after` or `Last-Event-ID`.
+    pub seq: i64,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// A stable word: `requested`, `planned`, `began`, `arrived`, …
+    pub kind: String,
+    /// What, as a sentence that goes on after the server's or host's name.
+    pub text: String,
+    /// The maintenance that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub maintenance: Option<MaintenanceId>,
+    /// The migration that it belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub migration: Option<MigrationId>,
+    /// The server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub server: Option<ServerId>,
+    /// Its name at that time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
+    /// Whose server it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub owner: Option<OwnerId>,
+    /// The host; operators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub host: Option<HostName>,
+    /// All figures of it, as they are stored; operators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub figures: Option<serde_json::Value>,
+}
+
+impl EventView {
+    /// As an operator sees it.
+    #[must_use]
+    pub fn for_operator(seq: i64, event: &Event) -> Self {
+        Self {
+            seq,
+            at: event.at,
+            kind: tag(&event.what, "kind"),
+            text: event.what.to_string(),
+            maintenance: event.maintenance,
+            migration: event.migration,
+            server: event.server.as_ref().map(|(id, _)| *id),
+            server_name: event.server.as_ref().map(|(_, name)| name.clone()),
+            owner: event.owner.clone(),
+            host: event.host.clone(),
+            figures: serde_json::to_value(&event.what).ok(),
+        }
+    }
+
+    /// As an owner sees it; nothing when it isn't about one of his servers, or means something to operators only.
+    #[must_use]
+    pub fn for_owner(seq: i64, event: &Event, owner: &OwnerId) -> Option<Self> {
+        if event.owner.as_ref() != Some(owner) {
+            return None;
+        }
+        let text = words_for_owner(&event.what)?;
+        let mut view = Self::for_operator(seq, event);
+        view.text = text;
+        view.host = None;
+        view.figures = None;
+        Some(view)
+    }
+}
+
+/// What an owner is told of it: no host, no limit, no words of operators or hypervisors.
+fn words_for_owner(what: &Happened) -> Option<String> {
+    let by = |by| ActorView::of(by, Eyes::Owner);
+    let at = |moment: &DateTime<Utc>| moment.format("%Y-%m-%d %H:%M:%S UTC").to_string();
+    Some(match what {
+        Happened::Planned { method, .. } => format!("is to be moved: {method}"),
+        Happened::FellBack { why } => format!("has to be restarted to be moved. {}", why.for_owner()),
+        Happened::BecameLive => "can be moved live after all".to_owned(),
+        Happened::Proposed { slot } => format!("ticket: {} proposed", at(&slot.start)),
+        Happened::Rescheduled { slot, by: who } => format!("moved to {} by {}", at(&slot.start), by(who)),
+        Happened::Accepted { by: who } => format!("time accepted by {}", by(who)),
+        Happened::StartNow { by: who } => format!("to be started now, says {}", by(who)),
+        Happened::Missed { slot, .. } => format!("missed its time {}", at(&slot.start)),
+        Happened::Began { method, .. } => format!("{method} migration begins"),
+        Happened::PhaseReached { phase } => phase.to_string(),
+        Happened::AttemptFailed { method, failure, .. } => {
+            format!("{method} migration did not succeed: {}", failure.class)
+        }
+        Happened::Arrived { method, moved, .. } => match moved.downtime {
+            Some(downtime) => format!("moved ({method}, stood still for {})", downtime.rounded()),
+            None => format!("moved ({method})"),
+        },
+        Happened::Alive { .. } => "seen alive".to_owned(),
+        Happened::Failed { .. } => "needs an operator, who looks after it".to_owned(),
+        Happened::Avoided { .. } | Happened::Closed | Happened::Cancelled => what.to_string(),
+        Happened::Requested { .. }
+        | Happened::Paused { .. }
+        | Happened::Resumed { .. }
+        | Happened::MaintenanceCancelled { .. }
+        | Happened::EmergencyDeclared { .. }
+        | Happened::DeadlineNear { .. }
+        | Happened::HostEmpty
+        | Happened::HostNotEmpty { .. }
+        | Happened::MaintenanceCompleted
+        | Happened::Replanned { .. }
+        | Happened::Waits { .. }
+        | Happened::DowntimeRaised { .. }
+        | Happened::Aborting { .. }
+        | Happened::Forced { .. }
+        | Happened::Retried { .. }
+        | Happened::StandingChanged { .. } => return None,
+    })
+}
+
+/// Live figures of one migration, as `event: progress` of the stream carries them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ProgressEvent {
+    /// Which.
+    #[schema(value_type = uuid::Uuid)]
+    pub migration: MigrationId,
+    /// The server's name.
+    pub server_name: String,
+    /// `live` or `reboot`.
+    pub method: String,
+    /// How far.
+    pub progress: ProgressView,
+}

@@ -1,0 +1,355 @@
+//! Maintenances and plans, as the API shows them.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use drover_policies::fleet::Fleet;
+use drover_policies::ids::{HostName, MaintenanceId, ServerId};
+use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency};
+use drover_policies::migration::{Migration, State, Waiting};
+use drover_policies::plan::{Agreement, Decision, Plan, Planned, text};
+use drover_policies::planner::Report;
+use drover_policies::time::Instant;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::common::{ActorView, Eyes, Reason, tag};
+use super::migrations::{MigrationBrief, needs_person};
+
+/// A maintenance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MaintenanceView {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: MaintenanceId,
+    /// `MT-12`.
+    pub number: String,
+    /// `running`, `paused`, `completed` or `cancelled`.
+    pub state: String,
+    /// Since when it is paused, completed or cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+    /// Why.
+    pub reason: String,
+    /// When the hosts must be free.
+    pub deadline: DateTime<Utc>,
+    /// When a warning is given if something still waits.
+    pub warn_at: DateTime<Utc>,
+    /// Whether it is open and past its deadline.
+    pub overdue: bool,
+    /// Whether it is open and past the time of the warning.
+    pub deadline_near: bool,
+    /// What the emergency is, if it is one: windows and notice are skipped then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<String>,
+    /// Who asked for it.
+    pub requested_by: ActorView,
+    /// When.
+    pub requested_at: DateTime<Utc>,
+    /// The hosts to be emptied.
+    pub hosts: Vec<DrainView>,
+    /// Its servers in figures.
+    pub counts: Counts,
+}
+
+/// How far a host is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DrainView {
+    /// The host.
+    #[schema(value_type = String)]
+    pub host: HostName,
+    /// `draining`, `confirming` (its libvirt is asked whether it is empty) or `drained`.
+    pub state: String,
+    /// When its libvirt said that it is empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drained_at: Option<DateTime<Utc>>,
+    /// Servers still seen on it.
+    pub servers_left: u32,
+}
+
+/// Servers of a maintenance by where they are. Each server counts once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Counts {
+    /// All of them.
+    pub total: u32,
+    /// Moved while they ran.
+    pub moved_live: u32,
+    /// Moved by a reboot, or while they were off.
+    pub moved_by_reboot: u32,
+    /// Resolved without us: deleted, or moved by other means.
+    pub avoided: u32,
+    /// Being moved now.
+    pub moving: u32,
+    /// Waiting for the time agreed with their owners.
+    pub waiting_for_owner: u32,
+    /// Waiting for something that comes by itself: a turn, another try.
+    pub waiting: u32,
+    /// Needing a person.
+    pub needs_person: u32,
+    /// Given up with the maintenance.
+    pub cancelled: u32,
+}
+
+impl Counts {
+    /// Counts a maintenance's migrations.
+    #[must_use]
+    pub fn of<'a>(migrations: impl IntoIterator<Item = &'a Migration>) -> Self {
+        // A server that came back has several migrations; the last one says where it is.
+        let latest: BTreeMap<ServerId, &Migration> = migrations.into_iter().fold(
+            BTreeMap::new(),
+            |mut latest: BTreeMap<ServerId, &Migration>, migration| {
+                let newer = latest.get(&migration.server).is_none_or(|known| known.number < migration.number);
+                if newer {
+                    latest.insert(migration.server, migration);
+                }
+                latest
+            },
+        );
+        let mut counts = Self::default();
+        for migration in latest.values() {
+            counts.total += 1;
+            *counts.of_state(migration) += 1;
+        }
+        counts
+    }
+
+    fn of_state(&mut self, migration: &Migration) -> &mut u32 {
+        if needs_person(migration) {
+            return &mut self.needs_person;
+        }
+        match &migration.state {
+            State::Succeeded { .. } => &mut self.moved_live,
+            State::Completed { .. } | State::Discarding { .. } | State::Closed { .. } => {
+                &mut self.moved_by_reboot
+            }
+            State::Avoided { .. } => &mut self.avoided,
+            State::Cancelled { .. } => &mut self.cancelled,
+            State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. } => &mut self.moving,
+            State::Pending { waits_for } | State::Ready { waits_for } => match waits_for {
+                Waiting::Owner { .. } => &mut self.waiting_for_owner,
+                Waiting::Nothing
+                | Waiting::Turn { .. }
+                | Waiting::BackOff { .. }
+                | Waiting::Place { .. }
+                | Waiting::Blocked { .. }
+                | Waiting::Slot { .. }
+                | Waiting::Agent { .. }
+                | Waiting::Paused => &mut self.waiting,
+            },
+            State::RolledBack { .. } => &mut self.waiting,
+            State::Failed { .. } => &mut self.needs_person,
+        }
+    }
+}
+
+/// A maintenance with everything that is left to do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MaintenanceDetail {
+    /// The maintenance.
+    #[serde(flatten)]
+    pub maintenance: MaintenanceView,
+    /// What moves now.
+    pub moving: Vec<MigrationBrief>,
+    /// What waits, and for what.
+    pub waiting: Vec<MigrationBrief>,
+    /// What nobody but a person can bring forward.
+    pub needs_person: Vec<MigrationBrief>,
+}
+
+impl MaintenanceView {
+    /// A maintenance with its migrations, as operators see it.
+    #[must_use]
+    pub fn of<'a>(
+        maintenance: &Maintenance,
+        migrations: impl IntoIterator<Item = &'a Migration>,
+        fleet: &Fleet,
+        now: Instant,
+    ) -> Self {
+        let since = match &maintenance.state {
+            MaintenanceState::Running => None,
+            MaintenanceState::Paused { since, .. } => Some(*since),
+            MaintenanceState::Completed { at } | MaintenanceState::Cancelled { at, .. } => Some(*at),
+        };
+        Self {
+            id: maintenance.id,
+            number: format!("MT-{}", maintenance.number),
+            state: maintenance.state.to_string(),
+            since,
+            reason: maintenance.reason.clone(),
+            deadline: maintenance.deadline,
+            warn_at: maintenance.warn_at,
+            overdue: maintenance.is_overdue(now),
+            deadline_near: maintenance.is_open() && now >= maintenance.warn_at,
+            emergency: match &maintenance.urgency {
+                Urgency::Normal => None,
+                Urgency::Emergency { why } => Some(why.clone()),
+            },
+            requested_by: ActorView::of(&maintenance.requested_by, Eyes::Operator),
+            requested_at: maintenance.requested_at,
+            hosts: maintenance.hosts.iter().map(|(host, drain)| DrainView::of(host, drain, fleet)).collect(),
+            counts: Counts::of(migrations),
+        }
+    }
+}
+
+impl DrainView {
+    fn of(host: &HostName, drain: &Drain, fleet: &Fleet) -> Self {
+        let drained_at = match drain {
+            Drain::Draining | Drain::Confirming { .. } => None,
+            Drain::Drained { at } => Some(*at),
+        };
+        Self {
+            host: host.clone(),
+            state: tag(drain, "drain"),
+            drained_at,
+            servers_left: u32::try_from(fleet.on(host).count()).unwrap_or(u32::MAX),
+        }
+    }
+}
+
+impl MaintenanceDetail {
+    /// A maintenance with everything that is left to do.
+    #[must_use]
+    pub fn of(maintenance: MaintenanceView, migrations: &[Migration]) -> Self {
+        let briefs = |applies: &dyn Fn(&Migration) -> bool| -> Vec<MigrationBrief> {
+            migrations
+                .iter()
+                .filter(|migration| applies(migration))
+                .map(|migration| MigrationBrief::of(migration, Eyes::Operator))
+                .collect()
+        };
+        Self {
+            maintenance,
+            moving: briefs(&Migration::is_moving),
+            waiting: briefs(&|migration| {
+                migration.is_open() && !migration.is_moving() && !needs_person(migration)
+            }),
+            needs_person: briefs(&needs_person),
+        }
+    }
+}
+
+/// What a maintenance will do.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PlanView {
+    /// When it was made, from facts of that moment.
+    pub made_at: DateTime<Utc>,
+    /// Every server, in the order in which they are best begun.
+    pub servers: Vec<PlannedView>,
+    /// What waits for what, and what an operator should know, as sentences.
+    pub remarks: Vec<String>,
+    /// The plan as text for people.
+    pub text: String,
+}
+
+/// What is done with one server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PlannedView {
+    /// The server.
+    #[schema(value_type = uuid::Uuid)]
+    pub server: ServerId,
+    /// Its name.
+    pub name: String,
+    /// Whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The host that it leaves.
+    #[schema(value_type = String)]
+    pub from: HostName,
+    /// `live`, `reboot`, `blocked` or `no_place`.
+    pub decision: String,
+    /// Where it goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub to: Option<HostName>,
+    /// Why there.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub place_why: String,
+    /// Why it does not simply go live.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<Reason>,
+    /// `not_needed`, `owner` or `operator`: who has to agree to the time.
+    pub agreement: String,
+    /// How long it will take, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_ms: Option<u64>,
+    /// How long the server will stand still or be off in that time, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expected_downtime_ms: Option<u64>,
+}
+
+impl PlanView {
+    /// A plan with its report.
+    #[must_use]
+    pub fn of(plan: &Plan, report: &Report) -> Self {
+        let waits = report.waits.iter().map(|wait| format!("waits for {wait}"));
+        let warnings = report.warnings.iter().map(ToString::to_string);
+        Self {
+            made_at: plan.made_at,
+            servers: plan.servers().map(PlannedView::from).collect(),
+            remarks: waits.chain(warnings).collect(),
+            text: text(plan, report),
+        }
+    }
+}
+
+impl From<&Planned> for PlannedView {
+    fn from(planned: &Planned) -> Self {
+        let why = match &planned.decision {
+            Decision::Live { .. } => None,
+            Decision::Reboot { why, .. } => Some(Reason::new(why.code(), why)),
+            Decision::Blocked { why, .. } => Some(Reason::new(why.code(), why)),
+            Decision::NoPlace { why, .. } => Some(Reason::new("no_place", why)),
+        };
+        Self {
+            server: planned.server,
+            name: planned.name.clone(),
+            owner: planned.owner.as_ref().map(ToString::to_string),
+            from: planned.from.clone(),
+            decision: tag(&planned.decision, "decision"),
+            to: planned.decision.to().cloned(),
+            place_why: planned.place_why.clone(),
+            why,
+            agreement: match planned.agreement {
+                Agreement::NotNeeded => "not_needed",
+                Agreement::Owner => "owner",
+                Agreement::Operator => "operator",
+            }
+            .to_owned(),
+            expected_ms: planned.expected.map(|expected| expected.duration.as_milliseconds()),
+            expected_downtime_ms: planned.expected.map(|expected| expected.downtime.as_milliseconds()),
+        }
+    }
+}
+
+/// A maintenance as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MaintenanceBody {
+    /// The hosts to be emptied.
+    pub hosts: Vec<String>,
+    /// Why: policies choose the notice by it, and owners read it.
+    #[schema(example = "kernel-update")]
+    pub reason: String,
+    /// When the hosts must be free: a moment (RFC 3339) or a span from now (`7d`). Without it, what policy says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "7d")]
+    pub deadline: Option<String>,
+    /// The hosts are in danger: windows and notice are skipped, and owners are told afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<EmergencyBody>,
+    /// Answer with the plan only, and change nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// What endangers the hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EmergencyBody {
+    /// In words; owners are told it.
+    pub why: String,
+}

@@ -1,0 +1,220 @@
+//! Contacts, windows and tokens, as the API shows them.
+
+use chrono::{DateTime, Utc};
+use drover_policies::conduct::{Opens, OwnerWindow, WindowScope};
+use drover_policies::ids::{OwnerId, ServerId, WindowId};
+use drover_policies::notices::Contact;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::common::SlotView;
+
+/// How an owner is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ContactView {
+    /// The account.
+    #[schema(value_type = String)]
+    pub owner: OwnerId,
+    /// For the salutation.
+    pub name: String,
+    /// Mail addresses. Without one, notices are kept in the ticket only.
+    pub mail: Vec<String>,
+    /// In which times are told: an IANA name such as `Europe/Berlin`.
+    pub timezone: String,
+}
+
+impl From<&Contact> for ContactView {
+    fn from(contact: &Contact) -> Self {
+        Self {
+            owner: contact.owner.clone(),
+            name: contact.name.clone(),
+            mail: contact.mail.clone(),
+            timezone: contact.timezone.name().to_owned(),
+        }
+    }
+}
+
+/// A contact as it is put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContactBody {
+    /// For the salutation; may be empty.
+    #[serde(default)]
+    pub name: String,
+    /// Mail addresses.
+    #[serde(default)]
+    pub mail: Vec<String>,
+    /// An IANA name such as `Europe/Berlin`.
+    #[serde(default = "utc")]
+    pub timezone: String,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+/// A time in which an owner allows reboot migrations.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WindowView {
+    /// Its id.
+    #[schema(value_type = uuid::Uuid)]
+    pub id: WindowId,
+    /// Whose.
+    #[schema(value_type = String)]
+    pub owner: OwnerId,
+    /// For which of his servers.
+    pub scope: ScopeView,
+    /// When.
+    pub opens: OpensView,
+    /// When it is open next.
+    pub next: Vec<SlotView>,
+}
+
+/// A window as it is put.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WindowBody {
+    /// Whose; an owner may leave it out, for it is his own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// For which servers; without it, for the whole account.
+    #[serde(default)]
+    pub scope: ScopeView,
+    /// When.
+    pub opens: OpensView,
+}
+
+/// For which servers of an owner a window holds; the nearest wins.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "for", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ScopeView {
+    /// One server, by its id or name.
+    Server {
+        /// Its id or name.
+        server: String,
+    },
+    /// Servers with a label.
+    Label {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// All of the account's.
+    #[default]
+    Account,
+}
+
+/// When a window is open: either `cron`, `duration` and `timezone`, or `start` and `end`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct OpensView {
+    /// When it opens: minute, hour, day of month, month, day of week (Sunday is 0 and 7).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "0 2 * * 0")]
+    pub cron: Option<String>,
+    /// How long it stays open: `4h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "4h")]
+    pub duration: Option<String>,
+    /// In which zone the expression is meant: `Europe/Berlin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Europe/Berlin")]
+    pub timezone: Option<String>,
+    /// First moment of a window that is open once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<DateTime<Utc>>,
+    /// First moment after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end: Option<DateTime<Utc>>,
+}
+
+impl WindowView {
+    /// A window, and when it is open next.
+    #[must_use]
+    pub fn of(id: WindowId, window: &OwnerWindow, next: Vec<SlotView>) -> Self {
+        let scope = match &window.scope {
+            WindowScope::Server { server } => ScopeView::Server { server: server.to_string() },
+            WindowScope::Label { name, value } => {
+                ScopeView::Label { name: name.clone(), value: value.clone() }
+            }
+            WindowScope::Account => ScopeView::Account,
+        };
+        let opens = match &window.opens {
+            Opens::Recurring { recurrence } => OpensView {
+                cron: Some(recurrence.cron.clone()),
+                duration: Some(recurrence.duration.to_string()),
+                timezone: Some(recurrence.timezone.name().to_owned()),
+                ..OpensView::default()
+            },
+            Opens::Once { slot } => {
+                OpensView { start: Some(slot.start), end: Some(slot.end), ..OpensView::default() }
+            }
+        };
+        Self { id, owner: window.owner.clone(), scope, opens, next }
+    }
+}
+
+impl ScopeView {
+    /// The server's id, when it is given as one.
+    #[must_use]
+    pub fn server_id(&self) -> Option<ServerId> {
+        match self {
+            Self::Server { server } => server.parse().ok(),
+            Self::Label { .. } | Self::Account => None,
+        }
+    }
+}
+
+/// A token, without its secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenView {
+    /// Its id.
+    pub id: uuid::Uuid,
+    /// What it is for.
+    pub role: RoleView,
+    /// The operator's, owner's or host's name.
+    pub subject: String,
+    /// When it was issued.
+    pub created_at: DateTime<Utc>,
+    /// When it was last used, to a quarter of an hour.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// A token that was just issued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct IssuedToken {
+    /// What is known of it from now on.
+    #[serde(flatten)]
+    pub token: TokenView,
+    /// The token itself. It is shown this once, for only a hash of it is kept: the answer to a repeat under the same `Idempotency-Key`
+    /// lacks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+/// A token as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenBody {
+    /// What it is for.
+    pub role: RoleView,
+    /// The operator's, owner's or host's name.
+    pub subject: String,
+}
+
+/// What a token is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleView {
+    /// Does everything.
+    Operator,
+    /// Sees and moves the servers of one account.
+    Owner,
+    /// Speaks for one host.
+    Agent,
+}

@@ -1,0 +1,32 @@
+//! The scheduler: what it knows, what it does, and how it is asked.
+
+pub mod agents;
+pub mod app;
+pub mod auth;
+pub mod cli;
+pub mod clock;
+pub mod commands;
+pub mod config;
+pub mod deliver;
+pub mod execute;
+pub mod http;
+pub mod lease;
+pub mod orders;
+pub mod policy_files;
+pub mod serve;
+pub mod situation;
+pub mod store;
+pub mod sync;
+
+/// An error with all its causes, for a log line: each says only its own part.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,113 @@
+//! Decisions in the words of the agent protocol: addresses from the fleet, times from policy.
+
+use std::collections::BTreeMap;
+
+use drover_agent_api::{
+    AbortBecause, AutoConverge, Destination, IfRunning, LiveMigrate, Operation, Order, RebootMigrate, Tuning,
+    VerifyGuest, Wish,
+};
+use drover_policies::attempt::Method;
+use drover_policies::conduct::{self, Intent, NewOperation, NewWish};
+use drover_policies::fleet::Fleet;
+use drover_policies::ids::{Generation, HostName, OperationId, ServerId};
+use drover_policies::policy::{Policy, PolicySet, Subject};
+
+/// An order can't be given because its host has been forgotten meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("host {0} is not known any more; is its agent installed and running?")]
+pub struct UnknownHost(pub HostName);
+
+/// The order for an intent.
+///
+/// # Errors
+/// The destination is unknown.
+pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<Operation, UnknownHost> {
+    let (order, wish) = match &new.intent {
+        Intent::Live { server, to, max_downtime_ms } => {
+            let policy = policy_of(*server, fleet, policies);
+            let order = LiveMigrate {
+                server: *server,
+                destination: destination(to, fleet)?,
+                auto_converge: if policy.live.auto_converge { AutoConverge::On } else { AutoConverge::Off },
+            };
+            let tuning = Tuning {
+                max_downtime_ms: Some(*max_downtime_ms),
+                max_bandwidth: (policy.live.bandwidth > 0).then_some(policy.live.bandwidth),
+            };
+            (Order::LiveMigrate(order), Wish::Tuned(tuning))
+        }
+        Intent::Reboot { server, to, if_running } => {
+            let policy = policy_of(*server, fleet, policies);
+            let order = RebootMigrate {
+                server: *server,
+                destination: destination(to, fleet)?,
+                agent_time: policy.reboot.agent_time,
+                acpi_time: policy.reboot.acpi_time,
+                if_running: match if_running {
+                    conduct::IfRunning::PowerOff => IfRunning::PowerOff,
+                    conduct::IfRunning::LeaveAlone => IfRunning::LeaveAlone,
+                },
+            };
+            (Order::RebootMigrate(order), Wish::Run)
+        }
+        Intent::Verify { server, method } => {
+            let policy = policy_of(*server, fleet, policies);
+            let within = match method {
+                Method::Live => policy.live.verify_within,
+                Method::Reboot => policy.reboot.verify_within,
+            };
+            (Order::VerifyGuest(VerifyGuest { server: *server, within }), Wish::Run)
+        }
+        Intent::ConfirmEmpty => (Order::ConfirmEmpty, Wish::Run),
+        Intent::Discard { server } => (Order::DiscardRetained { server: *server }, Wish::Run),
+    };
+    Ok(Operation { id: new.id, generation: Generation::FIRST, order, wish })
+}
+
+fn destination(host: &HostName, fleet: &Fleet) -> Result<Destination, UnknownHost> {
+    let facts = &fleet.hosts.get(host).ok_or_else(|| UnknownHost(host.clone()))?.facts;
+    Ok(Destination {
+        host: host.clone(),
+        libvirt_uri: facts.libvirt_uri.clone(),
+        migration_address: facts.migration_address.clone(),
+    })
+}
+
+fn policy_of(server: ServerId, fleet: &Fleet, policies: &PolicySet) -> Policy {
+    match fleet.server(server) {
+        Some(server) => policies.effective(&Subject::of(server, fleet)).policy.clone(),
+        None => policies.general().clone(),
+    }
+}
+
+/// The wish that follows from what was wished before and is wished now. A new limit keeps the other one; nothing undoes an abort.
+#[must_use]
+pub fn wish(before: Wish, new: NewWish) -> Wish {
+    match (before, new) {
+        (Wish::Abort { because }, _) => Wish::Abort { because },
+        (_, NewWish::AbortNotConverging) => Wish::Abort { because: AbortBecause::NotConverging },
+        (_, NewWish::AbortAsked) => Wish::Abort { because: AbortBecause::Asked },
+        (Wish::Tuned(tuning), NewWish::AllowDowntime(ms)) => {
+            Wish::Tuned(Tuning { max_downtime_ms: Some(ms), ..tuning })
+        }
+        (Wish::Run, NewWish::AllowDowntime(ms)) => {
+            Wish::Tuned(Tuning { max_downtime_ms: Some(ms), max_bandwidth: None })
+        }
+    }
+}
+
+/// What is wished of running orders, in the words of decisions.
+#[must_use]
+pub fn wishes<'a>(operations: impl Iterator<Item = &'a Operation>) -> BTreeMap<OperationId, NewWish> {
+    operations
+        .filter_map(|operation| {
+            let wish = match operation.wish {
+                Wish::Run => return None,
+                Wish::Tuned(tuning) => NewWish::AllowDowntime(tuning.max_downtime_ms?),
+                Wish::Abort { because: AbortBecause::NotConverging } => NewWish::AbortNotConverging,
+                Wish::Abort { because: AbortBecause::Asked } => NewWish::AbortAsked,
+            };
+            Some((operation.id, wish))
+        })
+        .collect()
+}

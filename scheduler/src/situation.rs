@@ -1,0 +1,99 @@
+//! All that a decision depends on, read in one go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use drover_policies::attempt::Report;
+use drover_policies::conduct::{NewWish, OwnerWindow, Situation};
+use drover_policies::fleet::Fleet;
+use drover_policies::ids::{Generation, HostName, MaintenanceId, MigrationId, OperationId};
+use drover_policies::migration::Migration;
+use drover_policies::time::Instant;
+
+use crate::app::App;
+use crate::orders;
+use crate::store::{Picture, StoreError, StoredOperation};
+
+/// What was read.
+pub struct Loaded {
+    /// When.
+    pub now: Instant,
+    /// Observed.
+    pub fleet: Arc<Fleet>,
+    picture: Picture,
+    windows: Vec<OwnerWindow>,
+    reports: BTreeMap<OperationId, Report>,
+    wishes: BTreeMap<OperationId, NewWish>,
+}
+
+impl Loaded {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// The database can't be read.
+    pub async fn read(app: &App) -> Result<Self, StoreError> {
+        // Reports first: what an agent tells while the rest is read is taken up by the next call, while the other way round a report could be
+        // judged against a state that did not know its order yet.
+        let reports = app.agents.reports();
+        let now = app.clock.now();
+        let fleet = app.agents.fleet(now);
+        let picture = app.store.picture().await?;
+        Ok(Self {
+            now,
+            fleet,
+            windows: picture.windows.iter().map(|stored| stored.window.clone()).collect(),
+            wishes: orders::wishes(picture.operations.iter().map(|stored| &stored.operation)),
+            reports,
+            picture,
+        })
+    }
+
+    /// As a decision wants it.
+    #[must_use]
+    pub fn situation<'a>(&'a self, app: &'a App) -> Situation<'a> {
+        Situation {
+            now: self.now,
+            ids: app.ids.as_ref(),
+            next_number: self.picture.next_number,
+            fleet: &self.fleet,
+            policies: &app.policies,
+            windows: &self.windows,
+            maintenances: self.picture.maintenances.iter().map(|read| read.value.clone()).collect(),
+            migrations: self.picture.migrations.iter().map(|read| read.value.clone()).collect(),
+            reports: &self.reports,
+            wishes: &self.wishes,
+            told: &self.picture.told,
+            history: &self.picture.history,
+        }
+    }
+
+    /// A migration as it was read.
+    #[must_use]
+    pub fn migration(&self, id: MigrationId) -> Option<&Migration> {
+        self.picture.migrations.iter().map(|read| &read.value).find(|migration| migration.id == id)
+    }
+
+    /// A running order.
+    #[must_use]
+    pub fn operation(&self, id: OperationId) -> Option<&StoredOperation> {
+        self.picture.operations.iter().find(|stored| stored.operation.id == id)
+    }
+
+    /// The generation in which a migration was read; nothing when it is new.
+    #[must_use]
+    pub fn generation_of(&self, id: MigrationId) -> Option<Generation> {
+        self.picture.migrations.iter().find(|read| read.value.id == id).map(|read| read.generation)
+    }
+
+    /// The generation in which a maintenance was read.
+    #[must_use]
+    pub fn generation_of_maintenance(&self, id: MaintenanceId) -> Option<Generation> {
+        self.picture.maintenances.iter().find(|read| read.value.id == id).map(|read| read.generation)
+    }
+
+    /// The generation in which a host's standing was read.
+    #[must_use]
+    pub fn generation_of_standing(&self, host: &HostName) -> Option<Generation> {
+        self.picture.hosts.iter().find(|read| read.name == *host).map(|read| read.standing.generation)
+    }
+}

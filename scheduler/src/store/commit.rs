@@ -1,0 +1,196 @@
+//! The one way in which decisions are written: all that belongs together, in one transaction, under a lease.
+
+use drover_policies::events::Event;
+use drover_policies::ids::{Generation, NoticeId, OperationId, TicketId, WindowId};
+use drover_policies::maintenance::Maintenance;
+use drover_policies::migration::Migration;
+use drover_policies::notices::{Contact, Notice};
+use drover_policies::time::Instant;
+use uuid::Uuid;
+
+use super::db::Conn;
+use super::lease::{self, Fence};
+use super::records::{
+    Answer, HostStanding, NewOperation, NewTicket, NewWish, Seq, StoredPlan, StoredWindow, Token,
+};
+use super::{
+    Store, StoreResult, answers, events, hosts, maintenances, migrations, notices, operations, owners,
+};
+use super::{tickets, tokens};
+
+/// One thing to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Write<T> {
+    /// It is new; a conflict when it is there already.
+    Insert(T),
+    /// It is written over what was read in this generation; a conflict when that has changed.
+    Update(T, Generation),
+}
+
+/// All that is written at once, or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    /// When it was decided.
+    pub at: Instant,
+    /// Maintenances.
+    pub maintenances: Vec<Write<Maintenance>>,
+    /// Plans of theirs.
+    pub plans: Vec<StoredPlan>,
+    /// Migrations.
+    pub migrations: Vec<Write<Migration>>,
+    /// What is wished of hosts.
+    pub standings: Vec<Write<HostStanding>>,
+    /// Orders to be given.
+    pub operations_begun: Vec<NewOperation>,
+    /// Orders of which something else is wished.
+    pub operations_wished: Vec<NewWish>,
+    /// Orders that are not wanted any more; a conflict when one is not wanted already.
+    pub operations_ended: Vec<OperationId>,
+    /// Tickets to be opened.
+    pub tickets_opened: Vec<NewTicket>,
+    /// Tickets to be closed; closing twice is closing.
+    pub tickets_closed: Vec<TicketId>,
+    /// Messages. One whose key is stored already is left out, and the rest is written.
+    pub notices: Vec<Notice>,
+    /// For the story.
+    pub events: Vec<Event>,
+    /// Windows as they are now.
+    pub windows_put: Vec<StoredWindow>,
+    /// Windows that are no more.
+    pub windows_removed: Vec<WindowId>,
+    /// How accounts are reached now.
+    pub owners_put: Vec<Contact>,
+    /// New tokens.
+    pub tokens_added: Vec<Token>,
+    /// Tokens that are refused from now on.
+    pub tokens_revoked: Vec<Uuid>,
+    /// What was answered to the request that led to all this; a conflict when its key has an answer already.
+    pub answer: Option<Answer>,
+}
+
+/// What came of a batch that was written.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Committed {
+    /// The events with their places in the story.
+    pub events: Vec<(Seq, Event)>,
+    /// The messages that are new.
+    pub notices: Vec<NoticeId>,
+}
+
+impl Batch {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(at: Instant) -> Self {
+        Self {
+            at,
+            maintenances: Vec::new(),
+            plans: Vec::new(),
+            migrations: Vec::new(),
+            standings: Vec::new(),
+            operations_begun: Vec::new(),
+            operations_wished: Vec::new(),
+            operations_ended: Vec::new(),
+            tickets_opened: Vec::new(),
+            tickets_closed: Vec::new(),
+            notices: Vec::new(),
+            events: Vec::new(),
+            windows_put: Vec::new(),
+            windows_removed: Vec::new(),
+            owners_put: Vec::new(),
+            tokens_added: Vec::new(),
+            tokens_revoked: Vec::new(),
+            answer: None,
+        }
+    }
+}
+
+impl Store {
+    /// Writes a batch, whole or not at all.
+    ///
+    /// # Errors
+    /// [`StoreError::Fenced`](super::StoreError::Fenced) when the lease has gone to another: the caller stops acting.
+    /// [`StoreError::Conflict`](super::StoreError::Conflict) when something was changed meanwhile: the caller reads and decides again.
+    pub async fn commit(&self, fence: &Fence, batch: Batch) -> StoreResult<Committed> {
+        let mut session = self.db.write().await?;
+        let conn = &mut session.conn();
+        lease::check(conn, fence).await?;
+        write_aggregates(conn, &batch).await?;
+        write_orders(conn, &batch).await?;
+        write_settings(conn, &batch).await?;
+        let notices = write_tickets(conn, &batch).await?;
+        let mut events = Vec::with_capacity(batch.events.len());
+        for event in batch.events {
+            events.push((events::insert(conn, &event).await?, event));
+        }
+        session.commit().await?;
+        Ok(Committed { events, notices })
+    }
+}
+
+async fn write_aggregates(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<()> {
+    for maintenance in &batch.maintenances {
+        maintenances::write(conn, maintenance, batch.at).await?;
+    }
+    for plan in &batch.plans {
+        maintenances::insert_plan(conn, plan).await?;
+    }
+    for migration in &batch.migrations {
+        migrations::write(conn, migration, batch.at).await?;
+    }
+    for standing in &batch.standings {
+        hosts::write(conn, standing).await?;
+    }
+    Ok(())
+}
+
+/// Ends come last: what is wished of an order that ends in the same batch was wished while it ran.
+async fn write_orders(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<()> {
+    for operation in &batch.operations_begun {
+        operations::insert(conn, operation, batch.at).await?;
+    }
+    for wish in &batch.operations_wished {
+        operations::wish(conn, wish).await?;
+    }
+    for operation in &batch.operations_ended {
+        operations::end(conn, *operation, batch.at).await?;
+    }
+    Ok(())
+}
+
+async fn write_tickets(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<Vec<NoticeId>> {
+    for ticket in &batch.tickets_opened {
+        tickets::insert(conn, ticket, batch.at).await?;
+    }
+    for ticket in &batch.tickets_closed {
+        tickets::close(conn, *ticket, batch.at).await?;
+    }
+    let mut stored = Vec::new();
+    for notice in &batch.notices {
+        if notices::insert(conn, notice).await? {
+            stored.push(notice.id);
+        }
+    }
+    Ok(stored)
+}
+
+async fn write_settings(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<()> {
+    for window in &batch.windows_put {
+        owners::put_window(conn, window).await?;
+    }
+    for window in &batch.windows_removed {
+        owners::remove_window(conn, *window).await?;
+    }
+    for owner in &batch.owners_put {
+        owners::put(conn, owner).await?;
+    }
+    for token in &batch.tokens_added {
+        tokens::insert(conn, token).await?;
+    }
+    for token in &batch.tokens_revoked {
+        tokens::revoke(conn, *token, batch.at).await?;
+    }
+    if let Some(answer) = &batch.answer {
+        answers::insert(conn, answer).await?;
+    }
+    Ok(())
+}

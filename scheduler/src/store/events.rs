@@ -1,0 +1,103 @@
+//! The story: what has happened, in order.
+
+use drover_policies::events::Event;
+use drover_policies::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
+use serde::Deserialize;
+
+use super::db::{Conn, fetch_all, fetch_optional};
+use super::error::BadContent;
+use super::records::{Seq, corrupt, from_json, to_json};
+use super::{Store, StoreResult};
+
+const TABLE: &str = "event";
+
+/// Which events are looked for. What is not set does not matter.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventFilter {
+    /// Of this maintenance.
+    pub maintenance: Option<MaintenanceId>,
+    /// Of this migration.
+    pub migration: Option<MigrationId>,
+    /// Of this server.
+    pub server: Option<ServerId>,
+    /// Of this account's servers.
+    pub owner: Option<OwnerId>,
+    /// Of this host.
+    pub host: Option<HostName>,
+}
+
+impl Store {
+    /// What happened after a place in the story, oldest first, at most `limit`. The last one's place is where to go on.
+    ///
+    /// # Errors
+    /// See [`StoreError`](super::StoreError).
+    pub async fn events_after(
+        &self,
+        after: Seq,
+        filter: &EventFilter,
+        limit: u32,
+    ) -> StoreResult<Vec<(Seq, Event)>> {
+        let rows = fetch_all!(
+            &mut self.db.read().await?.conn(),
+            "reading events",
+            (i64, String),
+            "SELECT seq, body FROM events
+             WHERE seq > $1
+               AND ($2 IS NULL OR maintenance = $2)
+               AND ($3 IS NULL OR migration = $3)
+               AND ($4 IS NULL OR server = $4)
+               AND ($5 IS NULL OR owner = $5)
+               AND ($6 IS NULL OR host = $6)
+             ORDER BY seq LIMIT $7",
+            after.0,
+            filter.maintenance.map(|id| id.0),
+            filter.migration.map(|id| id.0),
+            filter.server.map(|id| id.0),
+            filter.owner.as_ref().map(OwnerId::as_str),
+            filter.host.as_ref().map(HostName::as_str),
+            i64::from(limit),
+        )?;
+        rows.into_iter().map(|(seq, body)| Ok((Seq(seq), from_json(TABLE, &seq, &body)?))).collect()
+    }
+
+    /// The place of the latest event.
+    ///
+    /// # Errors
+    /// See [`StoreError`](super::StoreError).
+    pub async fn latest_event(&self) -> StoreResult<Seq> {
+        let row = fetch_optional!(
+            &mut self.db.read().await?.conn(),
+            "reading the latest event",
+            (i64,),
+            "SELECT seq FROM events ORDER BY seq DESC LIMIT 1",
+        )?;
+        Ok(row.map_or(Seq::START, |(seq,)| Seq(seq)))
+    }
+}
+
+#[derive(Deserialize)]
+struct Kind {
+    kind: String,
+}
+
+pub(super) async fn insert(conn: &mut Conn<'_>, new: &Event) -> StoreResult<Seq> {
+    let what = to_json(TABLE, &new.what)?;
+    let Kind { kind } = from_json(TABLE, &"that is new", &what)?;
+    let row = fetch_optional!(
+        conn,
+        "storing an event",
+        (i64,),
+        "INSERT INTO events (at, maintenance, migration, server, owner, host, kind, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING seq",
+        new.at,
+        new.maintenance.map(|id| id.0),
+        new.migration.map(|id| id.0),
+        new.server.as_ref().map(|(id, _)| id.0),
+        new.owner.as_ref().map(OwnerId::as_str),
+        new.host.as_ref().map(HostName::as_str),
+        kind,
+        to_json(TABLE, new)?,
+    )?;
+    let missing = || BadContent::Value { column: "seq", found: "nothing".to_owned() };
+    row.map(|(seq,)| Seq(seq)).ok_or_else(|| corrupt(TABLE, &"that is new", missing()))
+}

@@ -1,0 +1,43 @@
+//! The one call of the agent protocol, without its transport: HTTP and the simulated world both call this.
+
+use drover_agent_api::{SyncRequest, SyncResponse};
+use drover_policies::ids::HostName;
+
+use crate::agents::SyncRefusal;
+use crate::app::{App, Told};
+use crate::store::StoreError;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// It was refused.
+    #[error(transparent)]
+    Refused(#[from] SyncRefusal),
+    /// What it brought could not be stored.
+    #[error("what the agent told could not be stored")]
+    Store(#[from] StoreError),
+}
+
+/// Takes in what an agent tells and answers with what is wanted of it, when there is something new or the agent's patience is over.
+///
+/// # Errors
+/// The caller is not that host's agent, or the database failed: the agent tells it all again with its next call.
+pub async fn sync(app: &App, token: &HostName, request: SyncRequest) -> Result<SyncResponse, SyncError> {
+    let now = app.clock.now();
+    let news = app.agents.take(token, &request, now)?;
+    if news.inventory.is_some() || news.appeared {
+        let inventory = news.inventory.as_ref();
+        if let Err(error) = app.store.agent_seen(&request.host, request.incarnation, inventory, now).await {
+            // Else it would count as known, and would not be stored by the agent's next call either.
+            app.agents.forget_inventory(&request.host);
+            return Err(error.into());
+        }
+    }
+    for (operation, progress) in news.progress {
+        app.tell(Told::Progress(operation, progress));
+    }
+    if news.decisive {
+        app.stirred.notify_one();
+    }
+    Ok(app.agents.answer(&request).await)
+}

@@ -1,0 +1,189 @@
+//! The program itself against a scheduler that listens.
+
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use drover_policies::ids::IdSource;
+use drover_scheduler::clock::RandomIds;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use crate::fixture::Api;
+
+struct Served {
+    api: Api,
+    url: String,
+}
+
+impl Served {
+    async fn new() -> Self {
+        let api = Api::new().await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let router = drover_scheduler::http::router(api.app.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Self { api, url }
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_drover"));
+        command
+            .args(args)
+            .env_clear()
+            .env("HOME", "/nonexistent")
+            .env("TZ", "UTC")
+            .env("DROVER_URL", &self.url)
+            .env("DROVER_TOKEN", &self.api.operator)
+            .kill_on_drop(true);
+        command
+    }
+
+    async fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().await.expect("it runs")
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().expect("an exit code")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_end_has_its_documented_exit_code() {
+    let served = Served::new().await;
+    for (args, expected) in [
+        (&["hosts", "list"][..], 0),
+        (&["drain", "h1"], 2),
+        (&["drain", "h9", "--reason", "x"], 1),
+        (&["hosts", "show", "h9"], 5),
+        (&["--token", "drv_op_wrong", "hosts", "list"], 4),
+        (&["--url", "http://127.0.0.1:9", "hosts", "list"], 3),
+        (&["reschedule", "DR-1", "--to", "tomorrow"], 2),
+        (&["policy", "check", "/nonexistent.toml"], 2),
+    ] {
+        let output = served.run(args).await;
+        assert_eq!(code(&output), expected, "{args:?}: {}", text(&output.stderr));
+        assert!(expected == 0 || !output.stderr.is_empty(), "{args:?} ends without a word");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_read_as_tables_in_a_pipe_and_as_json_for_programs() {
+    let served = Served::new().await;
+    let output = served.run(&["servers", "list"]).await;
+    let table = text(&output.stdout);
+    assert!(table.starts_with("SERVER"), "{table}");
+    assert_eq!(table.lines().count(), 7, "{table}");
+    assert!(!table.contains('\u{1b}'), "no colour in a pipe");
+    let output = served.run(&["servers", "list", "--json", "--limit", "4"]).await;
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(json["items"].as_array().expect("items").len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_typo_is_answered_with_the_right_name() {
+    let served = Served::new().await;
+    let output = served.run(&["explain", "wed"]).await;
+    assert_eq!(code(&output), 5);
+    assert!(text(&output.stderr).contains("Did you mean web?"), "{}", text(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_screen_of_a_drain_can_be_read() {
+    let served = Served::new().await;
+    let output =
+        served.run(&["drain", "h1", "--reason", "kernel-update", "--deadline", "30d", "--dry-run"]).await;
+    assert!(text(&output.stdout).contains("Nothing was changed"), "{}", text(&output.stdout));
+    served.api.drain_h1().await;
+    let number = served.api.migration_of("db").await["number"].to_string();
+    let number = number.as_str();
+    for (args, said) in [
+        (&["maintenance", "list"][..], "MT-1"),
+        (&["maintenance", "show", "MT-1"], "Waiting:"),
+        (&["maintenance", "plan", "MT-1"], "owner_forbids"),
+        (&["migrations", "list"], "transferring"),
+        (&["migrations", "show", number], "Other times: drover migrations slots"),
+        (&["migrations", "slots", number], "Choose one with: drover reschedule"),
+        (&["tickets", "list"], "proposed"),
+        (&["tickets", "show", number], "proposed"),
+        (&["hosts", "show", "h1"], "draining"),
+        (&["servers", "show", "db"], "forbidden by its owner"),
+        (&["explain", "stuck"], "local_disk"),
+        (&["events", "--maintenance", "MT-1"], "asked to empty h1"),
+        (&["policy", "show"], "live.allowed"),
+        (&["owners", "list"], "drover owners set"),
+        (&["windows", "list"], "default ones"),
+        (&["tokens", "list"], "operator"),
+        (&["doctor"], "what to do:"),
+        (&["approve", number], "accepted by operator ada"),
+        (&["maintenance", "pause", "1"], "paused"),
+        (&["maintenance", "resume", "1"], "goes on"),
+        (&["maintenance", "cancel", "1"], "cancelled"),
+    ] {
+        let output = served.run(args).await;
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        let said = if args[1..] == ["list"] && args[0] == "migrations" { "preflight" } else { said };
+        assert!(out.contains(said), "{args:?} should say {said:?}: {out}{err}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_tells_the_story_and_ends_when_libvirt_says_that_the_host_is_empty() {
+    let served = Served::new().await;
+    let waiting = served
+        .command(&["drain", "h4", "--reason", "disk", "--wait"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let waiting = tokio::spawn(waiting.wait_with_output());
+    for _ in 0..100 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        served.api.look().await;
+        served.api.confirm_empty("h4").await;
+        if waiting.is_finished() {
+            break;
+        }
+    }
+    let output = waiting.await.expect("it ended").expect("it ran");
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(code(&output), 0, "{out}{err}");
+    for said in ["asked to empty h4 for disk", "h4: confirmed empty by its libvirt", "MT-1 completed"] {
+        assert!(out.contains(said), "{said}: {out}{err}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_that_only_a_person_can_end_ends_with_its_own_code() {
+    let served = Served::new().await;
+    let begun = served.run(&["drain", "h2", "--reason", "disk"]).await;
+    assert_eq!(code(&begun), 0, "{}", text(&begun.stderr));
+    served.api.look().await;
+    let output = served.run(&["maintenance", "watch", "MT-1"]).await;
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(code(&output), 6, "{out}{err}");
+    assert!(out.contains("stuck") && out.contains("only this host has"), "{out}");
+    assert!(
+        err.contains("1 server left that need") && err.contains("drover maintenance watch MT-1"),
+        "{err}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_printed_alone_so_that_it_can_go_into_a_file() {
+    let served = Served::new().await;
+    let output = served.run(&["tokens", "create", "agent", "h2"]).await;
+    let secret = text(&output.stdout);
+    assert!(secret.starts_with("drv_ag_") && secret.trim().len() == 7 + 64, "{secret}");
+    assert!(text(&output.stderr).contains("shown once"));
+    let folder = std::env::temp_dir().join(format!("drover-{}", RandomIds.next()));
+    std::fs::write(&folder, &secret).expect("written");
+    let mut command = served.command(&["--token-file", folder.to_str().expect("text"), "hosts", "list"]);
+    let output = command.env_remove("DROVER_TOKEN").output().await.expect("it runs");
+    std::fs::remove_file(&folder).expect("removed");
+    assert_eq!(code(&output), 4, "an agent's token is of the wrong kind");
+    assert!(text(&output.stderr).contains("operator's token"), "{}", text(&output.stderr));
+}

@@ -1,0 +1,303 @@
+//! A scheduler with five hosts and six servers, on SQLite in a folder of its own, with a clock that stands.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Method, Request, StatusCode};
+use drover_agent_api::{Inventory, OperationReport, OperationState, Order, PROTOCOL, SyncRequest};
+use drover_policies::fleet::{Allowance, Fleet};
+use drover_policies::ids::{HostName, IdSource};
+use drover_policies::policy::PolicySet;
+use drover_policies::samples::{NOON, Sample, host_name, local_disk, owner_id, server_id};
+use drover_policies::time::{Clock, Instant, Span};
+use drover_scheduler::app::{App, Parts};
+use drover_scheduler::auth::issue;
+use drover_scheduler::clock::RandomIds;
+use drover_scheduler::config::Config;
+use drover_scheduler::lease::Lease;
+use drover_scheduler::store::{Role, Store};
+use drover_scheduler::{execute, http, sync};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+/// A clock that goes only when it is set.
+pub struct Standing(Mutex<Instant>);
+
+impl Clock for Standing {
+    fn now(&self) -> Instant {
+        *self.0.lock().expect("nobody panics while holding it")
+    }
+}
+
+pub struct Api {
+    pub app: Arc<App>,
+    clock: Arc<Standing>,
+    router: Router,
+    /// An operator's token.
+    pub operator: String,
+    /// The token of owner acme, who has `web`, `db`, `stuck` and the first `twin`.
+    pub acme: String,
+    /// The token of owner globex, who has `shop` and the second `twin`.
+    pub globex: String,
+    /// The token of the agent of h1.
+    pub agent: String,
+    incarnation: Mutex<u64>,
+    _folder: TempDir,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {:?}", self.text))
+    }
+
+    /// The problem's kind.
+    pub fn problem(&self) -> String {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        let json = self.json();
+        assert_eq!(json["status"], self.status.as_u16());
+        assert!(json["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{json}");
+        assert_eq!(json["request_id"].as_str(), self.headers["x-request-id"].to_str().ok());
+        json["type"].as_str().expect("a type").rsplit('/').next().expect("a slug").to_owned()
+    }
+
+    pub fn detail(&self) -> String {
+        self.json()["detail"].as_str().expect("a detail").to_owned()
+    }
+}
+
+/// A request that is being put together.
+pub struct Asking<'a> {
+    api: &'a Api,
+    request: axum::http::request::Builder,
+    body: Body,
+}
+
+impl Asking<'_> {
+    pub fn token(mut self, token: &str) -> Self {
+        self.request = self.request.header("authorization", format!("Bearer {token}"));
+        self
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.request = self.request.header(name, value);
+        self
+    }
+
+    pub fn json(mut self, body: &Value) -> Self {
+        self.request = self.request.header("content-type", "application/json");
+        self.body = Body::from(body.to_string());
+        self
+    }
+
+    pub fn text(mut self, body: &str) -> Self {
+        self.body = Body::from(body.to_owned());
+        self
+    }
+
+    pub async fn send(self) -> Answer {
+        let request = self.request.body(self.body).expect("a request");
+        let response = self.api.router.clone().oneshot(request).await.expect("infallible");
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.expect("a body").to_bytes();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).expect("text"),
+        }
+    }
+}
+
+fn fleet() -> Fleet {
+    let globex = Some(owner_id("globex"));
+    let forbidden = Some(Allowance::Forbidden);
+    Sample::new()
+        .hosts(&["h1", "h2", "h3", "h4", "h5"])
+        .server("h1", "web", |_| {})
+        .server("h1", "db", |db| db.rules.live_migration = forbidden)
+        .server("h1", "shop", |shop| {
+            shop.owner = globex.clone();
+            shop.rules.live_migration = forbidden;
+        })
+        .server("h2", "stuck", |stuck| {
+            stuck.disks.push(local_disk("vdb", "/var/lib/secret-path/stuck.img"));
+        })
+        .server("h5", "twin", |_| {})
+        .server("h3", "twin", |twin| twin.owner = globex.clone())
+        .fleet()
+}
+
+impl Api {
+    pub async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let url = format!("sqlite://{}", folder.path().join("drover.db").display());
+        let store = Store::open(&url).await.expect("a store");
+        store.migrate().await.expect("tables");
+        let lease = Lease::take(&store, "test", NOON).await.expect("a store").expect("nobody else has it");
+        let clock = Arc::new(Standing(Mutex::new(NOON)));
+        let mut tokens = Vec::new();
+        for (role, name) in [
+            (Role::Operator, "ada"),
+            (Role::Owner(owner_id("acme")), "acme"),
+            (Role::Owner(owner_id("globex")), "globex"),
+            (Role::Agent(host_name("h1")), "h1"),
+        ] {
+            let issued = issue(RandomIds.next(), role, name, NOON);
+            store.add_token(&issued.token).await.expect("stored");
+            tokens.push(issued.secret);
+        }
+        let config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
+        let parts = Parts {
+            config,
+            store,
+            clock: clock.clone(),
+            ids: Arc::new(RandomIds),
+            policies: Arc::new(PolicySet::default()),
+            lease,
+        };
+        let app = App::open(parts).await.expect("an app");
+        let [operator, acme, globex, agent] = <[String; 4]>::try_from(tokens).expect("four");
+        let router = http::router(app.clone());
+        let api = Self {
+            app,
+            clock,
+            router,
+            operator,
+            acme,
+            globex,
+            agent,
+            incarnation: Mutex::new(0),
+            _folder: folder,
+        };
+        api.report().await;
+        api
+    }
+
+    /// Every agent tells what it sees.
+    pub async fn report(&self) {
+        let fleet = fleet();
+        let incarnation = {
+            let mut known = self.incarnation.lock().expect("nobody panics while holding it");
+            *known += 1;
+            *known
+        };
+        for host in fleet.hosts.values() {
+            let inventory = Inventory {
+                serial: 1,
+                observed_at: self.clock.now(),
+                host: host.facts.clone(),
+                servers: fleet.on(&host.name).map(|server| server.facts.clone()).collect(),
+            };
+            let request = sync_request(&host.name, incarnation, Some(inventory));
+            sync::sync(&self.app, &host.name, request).await.expect("taken in");
+        }
+    }
+
+    /// Time passes, and the agents go on reporting.
+    pub async fn pass(&self, span: Span) {
+        *self.clock.0.lock().expect("nobody panics while holding it") += span.delta();
+        self.report().await;
+    }
+
+    /// The scheduler looks, until there is nothing to do at once.
+    pub async fn look(&self) {
+        for _ in 0..3 {
+            execute::look(&self.app).await.expect("a look");
+        }
+    }
+
+    pub fn ask(&self, method: Method, path: &str) -> Asking<'_> {
+        let request = Request::builder().method(method).uri(path);
+        Asking { api: self, request, body: Body::empty() }
+    }
+
+    /// What a stream tells within a moment.
+    pub async fn stream(&self, token: &str, path: &str, meanwhile: impl Future<Output = ()>) -> String {
+        let request = Request::builder().uri(path).header("authorization", format!("Bearer {token}"));
+        let request = request.body(Body::empty()).expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("infallible");
+        assert_eq!(response.status(), StatusCode::OK);
+        meanwhile.await;
+        let mut body = response.into_body();
+        let mut text = String::new();
+        while let Ok(Some(frame)) = tokio::time::timeout(Duration::from_millis(300), body.frame()).await {
+            let bytes = frame.expect("a frame").into_data().expect("data");
+            text.push_str(std::str::from_utf8(&bytes).expect("text"));
+        }
+        text
+    }
+
+    pub async fn get(&self, token: &str, path: &str) -> Answer {
+        self.ask(Method::GET, path).token(token).send().await
+    }
+
+    pub async fn post(&self, token: &str, path: &str, body: &Value) -> Answer {
+        self.ask(Method::POST, path).token(token).json(body).send().await
+    }
+
+    pub async fn put(&self, token: &str, path: &str, body: &Value) -> Answer {
+        self.ask(Method::PUT, path).token(token).json(body).send().await
+    }
+
+    /// Empties h1: `web` goes live, `db` and `shop` get tickets. Answers with the maintenance.
+    pub async fn drain_h1(&self) -> Value {
+        let body = serde_json::json!({ "hosts": ["h1"], "reason": "kernel-update", "deadline": "30d" });
+        let answer = self.post(&self.operator, "/v1/maintenances", &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+        self.look().await;
+        answer.json()
+    }
+
+    /// The agent of a host says that libvirt names nothing there any more.
+    pub async fn confirm_empty(&self, host: &str) {
+        let host = host_name(host);
+        let wanted = self.app.store.operations_wanted_of(&host).await.expect("a store");
+        let operations = wanted
+            .iter()
+            .filter(|wanted| wanted.operation.order == Order::ConfirmEmpty)
+            .map(|wanted| OperationReport {
+                id: wanted.operation.id,
+                generation: wanted.operation.generation,
+                state: OperationState::Counted { left: Vec::new(), at: self.clock.now() },
+            })
+            .collect();
+        let incarnation = *self.incarnation.lock().expect("nobody panics while holding it");
+        let request = SyncRequest { operations, ..sync_request(&host, incarnation, None) };
+        sync::sync(&self.app, &host, request).await.expect("taken in");
+        self.look().await;
+    }
+
+    /// The migration of a server, as an operator sees it.
+    pub async fn migration_of(&self, server: &str) -> Value {
+        let answer = self.get(&self.operator, &format!("/v1/migrations?server={server}&only=all")).await;
+        answer.json()["items"][0].clone()
+    }
+}
+
+pub fn sync_request(host: &HostName, incarnation: u64, inventory: Option<Inventory>) -> SyncRequest {
+    SyncRequest {
+        protocol: PROTOCOL,
+        host: host.clone(),
+        incarnation,
+        inventory,
+        operations: Vec::new(),
+        seen_revision: None,
+        wait_ms: 0,
+    }
+}
+
+/// The id of a sample server, in the order of [`fleet`].
+pub fn id(n: u128) -> String {
+    server_id(n).to_string()
+}

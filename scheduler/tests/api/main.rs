@@ -1,0 +1,8 @@
+//! The API over a real store: what it answers, what it refuses, and what it keeps from whom.
+
+mod access;
+mod bad_input;
+mod command_line;
+mod conventions;
+mod fixture;
+mod stories;

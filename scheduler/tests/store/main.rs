@@ -1,0 +1,13 @@
+//! The store on both of its engines, each with a real database: every story is told on SQLite and on PostgreSQL.
+
+#[path = "../common/postgres.rs"]
+mod postgres;
+
+mod crash;
+mod deciding;
+mod listing;
+mod place;
+mod samples;
+mod schema;
+mod telling;
+mod upgrade;

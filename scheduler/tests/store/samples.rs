@@ -1,0 +1,289 @@
+//! Things to be stored.
+
+use chrono::TimeDelta;
+use drover_agent_api::{Destination, Inventory, LiveMigrate, Operation, Order, Wish};
+use drover_policies::appointment::Appointment;
+use drover_policies::attempt::{Method, Moved, PowerOff};
+use drover_policies::conduct::{Opens, OwnerWindow, WindowScope};
+use drover_policies::events::{Event, Happened};
+use drover_policies::ids::{
+    Generation, HostName, MaintenanceId, MigrationId, NoticeId, OperationId, OwnerId, PlanId, ServerId,
+    TicketId, WindowId,
+};
+use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency, Warned};
+use drover_policies::migration::{Migration, State, Waiting};
+use drover_policies::notices::{Actor, Contact, Notice, Tells};
+use drover_policies::placement::Reservation;
+use drover_policies::plan::Plan;
+use drover_policies::samples::{NOON, host_facts};
+use drover_policies::time::{Instant, Span};
+use drover_policies::windows::Slot;
+use drover_scheduler::store::{
+    Answer, Batch, HostStanding, NewOperation, NewTicket, Role, StoredPlan, StoredWindow, Token, Write,
+};
+use uuid::Uuid;
+
+pub fn at(minute: i64) -> Instant {
+    NOON + TimeDelta::minutes(minute)
+}
+
+pub fn minutes(n: u64) -> Span {
+    Span::minutes(n)
+}
+
+pub fn host(name: &str) -> HostName {
+    HostName::new(name).expect("a name")
+}
+
+pub fn owner(name: &str) -> OwnerId {
+    OwnerId::new(name).expect("a name")
+}
+
+/// Ids of different kinds with the same number differ, so that a mix-up is seen.
+fn id(kind: u128, n: u32) -> Uuid {
+    Uuid::from_u128((kind << 96) | u128::from(n))
+}
+
+pub fn maintenance_id(n: u32) -> MaintenanceId {
+    MaintenanceId(id(1, n))
+}
+
+pub fn migration_id(n: u32) -> MigrationId {
+    MigrationId(id(2, n))
+}
+
+pub fn server_id(n: u32) -> ServerId {
+    ServerId(id(3, n))
+}
+
+pub fn operation_id(n: u32) -> OperationId {
+    OperationId(id(4, n))
+}
+
+pub fn ticket_id(n: u32) -> TicketId {
+    TicketId(id(5, n))
+}
+
+pub fn notice_id(n: u32) -> NoticeId {
+    NoticeId(id(6, n))
+}
+
+pub fn window_id(n: u32) -> WindowId {
+    WindowId(id(7, n))
+}
+
+pub fn operator() -> Actor {
+    Actor::Operator { name: "ada".to_owned() }
+}
+
+pub fn maintenance(n: u32) -> Maintenance {
+    Maintenance {
+        id: maintenance_id(n),
+        number: n,
+        hosts: [(host("h1"), Drain::Draining)].into(),
+        // What no text column of jsonb would take, and what a careless query would break at.
+        reason: "kernel-update 'quoted' $1 \u{0} ü".to_owned(),
+        deadline: at(10_000),
+        warn_at: at(9_000),
+        warned: Warned::No,
+        urgency: Urgency::Normal,
+        requested_by: operator(),
+        requested_at: at(0),
+        state: MaintenanceState::Running,
+    }
+}
+
+/// Migration 1000 + n, of server n, from h1 to h2; servers with an even number are acme's, others globex's.
+pub fn migration(n: u32) -> Migration {
+    let owner = owner(if n.is_multiple_of(2) { "acme" } else { "globex" });
+    Migration {
+        id: migration_id(n),
+        number: 1000 + n,
+        maintenance: None,
+        reason: "kernel-update".to_owned(),
+        server: server_id(n),
+        server_name: format!("web{n}"),
+        owner: Some(owner.clone()),
+        from: host("h1"),
+        place: Some(Reservation {
+            server: server_id(n),
+            host: host("h2"),
+            owner: Some(owner),
+            memory_bytes: 1 << 40,
+            vcpus: 4,
+            anti_affinity: ["db".to_owned()].into(),
+            affinity: [].into(),
+        }),
+        place_why: "most room left".to_owned(),
+        method: Method::Reboot,
+        why_not_live: None,
+        state: State::Ready { waits_for: Waiting::Nothing },
+        attempts: Vec::new(),
+        appointment: Appointment::Unscheduled,
+        agreed_at: None,
+        ticket: Some(ticket_id(n)),
+        deadline: at(10_000),
+        opened_at: at(0),
+    }
+}
+
+pub fn moved(downtime: Span) -> Moved {
+    Moved { sent_bytes: 0, downtime: Some(downtime), in_libvirt: None, power_off: Some(PowerOff::GuestAgent) }
+}
+
+/// The same, moved, with everything done.
+pub fn closed(migration: Migration, downtime: Span) -> Migration {
+    Migration { state: State::Closed { completed_at: at(30), moved: moved(downtime) }, ..migration }
+}
+
+pub fn operation(n: u32, of: Option<u32>) -> NewOperation {
+    NewOperation {
+        operation: Operation {
+            id: operation_id(n),
+            generation: Generation::FIRST,
+            order: match of {
+                None => Order::ConfirmEmpty,
+                Some(migration) => Order::LiveMigrate(LiveMigrate {
+                    server: server_id(migration),
+                    destination: Destination {
+                        host: host("h2"),
+                        libvirt_uri: "qemu+tls://h2.example/system".to_owned(),
+                        migration_address: None,
+                    },
+                    auto_converge: drover_agent_api::AutoConverge::Off,
+                }),
+            },
+            wish: Wish::Run,
+        },
+        host: host("h1"),
+        migration: of.map(migration_id),
+    }
+}
+
+pub fn ticket(n: u32) -> NewTicket {
+    let about = migration(n);
+    NewTicket {
+        id: ticket_id(n),
+        number: about.ticket_number(),
+        migration: about.id,
+        owner: about.owner.expect("it has one"),
+        server: about.server,
+        subject: "[ACTION REQUIRED] Server Migration".to_owned(),
+    }
+}
+
+pub fn slot() -> Slot {
+    Slot { start: at(600), end: at(630) }
+}
+
+/// Notice `n` of the ticket of migration `of`, telling the fact `fact`.
+pub fn notice(n: u32, of: u32, fact: &str) -> Notice {
+    let about = migration(of);
+    Notice {
+        id: notice_id(n),
+        key: format!("{}/{fact}", about.id),
+        ticket: about.ticket_summary().expect("it has a ticket"),
+        tells: Tells::Accepted { slot: slot(), by: operator() },
+        at: at(0),
+    }
+}
+
+pub fn event(of: u32, text: &str) -> Event {
+    let about = migration(of);
+    Event {
+        at: at(0),
+        maintenance: about.maintenance,
+        migration: Some(about.id),
+        server: Some((about.server, about.server_name)),
+        owner: about.owner,
+        host: Some(about.from),
+        what: Happened::Failed { why: text.to_owned() },
+    }
+}
+
+pub fn window(n: u32, of: &str) -> StoredWindow {
+    StoredWindow {
+        id: window_id(n),
+        window: OwnerWindow {
+            owner: owner(of),
+            scope: WindowScope::Account,
+            opens: Opens::Once { slot: slot() },
+        },
+        created_at: at(i64::from(n)),
+    }
+}
+
+pub fn contact(of: &str) -> Contact {
+    Contact {
+        owner: owner(of),
+        name: "Grace".to_owned(),
+        mail: vec![format!("{of}@example.org")],
+        timezone: chrono_tz::Europe::Berlin,
+    }
+}
+
+pub fn token(n: u32, role: Role) -> Token {
+    Token {
+        id: id(8, n),
+        hash: format!("{n:064x}"),
+        name: format!("token {n}"),
+        role,
+        created_at: at(i64::from(n)),
+        last_used_at: None,
+        revoked_at: None,
+    }
+}
+
+pub fn answer(key: &str) -> Answer {
+    Answer {
+        principal: "operator ada".to_owned(),
+        key: key.to_owned(),
+        request_hash: "abc".to_owned(),
+        status: 201,
+        location: Some("/v1/maintenances/MT-1".to_owned()),
+        body: "{\"number\":1}".to_owned(),
+        at: at(0),
+    }
+}
+
+pub fn plan(n: u32, of: u32, minute: i64) -> StoredPlan {
+    StoredPlan {
+        id: PlanId(id(9, n)),
+        maintenance: maintenance_id(of),
+        parent: None,
+        at: at(minute),
+        plan: Plan { made_at: at(minute), hosts: [(host("h1"), Vec::new())].into() },
+    }
+}
+
+pub fn inventory(serial: u64) -> Inventory {
+    Inventory { serial, observed_at: at(0), host: host_facts("h1"), servers: Vec::new() }
+}
+
+/// Something of everything that a batch can hold.
+pub fn everything() -> Batch {
+    Batch {
+        maintenances: vec![Write::Insert(maintenance(1))],
+        plans: vec![plan(1, 1, 0)],
+        migrations: vec![
+            Write::Insert(Migration { maintenance: Some(maintenance_id(1)), ..migration(1) }),
+            Write::Insert(closed(migration(2), Span::milliseconds(41_500))),
+        ],
+        standings: vec![Write::Insert(HostStanding { host: host("h1"), standing: Default::default() })],
+        operations_begun: vec![operation(1, Some(1)), operation(2, None)],
+        operations_ended: vec![operation_id(2)],
+        tickets_opened: vec![ticket(1), ticket(2)],
+        tickets_closed: vec![ticket_id(2)],
+        notices: vec![notice(1, 1, "proposed"), notice(2, 2, "done")],
+        events: vec![event(1, "one"), event(2, "two")],
+        windows_put: vec![window(1, "acme")],
+        owners_put: vec![contact("acme")],
+        tokens_added: vec![
+            token(1, Role::Operator),
+            token(2, Role::Owner(owner("acme"))),
+            token(3, Role::Agent(host("h1"))),
+        ],
+        answer: Some(answer("key-1")),
+        ..Batch::new(at(0))
+    }
+}

@@ -1,0 +1,139 @@
+#!/bin/sh
+# Installs what building and testing Drover needs on Debian 12 and 13. Run as root; `--check` only names what is missing.
+#
+# When everything is there it looks at dpkg's own records and ends, without network and in a fraction of a second,
+# so that `make demo` and `make test` can call it every time.
+set -eu
+
+backports_list=/etc/apt/sources.list.d/drover-backports.sources
+policy=/usr/sbin/policy-rc.d
+policy_saved=/usr/sbin/policy-rc.d.before-drover
+
+# The hypervisor's parts must come from one release: QEMU's packages refuse each other's neighbours by version.
+# libvirt 10.7 is the first that can be told which directories are shared (`shared_filesystems`); without it, it
+# refuses to migrate a guest whose disk lies in a directory that only looks local.
+hypervisor="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libvirt-dev qemu-system-x86 qemu-utils"
+libvirt_least=10.7
+
+# Build; the guests' kernel, userland and disks; the hosts' network; the databases and servers that tests talk to.
+# qemu-guest-agent is here for its binary, which is copied into the guests' image.
+plain="gcc libc6-dev make pkg-config curl ca-certificates git python3
+linux-image-cloud-amd64 busybox-static cpio xz-utils zstd lz4 e2fsprogs qemu-guest-agent
+iproute2 util-linux kmod procps
+postgresql"
+
+say() { echo "install: $*" >&2; }
+die() { say "$*"; exit 1; }
+
+installed() { [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null || true)" = installed ]; }
+
+# Debian lets only one mail server be installed. One that is somebody's own must not be removed for our tests' sake.
+other_mail_server() {
+    dpkg-query -W -f '${db:Status-Status} ${Package} ${Provides}\n' 2>/dev/null |
+        awk '$1 == "installed" && /mail-transport-agent/ && $2 != "opensmtpd" { print $2; exit }'
+}
+
+missing() {
+    for package in $hypervisor $plain; do
+        installed "$package" || printf '%s ' "$package"
+    done
+    if installed libvirt-daemon; then
+        version=$(dpkg-query -W -f '${Version}' libvirt-daemon)
+        dpkg --compare-versions "$version" ge "$libvirt_least" || printf 'libvirt-daemon '
+    fi
+    [ -n "$(other_mail_server)" ] || installed opensmtpd || printf 'opensmtpd '
+}
+
+cargo_there() { command -v cargo >/dev/null 2>&1 || [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; }
+
+# Copies the stanza (or line) by which this machine reaches Debian itself and changes only its suite, so that mirror,
+# proxy scheme and key are the machine's own.
+add_backports() {
+    if grep -rqsE '^[^#]*bookworm-backports' /etc/apt/sources.list /etc/apt/sources.list.d --include='*.list' --include='*.sources'; then
+        return
+    fi
+    stanza=$(cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed '/^#/d' | awk -v RS= '
+        /(^|\n)Types:[^\n]*deb/ && /(^|\n)Suites:([^\n]* )?bookworm( |\n|$)/ && !/(^|\n)Enabled: *no/ { print; exit }' |
+        sed -e 's/^Types:.*/Types: deb/' -e 's/^Suites:.*/Suites: bookworm-backports/' -e 's/^Components:.*/Components: main/')
+    if [ -z "$stanza" ]; then
+        line=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
+            grep -E '^deb +(\[[^]]*\] +)?[^ ]+ +bookworm( |$)' | head -n 1)
+        uri=$(echo "$line" | sed -E 's/^deb +(\[[^]]*\] +)?([^ ]+) .*/\2/')
+        key=$(echo "$line" | sed -nE 's/.*[[ ]signed-by=([^] ]+).*/\1/p')
+        stanza=$(printf 'Types: deb\nURIs: %s\nSuites: bookworm-backports\nComponents: main\nSigned-By: %s\n' \
+            "${uri:-http://deb.debian.org/debian}" "${key:-/usr/share/keyrings/debian-archive-keyring.gpg}")
+    fi
+    printf '%s\n' "$stanza" >"$backports_list"
+    say "added $backports_list"
+}
+
+# invoke-rc.d and deb-systemd-invoke ask this file before they start anything. A run that was killed leaves the saved
+# one beside it; the next run puts that back first.
+hold_services() {
+    release_services
+    [ ! -e "$policy" ] || mv "$policy" "$policy_saved"
+    printf '#!/bin/sh\n# drover: nothing is started while the packages of its tests are installed\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+}
+release_services() {
+    if [ -e "$policy" ] && grep -qs '^# drover:' "$policy"; then rm -f "$policy"; fi
+    if [ -e "$policy_saved" ]; then mv "$policy_saved" "$policy"; fi
+}
+
+apt() { DEBIAN_FRONTEND=noninteractive apt-get -y -q --no-install-recommends -o Dpkg::Use-Pty=0 "$@"; }
+
+install_packages() {
+    # shellcheck source=/dev/null
+    . /etc/os-release
+    release=
+    case "${ID:-}:${VERSION_ID:-}" in
+        debian:12) add_backports; release="-t bookworm-backports" ;;
+        debian:13) ;;
+        *) say "this is ${PRETTY_NAME:-an unknown system}; only Debian 12 and 13 were tried, going on with its own packages" ;;
+    esac
+    trap release_services EXIT
+    trap 'exit 130' INT TERM
+    hold_services
+    apt update
+    # The plain ones first, from the machine's own release; what they share with the hypervisor is then raised, never lowered.
+    # shellcheck disable=SC2086
+    apt install $plain
+    # shellcheck disable=SC2086
+    apt install $release $hypervisor
+    other=$(other_mail_server)
+    if [ -n "$other" ]; then
+        say "$other is this machine's mail server and stays; tests that need opensmtpd will say that they were skipped"
+    else
+        apt install opensmtpd
+    fi
+    release_services
+}
+
+# The toolchain itself is named in rust-toolchain.toml and fetched by the first cargo that runs.
+install_rust() {
+    if apt-cache show rustup >/dev/null 2>&1; then
+        apt install rustup
+        return
+    fi
+    init=$(mktemp)
+    curl --proto '=https' --tlsv1.2 -sSf -o "$init" \
+        "https://static.rust-lang.org/rustup/dist/$(uname -m)-unknown-linux-gnu/rustup-init"
+    chmod 755 "$init"
+    "$init" -y -q --profile minimal --default-toolchain none --no-modify-path
+    rm -f "$init"
+    say "cargo is in ${CARGO_HOME:-$HOME/.cargo}/bin"
+}
+
+lacking=$(missing)
+cargo_there || lacking="$lacking cargo"
+if [ "${1:-}" = --check ]; then
+    [ -z "$lacking" ] || { echo "missing: $lacking"; exit 1; }
+    exit 0
+fi
+[ -n "$lacking" ] || exit 0
+[ "$(id -u)" = 0 ] || die "missing: $lacking; run this as root to install it"
+say "installing: $lacking"
+[ -z "$(missing)" ] || install_packages
+cargo_there || install_rust
+lacking=$(missing)
+[ -z "$lacking" ] || die "still missing after the installation: $lacking"

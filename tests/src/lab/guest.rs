@@ -1,0 +1,375 @@
+//! Guests: a disk, a definition, a start; and whether their disks hold what they acknowledged.
+
+use std::fs;
+use std::io::Write as _;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use super::collector::COLLECTOR_PORT;
+use super::host::{Host, LOCAL_STORAGE, SHARED_STORAGE};
+use super::image::{Flavour, Image};
+use super::process::run;
+use super::state::{LabState, MOST_GUESTS, RegistryLock, check_name};
+
+/// MiB of a guest's disk; the file is sparse.
+const DISK_MIB: u64 = 64;
+
+/// Bytes of one record of the ring on the disk, as the guest program writes them.
+const RECORD: usize = 64;
+
+/// How many records the ring has room for: an hour of beats.
+const RING_RECORDS: usize = 65_536;
+
+/// The empty disk that every guest's is a copy of.
+const BLANK_DISK: &str = "blank.raw";
+
+/// What is asked of [`super::Lab::add_guest`].
+#[derive(Debug, Clone)]
+pub struct GuestSpec {
+    /// The guest's name in libvirt: lower-case letters, digits, dashes.
+    pub name: String,
+    /// The host it starts on: h1, h2 and so on.
+    pub host: String,
+    /// Its memory; the kernel itself needs about 80 MiB, what it dirties comes on top.
+    pub memory_mib: u32,
+    /// Virtual CPUs.
+    pub vcpus: u32,
+    /// The CPU model it is shown; one that every host can emulate.
+    pub cpu_model: String,
+    /// Where its disk lies.
+    pub disk: DiskPlace,
+    /// The form of its disk.
+    pub format: DiskFormat,
+    /// XML to be put into its `<metadata>`, as it is.
+    pub metadata: String,
+    /// XML to be put into its `<devices>`, as it is.
+    pub extra_devices: String,
+    /// MiB of memory that it writes into again and again; 0 for none.
+    pub dirty_mib: u32,
+    /// The pause between two rounds through that memory, in ms.
+    pub dirty_pause_ms: u32,
+    /// The pause between two numbers, in ms. Each costs about 2.5 ms of a core. The downtime is measured more finely than
+    /// that, as the guest's clock stands still together with it.
+    pub beat_ms: u32,
+    /// Whether the real qemu-guest-agent runs in it.
+    pub agent: bool,
+    /// Whether it does not hear its power button.
+    pub ignore_acpi: bool,
+    /// Whether libvirtd starts it when it starts itself.
+    pub autostart: bool,
+    /// Whether it is started now, or only defined.
+    pub start: bool,
+}
+
+/// Where a disk lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskPlace {
+    /// Where all hosts see it.
+    Shared,
+    /// Where only its host sees it.
+    Local,
+}
+
+/// The form of a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DiskFormat {
+    /// The bytes as they are.
+    Raw,
+    /// QEMU's own form.
+    Qcow2,
+}
+
+impl DiskFormat {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Qcow2 => "qcow2",
+        }
+    }
+}
+
+impl GuestSpec {
+    /// A small guest on shared storage that hears its power button.
+    #[must_use]
+    pub fn new(name: &str, host: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            host: host.to_owned(),
+            memory_mib: 96,
+            vcpus: 1,
+            cpu_model: "qemu64".to_owned(),
+            disk: DiskPlace::Shared,
+            format: DiskFormat::Raw,
+            metadata: String::new(),
+            extra_devices: String::new(),
+            dirty_mib: 0,
+            dirty_pause_ms: 20,
+            beat_ms: 100,
+            agent: false,
+            ignore_acpi: false,
+            autostart: false,
+            start: true,
+        }
+    }
+
+    /// The same with so much memory that it changes all the time; its own memory grows by as much.
+    #[must_use]
+    pub fn dirtying(mut self, mib: u32) -> Self {
+        self.memory_mib += mib;
+        self.dirty_mib = mib;
+        self
+    }
+}
+
+/// A guest of the lab, wherever it runs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Guest {
+    /// Its name in libvirt.
+    pub name: String,
+    /// Its UUID in libvirt.
+    pub uuid: String,
+    /// The MAC address of its only interface.
+    pub mac: String,
+    /// Its address in the lab's network.
+    pub ip: Ipv4Addr,
+    /// Where its disk lies.
+    pub disk: DiskPlace,
+    /// The form of its disk.
+    pub format: DiskFormat,
+}
+
+impl Guest {
+    /// Its disk's path as the hosts see it.
+    #[must_use]
+    pub fn disk_path(&self) -> String {
+        let dir = match self.disk {
+            DiskPlace::Shared => SHARED_STORAGE,
+            DiskPlace::Local => LOCAL_STORAGE,
+        };
+        format!("{dir}/{}.{}", self.name, self.format.word())
+    }
+
+    /// Its console's path as the hosts see it; on shared storage, so that the text goes on after a migration.
+    #[must_use]
+    pub fn console_path(&self) -> String {
+        format!("{SHARED_STORAGE}/console/{}.log", self.name)
+    }
+
+    /// All guests on record, in the order in which they were added.
+    pub(super) fn all(state: &LabState) -> Result<Vec<Self>> {
+        let mut guests: Vec<Self> = Vec::new();
+        let Ok(entries) = fs::read_dir(records(state)) else { return Ok(guests) };
+        for entry in entries {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                guests.push(
+                    serde_json::from_slice(&fs::read(&path)?)
+                        .with_context(|| format!("{} is damaged", path.display()))?,
+                );
+            }
+        }
+        guests.sort_by_key(|guest| guest.ip);
+        Ok(guests)
+    }
+
+    /// Gives a new guest its address and writes it down.
+    fn register(state: &LabState, spec: &GuestSpec) -> Result<Self> {
+        check_name("guest name", &spec.name)?;
+        let _lock = RegistryLock::take()?;
+        fs::create_dir_all(records(state))?;
+        let others = Self::all(state)?;
+        ensure!(
+            !others.iter().any(|guest| guest.name == spec.name),
+            "there is a guest {} already",
+            spec.name
+        );
+        let number = (1..=MOST_GUESTS)
+            .filter_map(|number| u8::try_from(number).ok())
+            .find(|number| !others.iter().any(|guest| guest.ip == state.address(100 + number)))
+            .with_context(|| format!("a lab has at most {MOST_GUESTS} guests"))?;
+        let guest = Self {
+            name: spec.name.clone(),
+            uuid: format!("90e57000-{:04x}-4000-8000-{number:012x}", state.index),
+            mac: format!("52:54:00:d7:{:02x}:{number:02x}", state.index),
+            ip: state.address(100 + number),
+            disk: spec.disk,
+            format: spec.format,
+        };
+        fs::write(records(state).join(format!("{}.json", guest.name)), serde_json::to_vec_pretty(&guest)?)?;
+        Ok(guest)
+    }
+}
+
+fn records(state: &LabState) -> PathBuf {
+    state.dir.join("guests")
+}
+
+/// Makes a guest's disk, defines it on its host and starts it. Does not wait until it has booted.
+pub(super) fn add(state: &LabState, image: &Image, host: &Host, spec: &GuestSpec) -> Result<Guest> {
+    let guest = Guest::register(state, spec)?;
+    make_disk(image, &guest, &host.outside(&guest.disk_path()))?;
+    let xml = records(state).join(format!("{}.xml", guest.name));
+    fs::write(&xml, definition(state, image, &guest, spec))?;
+    host.virsh(["define".as_ref(), xml.as_os_str()])?.ok()?;
+    if spec.autostart {
+        host.virsh(["autostart", &guest.name])?.ok()?;
+    }
+    if spec.start {
+        host.virsh(["start", &guest.name])?.ok()?;
+    }
+    Ok(guest)
+}
+
+/// Makes the disk that all others are copies of: an ext4 with the ring in it, all of its blocks written, so that the
+/// guest's writes change nothing but them.
+pub(super) fn make_blank_disk(image: &Image) -> Result<()> {
+    let content = tempfile::tempdir()?;
+    let mut ring = fs::File::create(content.path().join("ring"))?;
+    ring.write_all(&vec![b'\n'; RECORD * RING_RECORDS])?;
+    let path = image.dir().join(BLANK_DISK);
+    fs::File::create(&path)?.set_len(DISK_MIB << 20)?;
+    run(Command::new("mkfs.ext4")
+        .args(["-q", "-b", "4096", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-d"])
+        .args([content.path(), &path]))
+    .map(drop)
+}
+
+fn make_disk(image: &Image, guest: &Guest, path: &Path) -> Result<()> {
+    let blank = image.dir().join(BLANK_DISK);
+    run(Command::new("qemu-img")
+        .args(["convert", "-f", "raw", "-O", guest.format.word()])
+        .args([&blank, path]))
+    .map(drop)
+}
+
+/// The definition as libvirt wants it.
+fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) -> String {
+    let (kernel, initramfs) = image.file_names(if spec.agent { Flavour::WithAgent } else { Flavour::Plain });
+    let flag = |on: bool| u8::from(on);
+    // The clock and the timer that QEMU gives itself: the others are measured against it at boot, and on a busy machine a
+    // guest was seen whose second then lasted a fifth of one. The other two save time: there is nothing to be protected
+    // or tested.
+    let kernel_line = format!(
+        "console=ttyS0 quiet panic=1 clocksource=hpet nolapic_timer mitigations=off cryptomgr.notests \
+         drover.name={} drover.ip={}/24 drover.gateway={} drover.collector={}:{COLLECTOR_PORT} drover.beat_ms={} \
+         drover.dirty_mib={} drover.dirty_pause_ms={} drover.agent={} drover.ignore_acpi={}",
+        guest.name,
+        guest.ip,
+        state.address(1),
+        state.address(1),
+        spec.beat_ms,
+        spec.dirty_mib,
+        spec.dirty_pause_ms,
+        flag(spec.agent),
+        flag(spec.ignore_acpi),
+    );
+    let agent = if spec.agent {
+        "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
+    } else {
+        ""
+    };
+    format!(
+        "<domain type='qemu'>
+  <name>{name}</name>
+  <uuid>{uuid}</uuid>
+  <metadata>{metadata}</metadata>
+  <memory unit='MiB'>{memory}</memory>
+  <vcpu>{vcpus}</vcpu>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <kernel>{SHARED_STORAGE}/image/{kernel}</kernel>
+    <initrd>{SHARED_STORAGE}/image/{initramfs}</initrd>
+    <cmdline>{kernel_line}</cmdline>
+  </os>
+  <features><acpi/></features>
+  <cpu mode='custom' match='exact' check='none'><model fallback='forbid'>{cpu}</model></cpu>
+  <clock offset='utc'/>
+  <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
+  <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='{format}' cache='none'/>
+      <source file='{disk}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
+    <interface type='bridge'>
+      <mac address='{mac}'/><source bridge='br0'/><model type='virtio'/><rom enabled='no'/>
+    </interface>
+    <serial type='file'><source path='{console}' append='on'/></serial>
+    <controller type='usb' model='none'/>
+    <memballoon model='none'/>
+    {agent}
+    {extra}
+  </devices>
+</domain>
+",
+        name = guest.name,
+        uuid = guest.uuid,
+        metadata = spec.metadata,
+        memory = spec.memory_mib,
+        vcpus = spec.vcpus,
+        cpu = spec.cpu_model,
+        format = guest.format.word(),
+        disk = guest.disk_path(),
+        mac = guest.mac,
+        console = guest.console_path(),
+        extra = spec.extra_devices,
+    )
+}
+
+/// The numbers that a disk holds. Sound also while the guest runs: the ring's blocks never move, QEMU writes past the
+/// page cache, and a number is acknowledged only after the guest's disk has it.
+pub(super) fn numbers_on_disk(path: &Path, format: DiskFormat) -> Result<Vec<u64>> {
+    let scratch = tempfile::tempdir()?;
+    let raw = match format {
+        DiskFormat::Raw => path.to_owned(),
+        DiskFormat::Qcow2 => {
+            let raw = scratch.path().join("raw");
+            run(Command::new("qemu-img")
+                .args(["convert", "-U", "-f", "qcow2", "-O", "raw"])
+                .args([path, &raw]))?;
+            raw
+        }
+    };
+    let ring = scratch.path().join("ring");
+    run(Command::new("debugfs").arg("-R").arg(format!("dump /ring {}", ring.display())).arg(&raw))?;
+    let bytes = fs::read(&ring).with_context(|| format!("{} holds no ring", path.display()))?;
+    let first_word =
+        |record: &[u8]| std::str::from_utf8(record).ok()?.split_whitespace().next()?.parse().ok();
+    Ok(bytes.chunks_exact(RECORD).filter_map(first_word).collect())
+}
+
+/// Which of the acknowledged numbers a disk should hold and does not. A number whose place in the ring was taken by a
+/// later one is not missing.
+pub(super) fn lost(acknowledged: &[(u64, u64)], on_disk: &[u64]) -> Vec<u64> {
+    let there: std::collections::HashSet<u64> = on_disk.iter().copied().collect();
+    let newest = on_disk.iter().copied().max().unwrap_or(0);
+    let oldest = (newest + 1).saturating_sub(RING_RECORDS as u64);
+    acknowledged
+        .iter()
+        .flat_map(|(first, last)| *first..=*last)
+        .filter(|number| *number >= oldest && !there.contains(number))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acknowledged_number_that_is_not_on_the_disk_is_lost() {
+        assert_eq!(lost(&[(1, 3), (5, 6)], &[1, 2, 3, 4, 5]), [6]);
+        assert_eq!(lost(&[(1, 2)], &[]), [1, 2]);
+        assert!(lost(&[(1, 3)], &[1, 2, 3, 4]).is_empty());
+    }
+
+    #[test]
+    fn a_number_overwritten_by_a_later_round_of_the_ring_is_not_lost() {
+        let newest = RING_RECORDS as u64 + 2;
+        let on_disk: Vec<u64> = (3..=newest).collect();
+        assert!(lost(&[(1, newest)], &on_disk).is_empty());
+    }
+}

@@ -1,0 +1,8 @@
+//! Everything that crosses crates: the simulated world, the lab of real hypervisors, and the tests that use them.
+
+pub mod bench;
+pub mod demo;
+pub mod installation;
+pub mod lab;
+pub mod scene;
+pub mod world;

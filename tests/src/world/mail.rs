@@ -1,0 +1,156 @@
+//! What owners get: the maildir, read as a mail program would.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use drover_policies::time::Instant;
+use mailparse::MailHeaderMap;
+
+/// A mail as it arrived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    /// When it was found, by the scheduler's clock.
+    pub at: Instant,
+    /// Whom it is for.
+    pub to: String,
+    /// Its subject.
+    pub subject: String,
+    /// What kind of notice it is.
+    pub kind: String,
+    /// Its notice's id.
+    pub notice: String,
+    /// The ticket's number.
+    pub ticket: String,
+    /// What it says before it explains what can be done: one line per paragraph or row.
+    pub says: Vec<String>,
+}
+
+/// The maildir that the scheduler delivers into.
+pub struct Mailbox {
+    directory: PathBuf,
+    known: BTreeSet<String>,
+    /// Every mail, in the order of arrival.
+    pub mails: Vec<Mail>,
+}
+
+impl Mailbox {
+    /// A maildir that will be there.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned(), known: BTreeSet::new(), mails: Vec::new() }
+    }
+
+    /// Makes delivery fail, by a file that is where the maildir should be, or lets it succeed again.
+    ///
+    /// # Errors
+    /// The files can't be moved.
+    pub fn set_up(&self, up: bool) -> Result<()> {
+        let away = self.directory.with_extension("away");
+        if up {
+            std::fs::remove_file(&self.directory)?;
+            if away.exists() {
+                std::fs::rename(&away, &self.directory)?;
+            }
+        } else {
+            if self.directory.exists() {
+                std::fs::rename(&self.directory, &away)?;
+            }
+            std::fs::write(&self.directory, "no maildir today")?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what has arrived.
+    ///
+    /// # Errors
+    /// A mail can't be read.
+    pub fn collect(&mut self, at: Instant) -> Result<()> {
+        let new = self.directory.join("new");
+        if !new.is_dir() {
+            return Ok(());
+        }
+        let mut found = BTreeMap::new();
+        for entry in std::fs::read_dir(&new)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !self.known.contains(&name) {
+                found.insert(name, entry.path());
+            }
+        }
+        for (name, path) in found {
+            let bytes = std::fs::read(&path)?;
+            self.mails.push(read(&bytes, at).with_context(|| format!("reading {}", path.display()))?);
+            self.known.insert(name);
+        }
+        Ok(())
+    }
+
+    /// All of it as text, for `mail.expect`.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for mail in &self.mails {
+            // Writing to a string can't fail.
+            let _ =
+                writeln!(text, "{}  to {}\n  {}", mail.at.format("%m-%d %H:%M:%S"), mail.to, mail.subject);
+            for line in &mail.says {
+                let _ = writeln!(text, "  | {line}");
+            }
+            text.push('\n');
+        }
+        text
+    }
+}
+
+fn read(bytes: &[u8], at: Instant) -> Result<Mail> {
+    let parsed = mailparse::parse_mail(bytes)?;
+    let header = |name: &str| parsed.headers.get_first_value(name).with_context(|| format!("no {name}"));
+    let body = plain(&parsed).context("no plain text")?;
+    Ok(Mail {
+        at,
+        to: header("To")?,
+        subject: header("Subject")?,
+        kind: header("X-Drover-Kind")?,
+        notice: header("X-Drover-Notice")?,
+        ticket: header("X-Drover-Ticket")?,
+        says: says(&body),
+    })
+}
+
+fn plain(part: &mailparse::ParsedMail<'_>) -> Option<String> {
+    if part.subparts.is_empty() && part.ctype.mimetype == "text/plain" {
+        return part.get_body().ok();
+    }
+    part.subparts.iter().find_map(plain)
+}
+
+/// Without the greeting, the choices and the footer, which are the same in every mail.
+fn says(body: &str) -> Vec<String> {
+    let mut says = Vec::new();
+    let mut paragraph = String::new();
+    for line in body.lines().skip_while(|line| line.starts_with("Hello") || line.trim().is_empty()) {
+        let line = line.trim_end();
+        if line == "What you can do" || line == "--------" {
+            break;
+        }
+        if line.is_empty() || line.starts_with("  ") {
+            if !paragraph.is_empty() {
+                says.push(std::mem::take(&mut paragraph));
+            }
+            if !line.is_empty() {
+                says.push(line.to_owned());
+            }
+            continue;
+        }
+        if !paragraph.is_empty() {
+            paragraph.push(' ');
+        }
+        paragraph.push_str(line);
+    }
+    if !paragraph.is_empty() {
+        says.push(paragraph);
+    }
+    says
+}
