@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use drover_policies::attempt::PowerOff;
-use drover_policies::notices::{Actor, Avoidance, Contact, Notice, Reserved, Tells};
+use drover_policies::notices::{Actor, Answer, Avoidance, Contact, Did, Notice, Reserved, Tells};
 use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,8 @@ use crate::words::{self, When};
 const NAME: usize = 80;
 /// Longest text of a person or of a hypervisor in a mail.
 const TEXT: usize = 600;
+/// Longest message of a person in a mail; the ticket has it whole.
+const MESSAGE: usize = 10_000;
 
 /// Addresses that mails may name beside the commands. An operator's own pages; without them no mail has a link.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,6 +142,31 @@ enum Told {
     Avoided { how: &'static str },
     Emergency { why: String },
     NoSlot { why: String, choices: Choices },
+    Written { by: String, by_owner: bool, message: String, reply: String },
+    Answered { asked: String, answer: AnswerWords },
+}
+
+/// What came of something that was asked for by mail.
+#[derive(Debug, Clone, Serialize)]
+struct AnswerWords {
+    /// `was_so`, `starts_now`, `accepted`, `moved`, `refused` or `not_understood`.
+    came_to: &'static str,
+    /// The time that holds; nothing where none does.
+    when: Option<When>,
+    /// After "you asked us to"; only of a refusal.
+    understood: Option<String>,
+    /// A sentence; only where something was not done.
+    why: Option<String>,
+    /// Free times, each to be read and to be written into an answer.
+    free: Vec<FreeTime>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct FreeTime {
+    /// To be read.
+    local: String,
+    /// To be copied: `move to 2026-12-03 22:00`.
+    write: String,
 }
 
 impl Letter {
@@ -158,7 +185,7 @@ impl Letter {
                 id: ticket.server.to_string(),
                 name: words::one_line(&ticket.server_name, NAME),
             },
-            owner: OwnerWords { id: contact.owner.to_string(), name: words::one_line(&contact.name, NAME) },
+            owner: OwnerWords { id: ticket.owner.to_string(), name: words::one_line(&contact.name, NAME) },
             reason: words::phrase(&ticket.reason, TEXT),
             why_not_live: words::sentence(&ticket.why_not_live, TEXT),
             deadline: When::moment(ticket.deadline, contact.timezone),
@@ -227,7 +254,56 @@ impl Teller<'_> {
             Tells::Cancelled => Told::Cancelled {},
             Tells::Avoided { how } => Told::Avoided { how: avoidance(*how) },
             Tells::Emergency { why } => Told::Emergency { why: words::sentence(why, TEXT) },
+            Tells::Written { by, text, via: _ } => Told::Written {
+                by: self.actor(by),
+                by_owner: matches!(by, Actor::Owner { .. }),
+                message: words::paragraphs(text, MESSAGE),
+                reply: format!(
+                    "drover tickets reply {} \"...\"",
+                    words::one_line(&self.notice.ticket.number, 20)
+                ),
+            },
+            Tells::Answered { asked, answer } => {
+                Told::Answered { asked: words::one_line(asked, TEXT), answer: self.answer(answer) }
+            }
         }
+    }
+
+    fn answer(&self, answer: &Answer) -> AnswerWords {
+        let done = |came_to, slot: Option<Slot>| AnswerWords {
+            came_to,
+            when: slot.map(|slot| self.when(slot)),
+            understood: None,
+            why: None,
+            free: Vec::new(),
+        };
+        match answer {
+            Answer::Done { did: Did::Accepted { slot } } => done("accepted", Some(*slot)),
+            Answer::Done { did: Did::Moved { slot } } => done("moved", Some(*slot)),
+            Answer::Done { did: Did::WasSo { slot } } => done("was_so", Some(*slot)),
+            Answer::Done { did: Did::StartsNow } => done("starts_now", None),
+            Answer::Refused { understood, why, free } => AnswerWords {
+                understood: Some(words::phrase(understood, TEXT)),
+                why: Some(words::sentence(why, TEXT)),
+                free: self.free(free),
+                ..done("refused", None)
+            },
+            Answer::NotUnderstood { why, free } => AnswerWords {
+                why: Some(words::sentence(why, TEXT)),
+                free: self.free(free),
+                ..done("not_understood", None)
+            },
+        }
+    }
+
+    fn free(&self, free: &[Instant]) -> Vec<FreeTime> {
+        let zone = self.contact.timezone;
+        free.iter()
+            .map(|at| FreeTime {
+                local: When::moment(*at, zone).local,
+                write: format!("move to {}", words::for_answer(*at, zone)),
+            })
+            .collect()
     }
 
     fn when(&self, slot: Slot) -> When {

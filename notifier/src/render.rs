@@ -45,6 +45,8 @@ const SHIPPED: &[(&str, &str)] = shipped! {
     "avoided": "subject.txt", "body.txt", "body.html";
     "emergency": "subject.txt", "body.txt", "body.html";
     "no_slot": "subject.txt", "body.txt", "body.html";
+    "written": "subject.txt", "body.txt", "body.html";
+    "answered": "subject.txt", "body.txt", "body.html";
 };
 
 /// A notice in words.

@@ -4,7 +4,11 @@
 use chrono::TimeDelta;
 use drover_policies::attempt::PowerOff;
 use drover_policies::ids::{BadName, MigrationId, NoticeId, OwnerId, ServerId, TicketId};
-use drover_policies::notices::{Actor, Avoidance, Contact, Notice, Reserved, Tells, TicketSummary};
+use drover_policies::language::Language;
+use drover_policies::migration::operators;
+use drover_policies::notices::{
+    Actor, Answer, Avoidance, Contact, Did, Notice, Reminders, Reserved, Tells, TicketSummary, Via,
+};
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::Slot;
 use uuid::Uuid;
@@ -33,6 +37,7 @@ pub fn samples() -> Result<Vec<Sample>, BadName> {
     let kit = Kit { owner };
     let mut all = kit.before();
     all.extend(kit.after());
+    all.extend(kit.thread());
     Ok(all)
 }
 
@@ -136,6 +141,64 @@ impl Kit {
         ]
     }
 
+    /// What is written to and fro.
+    fn thread(&self) -> Vec<Sample> {
+        let written = |by, via, text: &str| Tells::Written { by, text: text.to_owned(), via };
+        let answered = |asked: &str, answer| Tells::Answered { asked: asked.to_owned(), answer };
+        let done = |did| Answer::Done { did };
+        let free = vec![slot(74, 2).start, slot(98, 2).start];
+        vec![
+            self.sample(
+                "written_by_operator",
+                written(
+                    Actor::Operator { name: "night-shift".to_owned() },
+                    Via::Api,
+                    "Hello Ada,\n\nyes, its addresses stay the same. Nothing has to be changed in its configuration, before or after.\n\nBob",
+                ),
+            ),
+            to_operators(self.sample(
+                "written_by_owner",
+                written(
+                    Actor::Owner { owner: self.owner.clone() },
+                    Via::Mail,
+                    "Does it keep its addresses?\n<b>It must.</b>",
+                ),
+            )),
+            self.sample("answered_accepted", answered("accept", done(Did::Accepted { slot: slot(50, 2) }))),
+            self.sample("answered_moved", answered("move to tomorrow 22:00", done(Did::Moved { slot: slot(45, 2) }))),
+            self.sample("answered_was_so", answered("ok", done(Did::WasSo { slot: slot(50, 2) }))),
+            self.sample("answered_starts_now", answered("now", done(Did::StartsNow))),
+            self.sample(
+                "answered_refused",
+                answered(
+                    "move to 2027-01-03 22:00",
+                    Answer::Refused {
+                        understood: "move it to Sunday, 3 January 2027, 22:00 CET (UTC+01:00)".to_owned(),
+                        why: "that is too late: it must be over by Sunday, 29 November 2026, 01:00 CET (UTC+01:00)".to_owned(),
+                        free: free.clone(),
+                    },
+                ),
+            ),
+            self.sample(
+                "answered_not_understood",
+                answered(
+                    "move to 3/4",
+                    Answer::NotUnderstood {
+                        why: "\"3/4\" can be the 3rd of April or the 4th of March".to_owned(),
+                        free,
+                    },
+                ),
+            ),
+            plain(self.sample(
+                "answered_not_understood_without_a_free_time",
+                answered(
+                    "move it please",
+                    Answer::NotUnderstood { why: "there is no time in it".to_owned(), free: Vec::new() },
+                ),
+            )),
+        ]
+    }
+
     fn sample(&self, name: &'static str, tells: Tells) -> Sample {
         Sample {
             name,
@@ -151,6 +214,8 @@ impl Kit {
                 name: "Ada".to_owned(),
                 mail: vec!["ada@acme.example".to_owned()],
                 timezone: chrono_tz::Tz::Europe__Berlin,
+                language: Language::default(),
+                reminders: Reminders::Wanted,
             },
             links: Links {
                 ticket: Some("https://cloud.example/tickets/{number}".to_owned()),
@@ -185,6 +250,18 @@ fn plain(sample: Sample) -> Sample {
         links: Links::default(),
         ..sample
     }
+}
+
+/// The same for operators.
+fn to_operators(sample: Sample) -> Sample {
+    let contact = Contact {
+        owner: operators(),
+        name: String::new(),
+        mail: vec!["night-shift@cloud.example".to_owned()],
+        timezone: chrono_tz::UTC,
+        ..sample.contact
+    };
+    Sample { contact, ..sample }
 }
 
 /// 22 November 2026, 00:00 UTC, a Sunday: two days before the slots that most samples tell of.

@@ -1,6 +1,6 @@
 //! Times, spans and texts as a reader of a mail wants them. Nothing here knows what is told.
 
-use chrono::{DateTime, Datelike, Offset, Timelike};
+use chrono::{DateTime, Datelike, Offset, TimeZone, Timelike};
 use chrono_tz::Tz;
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::Slot;
@@ -95,6 +95,14 @@ pub fn for_command(at: Instant, zone: Tz) -> String {
     at.with_timezone(&zone).format("%Y-%m-%dT%H:%M%:z").to_string()
 }
 
+/// A moment as an answer by mail takes it: in the reader's zone, to the minute. With its offset where the clocks show that time twice.
+#[must_use]
+pub fn for_answer(at: Instant, zone: Tz) -> String {
+    let local = at.with_timezone(&zone);
+    let twice = zone.from_local_datetime(&local.naive_local()).single().is_none();
+    local.format(if twice { "%Y-%m-%d %H:%M %:z" } else { "%Y-%m-%d %H:%M" }).to_string()
+}
+
 /// An estimate, rounded upwards to what an estimate can say: `about 2 minutes`. Never "0 seconds": nobody can promise that.
 #[must_use]
 pub fn about(span: Span) -> String {
@@ -167,6 +175,30 @@ pub fn one_line(text: &str, most: usize) -> String {
     cut.truncate(cut.trim_end().len());
     cut.push('…');
     cut
+}
+
+/// A text from elsewhere with its lines: each as [`one_line`] would have it, never two empty ones in a row, and no more than `most`
+/// characters in all.
+#[must_use]
+pub fn paragraphs(text: &str, most: usize) -> String {
+    let mut left = most;
+    let mut lines: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if left == 0 {
+            lines.push("…".to_owned());
+            break;
+        }
+        let line = one_line(line, left);
+        if line.is_empty() && lines.last().is_none_or(String::is_empty) {
+            continue;
+        }
+        left = left.saturating_sub(line.chars().count() + 1);
+        lines.push(line);
+    }
+    while lines.last().is_some_and(String::is_empty) {
+        lines.pop();
+    }
+    lines.join("\n")
 }
 
 fn is_unseen(c: char) -> bool {
@@ -347,6 +379,22 @@ mod tests {
         assert_eq!(sentence("it has a\nhost device", 80), "It has a host device.");
         assert_eq!(sentence("", 80), "");
         assert_eq!(phrase("Kernel update. ", 80), "Kernel update");
+    }
+
+    #[test]
+    fn a_message_keeps_its_lines_and_nothing_that_can_not_be_seen() {
+        assert_eq!(
+            paragraphs("\n\nHello,\r\n\n\n\n can\tyou \u{202E}wait?\n\n", 80),
+            "Hello,\n\ncan you wait?"
+        );
+        assert_eq!(paragraphs("one\ntwo\nthree", 8), "one\ntwo\n…");
+        assert_eq!(paragraphs(" \u{200B}\n", 8), "");
+    }
+
+    #[test]
+    fn a_time_to_be_answered_with_has_its_offset_only_where_the_clocks_show_it_twice() {
+        assert_eq!(for_answer(at("2026-11-24T02:00:00Z"), Tz::Europe__Berlin), "2026-11-24 03:00");
+        assert_eq!(for_answer(at("2026-10-25T01:30:00Z"), Tz::Europe__Berlin), "2026-10-25 02:30 +01:00");
     }
 
     #[test]

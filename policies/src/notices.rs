@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::PowerOff;
 use crate::ids::{MigrationId, NoticeId, OwnerId, ServerId, TicketId};
+use crate::language::Language;
 use crate::time::{Instant, Span};
 use crate::windows::Slot;
 
@@ -144,6 +145,95 @@ pub enum Tells {
         /// What stands in the way, and what would help.
         why: String,
     },
+    /// Somebody wrote something that is for people to read.
+    Written {
+        /// Who.
+        by: Actor,
+        /// His words, with line breaks; what he quoted of earlier mails is cut off.
+        text: String,
+        /// By which way it came.
+        via: Via,
+    },
+    /// An answer to what an owner asked for by mail.
+    Answered {
+        /// His words.
+        asked: String,
+        /// What came of them.
+        answer: Answer,
+    },
+}
+
+/// By which way words came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Via {
+    /// The API, and what is built on it.
+    Api,
+    /// A mail.
+    Mail,
+    /// A ticket system that this ticket is mirrored in.
+    TicketSystem,
+}
+
+/// What came of something that an owner asked for by mail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// It was understood and done.
+    Done {
+        /// What.
+        did: Did,
+    },
+    /// It was understood, and can't be done so.
+    Refused {
+        /// What was understood, to be read after "you asked us to".
+        understood: String,
+        /// The refusal: what was wrong, and what would be accepted.
+        why: String,
+        /// Times that are free.
+        free: Vec<Instant>,
+    },
+    /// It could have several meanings, or none. Nothing was done, and an operator reads it.
+    NotUnderstood {
+        /// What was not understood.
+        why: String,
+        /// Times that are free, for the examples.
+        free: Vec<Instant>,
+    },
+}
+
+/// What was done because an owner asked for it by mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "did", rename_all = "snake_case")]
+pub enum Did {
+    /// The time is agreed; [`Tells::Accepted`] confirms it.
+    Accepted {
+        /// When.
+        slot: Slot,
+    },
+    /// It has another time; [`Tells::Rescheduled`] confirms it.
+    Moved {
+        /// When.
+        slot: Slot,
+    },
+    /// Nothing, for it was so already.
+    WasSo {
+        /// When.
+        slot: Slot,
+    },
+    /// It begins as soon as it can.
+    StartsNow,
+}
+
+/// Who gets a mail of something that is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reader {
+    /// The owner.
+    Owner,
+    /// The operators.
+    Operators,
+    /// Nobody: it stands in the ticket.
+    Nobody,
 }
 
 /// Whether a place is held at the destination.
@@ -216,11 +306,41 @@ impl Tells {
             Self::Avoided { .. } => "avoided",
             Self::Emergency { .. } => "emergency",
             Self::NoSlot { .. } => "no_slot",
+            Self::Written { .. } => "written",
+            Self::Answered { .. } => "answered",
+        }
+    }
+
+    /// Who gets a mail of it. Nobody is sent his own words, and nobody two mails of the same thing.
+    #[must_use]
+    pub fn mailed_to(&self) -> Reader {
+        match self {
+            Self::Written { by: Actor::Owner { .. }, .. } => Reader::Operators,
+            Self::Answered { answer: Answer::Done { did }, .. } => match did {
+                // The message that tells the owner of the fact itself is the confirmation.
+                Did::Accepted { .. } | Did::Moved { .. } => Reader::Nobody,
+                Did::WasSo { .. } | Did::StartsNow => Reader::Owner,
+            },
+            Self::Written { by: Actor::Operator { .. } | Actor::Drover, .. }
+            | Self::Answered { answer: Answer::Refused { .. } | Answer::NotUnderstood { .. }, .. }
+            | Self::Proposed { .. }
+            | Self::Reminder { .. }
+            | Self::Rescheduled { .. }
+            | Self::Accepted { .. }
+            | Self::Missed { .. }
+            | Self::Started { .. }
+            | Self::Done { .. }
+            | Self::NotSeenAlive { .. }
+            | Self::RolledBack { .. }
+            | Self::Cancelled
+            | Self::Avoided { .. }
+            | Self::Emergency { .. }
+            | Self::NoSlot { .. } => Reader::Owner,
         }
     }
 
     /// Every kind, for whoever must have a template for each.
-    pub const KINDS: [&'static str; 13] = [
+    pub const KINDS: [&'static str; 15] = [
         "proposed",
         "reminder",
         "rescheduled",
@@ -234,6 +354,8 @@ impl Tells {
         "avoided",
         "emergency",
         "no_slot",
+        "written",
+        "answered",
     ];
 }
 
@@ -248,4 +370,21 @@ pub struct Contact {
     pub mail: Vec<String>,
     /// In which times are told.
     pub timezone: chrono_tz::Tz,
+    /// In which he is written to.
+    #[serde(default)]
+    pub language: Language,
+    /// Whether reminders are mailed.
+    #[serde(default)]
+    pub reminders: Reminders,
+}
+
+/// Whether an owner wants reminders by mail. What a ticket must tell him he can't decline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reminders {
+    /// He wants them.
+    #[default]
+    Wanted,
+    /// He has declined them; they are kept in the ticket only.
+    Unwanted,
 }

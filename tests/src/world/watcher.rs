@@ -309,6 +309,8 @@ fn facts_told(tells: &Tells) -> Vec<&'static str> {
         | Tells::Done { .. }
         | Tells::NotSeenAlive { .. }
         | Tells::Emergency { .. }
-        | Tells::NoSlot { .. } => Vec::new(),
+        | Tells::NoSlot { .. }
+        | Tells::Written { .. }
+        | Tells::Answered { .. } => Vec::new(),
     }
 }
