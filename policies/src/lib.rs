@@ -5,6 +5,7 @@
 
 pub mod appointment;
 pub mod attempt;
+pub mod channels;
 pub mod check;
 pub mod conduct;
 pub mod eligibility;
@@ -14,13 +15,16 @@ pub mod fleet;
 pub mod host;
 pub mod ids;
 pub mod ladder;
+pub mod language;
 pub mod maintenance;
 pub mod migration;
 pub mod notices;
+pub mod owners;
 pub mod placement;
 pub mod plan;
 pub mod planner;
 pub mod policy;
 pub mod samples;
 pub mod time;
+pub mod upcoming;
 pub mod windows;

@@ -106,6 +106,9 @@ pub enum Command {
     /// Tickets: what owners were told, and whether it arrived
     #[command(subcommand)]
     Tickets(Tickets),
+    /// Dead letters: messages that were given up on a channel
+    #[command(subcommand)]
+    DeadLetters(DeadLetters),
     /// Owners: how they are reached
     #[command(subcommand)]
     Owners(Owners),
@@ -377,6 +380,30 @@ pub struct WindowAdd {
     pub to: Option<String>,
 }
 
+/// Dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadLetters {
+    /// List them, latest first
+    List {
+        /// Of this channel: `mail`, `rt` or `webhook:NAME`
+        #[arg(long)]
+        channel: Option<String>,
+        /// Of this owner's tickets
+        #[arg(long)]
+        owner: Option<String>,
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Have one, or all of a channel, tried again
+    Replay {
+        /// Its number
+        letter: Option<String>,
+        /// All of this channel
+        #[arg(long, conflicts_with = "letter")]
+        channel: Option<String>,
+    },
+}
+
 /// Tickets.
 #[derive(Debug, Subcommand)]
 pub enum Tickets {
@@ -422,6 +449,12 @@ pub enum Owners {
         /// In which times are told
         #[arg(long, default_value = "UTC", value_name = "ZONE")]
         zone: String,
+        /// In which mails are written: a tag such as `de` or `pt-BR`
+        #[arg(long, default_value = "en", value_name = "LANGUAGE")]
+        language: String,
+        /// Mail no reminders; everything else is always mailed
+        #[arg(long)]
+        no_reminders: bool,
     },
 }
 

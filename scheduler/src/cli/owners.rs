@@ -14,7 +14,7 @@ pub(super) async fn owners(context: &Context, command: Owners) -> Result<(), Fai
         Owners::List => {
             let answer: Answer<Vec<ContactView>> = context.client.list("/v1/owners", &[], None).await?;
             context.show(&answer, |screen, owners| {
-                let mut rows = Rows::new(&["owner", "name", "mail", "zone"]);
+                let mut rows = Rows::new(&["owner", "name", "mail", "zone", "language"]);
                 for owner in owners {
                     let mail = if owner.mail.is_empty() {
                         ("none: hears of nothing".to_owned(), Tone::Bad)
@@ -26,6 +26,7 @@ pub(super) async fn owners(context: &Context, command: Owners) -> Result<(), Fai
                         (owner.name.clone(), Tone::Plain),
                         mail,
                         (owner.timezone.clone(), Tone::Plain),
+                        (owner.language.to_string(), Tone::Plain),
                     ]);
                 }
                 screen.table(
@@ -39,8 +40,8 @@ pub(super) async fn owners(context: &Context, command: Owners) -> Result<(), Fai
             let answer: Answer<ContactView> = context.client.get(&path, &[]).await?;
             context.show(&answer, show);
         }
-        Owners::Set { owner, name, mail, zone } => {
-            let body = ContactBody { name, mail, timezone: zone };
+        Owners::Set { owner, name, mail, zone, language, no_reminders } => {
+            let body = ContactBody { name, mail, timezone: zone, language, reminders: !no_reminders };
             let path = format!("/v1/owners/{}", part(&owner));
             let answer: Answer<ContactView> = context.client.put(&path, &body).await?;
             context.show(&answer, show);
@@ -57,6 +58,8 @@ fn show(screen: &Screen, owner: &ContactView) {
         ("name", owner.name.clone()),
         ("mail", mail),
         ("zone", owner.timezone.clone()),
+        ("language", owner.language.to_string()),
+        ("reminders", if owner.reminders { "mailed" } else { "not mailed" }.to_owned()),
     ]);
 }
 

@@ -4,7 +4,8 @@ use drover_notifier::mail::Sender;
 use drover_policies::conduct::{Opens, OwnerWindow, WindowScope, slot_length};
 use drover_policies::fleet::Server;
 use drover_policies::ids::{OwnerId, WindowId};
-use drover_policies::notices::Contact;
+use drover_policies::language::{BadLanguage, Language};
+use drover_policies::notices::{Contact, Reminders};
 use drover_policies::policy::Subject;
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{BadRecurrence, Recurrence, Slot, open_slots, parse_timezone};
@@ -282,5 +283,10 @@ fn contact(owner: OwnerId, body: &ContactBody) -> Result<Contact, Problem> {
     if body.name.chars().count() > 200 || body.name.chars().any(char::is_control) {
         return Err(Problem::field("name", "field name must be one line of at most 200 characters"));
     }
-    Ok(Contact { owner, name: body.name.trim().to_owned(), mail: body.mail.clone(), timezone })
+    let language: Language = body.language.parse().map_err(|bad: BadLanguage| {
+        Problem::field("language", format!("field language: {bad}"))
+    })?;
+    let reminders = if body.reminders { Reminders::Wanted } else { Reminders::Unwanted };
+    let name = body.name.trim().to_owned();
+    Ok(Contact { owner, name, mail: body.mail.clone(), timezone, language, reminders })
 }

@@ -11,8 +11,9 @@ use drover_policies::ids::{
     TicketId, WindowId,
 };
 use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency, Warned};
-use drover_policies::migration::{Migration, State, Waiting};
-use drover_policies::notices::{Actor, Contact, Notice, Tells};
+use drover_policies::migration::{Migration, Purpose, State, Waiting};
+use drover_policies::language::Language;
+use drover_policies::notices::{Actor, Contact, Notice, Reminders, Tells};
 use drover_policies::placement::Reservation;
 use drover_policies::plan::Plan;
 use drover_policies::samples::{NOON, host_facts};
@@ -100,6 +101,7 @@ pub fn migration(n: u32) -> Migration {
         id: migration_id(n),
         number: 1000 + n,
         maintenance: None,
+        purpose: Purpose::Move,
         reason: "kernel-update".to_owned(),
         server: server_id(n),
         server_name: format!("web{n}"),
@@ -219,6 +221,8 @@ pub fn contact(of: &str) -> Contact {
         name: "Grace".to_owned(),
         mail: vec![format!("{of}@example.org")],
         timezone: chrono_tz::Europe::Berlin,
+        language: Language::default(),
+        reminders: Reminders::Wanted,
     }
 }
 

@@ -9,7 +9,8 @@ use drover_policies::fleet::{
     Allowance, Autostart, Blocker, GuestAgent, GuestCpu, HostFacts, Labels, Power, ServerFacts,
 };
 use drover_policies::ids::{HostName, OwnerId, ServerId};
-use drover_policies::notices::Contact;
+use drover_policies::language::Language;
+use drover_policies::notices::{Contact, Reminders};
 use drover_policies::samples;
 use drover_policies::time::{Instant, Span};
 use serde::Deserialize;
@@ -96,6 +97,7 @@ struct WrittenOwner {
     name: String,
     mail: Vec<String>,
     timezone: Option<chrono_tz::Tz>,
+    language: Language,
 }
 
 impl FleetFile {
@@ -131,6 +133,8 @@ impl FleetFile {
                 name: owner.name,
                 mail: owner.mail,
                 timezone: owner.timezone.unwrap_or(chrono_tz::UTC),
+                language: owner.language,
+                reminders: Reminders::Wanted,
             })
         };
         Ok(Self {

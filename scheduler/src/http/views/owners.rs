@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use drover_policies::conduct::{Opens, OwnerWindow, WindowScope};
 use drover_policies::ids::{OwnerId, ServerId, WindowId};
-use drover_policies::notices::Contact;
+use drover_policies::language::Language;
+use drover_policies::notices::{Contact, Reminders};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -21,6 +22,11 @@ pub struct ContactView {
     pub mail: Vec<String>,
     /// In which times are told: an IANA name such as `Europe/Berlin`.
     pub timezone: String,
+    /// In which mails are written: a BCP 47 tag such as `de`. A language without templates is written in English.
+    #[schema(value_type = String)]
+    pub language: Language,
+    /// Whether reminders are mailed.
+    pub reminders: bool,
 }
 
 impl From<&Contact> for ContactView {
@@ -30,6 +36,11 @@ impl From<&Contact> for ContactView {
             name: contact.name.clone(),
             mail: contact.mail.clone(),
             timezone: contact.timezone.name().to_owned(),
+            language: contact.language.clone(),
+            reminders: match contact.reminders {
+                Reminders::Wanted => true,
+                Reminders::Unwanted => false,
+            },
         }
     }
 }
@@ -47,10 +58,24 @@ pub struct ContactBody {
     /// An IANA name such as `Europe/Berlin`.
     #[serde(default = "utc")]
     pub timezone: String,
+    /// In which mails are written: a BCP 47 tag such as `de`. A language without templates is written in English.
+    #[serde(default = "english")]
+    pub language: String,
+    /// Whether reminders are mailed. Everything else is what he has to know, and is always mailed.
+    #[serde(default = "wanted")]
+    pub reminders: bool,
 }
 
 fn utc() -> String {
     "UTC".to_owned()
+}
+
+fn english() -> String {
+    Language::default().to_string()
+}
+
+fn wanted() -> bool {
+    true
 }
 
 /// A time in which an owner allows reboot migrations.
