@@ -224,8 +224,8 @@ pub fn step(record: &Record, work: &Work, context: &Context<'_>) -> Option<Step<
         (Work::Cutover(state), Order::RebootMigrate(order)) => state.step(order, context).map(Work::Cutover),
         (Work::Verify(state), Order::VerifyGuest(order)) => state.step(order, context).map(Work::Verify),
         (Work::Count, Order::ConfirmEmpty) => retained::count(context).map(|()| Work::Count),
-        (Work::Discard, Order::DiscardRetained { server }) => {
-            retained::discard(*server, context).map(|()| Work::Discard)
+        (Work::Discard, Order::DiscardRetained { server, kept_by }) => {
+            retained::discard(*server, *kept_by, context).map(|()| Work::Discard)
         }
         (Work::Live(_) | Work::Cutover(_) | Work::Verify(_) | Work::Count | Work::Discard, _) => return None,
     })

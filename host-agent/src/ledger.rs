@@ -184,6 +184,17 @@ impl Ledger {
         remove(&self.retained_path(server))
     }
 
+    /// Throws a definition away if this operation retained it. One that can't be read is nobody's, and is thrown away as well.
+    ///
+    /// # Errors
+    /// When the file could not be removed.
+    pub fn discard_of(&self, server: ServerId, operation: OperationId) -> Result<(), LedgerError> {
+        match self.retained(server) {
+            Ok(Some(retained)) if retained.operation != operation => Ok(()),
+            Ok(Some(_) | None) | Err(_) => self.discard(server),
+        }
+    }
+
     fn operation(&self, id: OperationId) -> PathBuf {
         self.root.join("operations").join(format!("{id}.json"))
     }

@@ -92,7 +92,7 @@ pub fn server_of(order: &Order) -> Option<ServerId> {
         Order::LiveMigrate(live) => Some(live.server),
         Order::RebootMigrate(reboot) => Some(reboot.server),
         Order::VerifyGuest(verify) => Some(verify.server),
-        Order::DiscardRetained { server } => Some(*server),
+        Order::DiscardRetained { server, .. } => Some(*server),
         Order::ConfirmEmpty => None,
     }
 }
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn discard(n: u128) -> Order {
-        Order::DiscardRetained { server: ServerId(Uuid::from_u128(n)) }
+        Order::DiscardRetained { server: ServerId(Uuid::from_u128(n)), kept_by: None }
     }
 
     fn wanted(generation: u64, order: Order, wish: Wish) -> Operation {

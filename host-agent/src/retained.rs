@@ -2,7 +2,7 @@
 
 use drover_agent_api::OperationState;
 use drover_policies::attempt::{Phase, Progress};
-use drover_policies::ids::ServerId;
+use drover_policies::ids::{OperationId, ServerId};
 use drover_policies::time::Span;
 
 use crate::driver::{Context, Step};
@@ -22,10 +22,14 @@ pub fn count(context: &Context<'_>) -> Step<()> {
     }
 }
 
-/// Throws the retained definition of a server away.
+/// Throws the retained definition of a server away: whichever it is, or only that of one operation.
 #[must_use]
-pub fn discard(server: ServerId, context: &Context<'_>) -> Step<()> {
-    match context.ledger.discard(server) {
+pub fn discard(server: ServerId, kept_by: Option<OperationId>, context: &Context<'_>) -> Step<()> {
+    let discarded = match kept_by {
+        Some(operation) => context.ledger.discard_of(server, operation),
+        None => context.ledger.discard(server),
+    };
+    match discarded {
         Ok(()) => Step::End(OperationState::Discarded),
         Err(error) => {
             tracing::error!(operation = %context.id, %server, "cannot throw the retained definition away: {error}");

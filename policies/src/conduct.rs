@@ -194,6 +194,8 @@ pub enum Intent {
     Discard {
         /// Which.
         server: ServerId,
+        /// The try that it was kept by; nothing when none is known.
+        kept_by: Option<OperationId>,
     },
 }
 

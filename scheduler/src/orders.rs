@@ -59,7 +59,9 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             (Order::VerifyGuest(VerifyGuest { server: *server, within }), Wish::Run)
         }
         Intent::ConfirmEmpty => (Order::ConfirmEmpty, Wish::Run),
-        Intent::Discard { server } => (Order::DiscardRetained { server: *server }, Wish::Run),
+        Intent::Discard { server, kept_by } => {
+            (Order::DiscardRetained { server: *server, kept_by: *kept_by }, Wish::Run)
+        }
     };
     Ok(Operation { id: new.id, generation: Generation::FIRST, order, wish })
 }

@@ -90,6 +90,10 @@ pub enum Order {
     DiscardRetained {
         /// The server.
         server: ServerId,
+        /// Only what this operation retained: the server may have come back and left again since, and the later definition is another's.
+        /// Nothing: whatever is retained of it.
+        #[serde(default)]
+        kept_by: Option<OperationId>,
     },
 }
 

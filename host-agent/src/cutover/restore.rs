@@ -32,7 +32,14 @@ pub(super) fn step(order: &RebootMigrate, restoring: Restoring, context: &Contex
     match bring_back(order, &restoring, context) {
         Ok(Next::Look) => restoring.state().go(context, When::AtOnce),
         Ok(Next::Settle) => restoring.state().go(context, context.after(LOOK)),
-        Ok(Next::Done) => Step::ended(Outcome::StayedAtSource { failure: restoring.failure }),
+        Ok(Next::Done) => {
+            // libvirt has the definition again. A file that can't be removed is no reason to keep anybody waiting: the next try writes over it.
+            if let Err(error) = context.ledger.discard_of(order.server, context.id) {
+                tracing::warn!(operation = %context.id, server = %order.server,
+                    "the server is back at its source, but its retained definition can't be thrown away: {error}");
+            }
+            Step::ended(Outcome::StayedAtSource { failure: restoring.failure })
+        }
         Ok(Next::Gone) => Step::ended(Outcome::Gone),
         Err(text) => {
             tracing::error!(operation = %context.id, server = %order.server,

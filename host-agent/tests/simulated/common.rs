@@ -270,11 +270,14 @@ impl Rig {
         }
     }
 
+    /// It stays at its source; libvirt has its definition there, and nothing else is left of the try.
     pub fn stayed(&mut self) -> (FailureClass, String) {
-        match self.outcome() {
-            Outcome::StayedAtSource { failure } => (failure.class, failure.text),
+        let failure = match self.outcome() {
+            Outcome::StayedAtSource { failure } => failure,
             other => panic!("it was to stay: {other:?}"),
-        }
+        };
+        assert_eq!(self.retained(), Vec::<std::path::PathBuf>::new());
+        (failure.class, failure.text)
     }
 
     pub fn places(&self) -> Vec<(String, Power, Autostart)> {

@@ -150,7 +150,13 @@ fn a_retained_definition_stays_until_it_is_discarded() {
     let kept = rig.retained();
     assert_eq!(kept.len(), 1, "{kept:?}");
     rig.operation.id = drover_policies::ids::OperationId(uuid::Uuid::from_u128(0x10));
-    rig.operation.order = Order::DiscardRetained { server: SERVER };
+    let another = drover_policies::ids::OperationId(uuid::Uuid::from_u128(0x99));
+    rig.operation.order = Order::DiscardRetained { server: SERVER, kept_by: Some(another) };
+    rig.order();
+    rig.pass(Span::seconds(5));
+    assert_eq!(rig.retained(), kept, "what another operation retained is not its business");
+    rig.operation.id = drover_policies::ids::OperationId(uuid::Uuid::from_u128(0x11));
+    rig.operation.order = Order::DiscardRetained { server: SERVER, kept_by: Some(OPERATION) };
     rig.order();
     rig.pass(Span::seconds(5));
     assert_eq!(rig.retained(), Vec::<std::path::PathBuf>::new());

@@ -318,7 +318,8 @@ impl Conductor<'_> {
         if self.is_silent(&migration.from) {
             return migration;
         }
-        let intent = Intent::Discard { server: migration.server };
+        let kept_by = migration.attempts.last().map(|attempt| attempt.operation);
+        let intent = Intent::Discard { server: migration.server, kept_by };
         let operation = self.order(migration.from.clone(), Some(migration.id), intent);
         migration.state = State::Discarding { operation, completed_at: at, moved };
         migration
