@@ -28,9 +28,9 @@ use crate::attempt::{Failure, Method, Moved, Phase};
 use crate::eligibility::{WhyBlocked, WhyNotLive};
 use crate::ids::{HostName, MaintenanceId, MigrationId, OperationId, OwnerId, ServerId, TicketId};
 use crate::ladder::LadderState;
-use crate::notices::{Avoidance, TicketSummary};
+use crate::notices::{Actor, Avoidance, TicketSummary};
 use crate::placement::Reservation;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 pub use wishes::{Forced, Refusal};
 
@@ -43,6 +43,9 @@ pub struct Migration {
     pub number: u32,
     /// The maintenance that it belongs to; nothing when the owner asked for it himself.
     pub maintenance: Option<MaintenanceId>,
+    /// Whether the server is to be moved, or only everybody's handling of it is tried.
+    #[serde(default)]
+    pub purpose: Purpose,
     /// Why it is done, in the operator's words.
     pub reason: String,
     /// The server.
@@ -76,6 +79,22 @@ pub struct Migration {
     pub deadline: Instant,
     /// Since when it is wanted.
     pub opened_at: Instant,
+}
+
+/// What a migration is for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "purpose", rename_all = "snake_case")]
+pub enum Purpose {
+    /// The server is to leave its host.
+    #[default]
+    Move,
+    /// A drill: its owner is told and asked as for a move, and the server is never touched.
+    Drill {
+        /// For how long the server pretends to be off.
+        duration: Span,
+        /// Who wanted it.
+        by: Actor,
+    },
 }
 
 /// Where in its life a migration is.
@@ -423,6 +442,56 @@ impl Migration {
             | State::Discarding { .. }
             | State::RolledBack { .. }
             | State::Failed { .. } => false,
+        }
+    }
+
+    /// Whether it only pretends.
+    #[must_use]
+    pub fn is_drill(&self) -> bool {
+        match self.purpose {
+            Purpose::Drill { .. } => true,
+            Purpose::Move => false,
+        }
+    }
+
+    /// When the try began that runs now, or that was the last one of what is over; nothing while it waits.
+    #[must_use]
+    pub fn began_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. }
+            | State::Succeeded { .. }
+            | State::Completed { .. }
+            | State::Discarding { .. }
+            | State::Closed { .. }
+            | State::Failed { .. } => self.attempts.last().map(|attempt| attempt.began_at),
+            State::Pending { .. }
+            | State::Ready { .. }
+            | State::RolledBack { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => None,
+        }
+    }
+
+    /// When it came to its end, for its owner: what is kept at the source after that is no concern of his.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Succeeded { at, .. }
+            | State::Completed { at, .. }
+            | State::Failed { at, .. }
+            | State::Cancelled { at }
+            | State::Avoided { at, .. } => Some(at),
+            State::Discarding { completed_at, .. } | State::Closed { completed_at, .. } => Some(completed_at),
+            State::Pending { .. }
+            | State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::Ready { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. }
+            | State::RolledBack { .. } => None,
         }
     }
 

@@ -9,7 +9,7 @@ use crate::events::{Event, Happened};
 use crate::host::Standing;
 use crate::ids::{HostName, MaintenanceId, MigrationId, ServerId};
 use crate::maintenance::{Drain, Maintenance, State as MaintenanceState, Warned};
-use crate::migration::{Migration, State, Waiting};
+use crate::migration::{Migration, Purpose, State, Waiting};
 use crate::notices::Actor;
 use crate::plan::Planned;
 use crate::planner::{self, Input, Kept};
@@ -70,7 +70,8 @@ impl Conductor<'_> {
         });
         for planned in plan.servers().filter(|planned| newcomers.contains(&planned.server)) {
             let migration = self.open(&maintenance, planned);
-            self.changes.migrations.push(migration.clone());
+            self.counted.add(&migration, self.fleet);
+            self.write(migration.clone());
             self.migrations.push(migration);
         }
         self.changes.plans.push((id, plan));
@@ -88,6 +89,7 @@ impl Conductor<'_> {
             id: MigrationId::draw(self.ids),
             number,
             maintenance: Some(maintenance.id),
+            purpose: Purpose::Move,
             reason: maintenance.reason.clone(),
             server: planned.server,
             server_name: planned.name.clone(),
@@ -101,6 +103,7 @@ impl Conductor<'_> {
             attempts: Vec::new(),
             appointment: Appointment::Unscheduled,
             agreed_at: None,
+            declined: Vec::new(),
             ticket: None,
             deadline: maintenance.deadline,
             opened_at: self.now,

@@ -6,7 +6,7 @@ use drover_policies::eligibility::{Suits, WhyBlocked, WhyNotLive, method_without
 use drover_policies::events::Happened;
 use drover_policies::fleet::Server;
 use drover_policies::ids::MigrationId;
-use drover_policies::migration::{Migration, State, Waiting};
+use drover_policies::migration::{Migration, Purpose, State, Waiting};
 use drover_policies::policy::Subject;
 
 use super::hosts::reason;
@@ -127,6 +127,7 @@ impl Wish {
             id: MigrationId::draw(self.app.ids.as_ref()),
             number,
             maintenance: None,
+            purpose: Purpose::Move,
             reason: why.unwrap_or_else(|| match self.caller.eyes() {
                 Eyes::Operator => "asked for by an operator".to_owned(),
                 Eyes::Owner => "asked for by its owner".to_owned(),
