@@ -8,6 +8,7 @@
 //!      │                      │                   rescheduled ─┤
 //!      │                      └──────────── the slot opens ────┴──▶ running ──▶ done
 //!      └── the slot passed, or the attempt was rolled back ◀── missed / running
+//! proposed, accepted, rescheduled ── decline, or frozen ──▶ unscheduled ── propose another ──▶ proposed
 //! any of them ── start now ──▶ at once        any of them ── emergency ──▶ at once, told afterwards
 //! ```
 //!
@@ -16,6 +17,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::notices::Actor;
+use crate::owners::Scope;
 use crate::policy::OwnerPolicy;
 use crate::time::{Instant, Span};
 use crate::windows::Slot;
@@ -104,13 +106,56 @@ pub enum Refusal {
         /// The last beginning that would do.
         latest: Instant,
     },
-    /// A day on which nothing happens.
-    #[error("{wished} is on a day on which nothing is done ({name}); choose another day")]
+    /// Nothing happens then.
+    #[error("{wished} is on a day on which nothing is done ({name}); free are {}", list(.free))]
     Excluded {
         /// The refused time.
         wished: Instant,
-        /// What the exclusion is called.
+        /// What the freeze is called.
         name: String,
+        /// The next free ones.
+        free: Vec<Instant>,
+    },
+    /// Too many of the owner's own then.
+    #[error(
+        "{wished} has no room: no more than {most} of the owner's servers are rebooted at once ({among}), and as many are then; free are {}",
+        list(.free)
+    )]
+    Limit {
+        /// The refused time.
+        wished: Instant,
+        /// How many at once.
+        most: u32,
+        /// Among which.
+        among: Scope,
+        /// The next free ones.
+        free: Vec<Instant>,
+    },
+    /// It is declined as close to its beginning as it may be changed at all, or closer.
+    #[error(
+        "it begins at {start}, and is not declined within {fixed_before} of that; wait for its end, or start it now"
+    )]
+    TooCloseToDecline {
+        /// Its beginning.
+        start: Instant,
+        /// The policy.
+        fixed_before: Span,
+    },
+    /// There is nothing to decline.
+    #[error("no time is proposed at present, so there is none to decline; choose one with reschedule, or start it now")]
+    NothingToDecline,
+    /// What is proposed is what is left.
+    #[error(
+        "{start} is what is left before the deadline, {deadline}, for no time fits the windows; choose another with reschedule (free are {}), or start it now",
+        list(.free)
+    )]
+    LastTime {
+        /// The time that was proposed.
+        start: Instant,
+        /// The hard deadline.
+        deadline: Instant,
+        /// The next free ones.
+        free: Vec<Instant>,
     },
     /// Others have that time.
     #[error("{wished} is taken: the hosts are busy with other migrations then; free are {}", list(.free))]
@@ -169,6 +214,28 @@ impl Appointment {
             Self::Proposed { slot } => Ok(Self::Accepted { slot, by }),
             Self::Accepted { .. } | Self::Rescheduled { .. } => Ok(self),
             Self::Unscheduled => Err(Refusal::NothingProposed),
+            Self::StartNow { .. } | Self::Emergency { .. } | Self::Running { .. } | Self::Done => {
+                Err(Refusal::AlreadyBegun)
+            }
+        }
+    }
+
+    /// The owner says: not then. Answers with the time that is given up.
+    ///
+    /// # Errors
+    /// There is no time to give up, it is too close, or it has begun.
+    pub fn decline(self, rules: &OwnerPolicy, now: Instant) -> Result<Slot, Refusal> {
+        match self {
+            Self::Proposed { slot } | Self::Accepted { slot, .. } | Self::Rescheduled { slot, .. } => {
+                if slot.start - now <= rules.fixed_before.delta() {
+                    return Err(Refusal::TooCloseToDecline {
+                        start: slot.start,
+                        fixed_before: rules.fixed_before,
+                    });
+                }
+                Ok(slot)
+            }
+            Self::Unscheduled => Err(Refusal::NothingToDecline),
             Self::StartNow { .. } | Self::Emergency { .. } | Self::Running { .. } | Self::Done => {
                 Err(Refusal::AlreadyBegun)
             }
@@ -266,12 +333,9 @@ mod tests {
         Actor::Owner { owner: "acme".parse().expect("a name") }
     }
 
+    /// As shipped: 60 minutes ahead, fixed 5 minutes before.
     fn rules() -> OwnerPolicy {
-        OwnerPolicy {
-            reschedule_ahead: Span::minutes(60),
-            fixed_before: Span::minutes(5),
-            confirm_within: Span::hours(24),
-        }
+        crate::policy::PolicySet::default().general().owners.clone()
     }
 
     fn wish(rules: &OwnerPolicy, slot: Slot, now: i64) -> Wish<'_> {

@@ -4,6 +4,8 @@
 //! and on a timer; it keeps nothing between two calls, and called twice in the same situation it changes nothing the second time. There is one such
 //! path, used all the time, also after a crash.
 
+mod counted;
+mod explain;
 mod hosts;
 mod live;
 mod reboot;
@@ -12,21 +14,26 @@ mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::appointment::Refusal;
 use crate::attempt::{Method, Report};
 use crate::events::{Event, Happened};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Server};
 use crate::host::Standing;
-use crate::ids::{HostName, IdSource, MaintenanceId, MigrationId, OperationId, OwnerId, ServerId};
+use crate::ids::{HostName, IdSource, MaintenanceId, MigrationId, OperationId, ServerId};
 use crate::maintenance::{Maintenance, State as MaintenanceState, Urgency};
 use crate::migration::{Migration, State, Waiting};
-use crate::notices::Tells;
+use crate::notices::{Actor, Tells};
+use crate::owners::OwnersRules;
 use crate::placement::Room;
 use crate::plan::Plan;
 use crate::policy::PolicySet;
 use crate::time::Instant;
-use crate::windows::{Recurrence, Slot};
+use crate::windows::Slot;
 
-pub use schedule::{WindowsOf, open_for, slot_length};
+use counted::Counted;
+
+pub use explain::{Hindrance, hindrances};
+pub use schedule::slot_length;
 
 /// All that a decision depends on.
 pub struct Situation<'a> {
@@ -41,7 +48,7 @@ pub struct Situation<'a> {
     /// Wished, in general.
     pub policies: &'a PolicySet,
     /// Wished by owners.
-    pub windows: &'a [OwnerWindow],
+    pub owners: &'a OwnersRules,
     /// Requests: open ones, and those that were cancelled while something of theirs still runs.
     pub maintenances: Vec<Maintenance>,
     /// Every migration that is not over.
@@ -54,55 +61,6 @@ pub struct Situation<'a> {
     pub told: &'a BTreeSet<String>,
     /// Downtimes of earlier reboot migrations, by server.
     pub history: &'a BTreeMap<ServerId, Vec<crate::time::Span>>,
-}
-
-/// A time in which an owner allows reboot migrations.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct OwnerWindow {
-    /// Whose.
-    pub owner: OwnerId,
-    /// For which of his servers.
-    pub scope: WindowScope,
-    /// When.
-    pub opens: Opens,
-}
-
-/// For which servers of an owner a window holds; the nearest that an owner has set for a server wins.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(tag = "scope", rename_all = "snake_case")]
-pub enum WindowScope {
-    /// One server.
-    Server {
-        /// Which.
-        server: ServerId,
-    },
-    /// Servers with this label.
-    Label {
-        /// Its name.
-        name: String,
-        /// Its value.
-        value: String,
-    },
-    /// All of the account's.
-    Account,
-}
-
-/// When a window is open.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
-#[serde(tag = "opens", rename_all = "snake_case")]
-pub enum Opens {
-    /// Again and again.
-    Recurring {
-        /// When.
-        #[serde(flatten)]
-        recurrence: Recurrence,
-    },
-    /// Once.
-    Once {
-        /// When.
-        #[serde(flatten)]
-        slot: Slot,
-    },
 }
 
 /// Everything that changes.
@@ -245,18 +203,15 @@ pub fn conduct(situation: Situation<'_>) -> Changes {
 #[must_use]
 pub fn free_slots(situation: Situation<'_>, migration: MigrationId, most: usize) -> Vec<Slot> {
     let conductor = Conductor::new(situation);
-    let Some(migration) = conductor.migrations.iter().find(|known| known.id == migration) else {
-        return Vec::new();
-    };
+    let Some(migration) = conductor.find(migration) else { return Vec::new() };
     let policy = conductor.policy_for(migration);
-    let from = conductor.now + policy.owners.reschedule_ahead.delta();
-    conductor.free_slots(migration, &policy, from, most)
+    conductor.free_slots(migration, &policy.policy, most)
 }
 
 /// The slot that begins at a wished moment, as long as this migration needs.
 ///
 /// An owner may choose a time outside of his own windows, for he knows best; but not on a day on which nothing is done, and not when the
-/// hosts are taken.
+/// hosts are taken, or as many of his servers as he allows at once.
 ///
 /// # Errors
 /// Why that time can't be had, with others that can.
@@ -264,28 +219,27 @@ pub fn slot_at(
     situation: Situation<'_>,
     migration: MigrationId,
     wished: Instant,
-) -> Result<Option<Slot>, crate::appointment::Refusal> {
+) -> Result<Option<Slot>, Refusal> {
     let conductor = Conductor::new(situation);
-    let Some(migration) = conductor.migrations.iter().find(|known| known.id == migration) else {
-        return Ok(None);
-    };
+    let Some(migration) = conductor.find(migration) else { return Ok(None) };
     let policy = conductor.policy_for(migration);
-    let slot = Slot::from_start(wished, conductor.slot_length(migration, &policy));
-    if let Some(day) = policy.windows.exclusions.iter().find(|excluded| excluded.slot().overlaps(slot)) {
-        return Err(crate::appointment::Refusal::Excluded { wished, name: day.name.clone() });
-    }
-    if slot.end > migration.deadline {
-        let (deadline, latest) = (migration.deadline, migration.deadline - (slot.end - slot.start));
-        return Err(crate::appointment::Refusal::AfterDeadline { wished, deadline, latest });
-    }
-    if conductor.has_room(migration, &policy, slot) {
-        return Ok(Some(slot));
-    }
-    let from = conductor.now + policy.owners.reschedule_ahead.delta();
-    Err(crate::appointment::Refusal::Taken {
-        wished,
-        free: conductor.free_slots(migration, &policy, from, 3).iter().map(|slot| slot.start).collect(),
-    })
+    conductor.slot_at(migration, &policy.policy, wished).map(Some)
+}
+
+/// The owner says: not at this time. Another one is proposed, in another opening of his windows if there is one; and if there is none at
+/// all, what policy says is done. Answers with all that changes; with nothing when the migration is none that waits.
+///
+/// # Errors
+/// The time can't be declined, and what can be done instead.
+pub fn decline(
+    situation: Situation<'_>,
+    migration: MigrationId,
+    by: Actor,
+) -> Result<Option<Changes>, Refusal> {
+    let mut conductor = Conductor::new(situation);
+    let Some(migration) = conductor.find(migration).cloned() else { return Ok(None) };
+    conductor.decline(migration, by)?;
+    Ok(Some(conductor.into_changes()))
 }
 
 /// The situation while it is being worked through.
@@ -295,7 +249,7 @@ struct Conductor<'a> {
     next_number: u32,
     fleet: &'a Fleet,
     policies: &'a PolicySet,
-    windows: &'a [OwnerWindow],
+    owners: &'a OwnersRules,
     reports: &'a BTreeMap<OperationId, Report>,
     wishes: &'a BTreeMap<OperationId, NewWish>,
     told: &'a BTreeSet<String>,
@@ -303,8 +257,15 @@ struct Conductor<'a> {
     maintenances: BTreeMap<MaintenanceId, Maintenance>,
     /// In the order in which they are served: oldest first, so that nobody starves.
     migrations: Vec<Migration>,
+    /// Every server once, where it counts.
+    servers: BTreeMap<ServerId, &'a Server>,
+    counted: Counted,
     room: Room<'a>,
     changes: Changes,
+    /// Where in `changes` a migration is.
+    changed: BTreeMap<MigrationId, usize>,
+    /// Keys of the notices in `changes`.
+    drafted: BTreeSet<String>,
 }
 
 impl<'a> Conductor<'a> {
@@ -323,16 +284,24 @@ impl<'a> Conductor<'a> {
             next_number: situation.next_number,
             fleet: situation.fleet,
             policies: situation.policies,
-            windows: situation.windows,
+            owners: situation.owners,
             reports: situation.reports,
             wishes: situation.wishes,
             told: situation.told,
             history: situation.history,
             maintenances: situation.maintenances.into_iter().map(|m| (m.id, m)).collect(),
+            servers: situation.fleet.servers(),
+            counted: Counted::new(&migrations, situation.fleet),
             migrations,
             room,
             changes: Changes::default(),
+            changed: BTreeMap::new(),
+            drafted: BTreeSet::new(),
         }
+    }
+
+    fn find(&self, id: MigrationId) -> Option<&Migration> {
+        self.migrations.iter().find(|known| known.id == id)
     }
 
     fn advance_all(&mut self) {
@@ -349,9 +318,19 @@ impl<'a> Conductor<'a> {
                 }
             }
             if migration != before {
+                self.counted.change(&before, &migration, self.fleet);
                 self.migrations[index] = migration.clone();
-                // One that was opened in this very call is written once, as it is now.
-                self.changes.migrations.retain(|known| known.id != migration.id);
+                self.write(migration);
+            }
+        }
+    }
+
+    /// One that was opened in this very call is written once, as it is now.
+    fn write(&mut self, migration: Migration) {
+        match self.changed.get(&migration.id) {
+            Some(index) => self.changes.migrations[*index] = migration,
+            None => {
+                self.changed.insert(migration.id, self.changes.migrations.len());
                 self.changes.migrations.push(migration);
             }
         }
@@ -369,7 +348,10 @@ impl<'a> Conductor<'a> {
             State::Discarding { .. } => self.discarding(migration),
             State::Failed { .. } => self.failed(migration),
             State::Succeeded { .. }
+            // Its end comes from what reverts it.
+            | State::Reverting { .. }
             | State::Closed { .. }
+            | State::Reverted { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => migration,
         }
@@ -468,8 +450,7 @@ impl<'a> Conductor<'a> {
             return;
         }
         let key = format!("{}/{fact}", migration.id);
-        let known = self.told.contains(&key) || self.changes.notices.iter().any(|draft| draft.key == key);
-        if !known {
+        if !self.told.contains(&key) && self.drafted.insert(key.clone()) {
             self.changes.notices.push(DraftNotice { key, migration: migration.id, tells });
         }
     }

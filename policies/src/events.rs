@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Failure, Method, Moved, Phase, PowerOff};
 use crate::eligibility::WhyNotLive;
 use crate::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
-use crate::notices::{Actor, Avoidance};
+use crate::notices::{Actor, Avoidance, WhyGivenUp};
 use crate::time::Instant;
 use crate::windows::Slot;
 
@@ -135,6 +135,20 @@ pub enum Happened {
         /// By whom.
         by: Actor,
     },
+    /// The owner does not want this time.
+    Declined {
+        /// Which.
+        slot: Slot,
+        /// By whom.
+        by: Actor,
+    },
+    /// A time that was proposed is not kept, before it came.
+    Withdrawn {
+        /// Which.
+        slot: Slot,
+        /// Why.
+        why: String,
+    },
     /// The owner agreed.
     Accepted {
         /// By whom.
@@ -144,6 +158,9 @@ pub enum Happened {
     StartNow {
         /// Who.
         by: Actor,
+        /// How he said it.
+        #[serde(default)]
+        through: Through,
     },
     /// The agreed time passed.
     Missed {
@@ -225,6 +242,44 @@ pub enum Happened {
     },
     /// Nothing of it is left at the source.
     Closed,
+    /// Somebody wants a server moved at this time, without a maintenance.
+    AskedFor {
+        /// When.
+        slot: Slot,
+        /// Who.
+        by: Actor,
+    },
+    /// A maintenance needs what was asked for without one.
+    Adopted,
+    /// The maintenance that needed what was asked for was cancelled.
+    Released,
+    /// What was asked for is not done.
+    GivenUp {
+        /// Why not.
+        why: WhyGivenUp,
+    },
+    /// A finished reboot migration is to stay as it is.
+    Confirmed {
+        /// Who said so; Drover, when the time to revert it is over.
+        by: Actor,
+    },
+    /// The server is to go back.
+    Reverting {
+        /// Who said so.
+        by: Actor,
+        /// The number of the migration that takes it back.
+        through: u32,
+    },
+    /// The server is back where it was.
+    Reverted {
+        /// The number of the migration that took it back.
+        through: u32,
+    },
+    /// The server was to go back, and stays where it is.
+    NotReverted {
+        /// The number of the migration that would have taken it back.
+        through: u32,
+    },
     /// An operator keeps servers away from a host, or lets them come again.
     StandingChanged {
         /// The standing now.
@@ -232,6 +287,26 @@ pub enum Happened {
         /// By whom.
         by: Actor,
     },
+}
+
+/// How an owner has said something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Through {
+    /// Himself, or by a program of his that has his token.
+    #[default]
+    Himself,
+    /// By software in the server: its guest has acknowledged the event.
+    Guest,
+}
+
+impl fmt::Display for Through {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Himself => "",
+            Self::Guest => " through the guest",
+        })
+    }
 }
 
 impl fmt::Display for Happened {
@@ -271,8 +346,14 @@ impl fmt::Display for Happened {
             Self::Rescheduled { slot, by } => {
                 write!(f, "moved to {} by {by}", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
             }
+            Self::Declined { slot, by } => {
+                write!(f, "{} declined by {by}", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
+            }
+            Self::Withdrawn { slot, why } => {
+                write!(f, "{} is not kept: {why}", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
+            }
             Self::Accepted { by } => write!(f, "time accepted by {by}"),
-            Self::StartNow { by } => write!(f, "to be started now, says {by}"),
+            Self::StartNow { by, through } => write!(f, "to be started now, says {by}{through}"),
             Self::Missed { slot, why } => {
                 write!(f, "missed its time {}: {why}", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
             }
@@ -315,6 +396,24 @@ impl fmt::Display for Happened {
                 Avoidance::MovedLive => "resolved: it could be moved live after all",
             }),
             Self::Closed => f.write_str("closed: the retained definition is gone"),
+            Self::AskedFor { slot, by } => {
+                write!(f, "{by} wants it moved at {}", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
+            }
+            Self::Adopted => f.write_str("was asked for, and a maintenance needs it now"),
+            Self::Released => f.write_str("its maintenance was cancelled; what was asked for stands"),
+            Self::GivenUp { why: WhyGivenUp::Cancelled { by } } => write!(f, "cancelled by {by}"),
+            Self::GivenUp { why: WhyGivenUp::OutOfTime } => f.write_str("given up: it could not be done in time"),
+            Self::Confirmed { by: Actor::Drover } => {
+                f.write_str("confirmed by itself: the time to revert it is over")
+            }
+            Self::Confirmed { by } => write!(f, "confirmed by {by}"),
+            Self::Reverting { by, through } => {
+                write!(f, "is to go back to where it was, by migration {through}, says {by}")
+            }
+            Self::Reverted { through } => write!(f, "is back where it was, by migration {through}"),
+            Self::NotReverted { through } => {
+                write!(f, "stays where it is: migration {through}, which was to take it back, is over")
+            }
             Self::StandingChanged { to, by } => write!(f, "{to} by {by}"),
         }
     }

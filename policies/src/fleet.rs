@@ -307,18 +307,29 @@ impl Fleet {
     /// The sighting that counts: the running one, else the first that is not merely arriving.
     #[must_use]
     pub fn server(&self, server: ServerId) -> Option<&Server> {
-        self.sightings_of(server).min_by_key(|seen| match seen.facts.power {
-            Power::Running => 0,
-            Power::Paused | Power::Held | Power::Crashed => 1,
-            Power::Off => 2,
-            Power::Arriving => 3,
-        })
+        self.sightings_of(server).min_by_key(|seen| weight(seen))
     }
 
     /// Every server once, where it counts, in the order of ids.
     #[must_use]
     pub fn servers(&self) -> BTreeMap<ServerId, &Server> {
-        let ids: BTreeSet<ServerId> = self.sightings.values().flat_map(BTreeMap::keys).copied().collect();
-        ids.into_iter().filter_map(|id| Some((id, self.server(id)?))).collect()
+        let mut servers: BTreeMap<ServerId, &Server> = BTreeMap::new();
+        for (id, seen) in self.sightings.values().flatten() {
+            let known = servers.entry(*id).or_insert(seen);
+            if weight(seen) < weight(known) {
+                *known = seen;
+            }
+        }
+        servers
+    }
+}
+
+/// Which of several sightings of a server counts: the least.
+fn weight(seen: &Server) -> u8 {
+    match seen.facts.power {
+        Power::Running => 0,
+        Power::Paused | Power::Held | Power::Crashed => 1,
+        Power::Off => 2,
+        Power::Arriving => 3,
     }
 }

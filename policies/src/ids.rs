@@ -60,6 +60,10 @@ uuid_id! {
     NoticeId,
     /// A time in which an owner allows reboot migrations.
     WindowId,
+    /// A time in which an owner wants nothing to happen.
+    FreezeId,
+    /// How many of an owner's servers may be rebooted at once.
+    LimitId,
 }
 
 /// Why a name was refused.
@@ -147,6 +151,10 @@ name_id! {
 name_id! {
     /// A customer account.
     OwnerId, "owner"
+}
+name_id! {
+    /// A webhook: one of the operator's by its name in the configuration, one of an owner's by its id.
+    WebhookName, "webhook name"
 }
 
 /// Grows with every change of what is wanted; an order with an older one than known is refused.

@@ -8,12 +8,15 @@
 //!    │                                        │ live failed for good            │
 //!    │   ┌────────────────────────────────────┘                                 │
 //!    ▼   ▼                                                                       │
-//!   ready ──────▶ cutting_over ──▶ verifying ──▶ completed ──▶ discarding ──▶ closed   (reboot)
-//!    ▲                  │
-//!    └── rolled_back ◀──┘ stayed at its source
+//!   ready ──────▶ cutting_over ──▶ verifying ──▶ completed ── confirmed, or time over ──▶ discarding ──▶ closed   (reboot)
+//!    ▲                  │                         ▲   │
+//!    └── rolled_back ◀──┘ stayed at its source    │   └─ revert ─▶ reverting ── it is back ──▶ discarding ──▶ reverted
+//!                                                 └──────────────────┘ the revert was given up
 //!
 //! pending, ready, rolled_back ──▶ cancelled | avoided        any that acts ──▶ failed ── retry ──▶ pending
 //! ```
+//!
+//! A revert is a migration of its own, the other way; the one that it reverts waits for its end. Both are about one ticket.
 //!
 //! A migration that is not over holds its place at the destination: that *is* the reservation, there is no second record of it.
 
@@ -28,11 +31,12 @@ use crate::attempt::{Failure, Method, Moved, Phase};
 use crate::eligibility::{WhyBlocked, WhyNotLive};
 use crate::ids::{HostName, MaintenanceId, MigrationId, OperationId, OwnerId, ServerId, TicketId};
 use crate::ladder::LadderState;
-use crate::notices::{Actor, Avoidance, TicketSummary};
+use crate::notices::{Actor, Avoidance, Cause, TicketSummary, Wisher};
 use crate::placement::Reservation;
 use crate::time::{Instant, Span};
+use crate::windows::Slot;
 
-pub use wishes::{Forced, Refusal};
+pub use wishes::{Confirmed, Forced, Refusal, Revertible};
 
 /// Moving one server off one host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +77,9 @@ pub struct Migration {
     /// Since when that time is proposed or chosen; reminders count from there.
     #[serde(default)]
     pub agreed_at: Option<Instant>,
+    /// Times that its owner has declined, or frozen after they were proposed: they are not proposed again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declined: Vec<Slot>,
     /// The thread with the owner, once there is one.
     pub ticket: Option<TicketId>,
     /// The hard deadline.
@@ -88,12 +95,80 @@ pub enum Purpose {
     /// The server is to leave its host.
     #[default]
     Move,
+    /// Somebody asked for it without a maintenance. One that comes later and needs it as well adopts it.
+    Asked {
+        /// The wish.
+        asked: Asked,
+    },
+    /// The server is to go back to where it was before another migration.
+    Revert {
+        /// That migration.
+        of: Link,
+        /// The wish.
+        asked: Asked,
+    },
     /// A drill: its owner is told and asked as for a move, and the server is never touched.
     Drill {
         /// For how long the server pretends to be off.
         duration: Span,
         /// Who wanted it.
         by: Actor,
+    },
+}
+
+/// What somebody asked for, as he did: what a maintenance that adopts it puts in its place is given back when that is cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asked {
+    /// Who.
+    pub by: Actor,
+    /// Why, in his words.
+    pub reason: String,
+    /// When it is given up, if it can't be done before.
+    pub deadline: Instant,
+}
+
+/// Another migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Which.
+    pub migration: MigrationId,
+    /// Its number.
+    pub number: u32,
+}
+
+/// Whether it has been said that a finished reboot migration may stay as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "confirmation", rename_all = "snake_case")]
+pub enum Confirmation {
+    /// Not yet: it can be confirmed and reverted.
+    Awaited {
+        /// Until then, as its owner was told; nothing where nobody was told, and then policy says.
+        until: Option<Instant>,
+    },
+    /// It has, or the time for it is over.
+    Given {
+        /// By whom; by Drover when the time was over.
+        by: Actor,
+    },
+}
+
+impl Default for Confirmation {
+    fn default() -> Self {
+        Self::Awaited { until: None }
+    }
+}
+
+/// What comes after the retained definition is thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "ends", rename_all = "snake_case")]
+pub enum Ends {
+    /// The migration stays made.
+    #[default]
+    Closed,
+    /// It has been reverted.
+    Reverted {
+        /// By this one.
+        by: Link,
     },
 }
 
@@ -150,6 +225,20 @@ pub enum State {
         at: Instant,
         /// What the move cost.
         moved: Moved,
+        /// Whether that is to stay so.
+        #[serde(default)]
+        confirmation: Confirmation,
+    },
+    /// Moved by a reboot, and on its way back, or waiting for the time of that.
+    Reverting {
+        /// By this migration.
+        by: Link,
+        /// When it was completed.
+        completed_at: Instant,
+        /// What the move cost.
+        moved: Moved,
+        /// Until when it can be confirmed, should the revert be given up.
+        until: Instant,
     },
     /// The retained definition is being thrown away.
     Discarding {
@@ -159,9 +248,21 @@ pub enum State {
         completed_at: Instant,
         /// What the move cost.
         moved: Moved,
+        /// What it is then.
+        #[serde(default)]
+        then: Ends,
     },
     /// Moved by a reboot, and nothing of it is left at the source.
     Closed {
+        /// When it was completed.
+        completed_at: Instant,
+        /// What the move cost.
+        moved: Moved,
+    },
+    /// Moved by a reboot, and back again.
+    Reverted {
+        /// By this migration.
+        by: Link,
         /// When it was completed.
         completed_at: Instant,
         /// What the move cost.
@@ -329,6 +430,8 @@ impl State {
             Self::Completed { .. } => "completed",
             Self::Discarding { .. } => "discarding",
             Self::Closed { .. } => "closed",
+            Self::Reverting { .. } => "reverting",
+            Self::Reverted { .. } => "reverted",
             Self::RolledBack { .. } => "rolled_back",
             Self::Failed { .. } => "failed",
             Self::Cancelled { .. } => "cancelled",
@@ -350,6 +453,8 @@ impl State {
             | Self::Succeeded { .. }
             | Self::Completed { .. }
             | Self::Closed { .. }
+            | Self::Reverting { .. }
+            | Self::Reverted { .. }
             | Self::RolledBack { .. }
             | Self::Failed { .. }
             | Self::Cancelled { .. }
@@ -370,6 +475,8 @@ impl State {
             | Self::Completed { .. }
             | Self::Discarding { .. }
             | Self::Closed { .. }
+            | Self::Reverting { .. }
+            | Self::Reverted { .. }
             | Self::RolledBack { .. }
             | Self::Failed { .. }
             | Self::Cancelled { .. }
@@ -398,6 +505,8 @@ impl Migration {
             | State::Completed { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
+            | State::Reverting { .. }
+            | State::Reverted { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => false,
         }
@@ -417,6 +526,8 @@ impl Migration {
             | State::Completed { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
+            | State::Reverting { .. }
+            | State::Reverted { .. }
             | State::RolledBack { .. }
             | State::Failed { .. }
             | State::Cancelled { .. }
@@ -430,6 +541,7 @@ impl Migration {
         match self.state {
             State::Succeeded { .. }
             | State::Closed { .. }
+            | State::Reverted { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => true,
             State::Pending { .. }
@@ -439,6 +551,7 @@ impl Migration {
             | State::CuttingOver { .. }
             | State::Verifying { .. }
             | State::Completed { .. }
+            | State::Reverting { .. }
             | State::Discarding { .. }
             | State::RolledBack { .. }
             | State::Failed { .. } => false,
@@ -450,7 +563,7 @@ impl Migration {
     pub fn is_drill(&self) -> bool {
         match self.purpose {
             Purpose::Drill { .. } => true,
-            Purpose::Move => false,
+            Purpose::Move | Purpose::Asked { .. } | Purpose::Revert { .. } => false,
         }
     }
 
@@ -464,8 +577,10 @@ impl Migration {
             | State::Verifying { .. }
             | State::Succeeded { .. }
             | State::Completed { .. }
+            | State::Reverting { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
+            | State::Reverted { .. }
             | State::Failed { .. } => self.attempts.last().map(|attempt| attempt.began_at),
             State::Pending { .. }
             | State::Ready { .. }
@@ -484,7 +599,10 @@ impl Migration {
             | State::Failed { at, .. }
             | State::Cancelled { at }
             | State::Avoided { at, .. } => Some(at),
-            State::Discarding { completed_at, .. } | State::Closed { completed_at, .. } => Some(completed_at),
+            State::Reverting { completed_at, .. }
+            | State::Discarding { completed_at, .. }
+            | State::Closed { completed_at, .. }
+            | State::Reverted { completed_at, .. } => Some(completed_at),
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
@@ -508,8 +626,10 @@ impl Migration {
             State::Verifying { moved, .. }
             | State::Succeeded { moved, .. }
             | State::Completed { moved, .. }
+            | State::Reverting { moved, .. }
             | State::Discarding { moved, .. }
             | State::Closed { moved, .. }
+            | State::Reverted { moved, .. }
             | State::Failed { why: FailedBecause::NotSeenAlive { moved, .. }, .. } => Some(moved),
             State::Pending { .. }
             | State::Preflight { .. }
@@ -549,13 +669,73 @@ impl Migration {
             reason: self.reason.clone(),
             why_not_live: self.why_not_live.as_ref().map(WhyNotLive::for_owner).unwrap_or_default(),
             deadline: self.deadline,
+            cause: self.cause(),
         })
     }
 
-    /// The ticket's number for people.
+    /// The ticket's number for people. A revert goes on in the ticket of what it reverts.
     #[must_use]
     pub fn ticket_number(&self) -> String {
-        format!("DR-{}", self.number)
+        format!("DR-{}", self.reverts().map_or(self.number, |of| of.number))
+    }
+
+    /// What was asked for, if somebody asked for it without a maintenance.
+    #[must_use]
+    pub fn asked(&self) -> Option<&Asked> {
+        match &self.purpose {
+            Purpose::Asked { asked } | Purpose::Revert { asked, .. } => Some(asked),
+            Purpose::Move | Purpose::Drill { .. } => None,
+        }
+    }
+
+    /// What it reverts, if it reverts something.
+    #[must_use]
+    pub fn reverts(&self) -> Option<Link> {
+        match self.purpose {
+            Purpose::Revert { of, .. } => Some(of),
+            Purpose::Move | Purpose::Asked { .. } | Purpose::Drill { .. } => None,
+        }
+    }
+
+    /// By what it has been reverted, or is being reverted.
+    #[must_use]
+    pub fn reverted_by(&self) -> Option<Link> {
+        match self.state {
+            State::Reverting { by, .. }
+            | State::Reverted { by, .. }
+            | State::Discarding { then: Ends::Reverted { by }, .. } => Some(by),
+            State::Pending { .. }
+            | State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::Ready { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. }
+            | State::Succeeded { .. }
+            | State::Completed { .. }
+            | State::Discarding { then: Ends::Closed, .. }
+            | State::Closed { .. }
+            | State::RolledBack { .. }
+            | State::Failed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => None,
+        }
+    }
+
+    /// As another one names it.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        Link { migration: self.id, number: self.number }
+    }
+
+    /// Why it is done, as its owner has to know it: what he asked for himself he may take back, until a maintenance needs it.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        match (&self.purpose, self.maintenance) {
+            (Purpose::Asked { asked }, None) => Cause::Asked { by: Wisher::of(&asked.by) },
+            (Purpose::Revert { asked, .. }, None) => Cause::Revert { by: Wisher::of(&asked.by) },
+            (Purpose::Move | Purpose::Drill { .. }, _)
+            | (Purpose::Asked { .. } | Purpose::Revert { .. }, Some(_)) => Cause::Maintenance,
+        }
     }
 }
 

@@ -184,6 +184,20 @@ pub struct OwnerPolicy {
     pub fixed_before: Span,
     /// How long a finished migration can be confirmed or reverted.
     pub confirm_within: Span,
+    /// What is done when no time fits the windows before the deadline.
+    pub no_slot: WithoutSlot,
+    /// Whether a server's own guest may have its reboot migration started now.
+    pub guest_may_start: bool,
+}
+
+/// What is done when no time fits the windows before the deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WithoutSlot {
+    /// The owner is told, and an operator is asked.
+    Ask,
+    /// The last time before the deadline is proposed, outside of the windows.
+    AtDeadline,
 }
 
 /// Where servers may go.

@@ -8,7 +8,7 @@ use drover_policies::fleet::Fleet;
 use drover_policies::ids::{IdSource, OperationId};
 use drover_policies::policy::PolicySet;
 use drover_policies::time::{Clock, Instant};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 use crate::agents::{Agents, StoredHost};
 use crate::config::Config;
@@ -43,8 +43,9 @@ pub struct App {
     pub agents: Agents,
     /// Woken when something may be decided differently.
     pub stirred: Notify,
-    /// Woken when there may be mail to deliver.
-    pub mail: Notify,
+    /// Touched when there may be something to deliver.
+    pub outbox: watch::Sender<()>,
+    promising: tokio::sync::Mutex<()>,
     lease: RwLock<Lease>,
     told: broadcast::Sender<Arc<Told>>,
 }
@@ -84,13 +85,14 @@ impl App {
         let first_revision = u64::try_from(now.timestamp_micros()).unwrap_or_default();
         Ok(Arc::new(Self {
             agents: Agents::new(hosts.collect(), wanted, first_revision),
+            store: parts.store.with_listeners(parts.config.listeners()),
             config: parts.config,
-            store: parts.store,
             clock: parts.clock,
             ids: parts.ids,
             policies: parts.policies,
             stirred: Notify::new(),
-            mail: Notify::new(),
+            outbox: watch::Sender::new(()),
+            promising: tokio::sync::Mutex::default(),
             lease: RwLock::new(parts.lease),
             told: broadcast::Sender::new(STREAM_BACKLOG),
         }))
@@ -117,6 +119,12 @@ impl App {
     /// Tells those who watch, if anybody does.
     pub fn tell(&self, told: Told) {
         let _ = self.told.send(Arc::new(told));
+    }
+
+    /// Held by whoever looks for a free time, until what it found is stored: two must not find the same last one, and appointments of
+    /// two migrations are two rows, of which neither knows of the other. One scheduler acts at a time, so its own lock is enough.
+    pub async fn promise_times(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.promising.lock().await
     }
 
     /// The lease that fences every change.
@@ -146,6 +154,7 @@ impl App {
         let has_orders = !(batch.operations_begun.is_empty()
             && batch.operations_wished.is_empty()
             && batch.operations_ended.is_empty());
+        let replays = !batch.replays.is_empty();
         let committed = self.store.commit(&self.lease().fence, batch).await?;
         for HostStanding { host, standing } in standings {
             self.agents.set_standing(&host, standing);
@@ -157,8 +166,8 @@ impl App {
             tracing::info!(%seq, about = %event.subject(), "{}", event.what);
             self.tell(Told::Event(*seq, event.clone()));
         }
-        if !committed.notices.is_empty() {
-            self.mail.notify_one();
+        if replays || !committed.notices.is_empty() {
+            self.outbox.send_replace(());
         }
         self.stirred.notify_one();
         Ok(committed)

@@ -47,6 +47,7 @@ pub async fn run(app: &App) {
 /// # Errors
 /// The database failed, or another scheduler has taken over.
 pub async fn look(app: &App) -> Result<Option<Instant>, StoreError> {
+    let _promising = app.promise_times().await;
     for _ in 0..TRIES {
         let loaded = Loaded::read(app).await?;
         let changes = conduct(loaded.situation(app));
@@ -154,6 +155,7 @@ fn is_resolved(state: Option<&State>) -> bool {
             | State::Completed { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
+            | State::Reverted { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. },
         ) => true,
@@ -164,6 +166,7 @@ fn is_resolved(state: Option<&State>) -> bool {
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }
+            | State::Reverting { .. }
             | State::RolledBack { .. }
             | State::Failed { .. },
         )

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use drover_policies::attempt::Report;
-use drover_policies::conduct::{NewWish, OwnerWindow, Situation};
+use drover_policies::conduct::{NewWish, Situation};
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{Generation, HostName, MaintenanceId, MigrationId, OperationId};
 use drover_policies::migration::Migration;
+use drover_policies::owners::OwnersRules;
 use drover_policies::time::Instant;
 
 use crate::app::App;
@@ -21,7 +22,7 @@ pub struct Loaded {
     /// Observed.
     pub fleet: Arc<Fleet>,
     picture: Picture,
-    windows: Vec<OwnerWindow>,
+    owners: OwnersRules,
     reports: BTreeMap<OperationId, Report>,
     wishes: BTreeMap<OperationId, NewWish>,
 }
@@ -41,7 +42,11 @@ impl Loaded {
         Ok(Self {
             now,
             fleet,
-            windows: picture.windows.iter().map(|stored| stored.window.clone()).collect(),
+            owners: OwnersRules::new(
+                picture.windows.iter().map(|stored| stored.window.clone()),
+                picture.freezes.iter().map(|stored| stored.value.freeze.clone()),
+                picture.limits.iter().map(|stored| stored.limit.clone()),
+            ),
             wishes: orders::wishes(picture.operations.iter().map(|stored| &stored.operation)),
             reports,
             picture,
@@ -57,7 +62,7 @@ impl Loaded {
             next_number: self.picture.next_number,
             fleet: &self.fleet,
             policies: &app.policies,
-            windows: &self.windows,
+            owners: &self.owners,
             maintenances: self.picture.maintenances.iter().map(|read| read.value.clone()).collect(),
             migrations: self.picture.migrations.iter().map(|read| read.value.clone()).collect(),
             reports: &self.reports,
@@ -65,6 +70,12 @@ impl Loaded {
             told: &self.picture.told,
             history: &self.picture.history,
         }
+    }
+
+    /// What owners have set.
+    #[must_use]
+    pub fn owners(&self) -> &OwnersRules {
+        &self.owners
     }
 
     /// A migration as it was read.

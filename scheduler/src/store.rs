@@ -11,8 +11,11 @@
 mod answers;
 mod commit;
 mod db;
+mod deliveries;
+mod documents;
 mod error;
 mod events;
+mod freezes;
 mod hosts;
 mod lease;
 mod maintenances;
@@ -29,21 +32,29 @@ mod tickets;
 mod tokens;
 
 pub use commit::{Batch, Committed, Write};
+pub use deliveries::{
+    DeadLetter, DeadLetterFilter, Delivery, DeliveryId, Due, Settled, StoredDelivery, Tried, Undelivered,
+};
 pub use error::{BadContent, StoreError};
 pub use events::EventFilter;
+pub use freezes::{FreezeSource, StoredFreeze, StoredLimit};
 pub use lease::{Claim, Fence, Held};
-pub use migrations::MigrationFilter;
+pub use migrations::{MigrationFilter, Purposes};
+pub use notices::StoredNotice;
 pub use numbers::Counter;
 pub use page::{BadCursor, Cursor, Page};
 pub use picture::Picture;
 pub use purge::{Keep, Purged};
 pub use records::{
-    AgentSeen, Answer, Delivery, HostRecord, HostStanding, NewOperation, NewTicket, NewWish, Only, Role, Seq,
-    StoredNotice, StoredOperation, StoredPlan, StoredWindow, Ticket, Token, Tried, Undelivered, Versioned,
+    AgentSeen, Answer, HostRecord, HostStanding, NewOperation, NewTicket, NewWish, Only, Role, Seq,
+    StoredOperation, StoredPlan, StoredWindow, Ticket, Token, Versioned,
 };
-pub use tickets::TicketFilter;
+pub use tickets::{LastWord, TicketFilter};
+
+use std::sync::Arc;
 
 use db::{Db, execute};
+use drover_policies::channels::{ChannelName, Listener};
 
 /// What the store answers.
 pub type StoreResult<T> = Result<T, StoreError>;
@@ -52,6 +63,7 @@ pub type StoreResult<T> = Result<T, StoreError>;
 #[derive(Debug, Clone)]
 pub struct Store {
     db: Db,
+    listeners: Arc<[Listener]>,
 }
 
 impl Store {
@@ -61,7 +73,14 @@ impl Store {
     /// # Errors
     /// The address is none, or the database can't be opened.
     pub async fn open(url: &str) -> StoreResult<Self> {
-        Ok(Self { db: Db::open(url).await? })
+        let mail = Listener::to_all(ChannelName::Mail);
+        Ok(Self { db: Db::open(url).await?, listeners: [mail].into() })
+    }
+
+    /// The channels that every message is offered to when it is stored. Unless told otherwise there is mail alone.
+    #[must_use]
+    pub fn with_listeners(self, listeners: Vec<Listener>) -> Self {
+        Self { listeners: listeners.into(), ..self }
     }
 
     /// Brings the tables to the form that this version needs. Several schedulers may do so at the same time.

@@ -33,15 +33,16 @@ impl Conductor<'_> {
         {
             return self.wait(migration, Waiting::BackOff { until });
         }
-        let policy = self.policy_for(&migration);
-        let migration = match self.choose_method(migration, server, &policy) {
+        let effective = self.policy_for(&migration);
+        let policy = &effective.policy;
+        let migration = match self.choose_method(migration, server, policy) {
             Ok(migration) => migration,
             Err(blocked) => return *blocked,
         };
         match migration.method {
-            Method::Live => self.begin_live(migration, server, &policy),
-            Method::Reboot if server.facts.power == Power::Off => self.begin_cold(migration, server, &policy),
-            Method::Reboot => self.become_ready(migration, server, &policy),
+            Method::Live => self.begin_live(migration, server, policy),
+            Method::Reboot if server.facts.power == Power::Off => self.begin_cold(migration, server, policy),
+            Method::Reboot => self.become_ready(migration, server, policy),
         }
     }
 
@@ -138,7 +139,8 @@ impl Conductor<'_> {
             migration.state = State::Transferring { operation, ladder: LadderState::default() };
         }
         let State::Transferring { operation, ladder } = migration.state.clone() else { return migration };
-        let policy = self.policy_for(&migration);
+        let effective = self.policy_for(&migration);
+        let policy = &effective.policy;
         let (ladder, rung) = climb(&policy.live.ladder, &ladder, progress);
         match rung {
             Rung::Wait => {}
@@ -165,7 +167,8 @@ impl Conductor<'_> {
     fn live_failed(&mut self, mut migration: Migration, failure: Failure) -> Migration {
         let Some(operation) = migration.state.operation() else { return migration };
         self.end_attempt(&mut migration, operation, Some(failure.clone()));
-        let policy = self.policy_for(&migration);
+        let effective = self.policy_for(&migration);
+        let policy = &effective.policy;
         let tries = migration.failed_attempts(Method::Live);
         if failure.class == FailureClass::Aborted {
             self.say(&migration, Happened::AttemptFailed { method: Method::Live, failure, again_at: None });

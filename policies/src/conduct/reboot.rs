@@ -7,7 +7,7 @@ use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, PowerOff, Re
 use crate::events::Happened;
 use crate::fleet::{Power, Server};
 use crate::ids::{OperationId, TicketId};
-use crate::migration::{FailedBecause, Migration, State, Waiting};
+use crate::migration::{Confirmation, Ends, FailedBecause, Migration, State, Waiting};
 use crate::notices::{Avoidance, Tells};
 use crate::policy::Policy;
 use crate::time::Span;
@@ -65,8 +65,9 @@ impl Conductor<'_> {
         if go == Go::Cancelled {
             return self.cancelled(migration);
         }
-        let policy = self.policy_for(&migration);
-        let mut migration = match self.choose_method(migration, server, &policy) {
+        let effective = self.policy_for(&migration);
+        let policy = &effective.policy;
+        let mut migration = match self.choose_method(migration, server, policy) {
             Ok(migration) => migration,
             Err(blocked) => return self.miss_if_passed(*blocked),
         };
@@ -78,25 +79,27 @@ impl Conductor<'_> {
         if let Go::Emergency { why } = &go {
             migration.appointment = Appointment::Emergency { why: why.clone() };
         }
+        self.withdraw_if_frozen(&mut migration, policy);
         if migration.appointment == Appointment::Unscheduled {
             // A time may be told once without a place; another one only with a place, or its owner would get one after the other that
             // can't be kept.
             return match self.ensure_place(migration, server) {
-                Ok(migration) => self.propose(migration, &policy),
+                Ok(migration) => self.propose(migration, policy),
                 Err(placeless) => self.wait(placeless.migration, placeless.waits_for),
             };
         }
-        self.remind(&migration, &policy);
+        self.remind(&migration, policy);
         self.begin_when_due(migration, server, &go)
     }
 
     fn begin_when_due(&mut self, migration: Migration, server: &Server, go: &Go) -> Migration {
-        let policy = self.policy_for(&migration);
-        let downtime = self.expected_downtime(&migration, &policy);
+        let effective = self.policy_for(&migration);
+        let policy = &effective.policy;
+        let downtime = self.expected_downtime(&migration, policy);
         let off = server.facts.power == Power::Off;
         let may_begin = if off { MayBegin::Now } else { migration.appointment.may_begin(self.now, downtime) };
         match may_begin {
-            MayBegin::Missed(slot) => self.missed(migration, slot, &policy),
+            MayBegin::Missed(slot) => self.missed(migration, slot, policy),
             MayBegin::NotAgreed => migration,
             MayBegin::NotBefore(until) => {
                 // The place is looked after while there is time to find another.
@@ -200,7 +203,8 @@ impl Conductor<'_> {
     /// It runs at its source again: another time is looked for, or a person is asked.
     pub(super) fn rolled_back(&mut self, mut migration: Migration) -> Migration {
         let State::RolledBack { at, failure } = migration.state.clone() else { return migration };
-        let policy = self.policy_for(&migration);
+        let effective = self.policy_for(&migration);
+        let policy = &effective.policy;
         let tries = migration.failed_attempts(Method::Reboot);
         let why = failure.class.to_string();
         // By the try itself, not by its number: an operator's retry begins to count anew.
@@ -219,7 +223,7 @@ impl Conductor<'_> {
             self.look_again_at(until);
             return migration;
         }
-        let slot = self.find_slot(&migration, &policy).ok();
+        let slot = self.find_slot(&migration, policy).ok();
         self.tell(
             &migration,
             &told,
@@ -231,19 +235,20 @@ impl Conductor<'_> {
                 self.set_proposed(&mut migration, found.slot);
                 migration
             }
-            None => self.propose(migration, &policy),
+            None => self.propose(migration, policy),
         }
     }
 
     /// What waits for something else than its time must not let that time pass in silence: its owner is told, and gets another.
     fn miss_if_passed(&mut self, migration: Migration) -> Migration {
-        let policy = self.policy_for(&migration);
-        let downtime = self.expected_downtime(&migration, &policy);
+        let effective = self.policy_for(&migration);
+        let policy = &effective.policy;
+        let downtime = self.expected_downtime(&migration, policy);
         if let Some(slot) = migration.appointment.slot() {
             self.look_again_at(slot.end);
         }
         match migration.appointment.may_begin(self.now, downtime) {
-            MayBegin::Missed(slot) => self.missed(migration, slot, &policy),
+            MayBegin::Missed(slot) => self.missed(migration, slot, policy),
             MayBegin::Now | MayBegin::NotBefore(_) | MayBegin::NotAgreed => migration,
         }
     }
@@ -300,16 +305,16 @@ impl Conductor<'_> {
             let why = why.clone();
             self.tell(&migration, "emergency", Tells::Emergency { why });
         }
-        let done = Tells::Done { downtime: moved.downtime, power_off: moved.power_off };
+        let done = Tells::Done { downtime: moved.downtime, power_off: moved.power_off, confirm_until: None };
         self.tell(&migration, "done", done);
         migration.appointment = Appointment::Done;
-        migration.state = State::Completed { at: self.now, moved };
+        migration.state = State::Completed { at: self.now, moved, confirmation: Confirmation::default() };
         migration
     }
 
     /// The source's retained definition is thrown away when nobody needs it any more.
     pub(super) fn completed(&mut self, mut migration: Migration) -> Migration {
-        let State::Completed { at, moved } = migration.state.clone() else { return migration };
+        let State::Completed { at, moved, .. } = migration.state.clone() else { return migration };
         let until = at + self.policies.general().retention.definitions.delta();
         if self.now < until {
             self.look_again_at(until);
@@ -321,12 +326,12 @@ impl Conductor<'_> {
         let kept_by = migration.attempts.last().map(|attempt| attempt.operation);
         let intent = Intent::Discard { server: migration.server, kept_by };
         let operation = self.order(migration.from.clone(), Some(migration.id), intent);
-        migration.state = State::Discarding { operation, completed_at: at, moved };
+        migration.state = State::Discarding { operation, completed_at: at, moved, then: Ends::Closed };
         migration
     }
 
     pub(super) fn discarding(&mut self, mut migration: Migration) -> Migration {
-        let State::Discarding { operation, completed_at, moved } = migration.state.clone() else {
+        let State::Discarding { operation, completed_at, moved, .. } = migration.state.clone() else {
             return migration;
         };
         match self.reports.get(&operation) {

@@ -1,22 +1,63 @@
 //! Finding the time of a reboot migration, and reminding its owner of it.
 
-use super::{Conductor, Opens, OwnerWindow, WindowScope};
-use crate::appointment::Appointment;
-use crate::attempt::Method;
+use std::ops::Bound;
+
+use chrono::TimeDelta;
+
+use super::Conductor;
+use crate::appointment::{Appointment, Refusal};
 use crate::estimate::expected_reboot;
 use crate::events::Happened;
-use crate::fleet::Labels;
-use crate::ids::{OwnerId, ServerId};
-use crate::migration::{Migration, Waiting};
-use crate::notices::{Reserved, Tells};
-use crate::policy::Policy;
+use crate::ids::ServerId;
+use crate::migration::{Migration, State, Waiting};
+use crate::notices::{Actor, Reserved, Tells};
+use crate::owners::{Nearness, Scope};
+use crate::policy::{Policy, WithoutSlot};
 use crate::time::{Instant, Span};
-use crate::windows::{Recurrence, Slot, Wanted, first_fit, open_slots};
+use crate::windows::{Slot, Slots, Wanted, first_fit};
 
-/// A time that was found, and by whose window.
+/// How far back from the deadline a time is looked for, in steps.
+const MOST_STEPS_BACK: usize = 10_000;
+
+/// How many free times somebody who is refused one is offered.
+const OFFERED: usize = 3;
+
+/// A time that was found.
 pub(super) struct Found {
     pub(super) slot: Slot,
-    pub(super) window: &'static str,
+    chosen: Chosen,
+}
+
+/// Why this time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Chosen {
+    /// It is the first that fits into these windows.
+    InWindow(Nearness),
+    /// None fits, and it is the last before the deadline.
+    AtDeadline,
+}
+
+impl Chosen {
+    fn words(self) -> &'static str {
+        match self {
+            Self::InWindow(from) => from.windows(),
+            Self::AtDeadline => "the last time before the deadline, for nothing earlier fits the windows",
+        }
+    }
+}
+
+/// Why there is no room for one more at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Full {
+    /// One of its hosts does as many reboots then as it may.
+    Hosts,
+    /// As many of its owner's servers are rebooted then as may be.
+    Owner {
+        /// How many.
+        most: u32,
+        /// Among which.
+        among: Scope,
+    },
 }
 
 /// How long an appointment of a server is: the downtime as it may well be, by its own history, in whole steps, and one more in which to begin late.
@@ -50,14 +91,19 @@ impl Conductor<'_> {
                     slot,
                     downtime: self.expected_downtime(&migration, policy),
                     reserved: if migration.place.is_some() { Reserved::Yes } else { Reserved::NotYet },
-                    window: found.window.to_owned(),
+                    window: found.chosen.words().to_owned(),
                 };
                 self.tell(&migration, &format!("proposed/{}", slot.start.timestamp_micros()), tells);
                 self.set_proposed(&mut migration, slot);
                 self.wait(migration, Waiting::Owner { until: slot.start })
             }
             Err(NoSlot { why, help }) => {
-                self.tell(&migration, "no_slot", Tells::NoSlot { why: why.clone() });
+                // Whoever declines until nothing is left is told so once more.
+                let fact = match migration.declined.len() {
+                    0 => "no_slot".to_owned(),
+                    declined => format!("no_slot/{declined}"),
+                };
+                self.tell(&migration, &fact, Tells::NoSlot { why: why.clone() });
                 self.wait(migration, Waiting::Slot { why: format!("{why}; {help}") })
             }
         }
@@ -70,37 +116,88 @@ impl Conductor<'_> {
         migration.agreed_at = Some(self.now);
     }
 
-    /// The first time that is open, has room, keeps the notice and ends before the deadline.
+    /// The first time that is open, has room, keeps the notice and ends before the deadline. One that was declined is not found again; after
+    /// the opening in which it lay is looked first, then after itself, then everywhere.
+    ///
+    /// Where there is none, policy may allow the last time before the deadline, outside of the windows.
     ///
     /// # Errors
     /// What stands in the way, and what would help.
     pub(super) fn find_slot(&self, migration: &Migration, policy: &Policy) -> Result<Found, NoSlot> {
         let notice = self.notice_for(migration, policy);
+        let found = self.in_windows(migration, policy, notice);
+        found.or_else(|none| match policy.owners.no_slot {
+            WithoutSlot::Ask => Err(none),
+            WithoutSlot::AtDeadline => self.last_before_deadline(migration, policy).ok_or(none),
+        })
+    }
+
+    fn in_windows(&self, migration: &Migration, policy: &Policy, notice: Span) -> Result<Found, NoSlot> {
         let not_before = self.now + notice.delta();
+        let deadline = migration.deadline.format("%Y-%m-%d %H:%M UTC");
         if not_before >= migration.deadline {
             return Err(NoSlot {
-                why: format!(
-                    "the notice of {notice} ends after the deadline, {}",
-                    migration.deadline.format("%Y-%m-%d %H:%M UTC")
-                ),
+                why: format!("the notice of {notice} ends after the deadline, {deadline}"),
                 help: "a later deadline, a time chosen by the owner, or an emergency would help",
             });
         }
         let length = self.slot_length(migration, policy);
         // What opened before the notice is over may still be open when it is.
         let range = Slot { start: not_before, end: migration.deadline };
-        let (open, window) = self.open_for(migration, policy, range);
-        let wanted = Wanted { not_before, length, step: policy.windows.slot_step };
-        first_fit(&open, wanted, |slot| self.has_room(migration, policy, slot))
-            .map(|slot| Found { slot, window })
+        let (open, from) = self.owners.open_for(&self.whose(migration), policy, range);
+        let is_free = |slot: Slot| {
+            !migration.declined.iter().any(|declined| declined.overlaps(slot))
+                && self.room_for(migration, policy, slot).is_ok()
+        };
+        let step = policy.windows.slot_step;
+        self.beginnings(migration, policy, not_before)
+            .into_iter()
+            .find_map(|not_before| first_fit(&open, Wanted { not_before, length, step }, is_free))
+            .map(|slot| Found { slot, chosen: Chosen::InWindow(from) })
             .ok_or_else(|| NoSlot {
                 // Without the present in it: else each look would find another reason, and tell it.
                 why: format!(
-                    "no stretch of {length} is open and free in {window} between the end of the notice, {notice} from now, and the deadline, {}",
-                    migration.deadline.format("%Y-%m-%d %H:%M UTC")
+                    "no stretch of {length} is open and free in {} between the end of the notice, {notice} from now, and the deadline, {deadline}",
+                    from.windows()
                 ),
                 help: "a later deadline, another window, or a time chosen by the owner would help",
             })
+    }
+
+    /// From where on a time is looked for, the best first.
+    fn beginnings(&self, migration: &Migration, policy: &Policy, not_before: Instant) -> Vec<Instant> {
+        let mut beginnings = vec![not_before];
+        if let Some(declined) = migration.declined.last() {
+            beginnings.insert(0, not_before.max(declined.end));
+            let range = Slot { end: migration.deadline.max(declined.end), ..*declined };
+            let (openings, _) = self.owners.windows_in(&self.whose(migration), policy, range);
+            let lay_in = openings.into_iter().find(|opening| opening.overlaps(*declined));
+            beginnings.splice(0..0, lay_in.map(|opening| not_before.max(opening.end)));
+        }
+        beginnings
+    }
+
+    /// The last time before the deadline at which nothing is frozen and that has room, whatever the windows say; far enough ahead for its
+    /// owner to choose another.
+    fn last_before_deadline(&self, migration: &Migration, policy: &Policy) -> Option<Found> {
+        let length = self.slot_length(migration, policy).delta();
+        let step = policy.windows.slot_step.delta().max(TimeDelta::seconds(1));
+        let earliest = self.now + policy.owners.reschedule_ahead.delta();
+        let last = migration.deadline - length;
+        // On a whole multiple of the step, as people write times.
+        let beyond = TimeDelta::microseconds(
+            last.timestamp_micros().rem_euclid(step.num_microseconds().unwrap_or(1).max(1)),
+        );
+        std::iter::successors(Some(last - beyond), |start| start.checked_sub_signed(step))
+            .take_while(|start| *start >= earliest)
+            .take(MOST_STEPS_BACK)
+            .map(|start| Slot { start, end: start + length })
+            .find(|slot| {
+                !migration.declined.iter().any(|declined| declined.overlaps(*slot))
+                    && self.owners.frozen(&self.whose(migration), policy, *slot).is_empty()
+                    && self.room_for(migration, policy, *slot).is_ok()
+            })
+            .map(|slot| Found { slot, chosen: Chosen::AtDeadline })
     }
 
     pub(super) fn slot_length(&self, migration: &Migration, policy: &Policy) -> Span {
@@ -112,35 +209,74 @@ impl Conductor<'_> {
     fn notice_for(&self, migration: &Migration, policy: &Policy) -> Span {
         let lead = policy.notice.lead_by_reason.get(&migration.reason).copied().unwrap_or(policy.notice.lead);
         let proposed = format!("{}/proposed/", migration.id);
-        let known = self.told.iter().any(|key| key.starts_with(&proposed));
+        let known = self.told.range::<str, _>((Bound::Included(proposed.as_str()), Bound::Unbounded));
+        let known = known.take(1).any(|key| key.starts_with(&proposed));
         if known { lead.min(policy.owners.reschedule_ahead) } else { lead }
     }
 
-    /// The open time in a range, by the nearest windows that the owner has set, or else by policy.
-    fn open_for(&self, migration: &Migration, policy: &Policy, range: Slot) -> (Vec<Slot>, &'static str) {
-        let labels = self.fleet.server(migration.server).map(|server| &server.facts.labels);
-        let subject = WindowsOf { owner: migration.owner.as_ref(), server: migration.server, labels };
-        open_for(&subject, self.windows, policy, range)
+    /// Whether the hosts have room for one more at that time, and its owner allows one more.
+    ///
+    /// # Errors
+    /// Which of them has not.
+    pub(super) fn room_for(&self, migration: &Migration, policy: &Policy, slot: Slot) -> Result<(), Full> {
+        let limits = &policy.limits;
+        let busy = [Some(&migration.from), migration.to()]
+            .into_iter()
+            .flatten()
+            .any(|host| self.counted.promised_at(host, slot, migration.id) >= limits.reboots_per_host);
+        if busy {
+            return Err(Full::Hosts);
+        }
+        let Some(owner) = &migration.owner else { return Ok(()) };
+        let promised = || self.counted.promised_to(owner, slot, migration.id);
+        if limits.per_owner > 0 && promised().count() >= limits.per_owner as usize {
+            return Err(Full::Owner { most: limits.per_owner, among: Scope::Account });
+        }
+        for limit in self.owners.limits_for(&self.whose(migration)) {
+            let among = |server: &ServerId| limit.scope.nearness(&self.whose_of(owner, *server)).is_some();
+            if promised().filter(among).count() >= limit.max_simultaneous as usize {
+                return Err(Full::Owner { most: limit.max_simultaneous, among: limit.scope.clone() });
+            }
+        }
+        Ok(())
     }
 
-    /// Whether the hosts and the owner have room for one more at that time.
-    pub(super) fn has_room(&self, migration: &Migration, policy: &Policy, slot: Slot) -> bool {
-        let overlapping = |other: &&Migration| {
-            other.id != migration.id
-                && other.method == Method::Reboot
-                && other.is_open()
-                && other.appointment.slot().is_some_and(|taken| taken.overlaps(slot))
-        };
-        let taken: Vec<&Migration> = self.migrations.iter().filter(overlapping).collect();
-        let count = |applies: &dyn Fn(&Migration) -> bool| -> u32 {
-            u32::try_from(taken.iter().filter(|other| applies(other)).count()).unwrap_or(u32::MAX)
-        };
-        let hosts = [Some(&migration.from), migration.to()];
-        let busy = hosts.into_iter().flatten().any(|host| {
-            count(&|other| other.from == *host || other.to() == Some(host)) >= policy.limits.reboots_per_host
-        });
-        let owners = count(&|other| migration.owner.is_some() && other.owner == migration.owner);
-        !busy && (policy.limits.per_owner == 0 || owners < policy.limits.per_owner)
+    /// A time that was proposed, and was frozen by its owner since, is not kept: he gets another. One that he has agreed to or chosen himself
+    /// stands, for he knew what he did.
+    pub(super) fn withdraw_if_frozen(&mut self, migration: &mut Migration, policy: &Policy) {
+        let Appointment::Proposed { slot } = migration.appointment else { return };
+        // What has come is begun or missed.
+        if slot.start <= self.now {
+            return;
+        }
+        let frozen = self.owners.frozen(&self.whose(migration), policy, slot);
+        let Some(freeze) = frozen.first() else { return };
+        let why = format!("a freeze has been set for it ({})", freeze.name);
+        migration.declined.push(slot);
+        migration.appointment = Appointment::Unscheduled;
+        self.say(migration, Happened::Withdrawn { slot, why });
+    }
+
+    pub(super) fn decline(&mut self, mut migration: Migration, by: Actor) -> Result<(), Refusal> {
+        let effective = self.policy_for(&migration);
+        let policy = &effective.policy;
+        let slot = migration.appointment.clone().decline(&policy.owners, self.now)?;
+        migration.declined.push(slot);
+        migration.appointment = Appointment::Unscheduled;
+        migration.state = State::Ready { waits_for: Waiting::Nothing };
+        if let Ok(Found { chosen: Chosen::AtDeadline, .. }) = self.find_slot(&migration, policy) {
+            // Nothing fits into the windows. Whoever declined his way out of them was told which time is the last.
+            let (open, _) = self.owners.open_for(&self.whose(&migration), policy, slot);
+            if !Slots::from(open).covers(slot) {
+                let deadline = migration.deadline;
+                let free = self.free(&migration, policy);
+                return Err(Refusal::LastTime { start: slot.start, deadline, free });
+            }
+        }
+        self.say(&migration, Happened::Declined { slot, by });
+        let migration = self.propose(migration, policy);
+        self.write(migration);
+        Ok(())
     }
 
     /// Reminders that are due. One that policy wants earlier than a tenth of the lead after its time was told is left out: that message says it all.
@@ -176,73 +312,43 @@ impl Conductor<'_> {
     }
 }
 
-/// Whose windows are looked for.
-#[derive(Debug, Clone, Copy)]
-pub struct WindowsOf<'a> {
-    /// The account, if one is known.
-    pub owner: Option<&'a OwnerId>,
-    /// The server.
-    pub server: ServerId,
-    /// Its labels, if it is seen.
-    pub labels: Option<&'a Labels>,
-}
-
-/// The open time in a range, less the days on which nothing is done, and by whose windows: the nearest that the owner has set for the server,
-/// or else policy's.
-#[must_use]
-pub fn open_for(
-    subject: &WindowsOf<'_>,
-    windows: &[OwnerWindow],
-    policy: &Policy,
-    range: Slot,
-) -> (Vec<Slot>, &'static str) {
-    let owned: Vec<&OwnerWindow> =
-        windows.iter().filter(|window| Some(&window.owner) == subject.owner).collect();
-    let nearest = |nearness: u8| -> Vec<&OwnerWindow> {
-        let applies = |window: &&&OwnerWindow| match &window.scope {
-            WindowScope::Server { server } => nearness == 0 && *server == subject.server,
-            WindowScope::Label { name, value } => {
-                nearness == 1 && subject.labels.is_some_and(|labels| labels.get(name) == Some(value))
-            }
-            WindowScope::Account => nearness == 2,
-        };
-        owned.iter().filter(applies).copied().collect()
-    };
-    let names =
-        ["the owner's window for this server", "the owner's window for this label", "the owner's window"];
-    let (windows, name) = (0..3_u8)
-        .map(|nearness| (nearest(nearness), names[usize::from(nearness)]))
-        .find(|(windows, _)| !windows.is_empty())
-        .unwrap_or((Vec::new(), "the default windows"));
-    let exclusions = &policy.windows.exclusions;
-    if windows.is_empty() {
-        return (open_slots(&policy.windows.default, &[], exclusions, range), name);
-    }
-    let mut recurring: Vec<Recurrence> = Vec::new();
-    let mut once: Vec<Slot> = Vec::new();
-    for window in windows {
-        match &window.opens {
-            Opens::Recurring { recurrence } => recurring.push(recurrence.clone()),
-            Opens::Once { slot } => once.push(*slot),
-        }
-    }
-    (open_slots(&recurring, &once, exclusions, range), name)
-}
-
 /// What an owner who chooses a time is offered.
 impl Conductor<'_> {
     /// Up to `most` times at which this migration could happen, the earliest first.
-    pub(super) fn free_slots(
+    pub(super) fn free_slots(&self, migration: &Migration, policy: &Policy, most: usize) -> Vec<Slot> {
+        let from = self.now + policy.owners.reschedule_ahead.delta();
+        let length = self.slot_length(migration, policy);
+        let range = Slot { start: from, end: migration.deadline };
+        let (open, _) = self.owners.open_for(&self.whose(migration), policy, range);
+        let wanted = Wanted { not_before: from, length, step: policy.windows.slot_step };
+        wanted.fits(&open).filter(|slot| self.room_for(migration, policy, *slot).is_ok()).take(most).collect()
+    }
+
+    /// The next few beginnings, for whoever is refused one.
+    fn free(&self, migration: &Migration, policy: &Policy) -> Vec<Instant> {
+        self.free_slots(migration, policy, OFFERED).iter().map(|slot| slot.start).collect()
+    }
+
+    pub(super) fn slot_at(
         &self,
         migration: &Migration,
         policy: &Policy,
-        from: Instant,
-        most: usize,
-    ) -> Vec<Slot> {
-        let length = self.slot_length(migration, policy);
-        let (open, _) = self.open_for(migration, policy, Slot { start: from, end: migration.deadline });
-        let wanted = Wanted { not_before: from, length, step: policy.windows.slot_step };
-        wanted.fits(&open).filter(|slot| self.has_room(migration, policy, *slot)).take(most).collect()
+        wished: Instant,
+    ) -> Result<Slot, Refusal> {
+        let slot = Slot::from_start(wished, self.slot_length(migration, policy));
+        let free = || self.free(migration, policy);
+        if slot.end > migration.deadline {
+            let (deadline, latest) = (migration.deadline, migration.deadline - (slot.end - slot.start));
+            return Err(Refusal::AfterDeadline { wished, deadline, latest });
+        }
+        if let Some(freeze) = self.owners.frozen(&self.whose(migration), policy, slot).first() {
+            return Err(Refusal::Excluded { wished, name: freeze.name.to_owned(), free: free() });
+        }
+        match self.room_for(migration, policy, slot) {
+            Ok(()) => Ok(slot),
+            Err(Full::Hosts) => Err(Refusal::Taken { wished, free: free() }),
+            Err(Full::Owner { most, among }) => Err(Refusal::Limit { wished, most, among, free: free() }),
+        }
     }
 }
 

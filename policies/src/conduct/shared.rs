@@ -1,17 +1,20 @@
 //! What both methods need: where the server is, whose turn it is, where it goes, and the ends that both share.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use super::counted::cluster_of;
 use super::{Conductor, Intent, NewOperation};
 use crate::appointment::Appointment;
 use crate::attempt::{Failure, Method, Moved, Report};
 use crate::events::Happened;
-use crate::fleet::{Power, Server};
-use crate::ids::{HostName, MigrationId, OperationId};
+use crate::fleet::{Labels, Power, Server};
+use crate::ids::{HostName, MigrationId, OperationId, OwnerId, ServerId};
 use crate::migration::{Attempt, AttemptEnd, FailedBecause, Migration, State, Waiting};
 use crate::notices::{Avoidance, Tells};
+use crate::owners::Whose;
 use crate::placement::{Reservation, Wish};
-use crate::policy::{Policy, Subject};
+use crate::policy::{Effective, Policy, Subject};
 
 /// Where a server that should leave a host is.
 pub(super) enum Whereabouts<'a> {
@@ -46,10 +49,10 @@ impl<'a> Conductor<'a> {
     }
 
     /// The policy for a migration's server, by its facts as last seen.
-    pub(super) fn policy_for(&self, migration: &Migration) -> Policy {
-        match self.fleet.server(migration.server) {
-            Some(server) => self.policies.shared(&Subject::of(server, self.fleet)).policy.clone(),
-            None => self.policies.general().clone(),
+    pub(super) fn policy_for(&self, migration: &Migration) -> Arc<Effective> {
+        match self.servers.get(&migration.server) {
+            Some(server) => self.policies.shared(&Subject::of(server, self.fleet)),
+            None => self.policies.shared_general(),
         }
     }
 
@@ -60,55 +63,74 @@ impl<'a> Conductor<'a> {
         policy: &Policy,
         to: &HostName,
     ) -> Option<String> {
-        let limits = &policy.limits;
-        let moving = |count: &dyn Fn(&Migration) -> bool| -> u32 {
-            let counted = self.moving().filter(|other| other.id != migration.id && count(other)).count();
-            u32::try_from(counted).unwrap_or(u32::MAX)
-        };
-        let owners = moving(&|other| migration.owner.is_some() && other.owner == migration.owner);
-        if limits.per_owner > 0 && owners >= limits.per_owner {
-            return Some(format!("{owners} of this owner's servers are being moved (limits.per_owner)"));
+        let (limits, counted, but) = (&policy.limits, &self.counted, migration.id);
+        if let Some(owner) = migration.owner.as_ref().filter(|_| limits.per_owner > 0) {
+            let moving = counted.moved_of(owner, but);
+            if moving >= limits.per_owner {
+                return Some(format!("{moving} of this owner's servers are being moved (limits.per_owner)"));
+            }
         }
         match migration.method {
             Method::Live => {
-                let live = |other: &Migration| other.method == Method::Live;
-                let out = moving(&|other| live(other) && other.from == migration.from);
+                let out = counted.live_out(&migration.from, but);
                 if out >= limits.live_out_per_host {
                     return Some(format!("{out} leave {} (limits.live_out_per_host)", migration.from));
                 }
-                let arriving = moving(&|other| live(other) && other.to() == Some(to));
+                let arriving = counted.live_in(to, but);
                 if arriving >= limits.live_in_per_host {
                     return Some(format!("{arriving} arrive at {to} (limits.live_in_per_host)"));
                 }
-                let cluster = self.cluster_of(&migration.from);
-                let within = moving(&|other| live(other) && self.cluster_of(&other.from) == cluster);
+                let cluster = cluster_of(self.fleet, &migration.from);
+                let within = counted.live_within(cluster, but);
                 (within >= limits.live_per_cluster).then(|| {
                     format!("{within} move in cluster {} (limits.live_per_cluster)", cluster.unwrap_or("?"))
                 })
             }
             Method::Reboot => {
                 for host in [&migration.from, to] {
-                    let busy = moving(&|other| {
-                        other.method == Method::Reboot && (other.from == *host || other.to() == Some(host))
-                    });
+                    let busy = counted.reboots_at(host, but);
                     if busy >= limits.reboots_per_host {
                         return Some(format!(
                             "{busy} reboot migrations run at {host} (limits.reboots_per_host)"
                         ));
                     }
                 }
-                None
+                self.own_limit_reached(migration)
             }
         }
     }
 
-    fn moving(&self) -> impl Iterator<Item = &Migration> {
-        // What was changed in this very call counts as it is now: else one call would begin more than a limit allows.
-        self.migrations.iter().filter(|migration| migration.is_moving())
+    /// Whether as many of the owner's servers are down now as he allows. A server that is moved because it is off is not made to wait,
+    /// and in an emergency nobody is.
+    fn own_limit_reached(&self, migration: &Migration) -> Option<String> {
+        let owner = migration.owner.as_ref()?;
+        let waits = migration.ticket.is_some() && !matches!(migration.appointment, Appointment::Emergency { .. });
+        if !waits {
+            return None;
+        }
+        self.owners.limits_for(&self.whose(migration)).into_iter().find_map(|limit| {
+            let among = |server: &ServerId| limit.scope.nearness(&self.whose_of(owner, *server)).is_some();
+            let down = self.counted.rebooted_of(owner, migration.id).filter(among).count();
+            (down >= limit.max_simultaneous as usize).then(|| {
+                format!(
+                    "{down} of this owner's servers are being rebooted, and he wants no more at once (his limit for {})",
+                    limit.scope
+                )
+            })
+        })
     }
 
-    fn cluster_of(&self, host: &HostName) -> Option<&str> {
-        self.fleet.hosts.get(host).map(|host| host.facts.cluster.as_str())
+    /// As owners' rules want to know it.
+    pub(super) fn whose<'b>(&'b self, migration: &'b Migration) -> Whose<'b> {
+        Whose { owner: migration.owner.as_ref(), server: migration.server, labels: self.labels(migration.server) }
+    }
+
+    pub(super) fn whose_of<'b>(&'b self, owner: &'b OwnerId, server: ServerId) -> Whose<'b> {
+        Whose { owner: Some(owner), server, labels: self.labels(server) }
+    }
+
+    fn labels(&self, server: ServerId) -> Option<&Labels> {
+        self.servers.get(&server).map(|server| &server.facts.labels)
     }
 
     /// Makes sure that a place is held that can still take the server; another one if it must be.

@@ -187,6 +187,12 @@ impl PolicySet {
         &self.general.policy
     }
 
+    /// What holds without any rule, and who said so, without a copy of its own.
+    #[must_use]
+    pub fn shared_general(&self) -> Arc<Effective> {
+        Arc::clone(&self.general)
+    }
+
     /// What holds for a server, and who said so.
     #[must_use]
     pub fn effective(&self, subject: &Subject<'_>) -> Effective {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{EventState, ScheduledEvent};
 use crate::attempt::Method;
-use crate::conduct::{Opens, OwnerWindow, WindowScope};
+use crate::owners::{Opens, OwnerWindow, Scope};
 use crate::ids::{MigrationId, ServerId, WindowId};
 use crate::time::{Instant, Span};
 use crate::windows::Recurrence;
@@ -293,14 +293,14 @@ impl EventWindow {
     }
 }
 
-fn target(scope: &WindowScope) -> AssociationTarget {
+fn target(scope: &Scope) -> AssociationTarget {
     let mut target = AssociationTarget::default();
     match scope {
-        WindowScope::Server { server } => target.instance_ids.push(instance_id(*server)),
-        WindowScope::Label { name, value } => {
+        Scope::Server { server } => target.instance_ids.push(instance_id(*server)),
+        Scope::Label { name, value } => {
             target.tags.push(Tag { key: name.clone(), value: value.clone() });
         }
-        WindowScope::Account => {}
+        Scope::Account => {}
     }
     target
 }

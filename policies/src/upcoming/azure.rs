@@ -1,6 +1,7 @@
 //! Azure's *Scheduled Events*, as its metadata service answers `GET /metadata/scheduledevents`.
 //!
-//! Azure knows no end: an event that is over is gone from the document. So does ours.
+//! Azure knows no end: an event that is over is gone from the document. So does ours, but for one thing: a guest that was restarted
+//! reads for a while that this is over, for it can't have seen it go ([`Event::for_guest`]).
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -69,6 +70,8 @@ pub enum EventStatus {
     Scheduled,
     /// It has.
     Started,
+    /// It is over. Not a word of Azure's; said to the guest itself alone, and only for a while.
+    Completed,
 }
 
 /// Who wanted an event.
@@ -132,7 +135,7 @@ impl Event {
             event_status,
             not_before: match event_status {
                 EventStatus::Scheduled => event.not_before.map(rfc1123).unwrap_or_default(),
-                EventStatus::Started => String::new(),
+                EventStatus::Started | EventStatus::Completed => String::new(),
             },
             description: event.description(),
             event_source: match event.source {
@@ -141,6 +144,16 @@ impl Event {
             },
             duration_in_seconds: i64::try_from(event.est_downtime_s).unwrap_or(-1),
         })
+    }
+
+    /// The event as the server's own guest reads it: as [`Event::of`], and when it is done, that it is.
+    #[must_use]
+    pub fn for_guest(event: &ScheduledEvent) -> Option<Self> {
+        if event.state != EventState::Completed {
+            return Self::of(event);
+        }
+        let last_shown = ScheduledEvent { state: EventState::Verifying, ..event.clone() };
+        Some(Self { event_status: EventStatus::Completed, ..Self::of(&last_shown)? })
     }
 }
 
@@ -155,7 +168,12 @@ impl Document {
     /// are the same, and the next one otherwise. Events stand in the order of their ids, so that the order in which they were read is no change.
     #[must_use]
     pub fn after<'a>(last: Option<&Self>, events: impl IntoIterator<Item = &'a ScheduledEvent>) -> Self {
-        let mut events: Vec<Event> = events.into_iter().filter_map(Event::of).collect();
+        Self::succeeding(last, events.into_iter().filter_map(Event::of).collect())
+    }
+
+    /// As [`Document::after`], of events in this form.
+    #[must_use]
+    pub fn succeeding(last: Option<&Self>, mut events: Vec<Event>) -> Self {
         events.sort_by(|a, b| a.event_id.cmp(&b.event_id));
         match last {
             Some(last) if last.events == events => last.clone(),

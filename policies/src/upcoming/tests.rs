@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::attempt::{Method, Moved};
-use crate::conduct::{Opens, OwnerWindow, WindowScope};
+use crate::owners::{Opens, OwnerWindow, Scope};
 use crate::estimate::expected_reboot;
 use crate::ids::{OperationId, TicketId};
-use crate::migration::{Attempt, Waiting};
+use crate::migration::{Attempt, Confirmation, Waiting};
 use crate::placement::Reservation;
 use crate::policy::PolicySet;
 use crate::samples::{NOON, host_name, owner_id, server_id};
@@ -56,6 +56,7 @@ fn migration() -> Migration {
         attempts: Vec::new(),
         appointment: Appointment::Proposed { slot: slot() },
         agreed_at: Some(NOON),
+        declined: Vec::new(),
         ticket: Some(TicketId(Uuid::from_u128(8))),
         deadline: NOON + TimeDelta::days(7),
         opened_at: NOON,
@@ -104,7 +105,7 @@ fn running() -> Migration {
 fn completed() -> Migration {
     let at = slot().start + TimeDelta::minutes(4);
     let moved = Moved { sent_bytes: 0, downtime: None, in_libvirt: None, power_off: None };
-    Migration { state: State::Completed { at, moved }, appointment: Appointment::Done, ..running() }
+    Migration { state: State::Completed { at, moved, confirmation: Confirmation::default() }, appointment: Appointment::Done, ..running() }
 }
 
 fn drill() -> Migration {
@@ -136,7 +137,11 @@ fn azure_is_told_a_reboot_migration_as_a_redeploy_and_its_time_until_it_begins()
     );
     let runs = azure::Event::of(&event_of(&running(), slot().start)).expect("told");
     assert_eq!((runs.event_status, runs.not_before.as_str()), (azure::EventStatus::Started, ""));
-    assert_eq!(azure::Event::of(&event_of(&completed(), slot().end)), None, "what is over is gone");
+    let over = event_of(&completed(), slot().end);
+    assert_eq!(azure::Event::of(&over), None, "what is over is gone");
+    let own = azure::Event::for_guest(&over).expect("the guest reads what has restarted it");
+    assert_eq!((own.event_status, own.not_before.as_str()), (azure::EventStatus::Completed, ""));
+    assert_eq!(azure::Event::for_guest(&event()), Some(waits), "before its end it reads what its owner reads");
 }
 
 #[test]
@@ -212,7 +217,7 @@ fn awss_published_window_is_of_our_shape() {
 fn a_window_of_whole_hours_is_told_to_aws_as_a_range_and_another_as_cron_with_a_duration() {
     let told = |cron: &str, hours: u64, timezone: Tz| {
         let recurrence = Recurrence::new(cron, Span::hours(hours), timezone).expect("a window");
-        let scope = WindowScope::Label { name: "tier".to_owned(), value: "db".to_owned() };
+        let scope = Scope::Label { name: "tier".to_owned(), value: "db".to_owned() };
         let window = OwnerWindow { owner: owner_id("acme"), scope, opens: Opens::Recurring { recurrence } };
         aws::EventWindow::of(WindowId(Uuid::from_u128(5)), &window).expect("told")
     };

@@ -40,6 +40,13 @@ impl Slots {
         slot.is_empty() || self.0.iter().any(|mine| mine.start <= slot.start && slot.end <= mine.end)
     }
 
+    /// The first stretch that has a moment in common with `slot`. By halving: a calendar may have very many.
+    #[must_use]
+    pub fn touching(&self, slot: Slot) -> Option<Slot> {
+        let first = self.0.partition_point(|mine| mine.end <= slot.start);
+        self.0.get(first).copied().filter(|mine| mine.overlaps(slot))
+    }
+
     /// What is in either.
     #[must_use]
     pub fn union(&self, other: &Self) -> Self {
@@ -186,6 +193,8 @@ mod tests {
         fn a_set_covers_exactly_what_is_wholly_in_it(a in any_slots(), start in 0..70_i64, length in 0..20_i64) {
             let inside = (start..start + length).all(|moment| moments(&a).contains(&moment));
             prop_assert_eq!(a.covers(slot(start, start + length)), inside);
+            let first = a.as_slice().iter().copied().find(|mine| mine.overlaps(slot(start, start + length)));
+            prop_assert_eq!(a.touching(slot(start, start + length)), first);
         }
     }
 }

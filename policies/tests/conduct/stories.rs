@@ -1,6 +1,7 @@
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::{FailureClass, Method, Outcome, Report};
-use drover_policies::conduct::{NewWish, Opens, OwnerWindow, WindowScope};
+use drover_policies::conduct::NewWish;
+use drover_policies::owners::{Opens, OwnerWindow, Scope};
 use drover_policies::fleet::{Allowance, Blocker, Power};
 use drover_policies::host::Standing;
 use drover_policies::maintenance::{State as MaintenanceState, Urgency};
@@ -122,7 +123,7 @@ fn an_owners_own_window_is_kept() {
     let recurrence =
         Recurrence::new("0 3 * * 0", Span::hours(2), chrono_tz::Europe::Berlin).expect("a window");
     let opens = Opens::Recurring { recurrence };
-    story.windows.push(OwnerWindow { owner: owner_id("acme"), scope: WindowScope::Account, opens });
+    story.windows.push(OwnerWindow { owner: owner_id("acme"), scope: Scope::Account, opens });
     story.drain(&["h1"], Urgency::Normal);
     let slot = story.migration("db").appointment.slot().expect("a time");
     assert_eq!(slot.start.to_rfc3339(), "2026-01-11T02:00:00+00:00", "Sunday at three in Berlin");

@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, PowerOff, Progress, Report};
-use drover_policies::conduct::{Changes, Intent, NewOperation, NewWish, OwnerWindow, Situation, conduct};
+use drover_policies::conduct::{Changes, Intent, NewOperation, NewWish, Situation, conduct};
 use drover_policies::fleet::{Fleet, ServerFacts};
 use drover_policies::host::Standing;
 use drover_policies::ids::{HostName, IdSource, MaintenanceId, OperationId};
 use drover_policies::maintenance::{Drain, Maintenance, State, Urgency, Warned};
 use drover_policies::migration::Migration;
 use drover_policies::notices::{Actor, Tells};
+use drover_policies::owners::{OwnerFreeze, OwnerLimit, OwnerWindow, OwnersRules};
 use drover_policies::policy::PolicySet;
 use drover_policies::samples::{NOON, host_name};
 use drover_policies::time::{Instant, Span};
@@ -33,6 +34,8 @@ pub struct Story {
     pub fleet: Fleet,
     pub policies: PolicySet,
     pub windows: Vec<OwnerWindow>,
+    pub freezes: Vec<OwnerFreeze>,
+    pub limits: Vec<OwnerLimit>,
     pub maintenances: BTreeMap<MaintenanceId, Maintenance>,
     pub migrations: Vec<Migration>,
     pub orders: BTreeMap<OperationId, NewOperation>,
@@ -54,6 +57,8 @@ impl Story {
             fleet,
             policies,
             windows: Vec::new(),
+            freezes: Vec::new(),
+            limits: Vec::new(),
             maintenances: BTreeMap::new(),
             migrations: Vec::new(),
             orders: BTreeMap::new(),
@@ -104,6 +109,10 @@ impl Story {
         panic!("it never comes to rest:\n{}", self.log.join("\n"));
     }
 
+    pub fn owners_rules(&self) -> OwnersRules {
+        OwnersRules::new(self.windows.clone(), self.freezes.clone(), self.limits.clone())
+    }
+
     pub fn decide(&self) -> Changes {
         let history = BTreeMap::new();
         let told: BTreeSet<String> = self.told.iter().map(|(key, _)| key.clone()).collect();
@@ -113,7 +122,7 @@ impl Story {
             next_number: 1001 + u32::try_from(self.migrations.len()).expect("few"),
             fleet: &self.fleet,
             policies: &self.policies,
-            windows: &self.windows,
+            owners: &self.owners_rules(),
             maintenances: self.maintenances.values().cloned().collect(),
             migrations: self.migrations.iter().filter(|migration| !migration.is_over()).cloned().collect(),
             reports: &self.reports,

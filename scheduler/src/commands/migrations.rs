@@ -2,7 +2,7 @@
 
 use drover_policies::appointment::{self, Appointment};
 use drover_policies::conduct::{self, NewWish};
-use drover_policies::events::{Event, Happened};
+use drover_policies::events::{Event, Happened, Through};
 use drover_policies::ids::{NoticeId, OperationId};
 use drover_policies::migration::{Forced, Migration, State, Waiting};
 use drover_policies::notices::{Notice, Tells};
@@ -29,6 +29,8 @@ pub enum MigrationWish {
     Force,
     /// Agree to the proposed time.
     Approve,
+    /// Not at the proposed time.
+    Decline,
     /// At another time.
     Reschedule {
         /// When it shall begin.
@@ -52,6 +54,14 @@ impl Wish {
     /// # Errors
     /// It is unknown, has changed since it was read, or its state does not allow it.
     pub async fn migration(&self, given: &str, wished: MigrationWish) -> Result<Reply, Problem> {
+        let _promising = match wished {
+            MigrationWish::Reschedule { .. } | MigrationWish::Decline => Some(self.app.promise_times().await),
+            MigrationWish::Abort
+            | MigrationWish::Retry
+            | MigrationWish::Force
+            | MigrationWish::Approve
+            | MigrationWish::StartNow => None,
+        };
         self.carry_out(|| async {
             let Versioned { value: before, generation } =
                 find_migration(&self.app, &self.caller, given).await?;
@@ -63,6 +73,7 @@ impl Wish {
                 MigrationWish::Retry => change.retry()?,
                 MigrationWish::Force => change.force().await?,
                 MigrationWish::Approve => change.approve()?,
+                MigrationWish::Decline => change.decline().await?,
                 MigrationWish::Reschedule { start } => change.reschedule(start).await?,
                 MigrationWish::StartNow => change.start_now()?,
             }
@@ -103,7 +114,19 @@ fn appointment_refused(refusal: &appointment::Refusal) -> Problem {
         Refusal::AfterDeadline { latest, deadline, .. } => {
             problem.with("rule", "after_deadline").with("latest", latest).with("deadline", deadline)
         }
-        Refusal::Excluded { name, .. } => problem.with("rule", "excluded").with("exclusion", name),
+        Refusal::Excluded { name, free, .. } => {
+            problem.with("rule", "excluded").with("exclusion", name).with("free", free)
+        }
+        Refusal::Limit { most, among, free, .. } => problem
+            .with("rule", "limit")
+            .with("max_simultaneous", most)
+            .with("among", among.to_string())
+            .with("free", free),
+        Refusal::TooCloseToDecline { start, .. } => problem.with("rule", "too_close").with("start", start),
+        Refusal::NothingToDecline => problem.with("rule", "nothing_proposed"),
+        Refusal::LastTime { deadline, free, .. } => {
+            problem.with("rule", "last_time").with("deadline", deadline).with("free", free)
+        }
         Refusal::Taken { free, .. } => problem.with("rule", "taken").with("free", free),
     }
 }
@@ -186,6 +209,28 @@ impl Change<'_> {
         Ok(())
     }
 
+    /// The next time is found and told in the same transaction: nobody is left without knowing what comes instead.
+    async fn decline(&mut self) -> Result<(), Problem> {
+        self.before.has_appointment().map_err(|refusal| refused(&refusal))?;
+        let loaded = Loaded::read(self.app()).await.map_err(|error| store_problem(&error))?;
+        let by = self.wish.caller.actor();
+        let changes = conduct::decline(loaded.situation(self.app()), self.before.id, by)
+            .map_err(|refusal| appointment_refused(&refusal))?
+            .ok_or_else(|| refused(&"it has just come to its end; look again"))?;
+        for after in changes.migrations {
+            self.after = after;
+        }
+        self.batch.events.extend(changes.events);
+        let ids = self.app().ids.as_ref();
+        let ticket = self.after.ticket_summary();
+        let notices = changes.notices.into_iter().filter_map(|draft| {
+            let ticket = ticket.clone()?;
+            Some(Notice { id: NoticeId::draw(ids), key: draft.key, ticket, tells: draft.tells, at: self.batch.at })
+        });
+        self.batch.notices.extend(notices.collect::<Vec<_>>());
+        Ok(())
+    }
+
     async fn reschedule(&mut self, start: Instant) -> Result<(), Problem> {
         self.before.has_appointment().map_err(|refusal| refused(&refusal))?;
         let policy = policy_of(self.app(), &self.before);
@@ -235,7 +280,7 @@ impl Change<'_> {
             .start_now(by.clone(), self.batch.at)
             .map_err(|refusal| appointment_refused(&refusal))?;
         if self.after != self.before {
-            self.say(Happened::StartNow { by });
+            self.say(Happened::StartNow { by, through: Through::Himself });
         }
         Ok(())
     }

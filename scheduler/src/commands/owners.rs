@@ -1,11 +1,12 @@
 //! How owners are reached, and when they allow reboot migrations.
 
 use drover_notifier::mail::Sender;
-use drover_policies::conduct::{Opens, OwnerWindow, WindowScope, slot_length};
+use drover_policies::conduct::slot_length;
 use drover_policies::fleet::Server;
 use drover_policies::ids::{OwnerId, WindowId};
 use drover_policies::language::{BadLanguage, Language};
 use drover_policies::notices::{Contact, Reminders};
+use drover_policies::owners::{Opens, OwnerWindow, Scope, Whose};
 use drover_policies::policy::Subject;
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{BadRecurrence, Recurrence, Slot, open_slots, parse_timezone};
@@ -148,11 +149,11 @@ impl Wish {
             ));
         }
         let scope = match (&body.scope, scoped) {
-            (_, Some(server)) => WindowScope::Server { server: server.facts.id },
+            (_, Some(server)) => Scope::Server { server: server.facts.id },
             (ScopeView::Label { name, value }, None) => {
-                WindowScope::Label { name: name.clone(), value: value.clone() }
+                Scope::Label { name: name.clone(), value: value.clone() }
             }
-            (ScopeView::Server { .. } | ScopeView::Account, None) => WindowScope::Account,
+            (ScopeView::Server { .. } | ScopeView::Account, None) => Scope::Account,
         };
         let opens = opens(&body.opens, now)?;
         let window = OwnerWindow { owner, scope, opens };
@@ -215,12 +216,7 @@ impl Wish {
 }
 
 fn applies(window: &OwnerWindow, server: &Server) -> bool {
-    let matches = match &window.scope {
-        WindowScope::Server { server: id } => server.facts.id == *id,
-        WindowScope::Label { name, value } => server.facts.labels.get(name) == Some(value),
-        WindowScope::Account => true,
-    };
-    matches && server.facts.owner.as_ref() == Some(&window.owner)
+    server.facts.owner.as_ref() == Some(&window.owner) && window.scope.nearness(&Whose::server(server)).is_some()
 }
 
 fn opens(view: &OpensView, now: Instant) -> Result<Opens, Problem> {

@@ -7,6 +7,7 @@ use axum::extract::State;
 use drover_policies::eligibility::{Suits, method_for, obstacles};
 use drover_policies::estimate::expected_reboot;
 use drover_policies::fleet::{Fleet, Server};
+use drover_policies::owners::Whose;
 use drover_policies::placement::{Reservation, Room, Score, WhyNotHere, Wish};
 use drover_policies::policy::{Policy, Subject};
 use drover_policies::windows::Slot;
@@ -22,6 +23,7 @@ use crate::app::App;
 use crate::auth::Person;
 use crate::commands::migrate_now::blocked;
 use crate::commands::{find_server, store_problem};
+use crate::situation::Loaded;
 
 /// How many openings are shown, and how far ahead they are looked for.
 const OPENINGS: usize = 5;
@@ -52,7 +54,10 @@ async fn explain(
     let brief = migration.map(|migration| MigrationBrief::of(migration, eyes));
     let (method, why) = method(server, &effective.policy, eyes);
     let reservations: Vec<_> = open.iter().filter_map(|open| open.value.place.clone()).collect();
-    let (windows_from, next_windows) = windows(&app, server, &effective.policy).await?;
+    let loaded = Loaded::read(&app).await.map_err(|error| store_problem(&error))?;
+    let whose = Whose::server(server);
+    let range = Slot::from_start(app.clock.now(), AHEAD);
+    let (open, windows_from) = loaded.owners().open_for(&whose, &effective.policy, range);
     let history = app.store.reboot_downtimes().await.map_err(|error| store_problem(&error))?;
     let history = history.get(&server.facts.id).map_or(&[][..], Vec::as_slice);
     let inside = eyes == Eyes::Operator;
@@ -64,8 +69,8 @@ async fn explain(
         obstacles: obstacles(&server.facts).iter().map(|why| blocked(why, eyes)).collect(),
         rules: if inside { settings(&effective) } else { Vec::new() },
         places: if inside { places(&app, &fleet, server, &reservations) } else { Vec::new() },
-        windows_from,
-        next_windows,
+        windows_from: windows_from.windows().to_owned(),
+        next_windows: open.into_iter().take(OPENINGS).map(SlotView::from).collect(),
         expected_downtime_ms: expected_reboot(&effective.policy.reboot, history).downtime.as_milliseconds(),
     }))
 }
@@ -113,19 +118,3 @@ fn places(app: &App, fleet: &Fleet, server: &Server, reservations: &[Reservation
         .collect()
 }
 
-/// Whose windows hold for a server, and when they are open next, less the days on which nothing is done.
-async fn windows(app: &App, server: &Server, policy: &Policy) -> Result<(String, Vec<SlotView>), Problem> {
-    let stored = match &server.facts.owner {
-        Some(owner) => app.store.windows_of(owner).await.map_err(|error| store_problem(&error))?,
-        None => Vec::new(),
-    };
-    let stored: Vec<_> = stored.into_iter().map(|stored| stored.window).collect();
-    let range = Slot::from_start(app.clock.now(), AHEAD);
-    let subject = drover_policies::conduct::WindowsOf {
-        owner: server.facts.owner.as_ref(),
-        server: server.facts.id,
-        labels: Some(&server.facts.labels),
-    };
-    let (open, from) = drover_policies::conduct::open_for(&subject, &stored, policy, range);
-    Ok((from.to_owned(), open.into_iter().take(OPENINGS).map(SlotView::from).collect()))
-}

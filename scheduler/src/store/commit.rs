@@ -1,7 +1,8 @@
 //! The one way in which decisions are written: all that belongs together, in one transaction, under a lease.
 
+use drover_policies::channels::Listener;
 use drover_policies::events::Event;
-use drover_policies::ids::{Generation, NoticeId, OperationId, TicketId, WindowId};
+use drover_policies::ids::{FreezeId, Generation, LimitId, NoticeId, OperationId, TicketId, WindowId};
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
 use drover_policies::notices::{Contact, Notice};
@@ -9,6 +10,8 @@ use drover_policies::time::Instant;
 use uuid::Uuid;
 
 use super::db::Conn;
+use super::deliveries::{self, DeadLetterFilter};
+use super::freezes::{self, StoredFreeze, StoredLimit};
 use super::lease::{self, Fence};
 use super::records::{
     Answer, HostStanding, NewOperation, NewTicket, NewWish, Seq, StoredPlan, StoredWindow, Token,
@@ -52,12 +55,22 @@ pub struct Batch {
     pub tickets_closed: Vec<TicketId>,
     /// Messages. One whose key is stored already is left out, and the rest is written.
     pub notices: Vec<Notice>,
+    /// Dead letters to be tried again.
+    pub replays: Vec<DeadLetterFilter>,
     /// For the story.
     pub events: Vec<Event>,
     /// Windows as they are now.
     pub windows_put: Vec<StoredWindow>,
     /// Windows that are no more.
     pub windows_removed: Vec<WindowId>,
+    /// Freezes as they are now.
+    pub freezes: Vec<Write<StoredFreeze>>,
+    /// Freezes that are no more.
+    pub freezes_removed: Vec<FreezeId>,
+    /// Limits as they are now.
+    pub limits_put: Vec<StoredLimit>,
+    /// Limits that are no more.
+    pub limits_removed: Vec<LimitId>,
     /// How accounts are reached now.
     pub owners_put: Vec<Contact>,
     /// New tokens.
@@ -93,9 +106,14 @@ impl Batch {
             tickets_opened: Vec::new(),
             tickets_closed: Vec::new(),
             notices: Vec::new(),
+            replays: Vec::new(),
             events: Vec::new(),
             windows_put: Vec::new(),
             windows_removed: Vec::new(),
+            freezes: Vec::new(),
+            freezes_removed: Vec::new(),
+            limits_put: Vec::new(),
+            limits_removed: Vec::new(),
             owners_put: Vec::new(),
             tokens_added: Vec::new(),
             tokens_revoked: Vec::new(),
@@ -117,7 +135,7 @@ impl Store {
         write_aggregates(conn, &batch).await?;
         write_orders(conn, &batch).await?;
         write_settings(conn, &batch).await?;
-        let notices = write_tickets(conn, &batch).await?;
+        let notices = write_tickets(conn, &batch, &self.listeners).await?;
         let mut events = Vec::with_capacity(batch.events.len());
         for event in batch.events {
             events.push((events::insert(conn, &event).await?, event));
@@ -157,7 +175,11 @@ async fn write_orders(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<()> {
     Ok(())
 }
 
-async fn write_tickets(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<Vec<NoticeId>> {
+async fn write_tickets(
+    conn: &mut Conn<'_>,
+    batch: &Batch,
+    listeners: &[Listener],
+) -> StoreResult<Vec<NoticeId>> {
     for ticket in &batch.tickets_opened {
         tickets::insert(conn, ticket, batch.at).await?;
     }
@@ -166,9 +188,12 @@ async fn write_tickets(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<Vec<No
     }
     let mut stored = Vec::new();
     for notice in &batch.notices {
-        if notices::insert(conn, notice).await? {
+        if notices::insert(conn, notice, listeners).await? {
             stored.push(notice.id);
         }
+    }
+    for replay in &batch.replays {
+        deliveries::replay(conn, replay, batch.at).await?;
     }
     Ok(stored)
 }
@@ -179,6 +204,18 @@ async fn write_settings(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<()> {
     }
     for window in &batch.windows_removed {
         owners::remove_window(conn, *window).await?;
+    }
+    for freeze in &batch.freezes {
+        freezes::write_freeze(conn, freeze).await?;
+    }
+    for freeze in &batch.freezes_removed {
+        freezes::remove_freeze(conn, *freeze).await?;
+    }
+    for limit in &batch.limits_put {
+        freezes::put_limit(conn, limit).await?;
+    }
+    for limit in &batch.limits_removed {
+        freezes::remove_limit(conn, *limit).await?;
     }
     for owner in &batch.owners_put {
         owners::put(conn, owner).await?;

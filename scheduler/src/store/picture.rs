@@ -7,6 +7,7 @@ use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
 use drover_policies::time::Span;
 
+use super::freezes::{self, StoredFreeze, StoredLimit};
 use super::numbers::{self, Counter};
 use super::records::{HostRecord, StoredOperation, StoredWindow, Versioned};
 use super::{Store, StoreResult, hosts, maintenances, migrations, notices, operations, owners};
@@ -26,6 +27,10 @@ pub struct Picture {
     pub told: BTreeSet<String>,
     /// Every account's windows.
     pub windows: Vec<StoredWindow>,
+    /// Every account's freezes.
+    pub freezes: Vec<Versioned<StoredFreeze>>,
+    /// Every account's limits.
+    pub limits: Vec<StoredLimit>,
     /// Downtimes of earlier reboot migrations, latest first.
     pub history: BTreeMap<ServerId, Vec<Span>>,
     /// The number that the next migration gets.
@@ -47,6 +52,8 @@ impl Store {
             operations: operations::wanted(conn).await?,
             told: notices::told(conn).await?,
             windows: owners::windows(conn).await?,
+            freezes: freezes::freezes(conn, None).await?,
+            limits: freezes::limits(conn, None).await?,
             history: migrations::downtimes(conn).await?,
             next_number: numbers::next(conn, Counter::Migration).await?,
         };

@@ -3,13 +3,12 @@
 use std::fmt::Display;
 
 use drover_agent_api::{Inventory, Operation, Wish};
-use drover_policies::conduct::OwnerWindow;
+use drover_policies::owners::OwnerWindow;
 use drover_policies::host::Standing;
 use drover_policies::ids::{
     Generation, HostName, MaintenanceId, MigrationId, OperationId, OwnerId, PlanId, ServerId, TicketId,
     WindowId,
 };
-use drover_policies::notices::Notice;
 use drover_policies::plan::Plan;
 use drover_policies::time::Instant;
 use serde::Serialize;
@@ -154,78 +153,8 @@ pub struct Ticket {
     pub opened_at: Instant,
     /// When it was closed; nothing while it is open.
     pub closed_at: Option<Instant>,
-}
-
-/// A message of a ticket, and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoredNotice {
-    /// The message.
-    pub notice: Notice,
-    /// What became of it.
-    pub delivery: Delivery,
-    /// How often it has been tried.
-    pub tries: u32,
-    /// What went wrong last.
-    pub last_error: Option<String>,
-    /// The addresses that have not got it yet, when others have; empty for all.
-    pub still_to_get: Vec<String>,
-}
-
-/// What became of a message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// To be delivered.
-    Pending {
-        /// Not before this.
-        next_try_at: Instant,
-    },
-    /// It has arrived.
-    Delivered {
-        /// When.
-        at: Instant,
-        /// On which ways, in words.
-        how: String,
-    },
-    /// It will not be tried again.
-    Failed {
-        /// Since when.
-        at: Instant,
-    },
-}
-
-/// How a try to deliver a message went.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tried {
-    /// It has arrived.
-    Delivered {
-        /// On which ways, in words.
-        how: String,
-    },
-    /// Another try may help.
-    Retry {
-        /// Not before this.
-        at: Instant,
-        /// What went wrong.
-        error: String,
-        /// The addresses that have not got it yet, when others have; empty for all.
-        still_to_get: Vec<String>,
-    },
-    /// No try will help.
-    Failed {
-        /// What went wrong.
-        error: String,
-    },
-}
-
-/// Messages that have not arrived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Undelivered {
-    /// Waiting for their first try or for another one.
-    pub pending: u64,
-    /// Of these, those that have failed at least once.
-    pub retrying: u64,
-    /// Given up.
-    pub failed: u64,
+    /// Since when an owner's words wait for an operator's answer; nothing when none do.
+    pub unanswered_since: Option<Instant>,
 }
 
 /// The place of an event in the story; grows.

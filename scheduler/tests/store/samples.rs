@@ -4,15 +4,15 @@ use chrono::TimeDelta;
 use drover_agent_api::{Destination, Inventory, LiveMigrate, Operation, Order, Wish};
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::{Method, Moved, PowerOff};
-use drover_policies::conduct::{Opens, OwnerWindow, WindowScope};
+use drover_policies::owners::{Opens, OwnerWindow, Scope};
 use drover_policies::events::{Event, Happened};
 use drover_policies::ids::{
     Generation, HostName, MaintenanceId, MigrationId, NoticeId, OperationId, OwnerId, PlanId, ServerId,
     TicketId, WindowId,
 };
+use drover_policies::language::Language;
 use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency, Warned};
 use drover_policies::migration::{Migration, Purpose, State, Waiting};
-use drover_policies::language::Language;
 use drover_policies::notices::{Actor, Contact, Notice, Reminders, Tells};
 use drover_policies::placement::Reservation;
 use drover_policies::plan::Plan;
@@ -123,6 +123,7 @@ pub fn migration(n: u32) -> Migration {
         attempts: Vec::new(),
         appointment: Appointment::Unscheduled,
         agreed_at: None,
+        declined: Vec::new(),
         ticket: Some(ticket_id(n)),
         deadline: at(10_000),
         opened_at: at(0),
@@ -208,7 +209,7 @@ pub fn window(n: u32, of: &str) -> StoredWindow {
         id: window_id(n),
         window: OwnerWindow {
             owner: owner(of),
-            scope: WindowScope::Account,
+            scope: Scope::Account,
             opens: Opens::Once { slot: slot() },
         },
         created_at: at(i64::from(n)),

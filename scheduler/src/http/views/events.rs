@@ -91,8 +91,10 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         Happened::BecameLive => "can be moved live after all".to_owned(),
         Happened::Proposed { slot } => format!("ticket: {} proposed", at(&slot.start)),
         Happened::Rescheduled { slot, by: who } => format!("moved to {} by {}", at(&slot.start), by(who)),
+        Happened::Declined { slot, by: who } => format!("{} declined by {}", at(&slot.start), by(who)),
+        Happened::Withdrawn { slot, why } => format!("{} is not kept: {why}", at(&slot.start)),
         Happened::Accepted { by: who } => format!("time accepted by {}", by(who)),
-        Happened::StartNow { by: who } => format!("to be started now, says {}", by(who)),
+        Happened::StartNow { by: who, through } => format!("to be started now, says {}{through}", by(who)),
         Happened::Missed { slot, .. } => format!("missed its time {}", at(&slot.start)),
         Happened::Began { method, .. } => format!("{method} migration begins"),
         Happened::PhaseReached { phase } => phase.to_string(),
@@ -105,7 +107,21 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         },
         Happened::Alive { .. } => "seen alive".to_owned(),
         Happened::Failed { .. } => "needs an operator, who looks after it".to_owned(),
-        Happened::Avoided { .. } | Happened::Closed | Happened::Cancelled => what.to_string(),
+        Happened::AskedFor { slot, by: who } => format!("to be moved at {}, says {}", at(&slot.start), by(who)),
+        Happened::GivenUp { why: WhyGivenUp::Cancelled { by: who } } => format!("cancelled by {}", by(who)),
+        Happened::Confirmed { by: who @ (Actor::Owner { .. } | Actor::Operator { .. }) } => {
+            format!("confirmed by {}", by(who))
+        }
+        Happened::Reverting { by: who, .. } => format!("is to go back to where it was, says {}", by(who)),
+        Happened::Avoided { .. }
+        | Happened::Closed
+        | Happened::Cancelled
+        | Happened::Adopted
+        | Happened::Released
+        | Happened::GivenUp { why: WhyGivenUp::OutOfTime }
+        | Happened::Confirmed { by: Actor::Drover }
+        | Happened::Reverted { .. }
+        | Happened::NotReverted { .. } => what.to_string(),
         Happened::Requested { .. }
         | Happened::Paused { .. }
         | Happened::Resumed { .. }

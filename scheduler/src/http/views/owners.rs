@@ -1,7 +1,7 @@
 //! Contacts, windows and tokens, as the API shows them.
 
 use chrono::{DateTime, Utc};
-use drover_policies::conduct::{Opens, OwnerWindow, WindowScope};
+use drover_policies::owners::{Opens, OwnerWindow, Scope};
 use drover_policies::ids::{OwnerId, ServerId, WindowId};
 use drover_policies::language::Language;
 use drover_policies::notices::{Contact, Reminders};
@@ -159,11 +159,11 @@ impl WindowView {
     #[must_use]
     pub fn of(id: WindowId, window: &OwnerWindow, next: Vec<SlotView>) -> Self {
         let scope = match &window.scope {
-            WindowScope::Server { server } => ScopeView::Server { server: server.to_string() },
-            WindowScope::Label { name, value } => {
+            Scope::Server { server } => ScopeView::Server { server: server.to_string() },
+            Scope::Label { name, value } => {
                 ScopeView::Label { name: name.clone(), value: value.clone() }
             }
-            WindowScope::Account => ScopeView::Account,
+            Scope::Account => ScopeView::Account,
         };
         let opens = match &window.opens {
             Opens::Recurring { recurrence } => OpensView {
