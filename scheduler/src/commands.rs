@@ -4,11 +4,13 @@
 //! Wherever a wish comes from, it is carried out here. A wish with a key is done once: what was answered is stored in the same
 //! transaction as the change, and a repeat gets that answer.
 
+pub mod deliveries;
 pub mod hosts;
 pub mod maintenances;
 pub mod migrate_now;
 pub mod migrations;
 pub mod owners;
+pub mod tickets;
 pub mod tokens;
 
 mod find;
@@ -25,7 +27,7 @@ use crate::http::extract::Envelope;
 use crate::http::problem::{Kind, Problem};
 use crate::store::{Answer, Batch, StoreError};
 
-pub use find::{find_host, find_maintenance, find_migration, find_server, owned};
+pub use find::{find_host, find_maintenance, find_migration, find_server, find_ticket, owned};
 
 /// How often a wish is decided anew when somebody else changed the same thing in between.
 const TRIES: u32 = 5;

@@ -5,13 +5,13 @@
 use drover_policies::fleet::{Fleet, Host, Server};
 use drover_policies::ids::{HostName, OwnerId};
 use drover_policies::maintenance::Maintenance;
-use drover_policies::migration::Migration;
+use drover_policies::migration::{Migration, operators};
 
 use super::store_problem;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::http::problem::{Kind, Problem};
-use crate::store::Versioned;
+use crate::store::{Ticket, Versioned};
 
 /// How alike two names must be for one to be offered for the other (`h9` and `h1` are, just so), and how many are offered.
 const ALIKE: f64 = 0.65;
@@ -112,6 +112,25 @@ pub async fn find_migration(
         .map_err(|error| store_problem(&error))?
         .filter(|migration| caller.may_see(migration.value.owner.as_ref()))
         .ok_or_else(|| Problem::not_found("migration", given))
+}
+
+/// A ticket, by uuid, `DR-1001` or `1001`, if the caller may see it.
+///
+/// # Errors
+/// There is none.
+pub async fn find_ticket(app: &App, caller: &Caller, given: &str) -> Result<Ticket, Problem> {
+    let found = match (given.parse(), number(given, "DR-")) {
+        (Ok(id), _) => app.store.ticket(id).await,
+        (Err(_), Some(number)) => app.store.ticket_by_number(&format!("DR-{number}")).await,
+        (Err(_), None) => Ok(None),
+    };
+    found
+        .map_err(|error| store_problem(&error))?
+        // Tickets of servers without an owner are for the operators, who stand in; no account may be called so and read them.
+        .filter(|ticket| {
+            caller.owner().is_none() || (caller.may_see(Some(&ticket.owner)) && ticket.owner != operators())
+        })
+        .ok_or_else(|| Problem::not_found("ticket", given))
 }
 
 /// Confines a filter to the caller's own account.

@@ -5,24 +5,26 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
-use drover_policies::migration::{Migration, operators};
+use drover_policies::channels::ChannelName;
+use drover_policies::migration::Migration;
+use drover_policies::notices::Via;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Problems;
-use super::extract::{Known, Named, Params};
+use super::extract::{Change, Known, Named, Params};
 use super::lists::{cursor, limit, only};
 use super::problem::Problem;
-use super::views::{AppointmentView, Eyes, NoticeView, Page, TicketView};
+use super::views::{AppointmentView, DeliveryView, Eyes, MessageBody, NoticeView, Page, SaidView, TicketView};
 use crate::app::App;
 use crate::auth::{Caller, Person};
-use crate::commands::{find_server, owned, store_problem};
-use crate::store::{Delivery, Only, StoredNotice, Ticket, TicketFilter};
+use crate::commands::{Reply, Wish, find_server, find_ticket, owned, store_problem};
+use crate::store::{LastWord, Only, StoredDelivery, StoredNotice, Ticket, TicketFilter};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(write))
 }
 
 /// Which tickets.
@@ -32,6 +34,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 struct Which {
     /// `open` (unless said), `closed` or `all`.
     only: Option<String>,
+    /// Only those in which an owner waits for an operator's answer, closed ones among them unless `only` says otherwise.
+    #[serde(default)]
+    needs_answer: bool,
     /// Of this owner.
     owner: Option<String>,
     /// About this server, by id or name.
@@ -59,6 +64,7 @@ impl TicketView {
             state: if ticket.closed_at.is_none() { "open" } else { "closed" }.to_owned(),
             opened_at: ticket.opened_at,
             closed_at: ticket.closed_at,
+            unanswered_since: ticket.unanswered_since,
             appointment: AppointmentView::of(&migration.appointment, eyes),
             notices: None,
         }
@@ -66,21 +72,23 @@ impl TicketView {
 }
 
 impl NoticeView {
-    fn of(stored: &StoredNotice, eyes: Eyes) -> Self {
-        let (delivery, delivered_at) = match &stored.delivery {
-            Delivery::Pending { .. } => ("waiting", None),
-            Delivery::Delivered { at, .. } => ("delivered", Some(*at)),
-            Delivery::Failed { at } => ("undeliverable", Some(*at)),
-        };
+    pub(crate) fn of(stored: &StoredNotice, eyes: Eyes) -> Self {
+        let deliveries = stored.deliveries.iter().filter(|delivery| may_see(delivery, eyes));
         Self {
             id: stored.notice.id.0,
             kind: stored.notice.tells.kind().to_owned(),
+            said: SaidView::of(&stored.notice, eyes),
             at: stored.notice.at,
-            delivery: delivery.to_owned(),
-            delivered_at,
-            tries: stored.tries,
-            problem: stored.last_error.clone().filter(|_| eyes == Eyes::Operator),
+            deliveries: deliveries.map(|delivery| DeliveryView::of(delivery, eyes)).collect(),
         }
+    }
+}
+
+/// What operators have set up for themselves is not shown to owners.
+fn may_see(delivery: &StoredDelivery, eyes: Eyes) -> bool {
+    match (eyes, &delivery.channel) {
+        (Eyes::Operator, _) | (Eyes::Owner, ChannelName::Mail) => true,
+        (Eyes::Owner, ChannelName::Rt | ChannelName::Webhook(_)) => false,
     }
 }
 
@@ -110,7 +118,8 @@ async fn list(
     let filter = TicketFilter {
         owner: owned(&caller, which.owner.as_deref())?,
         server,
-        only: only(which.only.as_deref(), Only::Open)?,
+        only: only(which.only.as_deref(), if which.needs_answer { Only::All } else { Only::Open })?,
+        last_word: if which.needs_answer { LastWord::Owners } else { LastWord::Anybodys },
     };
     let page = app.store.tickets_page(&filter, cursor.as_ref(), limit(which.limit)?).await;
     let page = page.map_err(|error| store_problem(&error))?;
@@ -133,29 +142,25 @@ async fn show(
     Named(name): Named,
     known: Known,
 ) -> Result<Response, Problem> {
-    let ticket = find(&app, &caller, &name).await?;
+    let ticket = find_ticket(&app, &caller, &name).await?;
     let notices = app.store.notices_of(ticket.id).await.map_err(|error| store_problem(&error))?;
     let mut view = view(&app, &caller, &ticket).await?.ok_or_else(|| Problem::not_found("ticket", &name))?;
     view.notices = Some(notices.iter().map(|notice| NoticeView::of(notice, caller.eyes())).collect());
     known.answer(None, &view)
 }
 
-async fn find(app: &App, caller: &Caller, given: &str) -> Result<Ticket, Problem> {
-    let found = match given.parse() {
-        Ok(id) => app.store.ticket(id).await,
-        Err(_) => {
-            let digits = given
-                .get(..3)
-                .filter(|start| start.eq_ignore_ascii_case("DR-"))
-                .map_or(given, |_| &given[3..]);
-            app.store.ticket_by_number(&format!("DR-{digits}")).await
-        }
-    };
-    found
-        .map_err(|error| store_problem(&error))?
-        // Tickets of servers without an owner are for the operators, who stand in; no account may be called so and read them.
-        .filter(|ticket| {
-            caller.owner().is_none() || (caller.may_see(Some(&ticket.owner)) && ticket.owner != operators())
-        })
-        .ok_or_else(|| Problem::not_found("ticket", given))
+/// Write into a ticket
+///
+/// An owner writes to the operators, an operator to the owner; each is told by mail. A ticket that is closed can be written to as
+/// well, and stays closed.
+#[utoipa::path(post, path = "/v1/tickets/{ticket}/messages", tag = "tickets", request_body = MessageBody,
+    params(("ticket" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 201, description = "Written", body = NoticeView), Problems))]
+async fn write(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, MessageBody>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, MessageBody { text }) = change.split();
+    Wish { app, caller, envelope }.write(&name, &text, Via::Api).await
 }

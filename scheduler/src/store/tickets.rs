@@ -1,6 +1,7 @@
 //! Tickets.
 
 use drover_policies::ids::{MigrationId, OwnerId, ServerId, TicketId};
+use drover_policies::notices::Turn;
 use drover_policies::time::Instant;
 use uuid::Uuid;
 
@@ -22,6 +23,7 @@ struct Row {
     subject: String,
     opened_at: Instant,
     closed_at: Option<Instant>,
+    unanswered_since: Option<Instant>,
 }
 
 impl Row {
@@ -35,6 +37,7 @@ impl Row {
             subject: self.subject,
             opened_at: self.opened_at,
             closed_at: self.closed_at,
+            unanswered_since: self.unanswered_since,
         })
     }
 }
@@ -48,6 +51,18 @@ pub struct TicketFilter {
     pub server: Option<ServerId>,
     /// Open ones, or those that are not.
     pub only: Only,
+    /// Whose the last word is.
+    pub last_word: LastWord,
+}
+
+/// Tickets by whether an owner waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum LastWord {
+    /// Whoever has it.
+    #[default]
+    Anybodys,
+    /// An owner's, and no operator has answered.
+    Owners,
 }
 
 impl Store {
@@ -66,17 +81,19 @@ impl Store {
             &mut self.db.read().await?.conn(),
             "reading a page of tickets",
             Row,
-            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at FROM tickets
+            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at, unanswered_since FROM tickets
              WHERE ($1 IS NULL OR opened_at < $1 OR (opened_at = $1 AND id < $2))
                AND ($3 IS NULL OR owner = $3)
                AND ($4 IS NULL OR server = $4)
                AND ($5 IS NULL OR is_open = $5)
-             ORDER BY opened_at DESC, id DESC LIMIT $6",
+               AND ($6 = FALSE OR unanswered_since IS NOT NULL)
+             ORDER BY opened_at DESC, id DESC LIMIT $7",
             before,
             id,
             filter.owner.as_ref().map(OwnerId::as_str),
             filter.server.map(|server| server.0),
             filter.only.open(),
+            filter.last_word == LastWord::Owners,
             rows_for(limit),
         )?;
         let items: Vec<_> = rows.into_iter().map(Row::record).collect::<Result<_, _>>()?;
@@ -92,7 +109,7 @@ impl Store {
             &mut self.db.read().await?.conn(),
             "reading a ticket by number",
             Row,
-            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at FROM tickets WHERE number = $1",
+            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at, unanswered_since FROM tickets WHERE number = $1",
             number,
         )?;
         row.map(Row::record).transpose()
@@ -107,7 +124,7 @@ impl Store {
             &mut self.db.read().await?.conn(),
             "reading a ticket",
             Row,
-            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at FROM tickets WHERE id = $1",
+            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at, unanswered_since FROM tickets WHERE id = $1",
             id.0,
         )?;
         row.map(Row::record).transpose()
@@ -122,7 +139,7 @@ impl Store {
             &mut self.db.read().await?.conn(),
             "reading a migration's ticket",
             Row,
-            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at FROM tickets
+            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at, unanswered_since FROM tickets
              WHERE migration = $1 ORDER BY opened_at DESC, id DESC LIMIT 1",
             migration.0,
         )?;
@@ -158,4 +175,20 @@ pub(super) async fn close(conn: &mut Conn<'_>, id: TicketId, at: Instant) -> Sto
         id.0,
     )?;
     if found == 1 { Ok(()) } else { Err(StoreError::conflict(TABLE, id)) }
+}
+
+/// An owner's words begin a wait, and an operator's end it.
+pub(super) async fn turn(conn: &mut Conn<'_>, id: TicketId, turn: Turn, at: Instant) -> StoreResult<()> {
+    let since = match turn {
+        Turn::Operators => Some(at),
+        Turn::Nobody => None,
+    };
+    execute!(
+        conn,
+        "noting whose turn it is in a ticket",
+        "UPDATE tickets SET unanswered_since = CASE WHEN $1 IS NULL THEN NULL ELSE COALESCE(unanswered_since, $1) END WHERE id = $2",
+        since,
+        id.0,
+    )?;
+    Ok(())
 }

@@ -6,3 +6,4 @@ mod command_line;
 mod conventions;
 mod fixture;
 mod stories;
+mod threads;

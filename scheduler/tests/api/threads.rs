@@ -1,0 +1,122 @@
+//! What people write to each other in a ticket.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::fixture::Api;
+
+async fn ticket_of(api: &Api, server: &str) -> String {
+    api.migration_of(server).await["ticket"].as_str().expect("a ticket").to_owned()
+}
+
+async fn unanswered(api: &Api, token: &str) -> Vec<Value> {
+    let answer = api.get(token, "/v1/tickets?needs_answer=true").await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    answer.json()["items"].as_array().expect("a list").clone()
+}
+
+#[tokio::test]
+async fn an_owner_writes_and_an_operator_answers() {
+    let api = Api::new().await;
+    api.drain_h1().await;
+    let ticket = ticket_of(&api, "db").await;
+    let path = format!("/v1/tickets/{ticket}/messages");
+    assert_eq!(unanswered(&api, &api.operator).await, Vec::<Value>::new());
+
+    let asked = api
+        .post(&api.acme, &path, &json!({ "text": "Hello,\r\n\r\ndoes it keep its \u{202E}addresses?" }))
+        .await;
+    assert_eq!(asked.status, StatusCode::CREATED, "{asked:?}");
+    assert_eq!(asked.json()["said"]["text"], "Hello,\n\ndoes it keep its addresses?");
+    let waiting = unanswered(&api, &api.operator).await;
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    assert!(waiting[0]["unanswered_since"].is_string(), "{}", waiting[0]);
+
+    let answered = api.post(&api.operator, &path, &json!({ "text": "Yes." })).await;
+    assert_eq!(answered.status, StatusCode::CREATED, "{answered:?}");
+    assert_eq!(unanswered(&api, &api.operator).await, Vec::<Value>::new());
+
+    let thread = api.get(&api.acme, &format!("/v1/tickets/{ticket}")).await.json();
+    let said: Vec<&Value> = thread["notices"]
+        .as_array()
+        .expect("notices")
+        .iter()
+        .filter_map(|notice| notice.get("said"))
+        .collect();
+    assert_eq!(said.len(), 2, "{thread}");
+    assert_eq!(said[0]["by"], json!({ "who": "owner", "name": "acme" }));
+    // The name of an operator's token is none of an owner's business.
+    assert_eq!(said[1]["by"], json!({ "who": "operator" }));
+    assert_eq!((&said[1]["text"], &said[1]["via"]), (&json!("Yes."), &json!("api")));
+}
+
+#[tokio::test]
+async fn nobody_writes_into_another_owners_ticket_or_learns_that_there_is_one() {
+    let api = Api::new().await;
+    api.drain_h1().await;
+    let ticket = ticket_of(&api, "db").await;
+    let body = json!({ "text": "hello" });
+    let foreign = api.post(&api.globex, &format!("/v1/tickets/{ticket}/messages"), &body).await;
+    let missing = api.post(&api.globex, "/v1/tickets/DR-9999/messages", &body).await;
+    assert_eq!((foreign.status, missing.status), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND));
+    assert_eq!(foreign.detail().replace(&ticket, "X"), missing.detail().replace("DR-9999", "X"));
+    assert_eq!(unanswered(&api, &api.operator).await, Vec::<Value>::new());
+}
+
+#[tokio::test]
+async fn a_message_that_says_nothing_is_refused_by_field() {
+    let api = Api::new().await;
+    api.drain_h1().await;
+    let path = format!("/v1/tickets/{}/messages", ticket_of(&api, "db").await);
+    for (body, says) in [
+        (json!({ "text": " \n" }), "field text is empty; write what is to be read"),
+        (json!({ "text": "a".repeat(10_001) }), "field text has 10001 characters; write at most 10000"),
+        (json!({ "txt": "x" }), "field txt: unknown field `txt`, expected `text`; did you mean `text`?"),
+    ] {
+        let refused = api.post(&api.acme, &path, &body).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
+        assert_eq!(refused.detail(), says);
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_of_a_message_is_the_same_message() {
+    let api = Api::new().await;
+    api.drain_h1().await;
+    let ticket = ticket_of(&api, "db").await;
+    let path = format!("/v1/tickets/{ticket}/messages");
+    for _ in 0..2 {
+        let asking =
+            api.ask(axum::http::Method::POST, &path).token(&api.acme).header("idempotency-key", "one");
+        let answer = asking.json(&json!({ "text": "hello" })).send().await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    }
+    let thread = api.get(&api.operator, &format!("/v1/tickets/{ticket}")).await.json();
+    let written =
+        thread["notices"].as_array().expect("notices").iter().filter(|notice| notice["kind"] == "written");
+    assert_eq!(written.count(), 1, "{thread}");
+}
+
+#[tokio::test]
+async fn a_closed_ticket_can_be_written_to_and_stays_closed() {
+    let api = Api::new().await;
+    let maintenance = api.drain_h1().await;
+    let ticket = ticket_of(&api, "db").await;
+    let cancelled = api
+        .post(
+            &api.operator,
+            &format!("/v1/maintenances/{}/cancel", maintenance["number"].as_str().expect("a number")),
+            &json!({}),
+        )
+        .await;
+    assert_eq!(cancelled.status, StatusCode::OK, "{cancelled:?}");
+    api.look().await;
+    assert_eq!(api.get(&api.acme, &format!("/v1/tickets/{ticket}")).await.json()["state"], "closed");
+    let written =
+        api.post(&api.acme, &format!("/v1/tickets/{ticket}/messages"), &json!({ "text": "Why?" })).await;
+    assert_eq!(written.status, StatusCode::CREATED, "{written:?}");
+    assert_eq!(api.get(&api.acme, &format!("/v1/tickets/{ticket}")).await.json()["state"], "closed");
+    assert_eq!(unanswered(&api, &api.operator).await.len(), 1);
+    let open = api.get(&api.operator, "/v1/tickets?needs_answer=true&only=open").await.json();
+    assert_eq!(open["items"], json!([]));
+}
