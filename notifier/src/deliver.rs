@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::connections::Connections;
 use crate::mail::Mail;
 use crate::maildir;
 pub use crate::smtp::{SmtpConfig, TlsMode};
@@ -75,7 +76,21 @@ impl Channel {
         }
     }
 
-    /// Hands a mail over.
+    /// Opens it for a number of mails.
+    #[must_use]
+    pub fn open(&self) -> Mailer {
+        Mailer { channel: self.clone(), connections: Connections::default() }
+    }
+}
+
+/// A channel in use. Between mails it keeps what it has opened, until it is [closed](Mailer::close).
+pub struct Mailer {
+    channel: Channel,
+    connections: Connections,
+}
+
+impl Mailer {
+    /// Hands a mail over. Several may be handed over at the same time.
     ///
     /// An interrupted delivery may be repeated. A maildir then still holds one copy. A mail server may get a second one if the
     /// connection was lost between the end of the mail and the server's answer; nobody can know what it did, and both copies bear
@@ -85,11 +100,16 @@ impl Channel {
             .unusable
             .iter()
             .map(|address| Refused { address: address.clone(), why: "it is no mail address".to_owned() });
-        match self {
-            Self::Maildir(config) => maildir::deliver(&config.path, mail).await,
-            Self::Smtp(config) => config.deliver(mail).await,
+        match &self.channel {
+            Channel::Maildir(config) => maildir::deliver(&config.path, mail).await,
+            Channel::Smtp(config) => config.deliver(&self.connections, mail).await,
         }
         .with_refused(unusable)
+    }
+
+    /// Closes what was kept open. It may be used again afterwards.
+    pub async fn close(&self) {
+        self.connections.close().await;
     }
 }
 

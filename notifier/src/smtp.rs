@@ -1,4 +1,4 @@
-//! Delivery to a mail server, one conversation per mail.
+//! Delivery to a mail server, one conversation per mail, several of them over the same connection.
 //!
 //! The conversation is led command by command, because each recipient is answered on its own: one full mailbox must neither keep the
 //! mail from the others nor make them get it again and again.
@@ -16,6 +16,7 @@ use lettre::transport::smtp::commands::{Data, Mail as MailFrom, Rcpt};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use serde::{Deserialize, Serialize};
 
+use crate::connections::{Connection, Connections};
 use crate::deliver::{Delivery, Refused};
 use crate::mail::Mail;
 use crate::words;
@@ -38,7 +39,7 @@ pub struct SmtpConfig {
     /// The account to log in with; without one there is no login.
     #[serde(default)]
     pub user: Option<String>,
-    /// A file with the account's password. It is read for each mail, so that it can be changed at any time.
+    /// A file with the account's password. It is read for each connection, so that it can be changed at any time.
     #[serde(default)]
     pub password_file: Option<PathBuf>,
     /// How long one mail may take altogether.
@@ -95,7 +96,7 @@ impl SmtpConfig {
             (Some(_), None) => wrong.push("smtp user needs a password_file beside it".to_owned()),
             (None, Some(_)) => wrong.push("smtp password_file needs a user beside it".to_owned()),
             (Some(_), Some(path)) => {
-                wrong.extend(read("password_file", path).err().map(|e| told(&e)));
+                wrong.extend(read("password_file", path).err().map(|e| words::told(&e)));
             }
             (None, None) => {}
         }
@@ -112,7 +113,7 @@ impl SmtpConfig {
                         .to_owned(),
                 );
             }
-            (TlsMode::Starttls | TlsMode::Implicit, _) => wrong.extend(self.tls().err().map(|e| told(&e))),
+            (TlsMode::Starttls | TlsMode::Implicit, _) => wrong.extend(self.tls().err().map(|e| words::told(&e))),
             (TlsMode::None, None) => {}
         }
         wrong
@@ -134,26 +135,41 @@ impl SmtpConfig {
         format!("{}:{}", self.host, self.port())
     }
 
-    pub(crate) async fn deliver(&self, mail: &Mail) -> Delivery {
+    pub(crate) async fn deliver(&self, connections: &Connections, mail: &Mail) -> Delivery {
         let retry = |why: String| Delivery::Retry {
             why: format!("mail server {}: {why}", self.server()),
             left: mail.recipients(),
             refused: Vec::new(),
         };
         let conversation = async {
-            match self.prepared(mail).await {
-                Ok(connection) => Conversation { connection, mail, server: self.server() }.lead().await,
-                Err(e) => retry(told(&e)),
+            match self.prepared(connections, mail).await {
+                Ok(connection) => {
+                    Conversation { connection, connections, mail, server: self.server() }.lead().await
+                }
+                Err(e) => retry(words::told(&e)),
             }
         };
         match tokio::time::timeout(self.timeout.0, conversation).await {
             Ok(delivery) => delivery,
-            Err(_) => retry(format!("no end after {}", words::exactly(self.timeout))),
+            Err(_) => retry(format!("no end after {}", self.timeout)),
         }
     }
 
     /// Connected, encrypted, logged in, and the sender accepted.
-    async fn prepared(&self, mail: &Mail) -> Result<AsyncSmtpConnection, Unprepared> {
+    async fn prepared(&self, connections: &Connections, mail: &Mail) -> Result<Connection, Unprepared> {
+        while let Some(mut kept) = connections.take() {
+            // A server closes what it finds idle, or has had enough of. Whatever else it has against the sender it says again below.
+            if begin(&mut kept.smtp, mail).await.is_ok() {
+                return Ok(kept);
+            }
+            kept.smtp.abort().await;
+        }
+        let mut connection = self.connected().await?;
+        begin(&mut connection, mail).await?;
+        Ok(Connection::new(connection))
+    }
+
+    async fn connected(&self) -> Result<AsyncSmtpConnection, Unprepared> {
         let hello = self.hello.clone().map_or_else(ClientId::default, ClientId::Domain);
         let tls = self.tls()?;
         let at_once = if self.tls == TlsMode::Implicit { tls.clone() } else { None };
@@ -174,11 +190,6 @@ impl SmtpConfig {
                 .await
                 .map_err(server("login refused; check smtp user and password_file"))?;
         }
-        let parameters = address_parameters(&connection, mail)?;
-        connection
-            .command(MailFrom::new(Some(mail.sender.clone()), parameters))
-            .await
-            .map_err(server("the sender's address was refused"))?;
         Ok(connection)
     }
 
@@ -194,6 +205,15 @@ impl SmtpConfig {
         }
         builder.build().map(Some).map_err(server("the settings for TLS don't work"))
     }
+}
+
+async fn begin(connection: &mut AsyncSmtpConnection, mail: &Mail) -> Result<(), Unprepared> {
+    let parameters = address_parameters(connection, mail)?;
+    connection
+        .command(MailFrom::new(Some(mail.sender.clone()), parameters))
+        .await
+        .map_err(server("the sender's address was refused"))?;
+    Ok(())
 }
 
 fn address_parameters(
@@ -219,24 +239,10 @@ fn read(field: &'static str, path: &Path) -> Result<Vec<u8>, Unprepared> {
     fs::read(path).map_err(|source| Unprepared::File { field, path: path.to_owned(), source })
 }
 
-/// An error with all that lies behind it, in one line.
-fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut behind = error.source();
-    while let Some(cause) = behind {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        behind = cause.source();
-    }
-    words::one_line(&text, 400)
-}
-
 /// From the recipients on, what the server says is about this mail.
 struct Conversation<'a> {
-    connection: AsyncSmtpConnection,
+    connection: Connection,
+    connections: &'a Connections,
     mail: &'a Mail,
     server: String,
 }
@@ -247,31 +253,35 @@ impl Conversation<'_> {
         let mut later: Vec<Refused> = Vec::new();
         let mut never: Vec<Refused> = Vec::new();
         for address in &self.mail.recipients {
-            match self.connection.command(Rcpt::new(address.clone(), Vec::new())).await {
+            match self.connection.smtp.command(Rcpt::new(address.clone(), Vec::new())).await {
                 Ok(_) => accepted.push(address),
                 Err(e) if e.is_permanent() => never.push(refused(address, &e)),
                 Err(e) if e.is_transient() => later.push(refused(address, &e)),
-                Err(e) => return self.retry(told(&e), self.mail.recipients(), Vec::new()),
+                Err(e) => return self.retry(words::told(&e), self.mail.recipients(), Vec::new()),
             }
         }
-        if !accepted.is_empty()
-            && let Err(e) = self.send().await
-        {
-            if !e.is_permanent() {
+        let sent = if accepted.is_empty() { None } else { Some(self.send().await) };
+        match &sent {
+            Some(Err(e)) if !e.is_permanent() => {
                 let mut left: Vec<String> = accepted.iter().map(ToString::to_string).collect();
                 left.extend(later.into_iter().map(|r| r.address));
-                return self.retry(told(&e), left, never);
+                return self.retry(words::told(e), left, never);
             }
-            never.extend(accepted.drain(..).map(|address| refused(address, &e)));
+            Some(Err(e)) => never.extend(accepted.drain(..).map(|address| refused(address, e))),
+            Some(Ok(())) | None => {}
         }
-        // The server has answered for the mail; whether it hears the goodbye is of no matter.
-        self.connection.abort().await;
-        self.end(&accepted, later, never)
+        let delivery = self.end(&accepted, later, never);
+        match sent {
+            Some(Ok(())) => self.connections.put(self.connection).await,
+            // The server has answered for the mail, and may have begun to close or to slow down; it hears the goodbye or does not.
+            Some(Err(_)) | None => self.connection.smtp.abort().await,
+        }
+        delivery
     }
 
     async fn send(&mut self) -> Result<(), SmtpError> {
-        self.connection.command(Data).await?;
-        self.connection.message(self.mail.bytes()).await?;
+        self.connection.smtp.command(Data).await?;
+        self.connection.smtp.message(self.mail.bytes()).await?;
         Ok(())
     }
 
@@ -296,7 +306,7 @@ impl Conversation<'_> {
 }
 
 fn refused(address: &Address, error: &SmtpError) -> Refused {
-    Refused { address: address.to_string(), why: told(error) }
+    Refused { address: address.to_string(), why: words::told(error) }
 }
 
 fn all(refused: &[Refused]) -> String {

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use drover_notifier::samples::{Sample, samples};
-use drover_notifier::{Channel, Delivery, Mail, MailError, MaildirConfig, Renderer, Sender};
+use drover_notifier::{Channel, Delivery, Letterhead, Mail, MailError, MaildirConfig, Message, Renderer, Sender};
 use drover_policies::ids::NoticeId;
+use drover_policies::windows::Slot;
 use mail_parser::{Address, HeaderValue, MessageParser};
 
 fn sample(name: &str) -> Sample {
@@ -19,7 +20,13 @@ fn sender() -> Sender {
 fn mail(sample: &Sample) -> Mail {
     let renderer = Renderer::new(None).expect("sound templates");
     let message = renderer.render(&sample.notice, &sample.contact, &sample.links).expect("rendered");
-    Mail::new(&message, &sample.notice, &sample.contact, &sender()).expect("a mail")
+    written(&message, sample, None).expect("a mail")
+}
+
+fn written(message: &Message, sample: &Sample, standing: Option<Slot>) -> Result<Mail, MailError> {
+    let sender = sender();
+    let letterhead = Letterhead { sender: &sender, links: &sample.links, standing };
+    Mail::new(message, &sample.notice, &sample.contact, &letterhead)
 }
 
 fn text<'a>(mail: &'a mail_parser::Message<'_>, name: &str) -> Option<&'a str> {
@@ -46,7 +53,7 @@ fn a_mail_has_both_forms_and_the_headers_that_thread_and_mark_it() {
     assert_eq!(text(&parsed, "X-Drover-Server"), Some("00000000-0000-0000-0000-000000000009"));
     assert!(parsed.body_text(0).expect("text").contains("$ drover approve DR-1042"));
     assert!(parsed.body_html(0).expect("html").starts_with("<!DOCTYPE html>"));
-    assert_eq!(parsed.attachment_count(), 0);
+    assert_eq!(text(&parsed, "X-Auto-Response-Suppress"), Some("OOF, AutoReply"));
 }
 
 #[test]
@@ -100,6 +107,7 @@ fn no_name_can_add_a_header_or_a_part() {
             "references",
             "subject",
             "to",
+            "x-auto-response-suppress",
             "x-drover-kind",
             "x-drover-notice",
             "x-drover-server",
@@ -107,7 +115,7 @@ fn no_name_can_add_a_header_or_a_part() {
         ];
         expected.sort_unstable();
         assert_eq!(found, expected, "{name:?}");
-        assert_eq!(parsed.parts.len(), 3, "{name:?}: the whole, text and html");
+        assert_eq!(parsed.parts.len(), 6, "{name:?}: two wholes, text, html, the invitation twice");
         let Some(Address::List(to)) = parsed.to() else { panic!("{name:?}: one list of addresses") };
         assert_eq!(to.len(), 1, "{name:?}");
         assert_eq!(to[0].address(), Some("ada@acme.example"), "{name:?}");
@@ -131,7 +139,7 @@ fn an_owner_without_a_usable_address_is_told_of_with_what_is_known() {
     sample.contact.mail = vec!["nobody at all".to_owned(), "a@b.example\r\nBcc: c@d.example".to_owned()];
     let renderer = Renderer::new(None).expect("sound templates");
     let message = renderer.render(&sample.notice, &sample.contact, &sample.links).expect("rendered");
-    let error = Mail::new(&message, &sample.notice, &sample.contact, &sender()).expect_err("no mail");
+    let error = written(&message, &sample, None).expect_err("no mail");
     assert!(matches!(&error, MailError::NoRecipient { known, .. } if known.len() == 2), "{error}");
     let wrong = Sender { from: "operators".to_owned(), reply_to: Some("x@y.example".to_owned()) };
     assert_eq!(
@@ -169,7 +177,7 @@ async fn a_maildir_holds_one_mail_however_often_it_is_delivered() {
     fs::write(path.join("tmp").join(&name), "half a ma").expect("written");
 
     for _ in 0..2 {
-        let delivery = channel.deliver(&mail).await;
+        let delivery = channel.open().deliver(&mail).await;
         assert!(
             matches!(delivery, Delivery::Delivered { ref refused, .. } if refused.is_empty()),
             "{delivery:?}"
@@ -184,7 +192,7 @@ async fn a_maildir_holds_one_mail_however_often_it_is_delivered() {
 
     // A reader has seen it: it must not become new again.
     fs::rename(path.join("new").join(&name), path.join("cur").join(format!("{name}:2,S"))).expect("moved");
-    let delivery = channel.deliver(&mail).await;
+    let delivery = channel.open().deliver(&mail).await;
     assert!(matches!(delivery, Delivery::Delivered { .. }), "{delivery:?}");
     assert!(files(&path.join("new")).is_empty());
     assert_eq!(files(&path.join("cur")), [format!("{name}:2,S")]);
@@ -197,7 +205,7 @@ async fn a_maildir_that_cannot_be_written_is_tried_again_and_said_at_the_start()
     fs::write(&blocked, "").expect("written");
     let channel = maildir(&blocked);
     assert_eq!(channel.check().len(), 1);
-    let delivery = channel.deliver(&mail(&sample("done"))).await;
+    let delivery = channel.open().deliver(&mail(&sample("done"))).await;
     assert!(
         matches!(delivery, Delivery::Retry { ref left, .. } if left == &["ada@acme.example"]),
         "{delivery:?}"
@@ -209,7 +217,7 @@ async fn an_address_that_is_none_does_not_keep_the_mail_from_the_others() {
     let folder = tempfile::tempdir().expect("a directory");
     let mut sample = sample("done");
     sample.contact.mail.push("not an address".to_owned());
-    let delivery = maildir(folder.path()).deliver(&mail(&sample)).await;
+    let delivery = maildir(folder.path()).open().deliver(&mail(&sample)).await;
     let Delivery::Delivered { refused, .. } = delivery else { panic!("{delivery:?}") };
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].address, "not an address");

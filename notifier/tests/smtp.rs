@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use drover_notifier::samples::{Sample, samples};
-use drover_notifier::{Channel, Delivery, Mail, Renderer, Sender, SmtpConfig, TlsMode};
+use drover_notifier::{Channel, Delivery, Letterhead, Mail, Renderer, Sender, SmtpConfig, TlsMode};
 use drover_policies::ids::NoticeId;
 use drover_policies::time::Span;
 use mail_parser::MessageParser;
@@ -197,7 +197,8 @@ fn mail(sample: &Sample) -> Mail {
     let renderer = Renderer::new(None).expect("sound templates");
     let message = renderer.render(&sample.notice, &sample.contact, &sample.links).expect("rendered");
     let sender = Sender { from: "Example Cloud <maintenance@cloud.example>".to_owned(), reply_to: None };
-    Mail::new(&message, &sample.notice, &sample.contact, &sender).expect("a mail")
+    let letterhead = Letterhead { sender: &sender, links: &sample.links, standing: None };
+    Mail::new(&message, &sample.notice, &sample.contact, &letterhead).expect("a mail")
 }
 
 fn assert_delivered(delivery: &Delivery) {
@@ -211,8 +212,8 @@ async fn mails_of_one_ticket_arrive_whole_and_in_one_thread() {
     assert_eq!(channel.check(), Vec::<String>::new());
     let mut opening = sample("proposed", 0x2a, &["ada@example.org"]);
     opening.notice.ticket.server_name = "Büro 東京\r\nBcc: thief@example.org".to_owned();
-    assert_delivered(&channel.deliver(&mail(&opening)).await);
-    assert_delivered(&channel.deliver(&mail(&sample("done", 0x2b, &["ada@example.org"]))).await);
+    assert_delivered(&channel.open().deliver(&mail(&opening)).await);
+    assert_delivered(&channel.open().deliver(&mail(&sample("done", 0x2b, &["ada@example.org"]))).await);
 
     let arrived = server.arrived(2);
     assert_eq!(arrived.len(), 2);
@@ -246,12 +247,12 @@ async fn mails_of_one_ticket_arrive_whole_and_in_one_thread() {
 async fn a_temporary_refusal_is_tried_again_and_a_permanent_one_is_not() {
     let Some(server) = MailServer::start() else { return };
     let channel = Channel::Smtp(server.config());
-    let greylisted = channel.deliver(&mail(&sample("done", 1, &["later@example.org"]))).await;
+    let greylisted = channel.open().deliver(&mail(&sample("done", 1, &["later@example.org"]))).await;
     let Delivery::Retry { why, left, refused } = &greylisted else { panic!("{greylisted:?}") };
     assert!(why.contains("Greylisted, come back later"), "{why}");
     assert_eq!((left.as_slice(), refused.as_slice()), (&["later@example.org".to_owned()][..], &[][..]));
 
-    let unknown = channel.deliver(&mail(&sample("done", 2, &["never@example.org"]))).await;
+    let unknown = channel.open().deliver(&mail(&sample("done", 2, &["never@example.org"]))).await;
     assert!(matches!(&unknown, Delivery::Fail { why } if why.contains("No such user here")), "{unknown:?}");
 }
 
@@ -261,17 +262,17 @@ async fn each_recipient_is_answered_on_its_own_and_nobody_gets_it_twice() {
     let channel = Channel::Smtp(server.config());
     let to = ["ada@example.org", "later@example.org", "never@example.org", "bob@example.org"];
     let whole = mail(&sample("done", 3, &to));
-    let delivery = channel.deliver(&whole).await;
+    let delivery = channel.open().deliver(&whole).await;
     let Delivery::Retry { left, refused, .. } = &delivery else { panic!("{delivery:?}") };
     assert_eq!(left, &["later@example.org"]);
     assert_eq!(refused.iter().map(|r| r.address.as_str()).collect::<Vec<_>>(), ["never@example.org"]);
     assert_eq!(server.arrived(2).len(), 2, "for Ada and for Bob");
 
-    let again = channel.deliver(&whole.left_for(left)).await;
+    let again = channel.open().deliver(&whole.left_for(left)).await;
     assert!(matches!(&again, Delivery::Retry { left, .. } if left == &["later@example.org"]), "{again:?}");
     assert_eq!(server.arrived(2).len(), 2, "still one each");
 
-    let some = channel.deliver(&mail(&sample("done", 4, &["never@example.org", "ada@example.org"]))).await;
+    let some = channel.open().deliver(&mail(&sample("done", 4, &["never@example.org", "ada@example.org"]))).await;
     assert!(matches!(&some, Delivery::Delivered { refused, .. } if refused.len() == 1), "{some:?}");
 }
 
@@ -342,23 +343,23 @@ async fn nothing_is_sent_but_encrypted_and_to_a_server_that_is_the_one_named() {
         let mail = mail(&sample("done", n, &["ada@example.org"]));
         let channel = Channel::Smtp(config.clone());
         assert_eq!(channel.check(), Vec::<String>::new());
-        assert_delivered(&channel.deliver(&mail).await);
+        assert_delivered(&channel.open().deliver(&mail).await);
 
         let unknown_authority = Channel::Smtp(SmtpConfig { ca_file: None, ..config.clone() });
-        let delivery = unknown_authority.deliver(&mail).await;
+        let delivery = unknown_authority.open().deliver(&mail).await;
         assert!(
             matches!(&delivery, Delivery::Retry { why, .. } if why.contains("certificate")),
             "{delivery:?}"
         );
         let other_name = Channel::Smtp(SmtpConfig { host: "127.0.0.1".to_owned(), ..config });
-        let delivery = other_name.deliver(&mail).await;
+        let delivery = other_name.open().deliver(&mail).await;
         assert!(
             matches!(&delivery, Delivery::Retry { why, .. } if why.contains("certificate")),
             "{delivery:?}"
         );
     }
     let in_clear = Channel::Smtp(SmtpConfig { tls: TlsMode::Starttls, ..server.config() });
-    let delivery = in_clear.deliver(&mail(&sample("done", 3, &["ada@example.org"]))).await;
+    let delivery = in_clear.open().deliver(&mail(&sample("done", 3, &["ada@example.org"]))).await;
     assert!(matches!(&delivery, Delivery::Retry { why, .. } if why.contains("STARTTLS")), "{delivery:?}");
     assert_eq!(server.arrived(2).len(), 2);
 }
@@ -380,7 +381,7 @@ async fn a_login_that_is_refused_is_tried_again_and_works_once_it_is_mended() {
     };
     let channel = Channel::Smtp(config);
     let mail = mail(&sample("done", 5, &["ada@example.org"]));
-    let refused = channel.deliver(&mail).await;
+    let refused = channel.open().deliver(&mail).await;
     let Delivery::Retry { why, .. } = &refused else { panic!("{refused:?}") };
     if why.contains("InternalError") {
         skipped("this OpenSMTPD can't encrypt (6.8 of Debian 12 can't, 7.4 from its backports can)");
@@ -388,7 +389,7 @@ async fn a_login_that_is_refused_is_tried_again_and_works_once_it_is_mended() {
     }
     assert!(why.contains("login refused; check smtp user and password_file"), "{why}");
     fs::write(&password, "right\n").expect("written");
-    assert_delivered(&channel.deliver(&mail).await);
+    assert_delivered(&channel.open().deliver(&mail).await);
     assert_eq!(server.arrived(1).len(), 1);
 }
 
@@ -408,13 +409,13 @@ async fn a_server_that_is_not_there_or_says_nothing_is_tried_again() {
     };
     let channel = Channel::Smtp(config);
     let mail = mail(&sample("done", 9, &["ada@example.org"]));
-    let delivery = channel.deliver(&mail).await;
+    let delivery = channel.open().deliver(&mail).await;
     assert!(
-        matches!(&delivery, Delivery::Retry { why, .. } if why.contains("no end after 1 second")),
+        matches!(&delivery, Delivery::Retry { why, .. } if why.contains("no end after 1s")),
         "{delivery:?}"
     );
     drop(silent);
-    let delivery = channel.deliver(&mail).await;
+    let delivery = channel.open().deliver(&mail).await;
     assert!(
         matches!(&delivery, Delivery::Retry { why, left, .. } if why.contains("can't connect") && left.len() == 1),
         "{delivery:?}"

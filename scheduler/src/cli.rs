@@ -8,6 +8,7 @@ pub mod generate;
 pub mod screen;
 pub mod words;
 
+mod dead_letters;
 mod doctor;
 mod events;
 mod explain;
@@ -132,6 +133,7 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         }
         Command::Windows(command) => windows::windows(context, command).await,
         Command::Tickets(command) => tickets::tickets(context, command).await,
+        Command::DeadLetters(command) => dead_letters::dead_letters(context, command).await,
         Command::Owners(command) => owners::owners(context, command).await,
         Command::Tokens(command) => owners::tokens(context, command).await,
         Command::Explain { server } => explain::explain(context, &server).await,

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use drover_notifier::deliver::{Channel, MaildirConfig};
 use drover_notifier::letter::Links;
 use drover_notifier::mail::Sender;
+use drover_policies::channels::{ChannelName, Listener};
+use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 
 /// The shipped, commented example; it parses, and says what is used when nothing is set.
@@ -25,6 +27,37 @@ pub struct Config {
     pub policies: Option<PathBuf>,
     /// How owners are reached.
     pub mail: MailConfig,
+    /// How long and how fast messages are delivered, whatever the channel.
+    pub delivery: DeliveryConfig,
+}
+
+/// How long and how fast messages are delivered, whatever the channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeliveryConfig {
+    /// After which time of vain tries a message is given up; it is a dead letter then.
+    pub give_up_after: Span,
+    /// How many messages are under way on a channel at the same time.
+    pub at_once: usize,
+}
+
+impl Default for DeliveryConfig {
+    fn default() -> Self {
+        Self { give_up_after: Span::days(3), at_once: 16 }
+    }
+}
+
+impl DeliveryConfig {
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.give_up_after < Span::minutes(1) {
+            problems.push(format!("give_up_after {} is too short; write at least 1m", self.give_up_after));
+        }
+        if !(1..=256).contains(&self.at_once) {
+            problems.push(format!("at_once {} is out of range; write 1 to 256", self.at_once));
+        }
+        problems
+    }
 }
 
 /// How owners are reached.
@@ -51,6 +84,7 @@ impl Default for Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 7070)),
             policies: None,
             mail: MailConfig::default(),
+            delivery: DeliveryConfig::default(),
         }
     }
 }
@@ -119,6 +153,7 @@ impl Config {
         problems.extend(self.mail.sender.check().into_iter().map(|problem| format!("mail.sender.{problem}")));
         problems.extend(self.mail.links.check().into_iter().map(|problem| format!("mail.links.{problem}")));
         problems.extend(self.channel().check().into_iter().map(|problem| format!("mail.channel.{problem}")));
+        problems.extend(self.delivery.problems().into_iter().map(|problem| format!("delivery.{problem}")));
         problems
     }
 
@@ -129,6 +164,12 @@ impl Config {
             Some(url) => url.clone(),
             None => format!("sqlite://{}", self.data_dir.join("drover.db").display()),
         }
+    }
+
+    /// The channels that are always there.
+    #[must_use]
+    pub fn listeners(&self) -> Vec<Listener> {
+        vec![Listener::to_all(ChannelName::Mail)]
     }
 
     /// The channel for mails.

@@ -1,25 +1,47 @@
-//! Hands notices to the channel, each until it is taken or refused for good.
+//! Hands messages to the channels that they go to, each until it is taken or given up.
 //!
-//! A notice is stored with the fact that it tells; from there on it is this task's. It may be cut off anywhere: what is not
-//! known to be delivered is delivered again, and its Message-ID tells a mail system that it is the same.
+//! A delivery is stored with the fact that its message tells; from there on it is this module's. It may be cut off anywhere: what is
+//! not known to be delivered is delivered again, and its id tells the channel's other end that it is the same.
+//!
+//! ```text
+//! run ── a channel has something due ──▶ work (one task per channel) ──▶ attempt (several at once, each of another ticket)
+//!                                          ▲                               │
+//!                                          └── ends noted together ◀───────┘
+//! ```
+//!
+//! Channels know nothing of each other: one that hangs keeps its own task and nobody else. Within a channel a ticket's messages go
+//! one after the other, and tickets side by side.
 
+mod channel;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
-use drover_notifier::deliver::{Channel, Delivery};
-use drover_notifier::mail::Mail;
+use drover_notifier::deliver::Channel as MailChannel;
 use drover_notifier::render::Renderer;
-use drover_policies::migration::operators;
-use drover_policies::notices::{Contact, Notice, Tells};
-use drover_policies::time::Span;
+use drover_policies::channels::ChannelName;
+use drover_policies::notices::Tells;
+use drover_policies::time::{Instant, Span};
+use tokio::task::JoinSet;
+
+pub use channel::{Channel, Ended, Handed, Outcome};
 
 use crate::app::App;
-use crate::store::{StoreError, StoredNotice, Tried};
+use crate::store::{DeliveryId, Due, Settled, StoreError, Tried};
 
-/// The longest between two looks, should a nudge ever be lost.
+/// The longest between two looks, should a nudge ever be lost; also the rest of a channel whose task has failed.
 const AT_THE_LATEST: Duration = Duration::from_secs(30);
 
-/// How many are taken at once.
-const AT_ONCE: u32 = 50;
+/// How many of a channel are read ahead.
+const AHEAD: usize = 256;
+
+/// How long the first result waits for others to be noted with it. Each noting waits for the disk once, however many it notes, and
+/// what is not noted when the scheduler dies is sent twice.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// How often a channel looks for what is new while something of it is under way.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 /// The wait before a second try; each further one waits twice as long as the one before.
 const FIRST_WAIT: Span = Span::seconds(10);
@@ -31,97 +53,238 @@ const LONGEST_WAIT: Span = Span::minutes(30);
 pub struct Delivering {
     /// Facts into words.
     pub renderer: Renderer,
-    /// Where to.
-    pub channel: Channel,
+    /// Where mails go.
+    pub mail: MailChannel,
 }
 
 /// Delivers whatever is due, for ever.
-pub async fn run(app: &App, delivering: &Delivering) {
+pub async fn run(app: &Arc<App>, delivering: &Arc<Delivering>) {
+    let mut nudges = app.outbox.subscribe();
+    let mut working = Working::default();
     loop {
-        match deliver_due(app, delivering).await {
-            Ok(0) => {
-                let wait = match app.store.next_delivery_at().await {
-                    Ok(Some(at)) => (at - app.clock.now()).to_std().unwrap_or_default().min(AT_THE_LATEST),
-                    Ok(None) | Err(_) => AT_THE_LATEST,
-                };
-                tokio::select! {
-                    () = app.mail.notified() => {}
-                    () = tokio::time::sleep(wait) => {}
-                }
-            }
-            Ok(_) => {}
+        let wait = match app.store.channels_waiting().await {
+            Ok(waiting) => working.begin(app, delivering, waiting),
             Err(error) => {
-                tracing::error!(error = %crate::chain(&error), "notices could not be read or marked");
-                tokio::time::sleep(AT_THE_LATEST).await;
+                tracing::error!(error = %crate::chain(&error), "it could not be read what is to be delivered");
+                AT_THE_LATEST
             }
+        };
+        tokio::select! {
+            // The sender lives as long as the app.
+            _ = nudges.changed() => {}
+            () = working.one_has_ended() => {}
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }
 
-/// Delivers what is due now; answers how many notices were tried.
+/// The channels that have a task.
+#[derive(Default)]
+struct Working {
+    tasks: JoinSet<ChannelName>,
+    names: BTreeMap<tokio::task::Id, ChannelName>,
+}
+
+impl Working {
+    /// Starts a task for each channel that has something due and none yet. Answers when the next one has.
+    fn begin(
+        &mut self,
+        app: &Arc<App>,
+        delivering: &Arc<Delivering>,
+        waiting: Vec<(ChannelName, Instant)>,
+    ) -> Duration {
+        let now = app.clock.now();
+        let mut wait = AT_THE_LATEST;
+        for (name, at) in waiting {
+            if self.names.values().any(|working| *working == name) {
+                continue;
+            }
+            if at > now {
+                wait = wait.min((at - now).to_std().unwrap_or_default());
+                continue;
+            }
+            let (app, delivering, of) = (Arc::clone(app), Arc::clone(delivering), name.clone());
+            let task = self.tasks.spawn(async move {
+                if let Err(error) = work(&app, &delivering, &of).await {
+                    tracing::error!(channel = %of, error = %crate::chain(&error), "deliveries could not be read or noted");
+                    tokio::time::sleep(AT_THE_LATEST).await;
+                }
+                of
+            });
+            self.names.insert(task.id(), name);
+        }
+        wait
+    }
+
+    async fn one_has_ended(&mut self) {
+        let ended = match self.tasks.join_next_with_id().await {
+            // Nothing runs: there is nothing to wait for.
+            None => return std::future::pending().await,
+            Some(Ok((id, _))) => id,
+            Some(Err(error)) => {
+                tracing::error!(%error, "a channel's task broke off");
+                error.id()
+            }
+        };
+        self.names.remove(&ended);
+    }
+}
+
+/// Delivers what is due now on every channel, one channel after the other; answers how many messages were tried.
 ///
 /// # Errors
 /// The database failed.
-pub async fn deliver_due(app: &App, delivering: &Delivering) -> Result<usize, StoreError> {
-    let due = app.store.notices_due(app.clock.now(), AT_ONCE).await?;
-    let count = due.len();
-    for notice in due {
-        let delivery = deliver(app, delivering, &notice).await?;
-        let now = app.clock.now();
-        let number = &notice.notice.ticket.number;
-        let tried = match delivery {
-            Delivery::Delivered { how, refused } => {
-                for refused in refused {
-                    tracing::warn!(ticket = %number, address = %refused.address, why = %refused.why, "an address was refused");
-                }
-                Tried::Delivered { how }
-            }
-            Delivery::Retry { why, left, refused: _ } => {
-                let at = now + wait_after(notice.tries).delta();
-                tracing::warn!(ticket = %number, %why, next = %at, "a notice could not be delivered yet");
-                Tried::Retry { at, error: why, still_to_get: left }
-            }
-            Delivery::Fail { why } => {
-                tracing::error!(ticket = %number, %why, "a notice can't be delivered");
-                Tried::Failed { error: why }
-            }
-        };
-        app.store.notice_tried(notice.notice.id, &tried, now).await?;
+pub async fn deliver_due(app: &Arc<App>, delivering: &Arc<Delivering>) -> Result<usize, StoreError> {
+    let mut tried = 0;
+    for (name, at) in app.store.channels_waiting().await? {
+        if at <= app.clock.now() {
+            tried += work(app, delivering, &name).await?;
+        }
     }
-    Ok(count)
+    Ok(tried)
 }
 
-async fn deliver(app: &App, delivering: &Delivering, due: &StoredNotice) -> Result<Delivery, StoreError> {
+/// Delivers what is due on a channel until nothing is; answers how many messages were tried.
+async fn work(app: &Arc<App>, delivering: &Arc<Delivering>, name: &ChannelName) -> Result<usize, StoreError> {
+    let Some(channel) = Channel::open(delivering, name) else {
+        let why = "there is no such channel any more";
+        let given_up = app.store.give_up_channel(name, why, app.clock.now()).await?;
+        tracing::warn!(channel = %name, given_up, "{why}");
+        return Ok(0);
+    };
+    let mut queue = Queue {
+        app,
+        name,
+        channel: Arc::new(channel),
+        ahead: VecDeque::new(),
+        busy: BTreeSet::new(),
+        under_way: JoinSet::new(),
+    };
+    let mut tried = 0;
+    loop {
+        queue.fill().await?;
+        let settled = queue.gather().await?;
+        if settled.is_empty() && queue.under_way.is_empty() {
+            queue.channel.close().await;
+            return Ok(tried);
+        }
+        tried += settled.len();
+        queue.note(&settled).await?;
+    }
+}
+
+/// What is going on of a channel. Each of its messages is here once at the most, from being read until its end is noted.
+struct Queue<'a> {
+    app: &'a Arc<App>,
+    name: &'a ChannelName,
+    channel: Arc<Channel>,
+    ahead: VecDeque<Due>,
+    busy: BTreeSet<DeliveryId>,
+    under_way: JoinSet<Result<Settled, StoreError>>,
+}
+
+impl Queue<'_> {
+    async fn fill(&mut self) -> Result<(), StoreError> {
+        if self.ahead.is_empty() {
+            let limit = AHEAD + self.busy.len();
+            let due = self.app.store.deliveries_due(self.name, self.app.clock.now(), limit).await?;
+            self.ahead.extend(due.into_iter().filter(|due| !self.busy.contains(&due.id)));
+            self.busy.extend(self.ahead.iter().map(|due| due.id));
+        }
+        self.begin();
+        Ok(())
+    }
+
+    fn begin(&mut self) {
+        while self.under_way.len() < self.app.config.delivery.at_once
+            && let Some(due) = self.ahead.pop_front()
+        {
+            let (app, channel) = (Arc::clone(self.app), Arc::clone(&self.channel));
+            self.under_way.spawn(async move { attempt(&app, &channel, due).await });
+        }
+    }
+
+    /// The next ends: at least one, unless nothing is under way or it is time to look for what is new.
+    async fn gather(&mut self) -> Result<Vec<Settled>, StoreError> {
+        let mut settled = Vec::new();
+        let mut patience = std::pin::pin!(tokio::time::sleep(LOOK_AGAIN));
+        loop {
+            tokio::select! {
+                ended = self.under_way.join_next() => match ended {
+                    None => return Ok(settled),
+                    Some(Ok(ended)) => {
+                        if settled.is_empty() {
+                            patience.as_mut().reset(tokio::time::Instant::now() + GATHER);
+                        }
+                        settled.push(ended?);
+                        self.begin();
+                    }
+                    Some(Err(error)) => match error.try_into_panic() {
+                        Ok(panic) => std::panic::resume_unwind(panic),
+                        // The whole program ends.
+                        Err(_) => return Ok(settled),
+                    },
+                },
+                () = &mut patience => return Ok(settled),
+            }
+        }
+    }
+
+    async fn note(&mut self, settled: &[Settled]) -> Result<(), StoreError> {
+        if settled.is_empty() {
+            return Ok(());
+        }
+        self.app.store.deliveries_tried(self.name, settled, self.app.clock.now()).await?;
+        for settled in settled {
+            self.busy.remove(&settled.id);
+        }
+        Ok(())
+    }
+}
+
+async fn attempt(app: &App, channel: &Channel, due: Due) -> Result<Settled, StoreError> {
+    let ticket = due.notice.ticket.id;
     if let Tells::Reminder { slot, .. } = &due.notice.tells
         && slot.start <= app.clock.now()
     {
         // The channel was away for so long that it would remind of what is past.
-        return Ok(Delivery::Delivered {
-            how: "left out: what it reminds of was past before it could be sent".to_owned(),
-            refused: Vec::new(),
-        });
+        let how = "left out: what it reminds of was past before it could be sent".to_owned();
+        return Ok(Settled { id: due.id, ticket, tried: Tried::Delivered { how }, external: None });
     }
-    let contact = contact(app, &due.notice).await?;
-    let message = match delivering.renderer.render(&due.notice, &contact, &app.config.mail.links) {
-        Ok(message) => message,
-        Err(error) => return Ok(Delivery::Fail { why: crate::chain(&error) }),
+    let handed = Handed {
+        app,
+        notice: &due.notice,
+        external: due.external.as_deref(),
+        still_to_get: &due.still_to_get,
     };
-    match Mail::new(&message, &due.notice, &contact, &app.config.mail.sender) {
-        Ok(mail) => Ok(delivering.channel.deliver(&mail.left_for(&due.still_to_get)).await),
-        Err(error) => Ok(Delivery::Fail { why: crate::chain(&error) }),
-    }
+    let outcome = channel.deliver(&handed).await?;
+    let tried = judge(app, &channel.name(), &due, outcome.ended);
+    Ok(Settled { id: due.id, ticket, tried, external: outcome.external })
 }
 
-/// How the owner is reached. Operators stand in where a server has no owner.
-async fn contact(app: &App, notice: &Notice) -> Result<Contact, StoreError> {
-    let owner = &notice.ticket.owner;
-    let known = app.store.owner(owner).await?;
-    Ok(known.unwrap_or_else(|| Contact {
-        owner: owner.clone(),
-        name: String::new(),
-        mail: if *owner == operators() { app.config.mail.operators.clone() } else { Vec::new() },
-        timezone: chrono_tz::UTC,
-    }))
+/// What follows from the end of a try.
+fn judge(app: &App, channel: &ChannelName, due: &Due, ended: Ended) -> Tried {
+    let number = &due.notice.ticket.number;
+    let now = app.clock.now();
+    match ended {
+        Ended::Arrived { how } => Tried::Delivered { how },
+        Ended::Never { why } => {
+            tracing::error!(ticket = %number, %channel, %why, "a notice can't be delivered");
+            Tried::Failed { error: why }
+        }
+        Ended::Later { why, left, not_before } => {
+            let last = due.since + app.config.delivery.give_up_after.delta();
+            if now >= last {
+                let error = format!("given up after {}: {why}", Span::between(due.since, now).rounded());
+                tracing::error!(ticket = %number, %channel, why = %error, "a notice can't be delivered");
+                return Tried::Failed { error };
+            }
+            let next = now + wait_after(due.tries).delta();
+            let at = not_before.map_or(next, |not_before| next.max(not_before)).min(last);
+            tracing::warn!(ticket = %number, %channel, %why, next = %at, "a notice could not be delivered yet");
+            Tried::Retry { at, error: why, still_to_get: left }
+        }
+    }
 }
 
 fn wait_after(tries: u32) -> Span {

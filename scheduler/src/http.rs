@@ -12,6 +12,8 @@ pub mod problem;
 pub mod views;
 
 mod agent;
+mod compat;
+mod dead_letters;
 mod doctor;
 mod events;
 mod explain;
@@ -23,6 +25,7 @@ mod maintenances;
 mod migrations;
 mod owners;
 mod policy;
+mod scheduled_events;
 mod servers;
 mod stream;
 mod tickets;
@@ -61,6 +64,8 @@ use crate::app::App;
         (name = "owners", description = "How owners are reached"),
         (name = "tokens", description = "Who may call"),
         (name = "events", description = "What happened"),
+        (name = "scheduled-events", description = "What happens to servers and when, for owners' tools"),
+        (name = "compat", description = "The same in the forms of six clouds"),
         (name = "policy", description = "What decides"),
         (name = "installation", description = "The scheduler itself"),
     )
@@ -90,10 +95,13 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .merge(migrations::routes())
         .merge(windows::routes())
         .merge(tickets::routes())
+        .merge(dead_letters::routes())
         .merge(owners::routes())
         .merge(tokens::routes())
         .merge(events::routes())
         .merge(stream::routes())
+        .merge(scheduled_events::routes())
+        .merge(compat::routes())
         .merge(policy::routes())
         .merge(doctor::routes())
         .merge(health::routes())

@@ -78,7 +78,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         let problems: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
         anyhow::anyhow!("the mail templates are wrong:\n{}", problems.join("\n"))
     })?;
-    let delivering = Delivering { renderer, channel: config.channel() };
+    let delivering = Arc::new(Delivering { renderer, mail: config.channel() });
     let _data_dir = DataDir::hold(&config)?;
     let store = open_store(&config).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
@@ -100,7 +100,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     run(app, listener, delivering).await
 }
 
-async fn run(app: Arc<App>, listener: TcpListener, delivering: Delivering) -> anyhow::Result<()> {
+async fn run(app: Arc<App>, listener: TcpListener, delivering: Arc<Delivering>) -> anyhow::Result<()> {
     let (stop, stopped) = tokio::sync::watch::channel(());
     let serving = {
         let mut stopped = stopped.clone();

@@ -391,6 +391,7 @@ pub enum DeadLetters {
         /// Of this owner's tickets
         #[arg(long)]
         owner: Option<String>,
+        /// At most so many
         #[command(flatten)]
         listing: Listing,
     },
@@ -412,6 +413,9 @@ pub enum Tickets {
         /// Closed ones, too
         #[arg(long)]
         all: bool,
+        /// Only those in which an owner waits for an answer, open or closed
+        #[arg(long, conflicts_with = "all")]
+        needs_answer: bool,
         /// Only of this owner
         #[arg(long)]
         owner: Option<String>,
@@ -419,10 +423,17 @@ pub enum Tickets {
         #[command(flatten)]
         listing: Listing,
     },
-    /// Show one, with what was told
+    /// Show one, with what was told and written
     Show {
         /// `DR-1001`, `1001` or the id
         ticket: String,
+    },
+    /// Write into one: to its owner as an operator, to the operators as its owner
+    Reply {
+        /// `DR-1001`, `1001` or the id
+        ticket: String,
+        /// What is to be read; `-` for standard input
+        text: String,
     },
 }
 

@@ -18,6 +18,7 @@ use super::views::{Finding, Findings};
 use crate::app::App;
 use crate::auth::Operator;
 use crate::commands::store_problem;
+use crate::store::Undelivered;
 
 /// How many names a finding lists.
 const NAMED: usize = 5;
@@ -43,7 +44,7 @@ async fn examine(State(app): State<Arc<App>>, _: Operator) -> Result<Json<Findin
     items.push(ownerless(&fleet));
     items.push(contacts(&fleet, &app).await?);
     items.push(mail(&app));
-    items.push(undelivered(&app).await?);
+    items.extend(undelivered(&app).await?);
     items.push(overdue(&app, now).await?);
     Ok(Json(Findings { now, version: env!("CARGO_PKG_VERSION").to_owned(), items }))
 }
@@ -207,20 +208,31 @@ fn mail(app: &App) -> Finding {
     }
 }
 
-async fn undelivered(app: &App) -> Result<Finding, Problem> {
+/// Every channel that has something it could not deliver.
+async fn undelivered(app: &App) -> Result<Vec<Finding>, Problem> {
     let counted = app.store.undelivered().await.map_err(|error| store_problem(&error))?;
-    let look = "drover tickets list --all, and drover tickets show DR-… says what went wrong; mend the address or the mail server";
-    Ok(if counted.failed > 0 {
-        Finding::problem("notices", format!("{} notices could not be delivered", counted.failed), look)
-    } else if counted.retrying > 0 {
-        Finding::warning(
-            "notices",
-            format!("{} notices have failed at least once and are tried again", counted.retrying),
-            look,
-        )
-    } else {
-        Finding::ok("notices", format!("no notice is undeliverable ({} on their way)", counted.pending))
-    })
+    let on_their_way: u64 = counted.iter().map(|channel| channel.pending).sum();
+    let mut findings = Vec::new();
+    for Undelivered { channel, pending: _, retrying, failed } in &counted {
+        if *failed > 0 {
+            findings.push(Finding::problem(
+                "notices",
+                format!("{failed} notices could not be delivered on channel {channel}"),
+                format!("drover dead-letters list says why; mend that, then drover dead-letters replay --channel {channel}"),
+            ));
+        }
+        if *retrying > 0 {
+            findings.push(Finding::warning(
+                "notices",
+                format!("{retrying} notices have failed at least once on channel {channel} and are tried again"),
+                "drover tickets show DR-… says what went wrong; mend the address or the channel's other end",
+            ));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok("notices", format!("no notice is undeliverable ({on_their_way} on their way)")));
+    }
+    Ok(findings)
 }
 
 async fn overdue(app: &App, now: Instant) -> Result<Finding, Problem> {

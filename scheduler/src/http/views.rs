@@ -4,17 +4,23 @@
 //! words meant for operators is left out for [`Eyes::Owner`].
 
 mod common;
+mod deliveries;
 mod events;
 mod hosts;
 mod installation;
 mod maintenances;
 mod migrations;
 mod owners;
+mod scheduled;
+mod threads;
 
 pub use common::*;
+pub use deliveries::*;
 pub use events::*;
 pub use hosts::*;
 pub use installation::*;
 pub use maintenances::*;
 pub use migrations::*;
 pub use owners::*;
+pub use scheduled::*;
+pub use threads::*;

@@ -63,11 +63,41 @@ macro_rules! old_migrations {
            AND NOT EXISTS (SELECT 1 FROM operations WHERE operations.migration = migrations.id AND operations.wanted)
            AND NOT EXISTS (
                SELECT 1 FROM tickets WHERE tickets.migration = migrations.id AND (tickets.is_open OR EXISTS (
-                   SELECT 1 FROM notices WHERE notices.ticket = tickets.id AND notices.delivery = 'pending')))"
+                   SELECT 1 FROM deliveries WHERE deliveries.ticket = tickets.id AND deliveries.state = 'pending')))"
     };
 }
 
 async fn purge_migrations(conn: &mut Conn<'_>, before: Instant) -> StoreResult<u64> {
+    execute!(
+        conn,
+        "purging deliveries",
+        concat!(
+            "DELETE FROM deliveries WHERE ticket IN (SELECT id FROM tickets WHERE migration IN (",
+            old_migrations!(),
+            "))"
+        ),
+        before,
+    )?;
+    execute!(
+        conn,
+        "purging the names of tickets on channels",
+        concat!(
+            "DELETE FROM channel_tickets WHERE ticket IN (SELECT id FROM tickets WHERE migration IN (",
+            old_migrations!(),
+            "))"
+        ),
+        before,
+    )?;
+    execute!(
+        conn,
+        "purging bounces",
+        concat!(
+            "DELETE FROM bounces WHERE notice IN (SELECT id FROM notices WHERE ticket IN (SELECT id FROM tickets WHERE migration IN (",
+            old_migrations!(),
+            ")))"
+        ),
+        before,
+    )?;
     execute!(
         conn,
         "purging notices",

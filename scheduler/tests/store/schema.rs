@@ -40,6 +40,15 @@ impl Pool {
         .unwrap_or_else(|error| panic!("migration {version}: {error}"));
     }
 
+    pub async fn execute(&self, statement: &str) {
+        let text = sqlx::AssertSqlSafe(statement.to_owned());
+        match self {
+            Self::Sqlite(pool) => sqlx::query(text).execute(pool).await.map(drop),
+            Self::Postgres(pool) => sqlx::query(text).execute(pool).await.map(drop),
+        }
+        .unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
     /// Every column as `table.column type required`, and every index, in SQLite's words.
     async fn described(&self) -> BTreeSet<String> {
         match self {

@@ -32,7 +32,7 @@ pub struct Control {
     ids: Arc<CountingIds>,
     policies: Arc<PolicySet>,
     config: Config,
-    delivering: Delivering,
+    delivering: Arc<Delivering>,
     /// When the last look asked for another one, by its clock.
     look_at: Option<Instant>,
     looked_at: Option<Instant>,
@@ -79,7 +79,7 @@ impl Control {
             ids: Arc::new(CountingIds::default()),
             policies: Arc::new(policies),
             config,
-            delivering: Delivering { renderer, channel },
+            delivering: Arc::new(Delivering { renderer, mail: channel }),
             look_at: None,
             looked_at: None,
         })

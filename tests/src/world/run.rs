@@ -335,7 +335,7 @@ impl World {
 
     async fn mail_is_due(&self) -> Result<bool> {
         let Some(app) = &self.control.app else { return Ok(false) };
-        Ok(!app.store.notices_due(self.control.clock.now(), 1).await?.is_empty())
+        Ok(app.store.next_delivery_at().await?.is_some_and(|at| at <= self.control.clock.now()))
     }
 
     /// The mail is out, and the database is as it was before: what was noted did not reach the disk.

@@ -8,8 +8,10 @@ use drover_policies::migration::{Attempt, FailedBecause, Migration, State, Waiti
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::deliveries::DeliveryView;
 use super::common::{ActorView, Eyes, FailureView, ProgressView, Reason, SlotView, tag, word};
 use super::events::EventView;
+use super::threads::SaidView;
 
 /// A migration, named only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -292,20 +294,28 @@ fn outcome(state: &State, eyes: Eyes) -> Option<Reason> {
         | State::Completed { .. }
         | State::Discarding { .. }
         | State::Closed { .. }
+        | State::Reverting { .. }
+        | State::Reverted { .. }
+        | State::Rehearsing { .. }
+        | State::Rehearsed { .. }
         | State::Cancelled { .. } => None,
     }
 }
 
 fn done_at(state: &State) -> Option<DateTime<Utc>> {
     match state {
-        State::Succeeded { at, .. } | State::Completed { at, .. } => Some(*at),
-        State::Discarding { completed_at, .. } | State::Closed { completed_at, .. } => Some(*completed_at),
+        State::Succeeded { at, .. } | State::Completed { at, .. } | State::Rehearsed { at, .. } => Some(*at),
+        State::Reverting { completed_at, .. }
+        | State::Discarding { completed_at, .. }
+        | State::Closed { completed_at, .. }
+        | State::Reverted { completed_at, .. } => Some(*completed_at),
         State::Pending { .. }
         | State::Preflight { .. }
         | State::Transferring { .. }
         | State::Ready { .. }
         | State::CuttingOver { .. }
         | State::Verifying { .. }
+        | State::Rehearsing { .. }
         | State::RolledBack { .. }
         | State::Failed { .. }
         | State::Cancelled { .. }
@@ -382,6 +392,10 @@ pub fn needs_person(migration: &Migration) -> bool {
         | State::Completed { .. }
         | State::Discarding { .. }
         | State::Closed { .. }
+        | State::Reverting { .. }
+        | State::Reverted { .. }
+        | State::Rehearsing { .. }
+        | State::Rehearsed { .. }
         | State::RolledBack { .. }
         | State::Cancelled { .. }
         | State::Avoided { .. } => false,
@@ -441,6 +455,9 @@ pub struct TicketView {
     /// When it was closed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub closed_at: Option<DateTime<Utc>>,
+    /// Since when an owner waits in it for an operator's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unanswered_since: Option<DateTime<Utc>>,
     /// The time agreed.
     pub appointment: AppointmentView,
     /// What was told, oldest first; in a list of tickets this is left out.
@@ -457,16 +474,11 @@ pub struct NoticeView {
     pub kind: String,
     /// When the fact came about.
     pub at: DateTime<Utc>,
-    /// `waiting`, `delivered`, or `undeliverable`.
-    pub delivery: String,
-    /// When it was delivered, or given up.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub delivered_at: Option<DateTime<Utc>>,
-    /// How often it was tried.
-    pub tries: u32,
-    /// What went wrong last; operators only.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
+    /// What was said, where people speak.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<SaidView>,
+    /// What became of it on each channel that it goes to; owners see their mails.
+    pub deliveries: Vec<DeliveryView>,
 }
 
 /// Another time.

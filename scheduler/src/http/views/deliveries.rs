@@ -1,0 +1,141 @@
+//! What became of messages on their channels, as the API shows it.
+
+use chrono::{DateTime, Utc};
+use drover_policies::ids::{NoticeId, OwnerId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::store::{DeadLetter, Delivery, StoredDelivery};
+
+use super::common::Eyes;
+
+/// How a message stands on a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveryState {
+    /// To be delivered.
+    Waiting,
+    /// The channel has it.
+    Delivered,
+    /// It was given up.
+    Undeliverable,
+}
+
+impl DeliveryState {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Delivered => "delivered",
+            Self::Undeliverable => "undeliverable",
+        }
+    }
+}
+
+/// One message on one channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeliveryView {
+    /// `mail`, `rt`, or `webhook:` and its name.
+    pub channel: String,
+    /// How it stands.
+    pub state: DeliveryState,
+    /// When it was delivered, or given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
+    /// When it is tried next; only while it waits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_try_at: Option<DateTime<Utc>>,
+    /// How often it was tried.
+    pub tries: u32,
+    /// What went wrong last; operators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// By which it can be replayed, once it is undeliverable; operators only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<i64>,
+}
+
+impl DeliveryView {
+    /// As these eyes may see it.
+    pub fn of(stored: &StoredDelivery, eyes: Eyes) -> Self {
+        let (state, at, next_try_at) = match &stored.state {
+            Delivery::Pending { next_try_at } => (DeliveryState::Waiting, None, Some(*next_try_at)),
+            Delivery::Delivered { at, .. } => (DeliveryState::Delivered, Some(*at), None),
+            Delivery::Failed { at } => (DeliveryState::Undeliverable, Some(*at), None),
+        };
+        Self {
+            channel: stored.channel.to_string(),
+            state,
+            at,
+            next_try_at,
+            tries: stored.tries,
+            problem: stored.last_error.clone().filter(|_| eyes == Eyes::Operator),
+            dead_letter: (state == DeliveryState::Undeliverable && eyes == Eyes::Operator)
+                .then_some(stored.id.0),
+        }
+    }
+}
+
+/// A message that was given up on a channel.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeadLetterView {
+    /// Its number.
+    pub id: i64,
+    /// `mail`, `rt`, or `webhook:` and its name.
+    pub channel: String,
+    /// The message.
+    #[schema(value_type = uuid::Uuid)]
+    pub notice: NoticeId,
+    /// `proposed`, `reminder`, `done`, …
+    pub kind: String,
+    /// The ticket: `DR-1001`.
+    pub ticket: String,
+    /// The server's name.
+    pub server_name: String,
+    /// Whose ticket it is.
+    #[schema(value_type = String)]
+    pub owner: OwnerId,
+    /// When the fact came about.
+    pub at: DateTime<Utc>,
+    /// When it was given up.
+    pub failed_at: DateTime<Utc>,
+    /// How often it was tried.
+    pub tries: u32,
+    /// What went wrong last.
+    pub problem: String,
+}
+
+impl From<&DeadLetter> for DeadLetterView {
+    fn from(letter: &DeadLetter) -> Self {
+        let notice = &letter.notice;
+        Self {
+            id: letter.id.0,
+            channel: letter.channel.to_string(),
+            notice: notice.id,
+            kind: notice.tells.kind().to_owned(),
+            ticket: notice.ticket.number.clone(),
+            server_name: notice.ticket.server_name.clone(),
+            owner: notice.ticket.owner.clone(),
+            at: notice.at,
+            failed_at: letter.failed_at,
+            tries: letter.tries,
+            problem: letter.last_error.clone(),
+        }
+    }
+}
+
+/// Which dead letters are replayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayBody {
+    /// All of this channel: `mail`, `rt`, or `webhook:` and its name.
+    pub channel: String,
+}
+
+/// How many are on their way again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Replayed {
+    /// So many.
+    pub replayed: u64,
+}
