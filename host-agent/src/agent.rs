@@ -385,11 +385,7 @@ impl Agent {
             }
         }
         self.poke.notify_all();
-        {
-            let mut state = lock(&self.inventory);
-            let soon = now + GATHER;
-            state.due = Some(state.due.map_or(soon, |due| due.min(soon)));
-        }
+        lock(&self.inventory).read_at(now + GATHER);
         self.inventory_poke.notify_all();
     }
 

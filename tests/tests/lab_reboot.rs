@@ -145,10 +145,14 @@ fn an_agent_killed_while_the_target_boots_goes_on_after_its_start(scene: &Scene)
 fn a_destination_libvirtd_killed_in_the_cutover_leaves_one_guest_that_comes_up_once(
     scene: &Scene,
 ) -> Result<()> {
-    scene.add(&[forbids_live("cut-target", &[])])?;
+    // Deaf, so that the destination dies after it was found ready, and before the guest is off.
+    let mut deaf = forbids_live("cut-target", &[("ears", "none")]);
+    deaf.ignore_acpi = true;
+    scene.add(&[deaf])?;
     scene.drain("h1")?;
-    let migration = scene
-        .until("cut-target", "to be cut over", MOVED, |migration| migration["state"] == "cutting_over")?;
+    let migration = scene.until("cut-target", "to be powered off", MOVED, |migration| {
+        migration["phase"] == "power_off_source"
+    })?;
     let to = text(&migration["to"])?.to_owned();
     scene.host(&to)?.kill_libvirtd()?;
     let source = scene.host("h1")?;
@@ -156,7 +160,8 @@ fn a_destination_libvirtd_killed_in_the_cutover_leaves_one_guest_that_comes_up_o
         Ok((source.virsh(["domstate", "cut-target"])?.stdout.trim() != "running").then_some(()))
     })?;
     scene.host(&to)?.start_libvirtd()?;
-    until_rebooted(scene, "cut-target")?;
+    let migration = until_rebooted(scene, "cut-target")?;
+    ensure!(migration["tries"] == 1, "{migration:#}");
     scene.until_drained("h1")
 }
 

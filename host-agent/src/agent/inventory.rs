@@ -12,11 +12,19 @@ use crate::hypervisor::Observed;
 /// How long after a failed reading libvirt is read again.
 const READ_AGAIN: TimeDelta = TimeDelta::seconds(5);
 
+/// A reading asks a dozen things of every server. While events come without end, libvirt and the processors belong to what they tell of:
+/// after a reading that took so long, this many times as long passes before the next one …
+const REST: i32 = 10;
+/// … but never more than this.
+const LONGEST_REST: TimeDelta = TimeDelta::seconds(10);
+
 #[derive(Default)]
 pub(super) struct InventoryState {
     pub(super) current: Option<Inventory>,
     pub(super) acknowledged: Option<u64>,
     pub(super) due: Option<Instant>,
+    /// Not to be read before this.
+    pub(super) rests_until: Option<Instant>,
     pub(super) away: bool,
     /// Counts the readings as they begin.
     pub(super) begun: u64,
@@ -32,17 +40,19 @@ impl Agent {
     /// Reads the host and its servers; they are told if they differ from what was told last.
     pub fn read_inventory(&self) {
         // Set before reading: what happens while libvirt is read must be read again.
+        let begun_at = self.clock.now();
         let number = {
             let mut state = lock(&self.inventory);
-            state.due = Some(self.clock.now() + FULL_COMPARE);
+            state.due = Some(begun_at + FULL_COMPARE);
             state.begun += 1;
             state.begun
         };
         let observed = self.hypervisor.observe();
         let now = self.clock.now();
         let mut state = lock(&self.inventory);
+        state.rests_until = Some(now + (now - begun_at) * REST);
         if number <= state.outdated {
-            state.due = Some(now);
+            state.read_at(now);
             return;
         }
         match observed {
@@ -80,6 +90,13 @@ impl Agent {
 }
 
 impl InventoryState {
+    /// It is to be read then, unless it is to be read sooner, or rests.
+    pub(super) fn read_at(&mut self, wished: Instant) {
+        // No clock that was put back makes for a rest without end.
+        let at = self.rests_until.map_or(wished, |until| until.clamp(wished, wished + LONGEST_REST));
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
     /// A server has left this host by our doing: libvirt need not be asked.
     pub(super) fn forget(&mut self, server: ServerId) {
         self.outdated = self.begun;

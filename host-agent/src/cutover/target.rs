@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use drover_agent_api::RebootMigrate;
 use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, PowerOff};
 use drover_policies::fleet::Autostart;
@@ -12,7 +13,11 @@ use crate::driver::{Context, Step, When};
 use crate::hypervisor::{Domains, Refusal, RefusalKind, State};
 use crate::ledger::Retained;
 
-/// Looks whether the destination can be reached now, while going back costs nothing.
+/// How long a destination may be silent before the server is brought back at its source. Going back costs the guest a boot there and
+/// another one with the next try, so a daemon that is only being restarted is waited for.
+const SILENCE: TimeDelta = TimeDelta::seconds(10);
+
+/// Looks whether the destination can be reached now, while nothing has been done there.
 pub(super) fn approach(order: &RebootMigrate, off: Off, context: &Context<'_>) -> Step<Cutover> {
     let there = context.hypervisor.peer(&order.destination).and_then(|peer| peer.find(order.server));
     match there {
@@ -28,6 +33,13 @@ pub(super) fn approach(order: &RebootMigrate, off: Off, context: &Context<'_>) -
             },
             context,
         ),
+        Err(Refusal { kind: RefusalKind::NoConnection | RefusalKind::NoAnswer, text })
+            if context.now < off.at + SILENCE =>
+        {
+            tracing::warn!(operation = %context.id, host = %order.destination.host,
+                "the destination is silent; it is waited for before the server is brought back: {text}");
+            Cutover::Fenced { off }.go(context, context.again(off.at))
+        }
         Err(refusal) => back(off, refusal.at_destination(), context),
     }
 }

@@ -166,6 +166,7 @@ impl Hypervisor for Libvirt {
     }
 
     fn tune_migration(&self, server: ServerId, tuning: Tuning) -> Answer<()> {
+        self.migrations.tuned(server);
         self.control.on(server, LOOK, move |domain| {
             domain.migrate_set_max_downtime(
                 tuning.max_downtime_ms.unwrap_or(migrate::DEFAULT_DOWNTIME_MS),

@@ -21,12 +21,12 @@ const BOOT: Duration = Duration::from_secs(180);
 /// How long Drover may take to have seen what changed without it.
 const SEE: Duration = Duration::from_secs(60);
 
-/// Nothing holds Drover back but what holds the peer back too: as many at a time as there are, no limit of bandwidth, and the
+/// Nothing holds Drover back but what holds the peer back too: as many at a time as two processors carry, no limit of bandwidth, and the
 /// downtime that QEMU allows by itself.
 const POLICY: &str = r#"
 [limits]
-live_out_per_host = 8
-live_in_per_host = 8
+live_out_per_host = 4
+live_in_per_host = 4
 live_per_cluster = 8
 [live]
 bandwidth = 0

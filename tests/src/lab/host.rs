@@ -207,11 +207,25 @@ impl Host {
 
     /// Starts libvirtd and waits until it answers.
     ///
+    /// It is the child of a small init that adopts the QEMUs which libvirtd lets go, and takes their exit status at once. The first
+    /// process of a container may do so only now and then, and libvirtd waits for that at the end of each migration.
+    ///
     /// # Errors
     /// If it does not; the message holds the end of its log.
     pub fn start_libvirtd(&self) -> Result<()> {
-        run(self.command("libvirtd").env("LC_ALL", "C").args(["--daemon", "--listen"]))
-            .with_context(|| format!("libvirtd of {}: {}", self.name, self.libvirtd_log()))?;
+        let output = fs::File::create(self.dir().join("libvirtd.out"))?;
+        let inside = self.command("tini");
+        let mut child = Command::new("setsid")
+            .arg(inside.get_program())
+            .args(inside.get_args())
+            .args(["-s", "--", "libvirtd", "--listen"])
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .context("cannot start setsid; it is in util-linux")?;
+        std::thread::spawn(move || child.wait());
         let answers = wait_for(LIBVIRTD_PATIENCE, Duration::from_millis(20), || {
             std::net::TcpStream::connect_timeout(&(self.ip(), LIBVIRT_PORT).into(), Duration::from_secs(1))
                 .ok()
@@ -334,7 +348,9 @@ impl Host {
     /// The end of libvirtd's log.
     #[must_use]
     pub fn libvirtd_log(&self) -> String {
-        let text = fs::read_to_string(self.dir().join("log/libvirtd.log")).unwrap_or_default();
+        let read = |file: &str| fs::read_to_string(self.dir().join(file)).unwrap_or_default();
+        // What it says before it has read where to log to goes to its output.
+        let text = read("log/libvirtd.log") + &read("libvirtd.out");
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
     }

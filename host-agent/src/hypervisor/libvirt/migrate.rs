@@ -119,6 +119,13 @@ impl Migrations {
         lock(&self.spares).append(&mut spares);
     }
 
+    /// What was known of a migration's settings holds no longer.
+    pub(super) fn tuned(&self, server: ServerId) {
+        if let Some(Call::InIt(last)) = lock(&self.calls).get_mut(&server) {
+            last.allowed_downtime_ms = None;
+        }
+    }
+
     /// What a call returned is handed out once; after that, and after a restart of the agent, libvirt's job is all there is.
     pub(super) fn status(&self, server: ServerId, control: &Daemon) -> Answer<MigrationStatus> {
         let last = {
@@ -134,7 +141,8 @@ impl Migrations {
                 None => None,
             }
         };
-        let job = control.on(server, LOOK, read_job);
+        let known = last.and_then(|last| last.allowed_downtime_ms);
+        let job = control.on(server, LOOK, move |domain| read_job(domain, known));
         match (job, last) {
             (Ok(Some(figures)), _) => {
                 if let Some(Call::InIt(last)) = lock(&self.calls).get_mut(&server) {
@@ -149,16 +157,17 @@ impl Migrations {
     }
 }
 
-/// The figures of a migration out of this host, if one is under way.
-fn read_job(domain: &Domain) -> Called<Option<Figures>> {
+/// The figures of a migration out of this host, if one is under way. The allowed downtime is another question to QEMU; it is asked
+/// when it is not known.
+fn read_job(domain: &Domain, known: Option<u64>) -> Called<Option<Figures>> {
     let job = libvirt_sys::job(domain, Which::Current)?;
     let runs = u32::try_from(job.kind)
         .is_ok_and(|kind| [sys::VIR_DOMAIN_JOB_BOUNDED, sys::VIR_DOMAIN_JOB_UNBOUNDED].contains(&kind));
     if !runs || job.operation != sys::VIR_DOMAIN_JOB_OPERATION_MIGRATION_OUT {
         return Ok(None);
     }
-    let allowed = if job.memory_total > 0 { libvirt_sys::max_downtime(domain).ok() } else { None };
-    Ok(Some(Figures { allowed_downtime_ms: allowed, ..daemon::figures(&job) }))
+    let ask = || if job.memory_total > 0 { libvirt_sys::max_downtime(domain).ok() } else { None };
+    Ok(Some(Figures { allowed_downtime_ms: known.or_else(ask), ..daemon::figures(&job) }))
 }
 
 /// Peer to peer, so that both daemons carry it on when the agent dies.
