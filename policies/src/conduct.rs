@@ -4,7 +4,9 @@
 //! and on a timer; it keeps nothing between two calls, and called twice in the same situation it changes nothing the second time. There is one such
 //! path, used all the time, also after a crash.
 
+mod asked;
 mod counted;
+mod drill;
 mod explain;
 mod hosts;
 mod live;
@@ -22,7 +24,7 @@ use crate::host::Standing;
 use crate::ids::{HostName, IdSource, MaintenanceId, MigrationId, OperationId, ServerId};
 use crate::maintenance::{Maintenance, State as MaintenanceState, Urgency};
 use crate::migration::{Migration, State, Waiting};
-use crate::notices::{Actor, Tells};
+use crate::notices::{Actor, Tells, WhyGivenUp};
 use crate::owners::OwnersRules;
 use crate::placement::Room;
 use crate::plan::Plan;
@@ -32,6 +34,7 @@ use crate::windows::Slot;
 
 use counted::Counted;
 
+pub use asked::{Back, Opened, Other, Refusal as AskedRefusal, Request, ask, cancel, revert};
 pub use explain::{Hindrance, hindrances};
 pub use schedule::slot_length;
 
@@ -195,6 +198,7 @@ pub fn conduct(situation: Situation<'_>) -> Changes {
     conductor.plan_newcomers();
     conductor.advance_all();
     conductor.look_at_hosts();
+    conductor.rehearse();
     conductor.into_changes()
 }
 
@@ -238,6 +242,12 @@ pub fn decline(
 ) -> Result<Option<Changes>, Refusal> {
     let mut conductor = Conductor::new(situation);
     let Some(migration) = conductor.find(migration).cloned() else { return Ok(None) };
+    if migration.is_drill() {
+        // There is no better time for a drill: it ends.
+        let ended = conductor.stop_drill(migration, WhyGivenUp::Cancelled { by });
+        conductor.write(ended);
+        return Ok(Some(conductor.into_changes()));
+    }
     conductor.decline(migration, by)?;
     Ok(Some(conductor.into_changes()))
 }
@@ -257,6 +267,8 @@ struct Conductor<'a> {
     maintenances: BTreeMap<MaintenanceId, Maintenance>,
     /// In the order in which they are served: oldest first, so that nobody starves.
     migrations: Vec<Migration>,
+    /// Apart from them: see [`drill`].
+    drills: Vec<Migration>,
     /// Every server once, where it counts.
     servers: BTreeMap<ServerId, &'a Server>,
     counted: Counted,
@@ -270,7 +282,8 @@ struct Conductor<'a> {
 
 impl<'a> Conductor<'a> {
     fn new(situation: Situation<'a>) -> Self {
-        let mut migrations = situation.migrations;
+        let (drills, mut migrations): (Vec<_>, Vec<_>) =
+            situation.migrations.into_iter().partition(Migration::is_drill);
         migrations.sort_by_key(|migration| (migration.opened_at, migration.number));
         let reservations: Vec<_> = migrations
             .iter()
@@ -293,6 +306,7 @@ impl<'a> Conductor<'a> {
             servers: situation.fleet.servers(),
             counted: Counted::new(&migrations, situation.fleet),
             migrations,
+            drills,
             room,
             changes: Changes::default(),
             changed: BTreeMap::new(),
@@ -301,7 +315,7 @@ impl<'a> Conductor<'a> {
     }
 
     fn find(&self, id: MigrationId) -> Option<&Migration> {
-        self.migrations.iter().find(|known| known.id == id)
+        self.migrations.iter().chain(&self.drills).find(|known| known.id == id)
     }
 
     fn advance_all(&mut self) {
@@ -352,6 +366,9 @@ impl<'a> Conductor<'a> {
             | State::Reverting { .. }
             | State::Closed { .. }
             | State::Reverted { .. }
+            // A drill is no part of this: see `drill`.
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => migration,
         }
@@ -363,6 +380,8 @@ impl<'a> Conductor<'a> {
         };
         match &maintenance.state {
             MaintenanceState::Cancelled { .. } => Go::Cancelled,
+            // What somebody asked for himself is not the maintenance's to put off.
+            MaintenanceState::Paused { .. } if migration.asked().is_some() => Go::Run,
             MaintenanceState::Paused { .. } => Go::Paused,
             MaintenanceState::Running | MaintenanceState::Completed { .. } => match &maintenance.urgency {
                 Urgency::Emergency { why } => Go::Emergency { why: why.clone() },

@@ -249,6 +249,20 @@ pub enum Happened {
         /// Who.
         by: Actor,
     },
+    /// Somebody wants a drill at this time.
+    DrillAskedFor {
+        /// When.
+        slot: Slot,
+        /// Who.
+        by: Actor,
+    },
+    /// A drill pretends from now on that the server is being moved.
+    DrillBegan {
+        /// Until when.
+        until: Instant,
+    },
+    /// A drill has come to its end.
+    DrillEnded,
     /// A maintenance needs what was asked for without one.
     Adopted,
     /// The maintenance that needed what was asked for was cancelled.
@@ -399,9 +413,19 @@ impl fmt::Display for Happened {
             Self::AskedFor { slot, by } => {
                 write!(f, "{by} wants it moved at {}", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
             }
+            Self::DrillAskedFor { slot, by } => {
+                write!(f, "{by} wants a drill at {}", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
+            }
+            Self::DrillBegan { until } => {
+                write!(f, "a drill says that it is off, until {}", until.format("%H:%M:%S UTC"))
+            }
+            Self::DrillEnded => f.write_str("the drill is over; nothing was done to it"),
             Self::Adopted => f.write_str("was asked for, and a maintenance needs it now"),
             Self::Released => f.write_str("its maintenance was cancelled; what was asked for stands"),
             Self::GivenUp { why: WhyGivenUp::Cancelled { by } } => write!(f, "cancelled by {by}"),
+            Self::GivenUp { why: WhyGivenUp::ForReal } => {
+                f.write_str("the drill is ended: it is to be moved for real")
+            }
             Self::GivenUp { why: WhyGivenUp::OutOfTime } => f.write_str("given up: it could not be done in time"),
             Self::Confirmed { by: Actor::Drover } => {
                 f.write_str("confirmed by itself: the time to revert it is over")

@@ -18,6 +18,8 @@
 //!
 //! A revert is a migration of its own, the other way; the one that it reverts waits for its end. Both are about one ticket.
 //!
+//! A drill goes `pending ─▶ ready ─▶ rehearsing ─▶ rehearsed` by the clock alone, and touches nothing.
+//!
 //! A migration that is not over holds its place at the destination: that *is* the reservation, there is no second record of it.
 
 mod wishes;
@@ -268,6 +270,20 @@ pub enum State {
         /// What the move cost.
         moved: Moved,
     },
+    /// A drill: the server is said to be off, and runs where it is.
+    Rehearsing {
+        /// Since when.
+        began_at: Instant,
+        /// Until when.
+        until: Instant,
+    },
+    /// A drill that came to its end.
+    Rehearsed {
+        /// When it was said to begin.
+        began_at: Instant,
+        /// When it ended.
+        at: Instant,
+    },
     /// A reboot migration failed, and the server runs at its source again. Another time is looked for.
     RolledBack {
         /// When.
@@ -432,6 +448,8 @@ impl State {
             Self::Closed { .. } => "closed",
             Self::Reverting { .. } => "reverting",
             Self::Reverted { .. } => "reverted",
+            Self::Rehearsing { .. } => "rehearsing",
+            Self::Rehearsed { .. } => "rehearsed",
             Self::RolledBack { .. } => "rolled_back",
             Self::Failed { .. } => "failed",
             Self::Cancelled { .. } => "cancelled",
@@ -455,6 +473,8 @@ impl State {
             | Self::Closed { .. }
             | Self::Reverting { .. }
             | Self::Reverted { .. }
+            | Self::Rehearsing { .. }
+            | Self::Rehearsed { .. }
             | Self::RolledBack { .. }
             | Self::Failed { .. }
             | Self::Cancelled { .. }
@@ -477,6 +497,8 @@ impl State {
             | Self::Closed { .. }
             | Self::Reverting { .. }
             | Self::Reverted { .. }
+            | Self::Rehearsing { .. }
+            | Self::Rehearsed { .. }
             | Self::RolledBack { .. }
             | Self::Failed { .. }
             | Self::Cancelled { .. }
@@ -486,7 +508,8 @@ impl State {
 }
 
 impl Migration {
-    /// Whether the server may still have to leave its host by it. One that failed is open: the server is still there, or needs a person.
+    /// Whether the server may still have to leave its host by it; of a drill, whether that is still pretended. One that failed is open: the
+    /// server is still there, or needs a person.
     #[must_use]
     pub fn is_open(&self) -> bool {
         match &self.state {
@@ -496,6 +519,7 @@ impl Migration {
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }
+            | State::Rehearsing { .. }
             | State::RolledBack { .. } => true,
             State::Failed { why, .. } => match why {
                 FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. } => true,
@@ -507,6 +531,7 @@ impl Migration {
             | State::Closed { .. }
             | State::Reverting { .. }
             | State::Reverted { .. }
+            | State::Rehearsed { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => false,
         }
@@ -528,6 +553,8 @@ impl Migration {
             | State::Closed { .. }
             | State::Reverting { .. }
             | State::Reverted { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
             | State::RolledBack { .. }
             | State::Failed { .. }
             | State::Cancelled { .. }
@@ -542,6 +569,7 @@ impl Migration {
             State::Succeeded { .. }
             | State::Closed { .. }
             | State::Reverted { .. }
+            | State::Rehearsed { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => true,
             State::Pending { .. }
@@ -553,6 +581,7 @@ impl Migration {
             | State::Completed { .. }
             | State::Reverting { .. }
             | State::Discarding { .. }
+            | State::Rehearsing { .. }
             | State::RolledBack { .. }
             | State::Failed { .. } => false,
         }
@@ -582,6 +611,7 @@ impl Migration {
             | State::Closed { .. }
             | State::Reverted { .. }
             | State::Failed { .. } => self.attempts.last().map(|attempt| attempt.began_at),
+            State::Rehearsing { began_at, .. } | State::Rehearsed { began_at, .. } => Some(began_at),
             State::Pending { .. }
             | State::Ready { .. }
             | State::RolledBack { .. }
@@ -597,6 +627,7 @@ impl Migration {
             State::Succeeded { at, .. }
             | State::Completed { at, .. }
             | State::Failed { at, .. }
+            | State::Rehearsed { at, .. }
             | State::Cancelled { at }
             | State::Avoided { at, .. } => Some(at),
             State::Reverting { completed_at, .. }
@@ -609,6 +640,7 @@ impl Migration {
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }
+            | State::Rehearsing { .. }
             | State::RolledBack { .. } => None,
         }
     }
@@ -636,6 +668,8 @@ impl Migration {
             | State::Transferring { .. }
             | State::Ready { .. }
             | State::CuttingOver { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
             | State::RolledBack { .. }
             | State::Failed { .. }
             | State::Cancelled { .. }
@@ -714,6 +748,8 @@ impl Migration {
             | State::Completed { .. }
             | State::Discarding { then: Ends::Closed, .. }
             | State::Closed { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
             | State::RolledBack { .. }
             | State::Failed { .. }
             | State::Cancelled { .. }
@@ -733,7 +769,8 @@ impl Migration {
         match (&self.purpose, self.maintenance) {
             (Purpose::Asked { asked }, None) => Cause::Asked { by: Wisher::of(&asked.by) },
             (Purpose::Revert { asked, .. }, None) => Cause::Revert { by: Wisher::of(&asked.by) },
-            (Purpose::Move | Purpose::Drill { .. }, _)
+            (Purpose::Drill { .. }, _) => Cause::Drill,
+            (Purpose::Move, _)
             | (Purpose::Asked { .. } | Purpose::Revert { .. }, Some(_)) => Cause::Maintenance,
         }
     }

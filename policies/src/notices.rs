@@ -51,6 +51,51 @@ pub struct TicketSummary {
     pub why_not_live: String,
     /// The latest moment at which the server must have left its host.
     pub deadline: Instant,
+    /// Why it is done.
+    #[serde(default)]
+    pub cause: Cause,
+}
+
+/// Why a server is moved, as far as its owner has a say in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "cause", rename_all = "snake_case")]
+pub enum Cause {
+    /// Its host must be empty.
+    #[default]
+    Maintenance,
+    /// Somebody asked for it, and no maintenance needs it.
+    Asked {
+        /// Who.
+        by: Wisher,
+    },
+    /// It isn't: everybody's handling of it is tried.
+    Drill,
+    /// It goes back to where it was.
+    Revert {
+        /// Who asked for that.
+        by: Wisher,
+    },
+}
+
+/// Who asked for something that no maintenance needs: what an owner asked for himself he may take back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Wisher {
+    /// The owner.
+    Owner,
+    /// Somebody else.
+    Operators,
+}
+
+impl Wisher {
+    /// Which of the two somebody is.
+    #[must_use]
+    pub fn of(by: &Actor) -> Self {
+        match by {
+            Actor::Owner { .. } => Self::Owner,
+            Actor::Operator { .. } | Actor::Drover => Self::Operators,
+        }
+    }
 }
 
 /// What is told.
@@ -113,6 +158,9 @@ pub enum Tells {
         downtime: Option<Span>,
         /// How it was shut down.
         power_off: Option<PowerOff>,
+        /// Until when it can be confirmed or reverted; nothing when it can't.
+        #[serde(default)]
+        confirm_until: Option<Instant>,
     },
     /// It was moved, but the guest was not seen alive in time; an operator looks after it. The ticket stays open.
     NotSeenAlive {
@@ -145,6 +193,46 @@ pub enum Tells {
         /// What stands in the way, and what would help.
         why: String,
     },
+    /// It will be moved at the time that was asked for, without a maintenance. Opens the ticket.
+    Requested {
+        /// When it will happen.
+        slot: Slot,
+        /// Expected downtime.
+        downtime: Span,
+        /// Who asked for it.
+        by: Actor,
+    },
+    /// A maintenance needs what its owner has asked for: he can't cancel it any more. His time stays.
+    Needed {
+        /// When it will happen; nothing when it is to begin at once.
+        slot: Option<Slot>,
+    },
+    /// What was asked for is not done. Closes the ticket.
+    GivenUp {
+        /// Why not.
+        why: WhyGivenUp,
+    },
+    /// It has been said that all is well: it can't be reverted any more.
+    Confirmed {
+        /// Who said so.
+        by: Actor,
+    },
+    /// It will go back to where it was. Opens the ticket again.
+    Reverting {
+        /// When. One that begins at once is told of by its start.
+        slot: Slot,
+        /// Expected downtime.
+        downtime: Span,
+        /// Who asked for it.
+        by: Actor,
+    },
+    /// It is back where it was, and the guest was seen alive. Closes the ticket.
+    Reverted {
+        /// How long the server was off, as measured.
+        downtime: Option<Span>,
+        /// How it was shut down.
+        power_off: Option<PowerOff>,
+    },
     /// Somebody wrote something that is for people to read.
     Written {
         /// Who.
@@ -161,6 +249,21 @@ pub enum Tells {
         /// What came of them.
         answer: Answer,
     },
+}
+
+/// Why something that was asked for is not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "why_given_up", rename_all = "snake_case")]
+pub enum WhyGivenUp {
+    /// Somebody took it back.
+    Cancelled {
+        /// Who.
+        by: Actor,
+    },
+    /// It could not be done in time.
+    OutOfTime,
+    /// It was a drill, and the server is to be moved for real.
+    ForReal,
 }
 
 /// By which way words came.
@@ -223,6 +326,26 @@ pub enum Did {
     },
     /// It begins as soon as it can.
     StartsNow,
+}
+
+/// Who has to write next in a ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// An operator: an owner's words wait for an answer.
+    Operators,
+    /// Nobody in particular.
+    Nobody,
+}
+
+/// What a message leaves of its ticket, for ticket systems that hold a copy of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leaves {
+    /// Open: something is still to come, or somebody has to read it.
+    Open,
+    /// Closed: it has nothing left to say.
+    Closed,
+    /// As it was before.
+    AsItWas,
 }
 
 /// Who gets a mail of something that is told.
@@ -306,8 +429,72 @@ impl Tells {
             Self::Avoided { .. } => "avoided",
             Self::Emergency { .. } => "emergency",
             Self::NoSlot { .. } => "no_slot",
+            Self::Requested { .. } => "requested",
+            Self::Needed { .. } => "needed",
+            Self::GivenUp { .. } => "given_up",
+            Self::Confirmed { .. } => "confirmed",
+            Self::Reverting { .. } => "reverting",
+            Self::Reverted { .. } => "reverted",
             Self::Written { .. } => "written",
             Self::Answered { .. } => "answered",
+        }
+    }
+
+    /// What it changes about whose turn it is to write; nothing for most messages.
+    #[must_use]
+    pub fn turn(&self) -> Option<Turn> {
+        match self {
+            Self::Written { by: Actor::Owner { .. }, .. } => Some(Turn::Operators),
+            Self::Written { by: Actor::Operator { .. }, .. } => Some(Turn::Nobody),
+            Self::Written { by: Actor::Drover, .. }
+            | Self::Answered { .. }
+            | Self::Proposed { .. }
+            | Self::Reminder { .. }
+            | Self::Rescheduled { .. }
+            | Self::Accepted { .. }
+            | Self::Missed { .. }
+            | Self::Started { .. }
+            | Self::Done { .. }
+            | Self::NotSeenAlive { .. }
+            | Self::RolledBack { .. }
+            | Self::Cancelled
+            | Self::Avoided { .. }
+            | Self::Emergency { .. }
+            | Self::NoSlot { .. }
+            | Self::Requested { .. }
+            | Self::Needed { .. }
+            | Self::GivenUp { .. }
+            | Self::Confirmed { .. }
+            | Self::Reverting { .. }
+            | Self::Reverted { .. } => None,
+        }
+    }
+
+    /// What it leaves of its ticket elsewhere.
+    #[must_use]
+    pub fn leaves(&self) -> Leaves {
+        match self {
+            Self::Done { .. } | Self::Cancelled | Self::Avoided { .. } => Leaves::Closed,
+            Self::Written { by: Actor::Operator { .. } | Actor::Drover, .. }
+            | Self::Answered { answer: Answer::Done { .. } | Answer::Refused { .. }, .. } => Leaves::AsItWas,
+            Self::Written { by: Actor::Owner { .. }, .. }
+            | Self::Answered { answer: Answer::NotUnderstood { .. }, .. }
+            | Self::Proposed { .. }
+            | Self::Reminder { .. }
+            | Self::Rescheduled { .. }
+            | Self::Accepted { .. }
+            | Self::Missed { .. }
+            | Self::Started { .. }
+            | Self::NotSeenAlive { .. }
+            | Self::RolledBack { .. }
+            | Self::Emergency { .. }
+            | Self::NoSlot { .. }
+            | Self::Requested { .. }
+            | Self::Needed { .. }
+            | Self::GivenUp { .. }
+            | Self::Confirmed { .. }
+            | Self::Reverting { .. }
+            | Self::Reverted { .. } => Leaves::Open,
         }
     }
 
@@ -335,12 +522,18 @@ impl Tells {
             | Self::Cancelled
             | Self::Avoided { .. }
             | Self::Emergency { .. }
-            | Self::NoSlot { .. } => Reader::Owner,
+            | Self::NoSlot { .. }
+            | Self::Requested { .. }
+            | Self::Needed { .. }
+            | Self::GivenUp { .. }
+            | Self::Confirmed { .. }
+            | Self::Reverting { .. }
+            | Self::Reverted { .. } => Reader::Owner,
         }
     }
 
     /// Every kind, for whoever must have a template for each.
-    pub const KINDS: [&'static str; 15] = [
+    pub const KINDS: [&'static str; 21] = [
         "proposed",
         "reminder",
         "rescheduled",
@@ -354,6 +547,12 @@ impl Tells {
         "avoided",
         "emergency",
         "no_slot",
+        "requested",
+        "needed",
+        "given_up",
+        "confirmed",
+        "reverting",
+        "reverted",
         "written",
         "answered",
     ];

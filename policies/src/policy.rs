@@ -184,6 +184,14 @@ pub struct OwnerPolicy {
     pub fixed_before: Span,
     /// How long a finished migration can be confirmed or reverted.
     pub confirm_within: Span,
+    /// Whether owners may ask for reboot migrations without a maintenance.
+    pub self_service: bool,
+    /// How far ahead they may.
+    pub self_service_ahead: Span,
+    /// How many they may ask for within 24 hours, for all servers of an account; 0 for no limit.
+    pub self_service_per_day: u32,
+    /// How many for one server.
+    pub self_service_per_server: u32,
     /// What is done when no time fits the windows before the deadline.
     pub no_slot: WithoutSlot,
     /// Whether a server's own guest may have its reboot migration started now.

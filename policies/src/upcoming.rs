@@ -23,6 +23,7 @@ mod tests;
 
 use std::fmt;
 
+use chrono::TimeDelta;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
@@ -34,8 +35,10 @@ use crate::ids::{MigrationId, OwnerId, ServerId, WindowId};
 use crate::maintenance::Urgency;
 use crate::migration::{Migration, Purpose, State};
 use crate::notices::Actor;
+use crate::owners::{Opens, OwnerWindow, Whose};
 use crate::policy::OwnerPolicy;
 use crate::time::{Instant, Span};
+use crate::windows::Slot;
 
 /// One maintenance event of one server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -236,7 +239,11 @@ impl EventState {
             State::Succeeded { .. }
             | State::Completed { .. }
             | State::Discarding { .. }
-            | State::Closed { .. } => Self::Completed,
+            | State::Reverting { .. }
+            | State::Closed { .. }
+            | State::Reverted { .. }
+            | State::Rehearsed { .. } => Self::Completed,
+            State::Rehearsing { .. } => Self::Running,
             State::RolledBack { .. } => Self::Pending,
             State::Failed { .. } => Self::Failed,
             State::Cancelled { .. } => Self::Canceled,
@@ -270,6 +277,12 @@ impl ScheduledEvent {
         let state = EventState::of(migration);
         let (not_before, not_after) = times(migration);
         let (ack_by, ack_at) = acknowledged(migration);
+        let (downtime, duration) = match migration.purpose {
+            Purpose::Drill { duration, .. } => (duration, duration),
+            Purpose::Move | Purpose::Asked { .. } | Purpose::Revert { .. } => {
+                (about.estimate.downtime_p90, about.estimate.duration)
+            }
+        };
         Self {
             id: migration.id,
             number: migration.ticket_number(),
@@ -294,8 +307,8 @@ impl ScheduledEvent {
             },
             window_id: about.window,
             tz: about.timezone,
-            est_downtime_s: whole_seconds(about.estimate.downtime_p90),
-            est_duration_s: whole_seconds(about.estimate.duration.max(about.estimate.downtime_p90)),
+            est_downtime_s: whole_seconds(downtime),
+            est_duration_s: whole_seconds(duration.max(downtime)),
             dest_reserved_until: migration
                 .place
                 .as_ref()
@@ -321,6 +334,31 @@ impl ScheduledEvent {
         let mark = if self.drill { "DRILL, nothing happens to the server: " } else { "" };
         format!("{mark}{} is {how} ({}): {}", self.server_name, self.number, self.reason_text)
     }
+}
+
+/// The window of an owner's in which a moment lies: of those that are nearest to the server, the first that is open then.
+#[must_use]
+pub fn window_at<'a>(
+    windows: impl IntoIterator<Item = (WindowId, &'a OwnerWindow)>,
+    whose: &Whose<'_>,
+    moment: Instant,
+) -> Option<WindowId> {
+    let his = |window: &OwnerWindow| Some(&window.owner) == whose.owner;
+    let holding: Vec<_> = windows
+        .into_iter()
+        .filter(|(_, window)| his(window))
+        .filter_map(|(id, window)| Some((window.scope.nearness(whose)?, id, window)))
+        .collect();
+    let nearest = holding.iter().map(|(nearness, ..)| *nearness).min()?;
+    let instant = Slot { start: moment, end: moment + TimeDelta::microseconds(1) };
+    holding
+        .into_iter()
+        .filter(|(nearness, ..)| *nearness == nearest)
+        .find(|(_, _, window)| match &window.opens {
+            Opens::Recurring { recurrence } => !recurrence.occurrences(instant.start, instant.end).is_empty(),
+            Opens::Once { slot } => slot.contains(moment),
+        })
+        .map(|(_, id, _)| id)
 }
 
 fn times(migration: &Migration) -> (Option<Instant>, Option<Instant>) {
@@ -360,16 +398,22 @@ fn category(about: &About<'_>) -> Category {
     match &about.migration.purpose {
         // A drill pretends what it is an exercise for.
         Purpose::Drill { .. } => Category::Planned,
-        Purpose::Move if emergency => Category::Emergency,
-        Purpose::Move if about.migration.maintenance.is_none() => Category::Requested,
-        Purpose::Move => Category::Planned,
+        Purpose::Move | Purpose::Asked { .. } | Purpose::Revert { .. } if emergency => Category::Emergency,
+        Purpose::Move | Purpose::Asked { .. } | Purpose::Revert { .. }
+            if about.migration.maintenance.is_none() =>
+        {
+            Category::Requested
+        }
+        Purpose::Move | Purpose::Asked { .. } | Purpose::Revert { .. } => Category::Planned,
     }
 }
 
 fn source(migration: &Migration) -> Source {
     match (&migration.purpose, migration.maintenance) {
-        (Purpose::Drill { by: Actor::Owner { .. }, .. }, _) | (Purpose::Move, None) => Source::User,
-        (Purpose::Drill { by: Actor::Operator { .. } | Actor::Drover, .. }, _) | (Purpose::Move, Some(_)) => {
+        (Purpose::Drill { by: Actor::Owner { .. }, .. }, _)
+        | (Purpose::Move | Purpose::Asked { .. } | Purpose::Revert { .. }, None) => Source::User,
+        (Purpose::Drill { by: Actor::Operator { .. } | Actor::Drover, .. }, _)
+        | (Purpose::Move | Purpose::Asked { .. } | Purpose::Revert { .. }, Some(_)) => {
             Source::Platform
         }
     }

@@ -24,9 +24,10 @@ impl Conductor<'_> {
             .filter(|maintenance| maintenance.state == MaintenanceState::Running)
             .map(|maintenance| maintenance.id)
             .collect();
+        let adopting = self.adopt_and_release();
         for id in running {
             let newcomers = self.newcomers(id);
-            if !newcomers.is_empty() {
+            if !newcomers.is_empty() || adopting.contains(&id) {
                 self.plan(id, &newcomers);
             }
         }

@@ -13,6 +13,9 @@ use crate::policy::Policy;
 
 impl Conductor<'_> {
     pub(super) fn pending(&mut self, migration: Migration) -> Migration {
+        if self.is_out_of_time(&migration) {
+            return self.out_of_time(migration);
+        }
         let server = match self.whereabouts(&migration) {
             Whereabouts::Here(server) => server,
             Whereabouts::Elsewhere => return self.avoided(migration, Avoidance::MovedElsewhere),

@@ -1,5 +1,6 @@
 //! The reboot way: a ticket, a time, the cutover, and what is kept for a while afterwards.
 
+use super::schedule::{Found, NoSlot};
 use super::shared::Whereabouts;
 use super::{Conductor, Go, IfRunning, Intent};
 use crate::appointment::{Appointment, MayBegin};
@@ -8,9 +9,9 @@ use crate::events::Happened;
 use crate::fleet::{Power, Server};
 use crate::ids::{OperationId, TicketId};
 use crate::migration::{Confirmation, Ends, FailedBecause, Migration, State, Waiting};
-use crate::notices::{Avoidance, Tells};
+use crate::notices::{Actor, Avoidance, Tells};
 use crate::policy::Policy;
-use crate::time::Span;
+use crate::time::{Instant, Span};
 use crate::windows::Slot;
 
 impl Conductor<'_> {
@@ -50,6 +51,9 @@ impl Conductor<'_> {
     }
 
     pub(super) fn ready(&mut self, migration: Migration) -> Migration {
+        if self.is_out_of_time(&migration) {
+            return self.out_of_time(migration);
+        }
         let server = match self.whereabouts(&migration) {
             Whereabouts::Here(server) => server,
             Whereabouts::Elsewhere => return self.avoided(migration, Avoidance::MovedElsewhere),
@@ -96,7 +100,9 @@ impl Conductor<'_> {
         let effective = self.policy_for(&migration);
         let policy = &effective.policy;
         let downtime = self.expected_downtime(&migration, policy);
-        let off = server.facts.power == Power::Off;
+        // Nobody notices the move of a server that is off; but whoever chose a time for it himself meant that time.
+        let chosen = migration.asked().is_some() && migration.maintenance.is_none();
+        let off = server.facts.power == Power::Off && !chosen;
         let may_begin = if off { MayBegin::Now } else { migration.appointment.may_begin(self.now, downtime) };
         match may_begin {
             MayBegin::Missed(slot) => self.missed(migration, slot, policy),
@@ -223,19 +229,21 @@ impl Conductor<'_> {
             self.look_again_at(until);
             return migration;
         }
-        let slot = self.find_slot(&migration, policy).ok();
-        self.tell(
-            &migration,
-            &told,
-            Tells::RolledBack { why, downtime: None, slot: slot.as_ref().map(|found| found.slot) },
-        );
+        let found = self.find_slot(&migration, policy);
+        let slot = found.as_ref().ok().map(|found| found.slot);
+        self.tell(&migration, &told, Tells::RolledBack { why, downtime: None, slot });
         migration.state = State::Ready { waits_for: Waiting::Nothing };
-        match slot {
-            Some(found) => {
+        self.another_time(migration, found)
+    }
+
+    /// The owner has been told of this time, or that there is none, by the message about what went wrong: one is enough.
+    fn another_time(&mut self, mut migration: Migration, found: Result<Found, NoSlot>) -> Migration {
+        match found {
+            Ok(found) => {
                 self.set_proposed(&mut migration, found.slot);
                 migration
             }
-            None => self.propose(migration, policy),
+            Err(none) => self.wait(migration, none.waiting()),
         }
     }
 
@@ -265,30 +273,21 @@ impl Conductor<'_> {
             Some(
                 Waiting::Nothing | Waiting::BackOff { .. } | Waiting::Owner { .. } | Waiting::Slot { .. },
             )
-            | None => "the scheduler was not running at that time".to_owned(),
+            // The scheduler was down, or a clock was set: from here that looks the same.
+            | None => "the time was over when the scheduler looked at it again".to_owned(),
         };
         self.say(&migration, Happened::Missed { slot: missed, why: why.clone() });
         migration.appointment = Appointment::Unscheduled;
         let has_place = migration.place.is_some();
-        let found = self.find_slot(&migration, policy).ok().filter(|_| has_place);
-        let slot = found.as_ref().map(|found| found.slot);
+        let found = self.find_slot(&migration, policy);
+        let slot = found.as_ref().ok().map(|found| found.slot).filter(|_| has_place);
         self.tell(
             &migration,
             &format!("missed/{}", missed.start.timestamp_micros()),
             Tells::Missed { missed, why, slot },
         );
-        match slot {
-            Some(slot) => {
-                self.set_proposed(&mut migration, slot);
-                migration.state = State::Ready { waits_for: Waiting::Nothing };
-                migration
-            }
-            None if has_place => self.propose(migration, policy),
-            None => {
-                migration.state = State::Ready { waits_for: Waiting::Nothing };
-                migration
-            }
-        }
+        migration.state = State::Ready { waits_for: Waiting::Nothing };
+        if has_place { self.another_time(migration, found) } else { migration }
     }
 
     pub(super) fn reboot_finished(&mut self, mut migration: Migration, mut moved: Moved) -> Migration {
@@ -298,40 +297,64 @@ impl Conductor<'_> {
             moved.downtime = Some(Span(downtime.0 + Span::between(started, self.now).0));
         }
         let was_off = moved.power_off == Some(PowerOff::WasOff);
-        if was_off && migration.ticket.is_some() {
+        if was_off && migration.ticket.is_some() && migration.reverts().is_none() {
             return self.avoided(migration, Avoidance::MovedWhileOff);
         }
         if let Appointment::Emergency { why } = &migration.appointment {
             let why = why.clone();
             self.tell(&migration, "emergency", Tells::Emergency { why });
         }
-        let done = Tells::Done { downtime: moved.downtime, power_off: moved.power_off, confirm_until: None };
-        self.tell(&migration, "done", done);
         migration.appointment = Appointment::Done;
-        migration.state = State::Completed { at: self.now, moved, confirmation: Confirmation::default() };
+        let confirmation = if self.reverted(&migration) {
+            let (downtime, power_off) = (moved.downtime, moved.power_off);
+            self.tell(&migration, "reverted", Tells::Reverted { downtime, power_off });
+            // It is where it was before anything was done: there is nothing to go back to.
+            Confirmation::Given { by: Actor::Drover }
+        } else {
+            let until = self.confirm_until(&migration, self.now);
+            let (downtime, power_off) = (moved.downtime, moved.power_off);
+            self.tell(&migration, "done", Tells::Done { downtime, power_off, confirm_until: Some(until) });
+            Confirmation::Awaited { until: Some(until) }
+        };
+        migration.state = State::Completed { at: self.now, moved, confirmation };
         migration
     }
 
-    /// The source's retained definition is thrown away when nobody needs it any more.
+    /// Until when one that was completed then can be confirmed and reverted; never longer than its definition may be kept.
+    fn confirm_until(&self, migration: &Migration, completed_at: Instant) -> Instant {
+        let within = self.policy_for(migration).policy.owners.confirm_within;
+        let kept = self.policies.general().retention.definitions;
+        completed_at + within.min(kept).delta()
+    }
+
+    /// The source's retained definition is thrown away when it is said that all is well, or the time to say otherwise is over.
     pub(super) fn completed(&mut self, mut migration: Migration) -> Migration {
-        let State::Completed { at, moved, .. } = migration.state.clone() else { return migration };
-        let until = at + self.policies.general().retention.definitions.delta();
-        if self.now < until {
-            self.look_again_at(until);
-            return migration;
+        let State::Completed { at, moved, confirmation } = migration.state.clone() else { return migration };
+        match confirmation {
+            Confirmation::Awaited { until } => {
+                let until = until.unwrap_or_else(|| self.confirm_until(&migration, at));
+                if self.now < until {
+                    self.look_again_at(until);
+                    return migration;
+                }
+                self.say(&migration, Happened::Confirmed { by: Actor::Drover });
+                let confirmation = Confirmation::Given { by: Actor::Drover };
+                migration.state = State::Completed { at, moved, confirmation };
+                migration
+            }
+            Confirmation::Given { .. } => {
+                if !self.is_silent(&migration.from) {
+                    let operation = self.discard(&migration);
+                    migration.state =
+                        State::Discarding { operation, completed_at: at, moved, then: Ends::Closed };
+                }
+                migration
+            }
         }
-        if self.is_silent(&migration.from) {
-            return migration;
-        }
-        let kept_by = migration.attempts.last().map(|attempt| attempt.operation);
-        let intent = Intent::Discard { server: migration.server, kept_by };
-        let operation = self.order(migration.from.clone(), Some(migration.id), intent);
-        migration.state = State::Discarding { operation, completed_at: at, moved, then: Ends::Closed };
-        migration
     }
 
     pub(super) fn discarding(&mut self, mut migration: Migration) -> Migration {
-        let State::Discarding { operation, completed_at, moved, .. } = migration.state.clone() else {
+        let State::Discarding { operation, completed_at, moved, then } = migration.state.clone() else {
             return migration;
         };
         match self.reports.get(&operation) {
@@ -339,7 +362,10 @@ impl Conductor<'_> {
             Some(_) => {
                 self.changes.ended.push(operation);
                 self.say(&migration, Happened::Closed);
-                migration.state = State::Closed { completed_at, moved };
+                migration.state = match then {
+                    Ends::Closed => State::Closed { completed_at, moved },
+                    Ends::Reverted { by } => State::Reverted { by, completed_at, moved },
+                };
                 migration
             }
         }

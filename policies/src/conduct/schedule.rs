@@ -4,12 +4,12 @@ use std::ops::Bound;
 
 use chrono::TimeDelta;
 
-use super::Conductor;
+use super::{Conductor, drill};
 use crate::appointment::{Appointment, Refusal};
 use crate::estimate::expected_reboot;
 use crate::events::Happened;
 use crate::ids::ServerId;
-use crate::migration::{Migration, State, Waiting};
+use crate::migration::{Migration, Purpose, State, Waiting};
 use crate::notices::{Actor, Reserved, Tells};
 use crate::owners::{Nearness, Scope};
 use crate::policy::{Policy, WithoutSlot};
@@ -76,8 +76,17 @@ pub(super) struct NoSlot {
     pub(super) help: &'static str,
 }
 
+impl NoSlot {
+    pub(super) fn waiting(&self) -> Waiting {
+        Waiting::Slot { why: format!("{}; {}", self.why, self.help) }
+    }
+}
+
 impl Conductor<'_> {
     pub(super) fn expected_downtime(&self, migration: &Migration, policy: &Policy) -> Span {
+        if let Purpose::Drill { duration, .. } = migration.purpose {
+            return duration;
+        }
         let history = self.history.get(&migration.server).map_or(&[][..], Vec::as_slice);
         expected_reboot(&policy.reboot, history).downtime_p90
     }
@@ -97,14 +106,17 @@ impl Conductor<'_> {
                 self.set_proposed(&mut migration, slot);
                 self.wait(migration, Waiting::Owner { until: slot.start })
             }
-            Err(NoSlot { why, help }) => {
+            Err(none) => {
                 // Whoever declines until nothing is left is told so once more.
                 let fact = match migration.declined.len() {
                     0 => "no_slot".to_owned(),
                     declined => format!("no_slot/{declined}"),
                 };
-                self.tell(&migration, &fact, Tells::NoSlot { why: why.clone() });
-                self.wait(migration, Waiting::Slot { why: format!("{why}; {help}") })
+                // Who waits for a time already has been told so, if by another message: that a try failed, or a time was missed.
+                if !matches!(migration.state.waits_for(), Some(Waiting::Slot { .. })) {
+                    self.tell(&migration, &fact, Tells::NoSlot { why: none.why.clone() });
+                }
+                self.wait(migration, none.waiting())
             }
         }
     }
@@ -201,6 +213,9 @@ impl Conductor<'_> {
     }
 
     pub(super) fn slot_length(&self, migration: &Migration, policy: &Policy) -> Span {
+        if let Purpose::Drill { duration, .. } = migration.purpose {
+            return duration;
+        }
         let history = self.history.get(&migration.server).map_or(&[][..], Vec::as_slice);
         slot_length(policy, history)
     }
@@ -210,7 +225,9 @@ impl Conductor<'_> {
         let lead = policy.notice.lead_by_reason.get(&migration.reason).copied().unwrap_or(policy.notice.lead);
         let proposed = format!("{}/proposed/", migration.id);
         let known = self.told.range::<str, _>((Bound::Included(proposed.as_str()), Bound::Unbounded));
-        let known = known.take(1).any(|key| key.starts_with(&proposed));
+        let known = known.take(1).any(|key| key.starts_with(&proposed))
+            // He has chosen one himself.
+            || migration.asked().is_some();
         if known { lead.min(policy.owners.reschedule_ahead) } else { lead }
     }
 
@@ -219,6 +236,10 @@ impl Conductor<'_> {
     /// # Errors
     /// Which of them has not.
     pub(super) fn room_for(&self, migration: &Migration, policy: &Policy, slot: Slot) -> Result<(), Full> {
+        // A drill takes nobody's place.
+        if migration.is_drill() {
+            return Ok(());
+        }
         let limits = &policy.limits;
         let busy = [Some(&migration.from), migration.to()]
             .into_iter()
@@ -283,7 +304,10 @@ impl Conductor<'_> {
     pub(super) fn remind(&mut self, migration: &Migration, policy: &Policy) {
         let Some(slot) = migration.appointment.slot() else { return };
         let downtime = self.expected_downtime(migration, policy);
-        let mut reminders = policy.notice.reminders.clone();
+        let mut reminders = match migration.purpose {
+            Purpose::Drill { .. } => drill::reminders(migration, policy),
+            Purpose::Move | Purpose::Asked { .. } | Purpose::Revert { .. } => policy.notice.reminders.clone(),
+        };
         reminders.sort();
         let since = migration.agreed_at.unwrap_or(migration.opened_at);
         let worthwhile = |due: Instant| (due - since) * 10 >= slot.start - since;

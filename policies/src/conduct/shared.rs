@@ -13,7 +13,7 @@ use crate::ids::{HostName, MigrationId, OperationId, OwnerId, ServerId};
 use crate::migration::{Attempt, AttemptEnd, FailedBecause, Migration, State, Waiting};
 use crate::notices::{Avoidance, Tells};
 use crate::owners::Whose;
-use crate::placement::{Reservation, Wish};
+use crate::placement::{Choice, NoPlace, Reservation, Wish};
 use crate::policy::{Effective, Policy, Subject};
 
 /// Where a server that should leave a host is.
@@ -144,7 +144,9 @@ impl<'a> Conductor<'a> {
     ) -> Result<Migration, Box<Placeless>> {
         let policy = self.policies.shared(&Subject::of(server, self.fleet));
         let wish = Wish { server, policy, method: migration.method };
-        let tried = tried(&migration);
+        let pinned = self.pinned(&migration);
+        // Who has one place to go to tries it again.
+        let tried = if pinned.is_some() { BTreeMap::new() } else { tried(&migration) };
         let mut lost = None;
         if let Some(place) = migration.place.clone() {
             // The place itself is counted in the room, so it is given back before it is judged.
@@ -158,9 +160,13 @@ impl<'a> Conductor<'a> {
                 (Err(why), _) => lost = Some(format!("{} {why}", place.host)),
             }
         }
-        // A host that failed once is better than none.
-        let found =
-            self.room.find_wish(&wish, &tried).or_else(|_| self.room.find_wish(&wish, &BTreeMap::new()));
+        let found = match pinned {
+            Some(host) => self.only_at(&wish, host),
+            // A host that failed once is better than none.
+            None => {
+                self.room.find_wish(&wish, &tried).or_else(|_| self.room.find_wish(&wish, &BTreeMap::new()))
+            }
+        };
         match found {
             Ok(choice) => {
                 let moved = migration.to().is_some_and(|old| *old != choice.host);
@@ -178,6 +184,24 @@ impl<'a> Conductor<'a> {
                 Err(Box::new(Placeless { migration, waits_for: Waiting::Place { why: why.to_string() } }))
             }
         }
+    }
+
+    fn only_at(&self, wish: &Wish<'_>, host: HostName) -> Result<Choice, NoPlace> {
+        match self.room.judge_wish(wish, &host) {
+            Ok(score) => Ok(Choice { why: format!("it goes back where it was: {score}"), host, score }),
+            Err(why) => {
+                let source = self.fleet.hosts.get(&wish.server.host);
+                let cluster = source.map(|source| source.facts.cluster.clone()).unwrap_or_default();
+                Err(NoPlace { cluster, hosts: BTreeMap::from([(host, why)]) })
+            }
+        }
+    }
+
+    /// Throws away what the source kept of it.
+    pub(super) fn discard(&mut self, migration: &Migration) -> OperationId {
+        let kept_by = migration.attempts.last().map(|attempt| attempt.operation);
+        let intent = Intent::Discard { server: migration.server, kept_by };
+        self.order(migration.from.clone(), Some(migration.id), intent)
     }
 
     /// Orders the next try.
@@ -259,6 +283,7 @@ impl<'a> Conductor<'a> {
             None => self.finished(migration, moved),
             Some(text) => {
                 self.tell(&migration, "not_seen_alive", Tells::NotSeenAlive { text: text.clone() });
+                self.reverted(&migration);
                 let why = FailedBecause::NotSeenAlive { text, moved };
                 self.say(&migration, Happened::Failed { why: why.to_string() });
                 migration.appointment = Appointment::Done;
@@ -276,6 +301,9 @@ impl<'a> Conductor<'a> {
         if self.go(&migration) == super::Go::Cancelled {
             return self.cancelled(migration);
         }
+        if self.is_out_of_time(&migration) {
+            return self.out_of_time(migration);
+        }
         match self.whereabouts(&migration) {
             Whereabouts::Elsewhere => self.avoided(migration, Avoidance::MovedElsewhere),
             Whereabouts::Deleted => self.avoided(migration, Avoidance::Deleted),
@@ -292,7 +320,8 @@ impl<'a> Conductor<'a> {
     pub(super) fn cancelled(&mut self, mut migration: Migration) -> Migration {
         self.tell(&migration, "cancelled", Tells::Cancelled);
         self.say(&migration, Happened::Cancelled);
-        self.leave_place(&mut migration);
+        self.leave_place(&migration);
+        self.not_reverted(&migration);
         migration.appointment = Appointment::Done;
         migration.state = State::Cancelled { at: self.now };
         migration
@@ -301,13 +330,14 @@ impl<'a> Conductor<'a> {
     pub(super) fn avoided(&mut self, mut migration: Migration, how: Avoidance) -> Migration {
         self.tell(&migration, "avoided", Tells::Avoided { how });
         self.say(&migration, Happened::Avoided { how });
-        self.leave_place(&mut migration);
+        self.leave_place(&migration);
+        self.not_reverted(&migration);
         migration.appointment = Appointment::Done;
         migration.state = State::Avoided { at: self.now, how };
         migration
     }
 
-    fn leave_place(&mut self, migration: &mut Migration) {
+    pub(super) fn leave_place(&mut self, migration: &Migration) {
         if let Some(place) = &migration.place {
             self.room.release(place);
         }

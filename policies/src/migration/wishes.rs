@@ -1,10 +1,11 @@
 //! What a person may wish of a migration: each wish is granted as a value, or refused with what would help instead.
 
-use super::{FailedBecause, Migration, State, Waiting};
+use super::{Confirmation, Ends, FailedBecause, Migration, State, Waiting};
 use crate::appointment::Appointment;
-use crate::attempt::{Method, Phase};
+use crate::attempt::{Method, Moved, Phase};
 use crate::ids::OperationId;
-use crate::time::Span;
+use crate::notices::{Actor, Wisher};
+use crate::time::{Instant, Span};
 
 /// Why a migration can't do what is asked of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +42,71 @@ pub enum Refusal {
         /// Its state.
         state: &'static str,
     },
+    /// A maintenance needs it, or it was never asked for.
+    #[error("a maintenance needs this move, so it can't be cancelled; choose another time with reschedule")]
+    Needed,
+    /// Somebody else asked for it.
+    #[error("our operators asked for this move, so only they can cancel it; choose another time with reschedule")]
+    AskedByOthers,
+    /// It can't be taken back any more.
+    #[error("it is {state}; what has begun or is over can't be cancelled")]
+    NotCancelled {
+        /// Its state.
+        state: &'static str,
+    },
+    /// It has not been moved by a reboot.
+    #[error("it is {state}; only a reboot migration that is done can be confirmed or reverted")]
+    NotDone {
+        /// Its state.
+        state: &'static str,
+    },
+    /// It is on its way back.
+    #[error("it is being reverted (by migration {by}); cancel that first, as long as it has not begun")]
+    BeingReverted {
+        /// The number of what reverts it.
+        by: u32,
+    },
+    /// It has gone back.
+    #[error("it has been reverted (by migration {by}); to move the server once more, ask for a new migration with migrate")]
+    WasReverted {
+        /// The number of what reverted it.
+        by: u32,
+    },
+    /// Confirmed, or the time for it is over.
+    #[error("it was confirmed by {by}, so it can't be reverted any more; the server can be moved again with migrate, to whichever host suits it")]
+    WasConfirmed {
+        /// By whom; by Drover, when the time was over.
+        by: String,
+    },
+    /// The time to revert it is over.
+    #[error("it could be reverted until {until}; the server can be moved again with migrate, to whichever host suits it")]
+    TooLate {
+        /// Until when.
+        until: Instant,
+    },
+    /// It is a revert itself.
+    #[error("it is a revert itself, and that is final; the server can be moved again with migrate, to whichever host suits it")]
+    IsRevert,
+}
+
+/// What a confirmation comes to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Confirmed {
+    /// It is confirmed now.
+    Now(Box<Migration>),
+    /// It was so already.
+    Already,
+}
+
+/// A migration that may be reverted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Revertible {
+    /// When it was completed.
+    pub completed_at: Instant,
+    /// What the move cost.
+    pub moved: Moved,
+    /// Until when it may.
+    pub until: Instant,
 }
 
 /// What an operator's force comes to.
@@ -76,6 +142,10 @@ impl Migration {
             | State::Completed { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
+            | State::Reverting { .. }
+            | State::Reverted { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
             | State::RolledBack { .. }
             | State::Failed { .. }
             | State::Cancelled { .. }
@@ -87,6 +157,9 @@ impl Migration {
 
     /// What whoever wants to abort may do where nothing runs.
     fn instead_of_abort(&self) -> &'static str {
+        if self.is_drill() && self.is_open() {
+            return "nothing is done in a drill; cancel it to end it";
+        }
         match &self.state {
             State::Failed { .. } => {
                 "`drover migrations retry` begins it anew, and cancelling its maintenance gives it up"
@@ -101,6 +174,10 @@ impl Migration {
             | State::Completed { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
+            | State::Reverting { .. }
+            | State::Reverted { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => "there is nothing left to stop",
         }
@@ -114,8 +191,11 @@ impl Migration {
         match &self.state {
             State::Failed { why: FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. }, .. } => {
                 self.attempts.clear();
-                self.why_not_live = None;
-                self.method = Method::Live;
+                // What somebody asked for is a reboot; nothing else has to be found anew about it.
+                if self.asked().is_none() {
+                    self.why_not_live = None;
+                    self.method = Method::Live;
+                }
                 self.appointment = Appointment::Unscheduled;
                 self.state = State::Pending { waits_for: Waiting::Nothing };
                 Ok(self)
@@ -130,6 +210,10 @@ impl Migration {
             | State::Completed { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
+            | State::Reverting { .. }
+            | State::Reverted { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
             | State::RolledBack { .. }
             | State::Failed { .. }
             | State::Cancelled { .. }
@@ -164,6 +248,10 @@ impl Migration {
             | State::Completed { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
+            | State::Reverting { .. }
+            | State::Reverted { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
             | State::RolledBack { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => Err(Refusal::NotForced {
@@ -188,10 +276,136 @@ impl Migration {
             | State::Completed { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
+            | State::Reverting { .. }
+            | State::Reverted { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
             | State::RolledBack { .. }
             | State::Failed { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => Err(Refusal::NoAppointment { state: self.state.name() }),
         }
+    }
+
+    /// Takes back what was asked for, before it has begun. Who waits for its end is not looked at here.
+    ///
+    /// # Errors
+    /// A maintenance needs it, somebody else asked for it, or it has begun.
+    pub fn cancel(mut self, who: Wisher, now: Instant) -> Result<Self, Refusal> {
+        // A drill is its owner's to end, whoever asked for it.
+        if !self.is_drill() {
+            let asked = match (self.asked(), self.maintenance) {
+                (Some(asked), None) => asked,
+                (Some(_) | None, Some(_)) | (None, None) => return Err(Refusal::Needed),
+            };
+            match (who, Wisher::of(&asked.by)) {
+                (Wisher::Owner, Wisher::Operators) => return Err(Refusal::AskedByOthers),
+                (Wisher::Owner, Wisher::Owner) | (Wisher::Operators, Wisher::Owner | Wisher::Operators) => {}
+            }
+        }
+        match &self.state {
+            State::Pending { .. }
+            | State::Ready { .. }
+            | State::Rehearsing { .. }
+            | State::RolledBack { .. }
+            | State::Failed { why: FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. }, .. } => {
+                self.appointment = Appointment::Done;
+                self.state = State::Cancelled { at: now };
+                Ok(self)
+            }
+            State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. }
+            | State::Succeeded { .. }
+            | State::Completed { .. }
+            | State::Reverting { .. }
+            | State::Discarding { .. }
+            | State::Closed { .. }
+            | State::Reverted { .. }
+            | State::Failed { why: FailedBecause::NotSeenAlive { .. }, .. }
+            | State::Rehearsed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => Err(Refusal::NotCancelled { state: self.state.name() }),
+        }
+    }
+
+    /// Somebody says that all is well. Of one that was not seen alive that is what a person found out.
+    ///
+    /// # Errors
+    /// It is not done, or on its way back.
+    pub fn confirm(mut self, by: Actor) -> Result<Confirmed, Refusal> {
+        match self.state {
+            State::Completed { at, moved, confirmation: Confirmation::Awaited { .. } }
+            | State::Failed { at, why: FailedBecause::NotSeenAlive { moved, .. } } => {
+                self.state = State::Completed { at, moved, confirmation: Confirmation::Given { by } };
+                Ok(Confirmed::Now(Box::new(self)))
+            }
+            State::Completed { confirmation: Confirmation::Given { .. }, .. }
+            | State::Discarding { then: Ends::Closed, .. }
+            | State::Closed { .. } => Ok(Confirmed::Already),
+            State::Reverting { by, .. } => Err(Refusal::BeingReverted { by: by.number }),
+            State::Discarding { then: Ends::Reverted { by }, .. } | State::Reverted { by, .. } => {
+                Err(Refusal::WasReverted { by: by.number })
+            }
+            State::Pending { .. }
+            | State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::Ready { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. }
+            | State::Succeeded { .. }
+            | State::RolledBack { .. }
+            | State::Failed { why: FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. }, .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => Err(Refusal::NotDone { state: self.state.name() }),
+        }
+    }
+
+    /// Whether it may be reverted now. Whether its old host can take it is another question.
+    ///
+    /// # Errors
+    /// It is not done, confirmed, on its way back, or a revert itself.
+    pub fn revertible(&self, confirm_within: Span, now: Instant) -> Result<Revertible, Refusal> {
+        let confirmed = |by: String| Err(Refusal::WasConfirmed { by });
+        let (completed_at, moved, told) = match &self.state {
+            State::Completed { .. } | State::Discarding { .. } | State::Closed { .. } | State::Failed { .. }
+                if self.reverts().is_some() =>
+            {
+                return Err(Refusal::IsRevert);
+            }
+            State::Completed { at, moved, confirmation: Confirmation::Awaited { until } } => (at, moved, *until),
+            State::Failed { at, why: FailedBecause::NotSeenAlive { moved, .. } } => (at, moved, None),
+            State::Completed { confirmation: Confirmation::Given { by }, .. } => {
+                return confirmed(by.to_string());
+            }
+            State::Discarding { then: Ends::Closed, .. } | State::Closed { .. } => {
+                return confirmed("somebody, or the time for it was over".to_owned());
+            }
+            State::Reverting { by, .. } => return Err(Refusal::BeingReverted { by: by.number }),
+            State::Discarding { then: Ends::Reverted { by }, .. } | State::Reverted { by, .. } => {
+                return Err(Refusal::WasReverted { by: by.number });
+            }
+            State::Pending { .. }
+            | State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::Ready { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. }
+            | State::Succeeded { .. }
+            | State::RolledBack { .. }
+            | State::Failed { why: FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. }, .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => return Err(Refusal::NotDone { state: self.state.name() }),
+        };
+        let until = told.unwrap_or(*completed_at + confirm_within.delta());
+        if now > until {
+            return Err(Refusal::TooLate { until });
+        }
+        Ok(Revertible { completed_at: *completed_at, moved: moved.clone(), until })
     }
 }

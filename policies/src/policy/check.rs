@@ -236,6 +236,21 @@ fn the_rest(policy: &Policy, found: &mut Objections) {
             )
         },
     );
+    found.lasts("owners.self_service_ahead", policy.owners.self_service_ahead);
+    found.unless(
+        policy.owners.self_service_ahead > policy.owners.reschedule_ahead,
+        &["owners.self_service_ahead", "owners.reschedule_ahead"],
+        || {
+            let owners = &policy.owners;
+            (
+                format!(
+                    "a time must be {} ahead at least, and {} at most",
+                    owners.reschedule_ahead, owners.self_service_ahead
+                ),
+                "make owners.self_service_ahead longer than owners.reschedule_ahead".to_owned(),
+            )
+        },
+    );
     let (kept, revertible) = (policy.retention.definitions, policy.owners.confirm_within);
     found.unless(kept >= revertible, &["retention.definitions", "owners.confirm_within"], || {
         (
