@@ -18,10 +18,13 @@ use crate::hypervisor::{Hypervisor, Wake};
 use crate::ledger::{Ledger, LedgerError};
 use crate::operation::{Admission, Known, Standing, admit, server_of};
 
+mod guests;
 mod inventory;
 mod slot;
 mod waits;
 
+use guests::GuestState;
+pub use guests::{NotAcknowledged, NotKnownYet};
 use inventory::InventoryState;
 use slot::{Hands, Kept, Picked, Slot, Urgency, working_on};
 
@@ -49,6 +52,9 @@ pub struct Agent {
     ledger: Ledger,
     slots: Mutex<BTreeMap<OperationId, Slot>>,
     inventory: Mutex<InventoryState>,
+    guests: Mutex<GuestState>,
+    /// Held while a guest's acknowledgement is written or forgotten, so that what is on the disk is what `guests` says.
+    acknowledging: Mutex<()>,
     /// The last answer's revision.
     revision: Mutex<Option<u64>>,
     news: watch::Sender<News>,
@@ -84,7 +90,7 @@ impl Agent {
     ) -> Result<Arc<Self>, LedgerError> {
         let (ledger, found) = Ledger::open(ledger)?;
         for (path, why) in &found.unreadable {
-            tracing::error!(path = %path.display(), "an operation's file can't be understood and was set aside: {why}");
+            tracing::error!(path = %path.display(), "a file of the ledger can't be understood and was set aside: {why}");
         }
         let now = clock.now();
         let slots = found.records.into_iter().map(Record::after_restart).map(|record| {
@@ -106,6 +112,8 @@ impl Agent {
             ledger,
             slots: Mutex::new(slots.collect()),
             inventory: Mutex::new(InventoryState { due: Some(now), ..InventoryState::default() }),
+            guests: Mutex::new(GuestState::new(found.acknowledged)),
+            acknowledging: Mutex::new(()),
             revision: Mutex::new(None),
             news: watch::Sender::new(News { urgent: 1, casual: 1 }),
             poke: Condvar::new(),
@@ -158,6 +166,7 @@ impl Agent {
             inventory,
             operations: slots.values().filter(tellable).map(|slot| slot.report.clone()).collect(),
             seen_revision: *lock(&self.revision),
+            guests: lock(&self.guests).ask(),
             wait_ms: wait.as_milliseconds(),
         }
     }
@@ -166,6 +175,9 @@ impl Agent {
     pub fn take(&self, response: &SyncResponse) {
         *lock(&self.revision) = Some(response.revision);
         lock(&self.inventory).acknowledged = response.inventory_serial;
+        if let Some(guests) = &response.guests {
+            self.take_guests(guests);
+        }
         for wanted in &response.operations {
             self.take_one(wanted);
         }

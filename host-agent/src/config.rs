@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
 use drover_policies::fleet::Labels;
@@ -9,6 +10,7 @@ use drover_policies::ids::{BadName, HostName};
 use serde::Deserialize;
 
 use crate::domain_xml::Storage;
+use crate::guest_events::{self, Place};
 use crate::hypervisor::libvirt::{ConsoleHeartbeat, Encryption, HostConfig};
 use crate::metadata::Imported;
 
@@ -43,6 +45,21 @@ pub struct File {
     /// Storage that other hosts have as well.
     #[serde(default)]
     pub shared_storage: Vec<SharedStorage>,
+    /// Where guests are served their own events.
+    #[serde(default)]
+    pub guest_events: GuestEventsFile,
+}
+
+/// The `[guest_events]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuestEventsFile {
+    /// Addresses with ports, which this host has on each of the bridges.
+    pub listen: Vec<String>,
+    /// Bridges that guests are plugged into.
+    pub bridges: Vec<String>,
+    /// The port for guests with a vsock device.
+    pub vsock_port: Option<u32>,
 }
 
 /// The `[libvirt]` table.
@@ -82,6 +99,8 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
     /// Where the ledger is.
     pub data_dir: PathBuf,
+    /// Where guests are served their own events; nothing when they are not.
+    pub guest_events: Option<guest_events::Config>,
 }
 
 /// Why there is no configuration.
@@ -184,7 +203,8 @@ impl File {
             name,
         };
         let data_dir = self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/drover-agent"));
-        Ok(Config { host, scheduler, token_file, ca_file: self.ca_file, data_dir })
+        let guest_events = guest_events(&self.guest_events)?;
+        Ok(Config { host, scheduler, token_file, ca_file: self.ca_file, data_dir, guest_events })
     }
 }
 
@@ -215,6 +235,56 @@ fn reached_by(given: Option<String>, name: &HostName) -> Result<String, ConfigEr
             advice: "it is used on other hosts, so it must name this one, for example \"qemu+tls://h1.example/system\"",
         })
     }
+}
+
+fn guest_events(given: &GuestEventsFile) -> Result<Option<guest_events::Config>, ConfigError> {
+    let wrong = |key: &'static str, given: &str, advice: &'static str| ConfigError::Wrong {
+        key,
+        given: given.to_owned(),
+        advice,
+    };
+    if given.listen.is_empty() != given.bridges.is_empty() {
+        let (key, advice) = if given.listen.is_empty() {
+            (
+                "guest_events.listen",
+                "say which address guests ask on these bridges: listen = [\"169.254.169.254:80\"]",
+            )
+        } else {
+            (
+                "guest_events.bridges",
+                "name the bridges that guests are plugged into, for only they are listened on: bridges = [\"br0\"]",
+            )
+        };
+        return Err(ConfigError::Missing { key, advice });
+    }
+    let mut places = Vec::new();
+    for text in &given.listen {
+        const ADVICE: &str =
+            "write an IPv4 address of this host and a port, for example \"169.254.169.254:80\"";
+        let address: SocketAddrV4 = text.parse().map_err(|_| wrong("guest_events.listen", text, ADVICE))?;
+        if address.ip().is_unspecified() || address.ip().is_multicast() || address.port() == 0 {
+            return Err(wrong("guest_events.listen", text, ADVICE));
+        }
+        for bridge in &given.bridges {
+            // As the kernel names devices; anything else would lead elsewhere in its files.
+            let is_name = !bridge.is_empty()
+                && bridge.len() < 16
+                && !bridge.starts_with('.')
+                && bridge.chars().all(|c| c.is_ascii_graphic() && c != '/');
+            if !is_name {
+                let advice = "write the bridge's name as `ip link` shows it, for example \"br0\"";
+                return Err(wrong("guest_events.bridges", bridge, advice));
+            }
+            places.push(Place { address, bridge: bridge.clone() });
+        }
+    }
+    if given.vsock_port.is_some_and(|port| port == 0 || port == u32::MAX) {
+        let advice = "write a port between 1 and 4294967294, for example 80";
+        let given = given.vsock_port.map(|port| port.to_string()).unwrap_or_default();
+        return Err(wrong("guest_events.vsock_port", &given, advice));
+    }
+    let serves = !places.is_empty() || given.vsock_port.is_some();
+    Ok(serves.then_some(guest_events::Config { places, vsock_port: given.vsock_port }))
 }
 
 fn storage(given: Vec<SharedStorage>) -> Result<Storage, ConfigError> {
@@ -274,6 +344,10 @@ mod tests {
             "migration_tls",
             "shared_storage",
             "path",
+            "guest_events",
+            "listen",
+            "bridges",
+            "vsock_port",
         ] {
             assert!(text.contains(key), "{key} is not in the example");
         }
@@ -290,6 +364,39 @@ mod tests {
         assert!(
             file.ca_file.is_some() && file.libvirt.migration_address.is_some() && file.servers_file.is_some()
         );
+        let events = guest_events(&file.guest_events).expect("right").expect("served");
+        assert_eq!((events.places.len(), events.vsock_port), (1, Some(80)));
+    }
+
+    #[test]
+    fn guests_are_served_on_every_address_of_every_bridge_or_not_at_all() {
+        let of = |listen: &[&str], bridges: &[&str], vsock_port| {
+            let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect();
+            guest_events(&GuestEventsFile { listen: texts(listen), bridges: texts(bridges), vsock_port })
+        };
+        assert_eq!(of(&[], &[], None).expect("right"), None);
+        let served = of(&["169.254.169.254:80"], &["br0", "br1"], None).expect("right").expect("served");
+        assert_eq!(
+            served.places.iter().map(|place| place.bridge.as_str()).collect::<Vec<_>>(),
+            ["br0", "br1"]
+        );
+        let why = |refused: Result<_, ConfigError>| {
+            refused.map(|_: Option<_>| ()).expect_err("refused").to_string()
+        };
+        assert!(why(of(&["169.254.169.254:80"], &[], None)).contains("bridges = [\"br0\"]"));
+        assert!(why(of(&[], &["br0"], None)).contains("listen = ["));
+        for address in
+            ["169.254.169.254", "[fe80::1]:80", "0.0.0.0:80", "224.0.0.1:80", "169.254.169.254:0", ""]
+        {
+            assert!(why(of(&[address], &["br0"], None)).contains("guest_events.listen"), "{address}");
+        }
+        for bridge in ["", "..", "br0/../eth0", "a-name-that-is-too-long", "br 0"] {
+            assert!(
+                why(of(&["169.254.169.254:80"], &[bridge], None)).contains("guest_events.bridges"),
+                "{bridge}"
+            );
+        }
+        assert!(why(of(&[], &[], Some(0))).contains("guest_events.vsock_port"));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use drover_policies::fleet::{Blocker, Disk, GuestAgent, GuestCpu, Reach};
 use drover_policies::ids::ServerId;
 use roxmltree::{Document, Node};
 
+use crate::guest_events::identity::{Attached, Interface};
 use crate::metadata::{self, Imported, Said};
 
 /// QEMU from this version on can drop a file's cached pages, and libvirt then migrates with any cache mode.
@@ -95,6 +96,35 @@ pub fn read(xml: &str, storage: &Storage, imported: &Imported, qemu: u64) -> Res
         said,
         warnings,
     })
+}
+
+/// By what the guest of a running domain is recognised.
+///
+/// # Errors
+/// When it is no XML, or has no uuid.
+pub fn attached(xml: &str) -> Result<Attached, BadDomain> {
+    let document = Document::parse(xml).map_err(BadDomain::Xml)?;
+    let domain = document.root_element();
+    let server = text(domain, "uuid").and_then(|uuid| uuid.parse().ok()).ok_or(BadDomain::Missing("uuid"))?;
+    let devices = child(domain, "devices");
+    let named = |name: &'static str| {
+        devices
+            .into_iter()
+            .flat_map(|devices| devices.children())
+            .filter(move |device| device.has_tag_name(name))
+    };
+    let of = |node: Node<'_, '_>, name: &str, word: &str| attribute(node, name, word).map(str::to_owned);
+    let interfaces = named("interface").filter_map(|interface| {
+        let mac = attribute(interface, "mac", "address")?.parse().ok()?;
+        // For a network of libvirt's the running domain's description names the bridge, too.
+        Some(Interface {
+            mac,
+            bridge: of(interface, "source", "bridge"),
+            tap: of(interface, "target", "dev"),
+        })
+    });
+    let cid = named("vsock").find_map(|vsock| attribute(vsock, "cid", "address")?.parse().ok());
+    Ok(Attached { server, interfaces: interfaces.collect(), cid })
 }
 
 fn child<'a, 'i>(node: Node<'a, 'i>, name: &str) -> Option<Node<'a, 'i>> {
@@ -311,6 +341,33 @@ mod tests {
         assert_eq!(facts.guest_agent, GuestAgent::Connected);
         assert_eq!(facts.console_file, Some("/var/log/web-1.log".into()));
         assert_eq!(facts.said.owner.expect("an owner").as_str(), "acme");
+    }
+
+    #[test]
+    fn a_running_domain_names_its_interfaces_with_bridge_and_tap_and_its_vsock_address() {
+        let xml = "<domain id='3'><name>x</name><uuid>4dea22b3-1d52-d8f3-2516-782e98ab3fa0</uuid><devices>
+            <interface type='bridge'><mac address='52:54:00:00:00:01'/><source bridge='br0'/><target dev='vnet0'/></interface>
+            <interface type='network'><mac address='52:54:00:00:00:02'/>
+              <source network='default' portid='5e' bridge='virbr0'/><target dev='vnet1'/></interface>
+            <interface type='direct'><mac address='52:54:00:00:00:03'/><source dev='eth0' mode='bridge'/><target dev='macvtap0'/></interface>
+            <interface type='user'><mac address='nonsense'/></interface>
+            <vsock model='virtio'><cid auto='yes' address='7'/></vsock></devices></domain>";
+        let attached = attached(xml).expect("a domain");
+        let told: Vec<_> = attached
+            .interfaces
+            .iter()
+            .map(|one| (one.mac.to_string(), one.bridge.as_deref(), one.tap.as_deref()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("52:54:00:00:00:01".to_owned(), Some("br0"), Some("vnet0")),
+                ("52:54:00:00:00:02".to_owned(), Some("virbr0"), Some("vnet1")),
+                ("52:54:00:00:00:03".to_owned(), None, Some("macvtap0")),
+            ]
+        );
+        assert_eq!(attached.cid, Some(7));
+        assert_eq!(super::attached(WEB).expect("a domain").interfaces, Vec::new());
     }
 
     #[test]

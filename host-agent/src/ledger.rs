@@ -5,6 +5,7 @@
 //! lock                        held by the one agent that works with this ledger
 //! incarnation                 how often an agent has started here
 //! operations/<id>.json        one operation: its order, its wish, where it is or how it ended
+//! acknowledged/<event>.json   an event that its server's guest has acknowledged, until the scheduler has taken that
 //! retained/<server>.json      the definition of a server that has left this host by a reboot migration
 //! *.unreadable                a file that could not be read, set aside
 //! ```
@@ -16,8 +17,9 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use drover_agent_api::Acknowledgement;
 use drover_policies::fleet::Autostart;
-use drover_policies::ids::{HostName, OperationId, ServerId};
+use drover_policies::ids::{HostName, MigrationId, OperationId, ServerId};
 use drover_policies::time::Instant;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -101,6 +103,8 @@ pub struct Ledger {
 pub struct Found {
     /// The operations, in the order of ids.
     pub records: Vec<Record>,
+    /// What guests have acknowledged and the scheduler has not taken.
+    pub acknowledged: Vec<Acknowledgement>,
     /// Files that could not be read, under their new names, each with the reason.
     pub unreadable: Vec<(PathBuf, String)>,
 }
@@ -111,20 +115,16 @@ impl Ledger {
     /// # Errors
     /// When the directory cannot be used, or another agent has it.
     pub fn open(root: &Path) -> Result<(Self, Found), LedgerError> {
-        for directory in [root.to_owned(), root.join("operations"), root.join("retained")] {
+        for directory in ["", "operations", "retained", "acknowledged"].map(|name| root.join(name)) {
             make_private_directory(&directory)?;
         }
         let lock = take_lock(&root.join("lock"))?;
         let incarnation = read_incarnation(&root.join("incarnation"))? + 1;
         write_durably(&root.join("incarnation"), incarnation.to_string().as_bytes())?;
         let ledger = Self { root: root.to_owned(), incarnation, _lock: lock };
-        let mut found = Found { records: Vec::new(), unreadable: Vec::new() };
-        for path in files_in(&root.join("operations"))? {
-            match read_json(&path)? {
-                Ok(record) => found.records.push(record),
-                Err(why) => found.unreadable.push((set_aside(&path)?, why)),
-            }
-        }
+        let mut found = Found { records: Vec::new(), acknowledged: Vec::new(), unreadable: Vec::new() };
+        read_all(&root.join("operations"), &mut found.records, &mut found.unreadable)?;
+        read_all(&root.join("acknowledged"), &mut found.acknowledged, &mut found.unreadable)?;
         found.records.sort_by_key(|record: &Record| record.id);
         Ok((ledger, found))
     }
@@ -149,6 +149,22 @@ impl Ledger {
     /// When the file could not be removed.
     pub fn forget(&self, id: OperationId) -> Result<(), LedgerError> {
         remove(&self.operation(id))
+    }
+
+    /// Keeps what a guest has acknowledged; an earlier one of the same event is forgotten by that.
+    ///
+    /// # Errors
+    /// When it could not be written.
+    pub fn acknowledge(&self, acknowledgement: &Acknowledgement) -> Result<(), LedgerError> {
+        write_json(&self.acknowledged_path(acknowledgement.event), acknowledgement)
+    }
+
+    /// Forgets what a guest has acknowledged; nothing to forget is no error.
+    ///
+    /// # Errors
+    /// When the file could not be removed.
+    pub fn forget_acknowledged(&self, event: MigrationId) -> Result<(), LedgerError> {
+        remove(&self.acknowledged_path(event))
     }
 
     /// Keeps a definition before libvirt forgets it. When this returns it is on the disk.
@@ -197,6 +213,10 @@ impl Ledger {
 
     fn operation(&self, id: OperationId) -> PathBuf {
         self.root.join("operations").join(format!("{id}.json"))
+    }
+
+    fn acknowledged_path(&self, event: MigrationId) -> PathBuf {
+        self.root.join("acknowledged").join(format!("{event}.json"))
     }
 
     fn retained_path(&self, server: ServerId) -> PathBuf {
@@ -250,6 +270,21 @@ fn files_in(directory: &Path) -> Result<Vec<PathBuf>, LedgerError> {
     }
     paths.sort();
     Ok(paths)
+}
+
+/// Reads every file of a directory; those that can't be understood are set aside.
+fn read_all<T: DeserializeOwned>(
+    directory: &Path,
+    read: &mut Vec<T>,
+    unreadable: &mut Vec<(PathBuf, String)>,
+) -> Result<(), LedgerError> {
+    for path in files_in(directory)? {
+        match read_json(&path)? {
+            Ok(value) => read.push(value),
+            Err(why) => unreadable.push((set_aside(&path)?, why)),
+        }
+    }
+    Ok(())
 }
 
 /// The outer error is the disk's, the inner one says what is wrong with the content.

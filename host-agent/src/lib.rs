@@ -2,7 +2,8 @@
 //!
 //! What it decides is pure ([`operation`], [`verdict`]); what it does is done by small steps over explicit states
 //! ([`driver`], [`live`], [`cutover`], [`verify`]) that are written into the [`ledger`] before they are acted on; what it does it to
-//! is behind a port ([`hypervisor`]) with two implementations, libvirt and a simulated fleet.
+//! is behind a port ([`hypervisor`]) with two implementations, libvirt and a simulated fleet. What guests may read of their own
+//! servers is served by [`guest_events`].
 
 pub mod agent;
 pub mod capabilities;
@@ -11,6 +12,7 @@ pub mod config;
 pub mod cutover;
 pub mod domain_xml;
 pub mod driver;
+pub mod guest_events;
 pub mod hypervisor;
 pub mod ledger;
 pub mod link;

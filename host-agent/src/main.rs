@@ -10,6 +10,8 @@ use clap::{Parser, Subcommand};
 use drover_host_agent::agent::Agent;
 use drover_host_agent::clock::SystemClock;
 use drover_host_agent::config::{Config, File};
+use drover_host_agent::guest_events;
+use drover_host_agent::hypervisor::Hypervisor;
 use drover_host_agent::hypervisor::libvirt::Libvirt;
 use drover_host_agent::link::{HttpLink, keep_in_step};
 use drover_host_agent::runtime;
@@ -105,13 +107,17 @@ fn configure(settings: Settings) -> anyhow::Result<Config> {
 fn run(settings: Settings) -> anyhow::Result<()> {
     let config = configure(settings)?;
     let link = HttpLink::new(&config)?;
-    let hypervisor = Libvirt::new(config.host.clone()).map_err(anyhow::Error::msg)?;
+    let hypervisor = Arc::new(Libvirt::new(config.host.clone()).map_err(anyhow::Error::msg)?);
     let name = config.host.name.clone();
-    let agent = Agent::open(name.clone(), Arc::new(hypervisor), Arc::new(SystemClock), &config.data_dir)
+    let port = Arc::clone(&hypervisor) as Arc<dyn Hypervisor>;
+    let agent = Agent::open(name.clone(), port, Arc::new(SystemClock), &config.data_dir)
         .with_context(|| format!("the ledger in {} can't be used", config.data_dir.display()))?;
     runtime::start(&agent).context("the agent's threads can't be started")?;
     tracing::info!(host = %name, scheduler = config.scheduler, version = env!("CARGO_PKG_VERSION"), "started");
     event_loop()?.block_on(async {
+        if let Some(events) = &config.guest_events {
+            guest_events::start(events, &agent, Arc::new(move || hypervisor.attached()));
+        }
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         tokio::select! {

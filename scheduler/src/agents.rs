@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use drover_agent_api::{
-    Inventory, LifeSign, Operation, OperationReport, OperationState, PROTOCOL, SyncRequest, SyncResponse,
+    GuestsTold, Inventory, LifeSign, Operation, OperationReport, OperationState, PROTOCOL, SyncRequest, SyncResponse,
     Verdict,
 };
 use drover_policies::attempt::{Progress, Report};
@@ -20,6 +20,10 @@ use drover_policies::time::Instant;
 use tokio::sync::watch;
 
 use crate::store::StoredOperation;
+
+mod guests;
+
+pub use guests::GuestNews;
 
 /// The longest that an answer is held, whatever the agent asks for: proxies close what is silent for longer.
 const LONGEST_HOLD: Duration = Duration::from_secs(25);
@@ -86,6 +90,7 @@ struct Inner {
     fleet: Arc<Fleet>,
     presence: BTreeMap<HostName, Presence>,
     wanted: BTreeMap<HostName, Wanted>,
+    guests: guests::Guests,
     first_revision: u64,
 }
 
@@ -100,6 +105,8 @@ struct Presence {
 
 struct Wanted {
     operations: Vec<Operation>,
+    /// Nothing until it has been worked out: that is another thing than that there is nothing to be told.
+    guests: Option<GuestsTold>,
     revision: watch::Sender<u64>,
 }
 
@@ -206,6 +213,9 @@ impl Agents {
             news.decisive = true;
             inner.observe(&request.host, inventory, now, None);
         }
+        if request.guests.is_some() {
+            news.decisive |= inner.serves_guests(&request.host);
+        }
         inner.touch(&request.host, now);
         Ok(news)
     }
@@ -213,10 +223,13 @@ impl Agents {
     /// The answer to a call; waits for another list than the agent has, as long as it lets us.
     pub async fn answer(&self, request: &SyncRequest) -> SyncResponse {
         let mut changes = self.revisions(&request.host);
-        // An inventory is acknowledged at once: until then the agent would send it again with every call.
-        let hold = match request.inventory {
-            Some(_) => Duration::ZERO,
-            None => Duration::from_millis(request.wait_ms).min(LONGEST_HOLD),
+        // What was told is confirmed at once: until then the agent would tell it again with every call.
+        let has_told = request.inventory.is_some()
+            || request.guests.as_ref().is_some_and(|guests| !guests.acknowledged.is_empty());
+        let hold = if has_told {
+            Duration::ZERO
+        } else {
+            Duration::from_millis(request.wait_ms).min(LONGEST_HOLD)
         };
         // An agent that can't read its libvirt yet has none to send: answered at once, it would call again as fast as it can.
         let hold = if self.serial(&request.host).is_none() { hold.min(WITHOUT_INVENTORY) } else { hold };
@@ -233,6 +246,7 @@ impl Agents {
             revision,
             inventory_serial: inner.presence.get(&request.host).and_then(|presence| presence.serial),
             operations,
+            guests: request.guests.as_ref().map(|ask| inner.answer_for_guests(&request.host, ask)),
         }
     }
 
@@ -316,7 +330,11 @@ impl Inner {
         let first = self.first_revision;
         self.wanted
             .entry(host.clone())
-            .or_insert_with(|| Wanted { operations: Vec::new(), revision: watch::Sender::new(first) })
+            .or_insert_with(|| Wanted {
+                operations: Vec::new(),
+                guests: None,
+                revision: watch::Sender::new(first),
+            })
     }
 
     fn touch(&mut self, host: &HostName, now: Instant) {
@@ -420,6 +438,7 @@ mod tests {
             inventory: None,
             operations: Vec::new(),
             seen_revision: Some(7),
+            guests: None,
             wait_ms: 60,
         };
         agents.take(&host, &request, Instant::UNIX_EPOCH).expect("it is this host's agent");

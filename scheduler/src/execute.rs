@@ -11,6 +11,7 @@ use drover_policies::time::Instant;
 use tokio::time::{Instant as Deadline, sleep_until};
 
 use crate::app::App;
+use crate::guests;
 use crate::orders;
 use crate::situation::Loaded;
 use crate::store::{Batch, HostStanding, NewOperation, NewTicket, NewWish, StoreError, StoredPlan, Write};
@@ -50,6 +51,7 @@ pub async fn look(app: &App) -> Result<Option<Instant>, StoreError> {
     let _promising = app.promise_times().await;
     for _ in 0..TRIES {
         let loaded = Loaded::read(app).await?;
+        guests::tell(app, &loaded);
         let changes = conduct(loaded.situation(app));
         let next = changes.look_again_at;
         if changes.is_empty() {
@@ -156,6 +158,7 @@ fn is_resolved(state: Option<&State>) -> bool {
             | State::Discarding { .. }
             | State::Closed { .. }
             | State::Reverted { .. }
+            | State::Rehearsed { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. },
         ) => true,
@@ -167,6 +170,7 @@ fn is_resolved(state: Option<&State>) -> bool {
             | State::CuttingOver { .. }
             | State::Verifying { .. }
             | State::Reverting { .. }
+            | State::Rehearsing { .. }
             | State::RolledBack { .. }
             | State::Failed { .. },
         )

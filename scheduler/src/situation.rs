@@ -6,10 +6,11 @@ use std::sync::Arc;
 use drover_policies::attempt::Report;
 use drover_policies::conduct::{NewWish, Situation};
 use drover_policies::fleet::Fleet;
-use drover_policies::ids::{Generation, HostName, MaintenanceId, MigrationId, OperationId};
+use drover_policies::ids::{Generation, HostName, MaintenanceId, MigrationId, OperationId, ServerId};
+use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
 use drover_policies::owners::OwnersRules;
-use drover_policies::time::Instant;
+use drover_policies::time::{Instant, Span};
 
 use crate::app::App;
 use crate::orders;
@@ -76,6 +77,23 @@ impl Loaded {
     #[must_use]
     pub fn owners(&self) -> &OwnersRules {
         &self.owners
+    }
+
+    /// Every migration that is not over.
+    pub fn migrations(&self) -> impl Iterator<Item = &Migration> {
+        self.picture.migrations.iter().map(|read| &read.value)
+    }
+
+    /// A maintenance as it was read.
+    #[must_use]
+    pub fn maintenance(&self, id: MaintenanceId) -> Option<&Maintenance> {
+        self.picture.maintenances.iter().map(|read| &read.value).find(|maintenance| maintenance.id == id)
+    }
+
+    /// Downtimes of a server's earlier reboot migrations, latest first.
+    #[must_use]
+    pub fn downtimes(&self, server: ServerId) -> &[Span] {
+        self.picture.history.get(&server).map_or(&[], Vec::as_slice)
     }
 
     /// A migration as it was read.

@@ -1,10 +1,13 @@
 //! The one call of the agent protocol, without its transport: HTTP and the simulated world both call this.
 
+use std::sync::Arc;
+
 use drover_agent_api::{SyncRequest, SyncResponse};
 use drover_policies::ids::HostName;
 
 use crate::agents::SyncRefusal;
 use crate::app::{App, Told};
+use crate::guests;
 use crate::store::StoreError;
 
 /// Why a call failed.
@@ -22,7 +25,7 @@ pub enum SyncError {
 ///
 /// # Errors
 /// The caller is not that host's agent, or the database failed: the agent tells it all again with its next call.
-pub async fn sync(app: &App, token: &HostName, request: SyncRequest) -> Result<SyncResponse, SyncError> {
+pub async fn sync(app: &Arc<App>, token: &HostName, request: SyncRequest) -> Result<SyncResponse, SyncError> {
     let now = app.clock.now();
     let news = app.agents.take(token, &request, now)?;
     if news.inventory.is_some() || news.appeared {
@@ -39,5 +42,13 @@ pub async fn sync(app: &App, token: &HostName, request: SyncRequest) -> Result<S
     if news.decisive {
         app.stirred.notify_one();
     }
-    Ok(app.agents.answer(&request).await)
+    let taken = match &request.guests {
+        Some(guests) => guests::take(app, &request.host, &guests.acknowledged).await,
+        None => Vec::new(),
+    };
+    let mut response = app.agents.answer(&request).await;
+    if let Some(guests) = &mut response.guests {
+        guests.taken = taken;
+    }
+    Ok(response)
 }

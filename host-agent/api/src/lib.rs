@@ -5,12 +5,13 @@
 
 use drover_policies::attempt::{Failure, Outcome, Progress};
 use drover_policies::fleet::{HostFacts, ServerFacts};
-use drover_policies::ids::{Generation, HostName, OperationId, ServerId};
+use drover_policies::ids::{Generation, HostName, MigrationId, OperationId, ServerId};
 use drover_policies::time::{Instant, Span};
+use drover_policies::upcoming::azure::Document;
 use serde::{Deserialize, Serialize};
 
-/// The version of this protocol. The scheduler refuses an agent that speaks a later one.
-pub const PROTOCOL: u32 = 1;
+/// The version of this protocol. The scheduler refuses an agent that speaks a later one. Since 2: [`SyncRequest::guests`].
+pub const PROTOCOL: u32 = 2;
 
 /// What an agent tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +30,9 @@ pub struct SyncRequest {
     pub operations: Vec<OperationReport>,
     /// The [`SyncResponse::revision`] that the agent has already; the answer waits until there is another.
     pub seen_revision: Option<u64>,
+    /// For an agent that serves guests their own events; nothing for one that does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guests: Option<GuestsAsk>,
     /// How long the scheduler may hold the answer, in milliseconds; it may answer sooner.
     pub wait_ms: u64,
 }
@@ -44,6 +48,80 @@ pub struct SyncResponse {
     /// All that is wanted of this host. A finished operation that is missing here may be forgotten by the agent;
     /// a running one is carried to its end (only [`Wish::Abort`] stops it).
     pub operations: Vec<Operation>,
+    /// For an agent that asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guests: Option<GuestsAnswer>,
+}
+
+/// What an agent asks and tells for the guests on its host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestsAsk {
+    /// The [`GuestsTold::revision`] that the agent has already; nothing after its start.
+    pub seen_revision: Option<u64>,
+    /// What guests have acknowledged, until the scheduler has taken it.
+    pub acknowledged: Vec<Acknowledgement>,
+}
+
+/// What a scheduler answers for the guests on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestsAnswer {
+    /// What guests are told from now on; nothing when the agent has it already, or the scheduler does not know it yet.
+    pub told: Option<GuestsTold>,
+    /// Acknowledgements that the scheduler has taken, whatever came of them: the agent may forget them.
+    pub taken: Vec<Acknowledgement>,
+}
+
+/// What the guests on a host are told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestsTold {
+    /// Names this; to be sent as the next call's `seen_revision`.
+    pub revision: u64,
+    /// Of each server on this host that has or had events.
+    pub events: Vec<GuestEvents>,
+    /// The incarnation of the document of every other server: one without events.
+    pub incarnation: u64,
+}
+
+/// What one guest is told of its own server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GuestEvents {
+    /// The server.
+    pub server: ServerId,
+    /// The document as the guest reads it.
+    pub document: Document,
+    /// Whether the guest may have its events started.
+    pub start: GuestStart,
+}
+
+/// Whether a guest may have an event of its own server started before its time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "start", rename_all = "snake_case")]
+pub enum GuestStart {
+    /// It may: that is its owner's *start now*.
+    Allowed,
+    /// It may only read.
+    Forbidden {
+        /// Why, for the guest.
+        why: String,
+    },
+}
+
+/// A guest is ready for an event: it may start now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acknowledgement {
+    /// Whose guest, as the agent recognised it.
+    pub server: ServerId,
+    /// The event.
+    pub event: MigrationId,
+    /// The `NotBefore` that the guest was shown: what it acknowledged is the event at this time, and no later one.
+    pub not_before: String,
+    /// When it was acknowledged, by the agent's clock.
+    pub at: Instant,
 }
 
 /// All that runs on a host, by libvirt.

@@ -8,14 +8,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use drover_agent_api::{Destination, Left, LiveMigrate, Tuning};
+use drover_policies::attempt::FailureClass;
 use drover_policies::fleet::{GuestAgent, Labels};
 use drover_policies::ids::{HostName, ServerId};
 use virt::domain::Domain;
 use virt_sys as sys;
 
 use super::libvirt_sys;
-use super::{Answer, Domains, Hypervisor, MigrationStatus, Observed, ShutdownBy, Signs, Waker};
+use super::{
+    Answer, Domains, Hypervisor, MigrationStatus, Observed, Refusal, RefusalKind, ShutdownBy, Signs, Waker,
+};
 use crate::domain_xml::{self, Storage};
+use crate::guest_events::identity::Attached;
 use crate::metadata::Imported;
 
 mod classify;
@@ -78,6 +82,8 @@ pub struct Libvirt {
     config: HostConfig,
     control: Daemon,
     reader: Reader,
+    /// For what guests make the agent ask, so that nothing else waits for that.
+    guests: Daemon,
     peers: Mutex<HashMap<String, Arc<Daemon>>>,
     migrations: Arc<Migrations>,
     waker: Arc<Mutex<Option<Waker>>>,
@@ -105,10 +111,34 @@ impl Libvirt {
         Ok(Self {
             control: Daemon::new(config.own_uri.clone()),
             reader: Reader::new(&config),
+            guests: Daemon::new(config.own_uri.clone()),
             peers: Mutex::new(HashMap::new()),
             migrations,
             waker,
             config,
+        })
+    }
+
+    /// The running domains, by what their guests are recognised.
+    ///
+    /// # Errors
+    /// When the daemon cannot be asked.
+    pub fn attached(&self) -> Answer<Vec<Attached>> {
+        self.guests.call_with(LOOK, |connect| {
+            let running = sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE;
+            let domains = connect.list_all_domains(running).map_err(|error| classify::refusal(&error))?;
+            let mut attached = Vec::with_capacity(domains.len());
+            for domain in domains {
+                match domain.xml_desc(0).map_err(|error| classify::refusal(&error)) {
+                    Ok(xml) => attached.push(domain_xml::attached(&xml).map_err(|error| {
+                        Refusal::new(RefusalKind::Failed(FailureClass::Unexpected), error.to_string())
+                    })?),
+                    // It has just ended.
+                    Err(Refusal { kind: RefusalKind::NoServer, .. }) => {}
+                    Err(refusal) => return Err(refusal),
+                }
+            }
+            Ok(attached)
         })
     }
 

@@ -1,4 +1,4 @@
-//! The calls of libvirt that the `virt` crate lacks, or gets wrong, as safe functions. The only unsafe code of the project.
+//! The calls of libvirt that the `virt` crate lacks, or gets wrong, as safe functions.
 //!
 //! `virt` 0.5.0 has no domain events, no close callback, no abort of a job; its `Domain::state` and `Domain::block_info` swallow their
 //! errors, `job_stats` frees C memory through Rust's allocator, and `migrate_to_uri3` never frees its strings.

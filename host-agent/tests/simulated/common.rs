@@ -176,8 +176,12 @@ impl Rig {
 
     /// The scheduler's answer, as after each call of the agent.
     pub fn order(&self) {
-        let response =
-            SyncResponse { revision: 1, inventory_serial: None, operations: vec![self.operation.clone()] };
+        let response = SyncResponse {
+            revision: 1,
+            inventory_serial: None,
+            operations: vec![self.operation.clone()],
+            guests: None,
+        };
         self.agent().take(&response);
     }
 

@@ -113,6 +113,7 @@ fn a_second_order_for_the_same_server_is_refused_and_stays_refused() {
         revision: 2,
         inventory_serial: None,
         operations: vec![rig.operation.clone(), second.clone()],
+        guests: None,
     };
     rig.agent().take(&both);
     rig.run();
@@ -338,6 +339,21 @@ fn a_destination_that_loses_its_power_between_the_fence_and_the_boot_gives_the_s
     rig.fleet.set_power(&host(THERE), Condition::Down);
     assert_eq!(rig.stayed().0, FailureClass::DestinationUnreachable);
     assert_eq!(rig.places(), only(HERE, Power::Running));
+}
+
+#[test]
+fn a_destination_that_is_silent_for_a_moment_between_the_fence_and_the_boot_is_waited_for() {
+    let mut rig = Rig::running(reboot());
+    rig.run_to_phase(Phase::PowerOffSource);
+    rig.fleet.cut(&host(HERE), &host(THERE));
+    while !rig.places().is_empty() {
+        rig.turn();
+    }
+    rig.pass(Span::seconds(5));
+    assert_eq!(rig.places(), [], "it is not booted at its source meanwhile");
+    rig.fleet.heal(&host(HERE), &host(THERE));
+    rig.moved();
+    assert_eq!(rig.places(), only(THERE, Power::Running));
 }
 
 #[test]

@@ -60,7 +60,7 @@ impl Link for Desk {
             }
             let (revision, operations) = self.wanted.borrow().clone();
             let inventory_serial = request.inventory.map(|inventory| inventory.serial);
-            Ok(SyncResponse { revision, inventory_serial, operations })
+            Ok(SyncResponse { revision, inventory_serial, operations, guests: None })
         })
     }
 }

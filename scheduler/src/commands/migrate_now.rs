@@ -3,7 +3,7 @@
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::Method;
 use drover_policies::eligibility::{Suits, WhyBlocked, WhyNotLive, method_without_live, obstacles};
-use drover_policies::events::Happened;
+use drover_policies::events::{Happened, Through};
 use drover_policies::fleet::Server;
 use drover_policies::ids::MigrationId;
 use drover_policies::migration::{Migration, Purpose, State, Waiting};
@@ -38,7 +38,7 @@ impl Wish {
                 }
             };
             let by = self.caller.actor();
-            batch.events.push(event(&migration, batch.at, Happened::StartNow { by }));
+            batch.events.push(event(&migration, batch.at, Happened::StartNow { by, through: Through::Himself }));
             batch.migrations.push(write);
             let view = MigrationView::of(&migration, None, self.caller.eyes());
             Ok(Decided::new(batch, Reply::created(format!("/v1/migrations/{}", migration.id), &view)?))
@@ -102,6 +102,10 @@ impl Wish {
             | State::Completed { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
+            | State::Reverting { .. }
+            | State::Reverted { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => return refuse("it is being moved already".to_owned()),
         }
@@ -144,6 +148,7 @@ impl Wish {
             attempts: Vec::new(),
             appointment: Appointment::StartNow { at: batch.at, by },
             agreed_at: None,
+            declined: Vec::new(),
             ticket: None,
             deadline: batch.at + policy.maintenance.deadline.delta(),
             opened_at: batch.at,

@@ -38,6 +38,11 @@ pub enum MigrationWish {
     },
     /// Now.
     StartNow,
+    /// Now, says the owner through the server's guest: it has acknowledged the event.
+    Acknowledged {
+        /// The beginning that the guest was shown.
+        start: Instant,
+    },
 }
 
 /// A wish while it is being decided.
@@ -60,7 +65,8 @@ impl Wish {
             | MigrationWish::Retry
             | MigrationWish::Force
             | MigrationWish::Approve
-            | MigrationWish::StartNow => None,
+            | MigrationWish::StartNow
+            | MigrationWish::Acknowledged { .. } => None,
         };
         self.carry_out(|| async {
             let Versioned { value: before, generation } =
@@ -75,7 +81,8 @@ impl Wish {
                 MigrationWish::Approve => change.approve()?,
                 MigrationWish::Decline => change.decline().await?,
                 MigrationWish::Reschedule { start } => change.reschedule(start).await?,
-                MigrationWish::StartNow => change.start_now()?,
+                MigrationWish::StartNow => change.start_now(Through::Himself)?,
+                MigrationWish::Acknowledged { start } => change.acknowledge(start)?,
             }
             let Change { before, after, mut batch, .. } = change;
             let progress = after.state.operation().and_then(|operation| self.app.progress(operation));
@@ -272,7 +279,18 @@ impl Change<'_> {
         self.before.appointment.clone().reschedule(&wish)
     }
 
-    fn start_now(&mut self) -> Result<(), Problem> {
+    /// A guest's word counts if policy lets it, and for the time that it was shown.
+    fn acknowledge(&mut self, start: Instant) -> Result<(), Problem> {
+        if !policy_of(self.app(), &self.before).owners.guest_may_start {
+            return Err(refused(&"policy does not let guests start it: owners.guest_may_start is false"));
+        }
+        match self.before.appointment.slot() {
+            Some(slot) if slot.start != start => Err(refused(&"another time has been agreed on since")),
+            Some(_) | None => self.start_now(Through::Guest),
+        }
+    }
+
+    fn start_now(&mut self, through: Through) -> Result<(), Problem> {
         self.before.has_appointment().map_err(|refusal| refused(&refusal))?;
         let by = self.wish.caller.actor();
         let appointment = self.before.appointment.clone();
@@ -280,7 +298,7 @@ impl Change<'_> {
             .start_now(by.clone(), self.batch.at)
             .map_err(|refusal| appointment_refused(&refusal))?;
         if self.after != self.before {
-            self.say(Happened::StartNow { by, through: Through::Himself });
+            self.say(Happened::StartNow { by, through });
         }
         Ok(())
     }

@@ -293,6 +293,7 @@ pub fn sync_request(host: &HostName, incarnation: u64, inventory: Option<Invento
         inventory,
         operations: Vec::new(),
         seen_revision: None,
+        guests: None,
         wait_ms: 0,
     }
 }
