@@ -17,10 +17,13 @@ libvirt_least=10.7
 
 # Build; the guests' kernel, userland and disks; the hosts' network; the databases and servers that tests talk to.
 # qemu-guest-agent is here for its binary, which is copied into the guests' image.
-plain="gcc libc6-dev make pkg-config curl ca-certificates git python3
+plain="gcc libc6-dev make pkg-config curl ca-certificates git python3 python3-vobject
 linux-image-cloud-amd64 busybox-static cpio xz-utils zstd lz4 e2fsprogs qemu-guest-agent
-iproute2 util-linux kmod procps
+iproute2 util-linux kmod procps tini
 postgresql"
+
+# Request Tracker, with what it needs to run by itself: no web server, no database server.
+tracker="request-tracker5 rt5-db-sqlite rt5-standalone"
 
 say() { echo "install: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -34,7 +37,7 @@ other_mail_server() {
 }
 
 missing() {
-    for package in $hypervisor $plain; do
+    for package in $hypervisor $plain $tracker; do
         installed "$package" || printf '%s ' "$package"
     done
     if installed libvirt-daemon; then
@@ -82,6 +85,16 @@ release_services() {
 
 apt() { DEBIAN_FRONTEND=noninteractive apt-get -y -q --no-install-recommends -o Dpkg::Use-Pty=0 "$@"; }
 
+# After the mail server, or it would bring one of its own. Its tests make databases of their own, so the machine gets neither one
+# nor the cron jobs that would look after it; where it was there before, nothing of it is changed.
+install_tracker() {
+    if ! installed request-tracker5 && command -v debconf-set-selections >/dev/null; then
+        printf 'request-tracker5 request-tracker5/%s boolean false\n' dbconfig-install install-cronjobs | debconf-set-selections
+    fi
+    # shellcheck disable=SC2086
+    apt install $tracker
+}
+
 install_packages() {
     # shellcheck source=/dev/null
     . /etc/os-release
@@ -106,6 +119,7 @@ install_packages() {
     else
         apt install opensmtpd
     fi
+    install_tracker
     release_services
 }
 
