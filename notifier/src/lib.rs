@@ -11,6 +11,7 @@ pub mod mail;
 mod maildir;
 mod problems;
 pub mod render;
+pub mod reply;
 pub mod rt;
 mod said;
 pub mod samples;
@@ -18,6 +19,7 @@ mod smtp;
 mod speech;
 mod tongues;
 mod trial;
+pub mod webhook;
 pub mod words;
 
 pub use deliver::{Channel, Delivery, MaildirConfig, Mailer, Refused, SmtpConfig, TlsMode};

@@ -6,14 +6,20 @@
 use std::time::SystemTime;
 
 use drover_policies::ids::NoticeId;
-use drover_policies::notices::{Contact, Notice};
+use drover_policies::notices::{Contact, Notice, Tells};
 use drover_policies::time::Instant;
+use drover_policies::windows::Slot;
 use lettre::Address;
-use lettre::message::header::{HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart, MultiPartKind, SinglePart};
+use lettre::message::header::{
+    ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue,
+};
+use lettre::message::{Body, Mailbox, MultiPart, MultiPartKind, SinglePart};
 use serde::{Deserialize, Serialize};
 
+use crate::calendar::{self, Invitation};
+use crate::letter::{Answers, Links, STOP_REMINDERS};
 use crate::render::Message;
+use crate::reply::Return;
 use crate::words;
 
 /// Whose name stands on the mails.
@@ -44,6 +50,20 @@ impl Sender {
             })
             .collect()
     }
+}
+
+/// What a mail needs beside its message.
+#[derive(Debug, Clone, Copy)]
+pub struct Letterhead<'a> {
+    /// Whose name stands on it.
+    pub sender: &'a Sender,
+    /// Addresses that it may name.
+    pub links: &'a Links,
+    /// Where earlier mails of the ticket have left its entry in the reader's calendar, as [`calendar::standing`] says. Only asked for
+    /// where [`calendar::depends_on_story`].
+    pub standing: Option<Slot>,
+    /// Where answers to it are taken in; nothing where nobody reads them, or where its reader must not answer for the ticket's owner.
+    pub answers: Option<&'a Return>,
 }
 
 /// A mail, ready to be handed to a channel.
@@ -89,26 +109,31 @@ impl Mail {
         message: &Message,
         notice: &Notice,
         contact: &Contact,
-        sender: &Sender,
+        letterhead: &Letterhead<'_>,
     ) -> Result<Self, MailError> {
+        let Letterhead { sender, links, standing, answers } = *letterhead;
         let from = mailbox(&sender.from)?;
         let domain = from.email.domain().to_owned();
         let thread = format!("<ticket.{}@{domain}>", notice.ticket.id);
         let mut builder = lettre::Message::builder()
             .from(from.clone())
-            .subject(words::one_line(&message.subject, usize::MAX))
+            .subject(words::joined(&message.subject, usize::MAX))
             .date(SystemTime::from(notice.at))
             .message_id(Some(format!("<notice.{}@{domain}>", notice.id)))
             // No message bears this id: as the common parent of all it threads them also when one of them is lost.
             .in_reply_to(thread.clone())
-            .references(thread)
+            // The second one proves the ticket, should an answer not go to the address that does.
+            .references(answers.map_or(thread.clone(), |answers| format!("{thread} {}", answers.reference)))
             // RFC 3834: keeps autoresponders from answering.
-            .raw_header(header("Auto-Submitted", "auto-generated"))
+            .raw_header(header("Auto-Submitted", auto_submitted(&notice.tells)))
+            // The same for Exchange, which knows nothing of that.
+            .raw_header(header("X-Auto-Response-Suppress", "OOF, AutoReply"))
             .raw_header(header("X-Drover-Ticket", &notice.ticket.number))
             .raw_header(header("X-Drover-Notice", &notice.id.to_string()))
             .raw_header(header("X-Drover-Kind", notice.tells.kind()))
             .raw_header(header("X-Drover-Server", &notice.ticket.server.to_string()));
-        if let Some(reply_to) = &sender.reply_to {
+        let reply_to = answers.map(|answers| &answers.address).or(sender.reply_to.as_ref());
+        if let Some(reply_to) = reply_to {
             builder = builder.reply_to(mailbox(reply_to)?);
         }
         let (recipients, unusable) = addresses(&contact.mail);
@@ -122,13 +147,31 @@ impl Mail {
         for address in &recipients {
             builder = builder.to(Mailbox::new(name.clone(), address.clone()));
         }
-        let parts = MultiPart::builder()
-            .kind(MultiPartKind::Alternative)
-            .boundary(boundary(message, notice.id))
-            .singlepart(SinglePart::plain(message.text.clone()))
-            .singlepart(SinglePart::html(message.html.clone()));
+        if let Some(ways) = unsubscribe(notice, reply_to.unwrap_or(&sender.from), links) {
+            builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("List-Unsubscribe"), ways));
+        }
+        let attendees: Vec<String> = recipients.iter().map(ToString::to_string).collect();
+        let page = links.ticket_page(notice);
+        let invitation = calendar::Change::of(notice, standing).map(|change| Invitation {
+            change,
+            notice,
+            domain: &domain,
+            organizer: (from.name.as_deref().unwrap_or_default(), from.email.as_ref()),
+            attendee_name: &contact.name,
+            attendees: &attendees,
+            title: &message.entry_title,
+            text: &message.entry_text,
+            timezone: contact.timezone,
+            page: page.as_deref(),
+        });
+        let parts = parts(message, notice.id, invitation.as_ref());
         let bytes = builder.multipart(parts).map_err(MailError::Build)?.formatted();
-        Ok(Self { id: notice.id, at: notice.at, sender: from.email, recipients, unusable, bytes })
+        // What can't be delivered comes back to where it is understood.
+        let sender = match answers {
+            Some(answers) => mailbox(&answers.address)?.email,
+            None => from.email,
+        };
+        Ok(Self { id: notice.id, at: notice.at, sender, recipients, unusable, bytes })
     }
 
     /// The same mail to those who are still to get it, as [`Delivery::Retry`](crate::deliver::Delivery::Retry) names them. Its
@@ -155,9 +198,66 @@ impl Mail {
     }
 }
 
+/// Text, HTML and the invitation are forms of the same, the best one last; clients that show such an invitation want it there. Those
+/// that know calendars by their files only want it attached: it is both, as the large calendars send it.
+fn parts(message: &Message, notice: NoticeId, invitation: Option<&Invitation<'_>>) -> MultiPart {
+    let alternative = MultiPart::builder()
+        .kind(MultiPartKind::Alternative)
+        .boundary(boundary("drover", message, notice))
+        .singlepart(SinglePart::plain(message.text.clone()))
+        .singlepart(SinglePart::html(message.html.clone()));
+    let Some(invitation) = invitation else { return alternative };
+    let (written, method) = (invitation.written(), invitation.method().name());
+    let calendar = ContentType::parse(&format!("text/calendar; charset=utf-8; method={method}"))
+        .expect("a content type of constants");
+    let file = ContentType::parse("application/ics; name=\"invite.ics\"").expect("a constant content type");
+    // In base64 no mail system on the way changes its line ends, and no text ends the part.
+    let encoded = |text: String| {
+        Body::new_with_encoding(text.into_bytes(), ContentTransferEncoding::Base64)
+            .expect("base64 takes any bytes")
+    };
+    MultiPart::builder()
+        .kind(MultiPartKind::Mixed)
+        .boundary(boundary("drover-mixed", message, notice))
+        .multipart(
+            alternative
+                .singlepart(SinglePart::builder().header(calendar).body(encoded(written.clone()))),
+        )
+        .singlepart(
+            SinglePart::builder()
+                .header(file)
+                .header(ContentDisposition::attachment("invite.ics"))
+                .body(encoded(written)),
+        )
+}
+
+/// An answer to a person's mail says so.
+fn auto_submitted(tells: &Tells) -> &'static str {
+    if matches!(tells, Tells::Answered { .. }) { "auto-replied" } else { "auto-generated" }
+}
+
+/// RFC 2369: how a reader gets no more of these. Only reminders can be declined; what a ticket tells is what its reader has to know.
+fn unsubscribe(notice: &Notice, answers_to: &str, links: &Links) -> Option<String> {
+    let Tells::Reminder { .. } = &notice.tells else { return None };
+    let page = links.no_reminders(notice);
+    let mail = match links.answers {
+        Answers::Read => {
+            mailbox(answers_to).ok().map(|to| to.email.to_string())
+        }
+        Answers::Unread => None,
+    };
+    // In other addresses some signs would have to be written in another way, which not every client reads.
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@.+-_=".contains(c);
+    let mail = mail.filter(|address| address.chars().all(plain)).map(|address| {
+        format!("mailto:{address}?subject={}&body={}", notice.ticket.number, STOP_REMINDERS.replace(' ', "%20"))
+    });
+    let ways: Vec<String> = page.into_iter().chain(mail).map(|way| format!("<{way}>")).collect();
+    (!ways.is_empty()).then(|| ways.join(", "))
+}
+
 /// Comes from the notice, so that a repeat has the same, and occurs in neither part: a name that held it would end the part.
-fn boundary(message: &Message, notice: NoticeId) -> String {
-    let mut boundary = format!("drover-{}", notice.0.simple());
+fn boundary(prefix: &str, message: &Message, notice: NoticeId) -> String {
+    let mut boundary = format!("{prefix}-{}", notice.0.simple());
     while message.text.contains(&boundary) || message.html.contains(&boundary) {
         boundary.push_str("-x");
     }
