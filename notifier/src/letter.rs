@@ -2,18 +2,25 @@
 //! renaming one breaks what operators have written.
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use drover_policies::attempt::PowerOff;
-use drover_policies::notices::{Actor, Answer, Avoidance, Contact, Did, Notice, Reserved, Tells};
+use drover_policies::language::{Direction, Language};
+use drover_policies::notices::{
+    Actor, Answer, Avoidance, Cause, Contact, Did, Notice, Reserved, Tells, WhyGivenUp, Wisher,
+};
 use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
 use serde::{Deserialize, Serialize};
 
-use crate::words::{self, When};
+use crate::speech::{Doer, Speech, When};
+use crate::words;
 
 /// Longest name of a server in a mail; the rest of the subject must stay visible.
 const NAME: usize = 80;
 /// Longest text of a person or of a hypervisor in a mail.
 const TEXT: usize = 600;
+/// What an owner answers to a reminder who wants no more of them.
+pub(crate) const STOP_REMINDERS: &str = "no reminders";
 /// Longest message of a person in a mail; the ticket has it whole.
 const MESSAGE: usize = 10_000;
 
@@ -21,10 +28,25 @@ const MESSAGE: usize = 10_000;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Links {
-    /// Page of a ticket, `https://portal.example/tickets/{number}`. Placeholders: `{number}`, `{ticket}`, `{server}`, `{migration}`.
+    /// Page of a ticket, `https://portal.example/tickets/{number}`. Placeholders: `{number}`, `{ticket}`, `{server}`, `{migration}`, `{owner}`.
     pub ticket: Option<String>,
     /// Where an owner finds help: an `https:` or `mailto:` address. It may hold the same placeholders.
     pub help: Option<String>,
+    /// Page on which an owner declines reminders. It may hold the same placeholders.
+    pub reminders: Option<String>,
+    /// Whether answers to mails are read. It follows from the settings of incoming mail, and is none of its own.
+    #[serde(skip)]
+    pub answers: Answers,
+}
+
+/// Whether a program reads what owners answer to a mail.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Answers {
+    /// It does: a mail says what may be answered.
+    Read,
+    /// People do, if anybody.
+    #[default]
+    Unread,
 }
 
 impl Links {
@@ -33,19 +55,49 @@ impl Links {
     pub fn check(&self) -> Vec<String> {
         let mut wrong = check_link("ticket", self.ticket.as_deref(), &["https://", "http://"]);
         wrong.extend(check_link("help", self.help.as_deref(), &["https://", "http://", "mailto:"]));
+        wrong.extend(check_link("reminders", self.reminders.as_deref(), &["https://"]));
         wrong
     }
 
     fn filled(&self, notice: &Notice) -> LinkWords {
-        let fill = |pattern: &String| {
-            pattern
-                .replace("{number}", &notice.ticket.number)
-                .replace("{ticket}", &notice.ticket.id.to_string())
-                .replace("{server}", &notice.ticket.server.to_string())
-                .replace("{migration}", &notice.ticket.migration.to_string())
+        let ticket = self.ticket_page(notice);
+        // A page that does not know these places shows its beginning, which is right too.
+        let place = |name: &str| {
+            ticket
+                .as_ref()
+                .map(|page| if page.contains('#') { page.clone() } else { format!("{page}#{name}") })
         };
-        LinkWords { ticket: self.ticket.as_ref().map(fill), help: self.help.as_ref().map(fill) }
+        LinkWords {
+            accept: place("accept"),
+            reschedule: place("reschedule"),
+            now: place("now"),
+            ticket,
+            help: filled(self.help.as_ref(), notice),
+            reminders: self.no_reminders(notice),
+        }
     }
+
+    /// The ticket's page.
+    pub(crate) fn ticket_page(&self, notice: &Notice) -> Option<String> {
+        filled(self.ticket.as_ref(), notice)
+    }
+
+    /// The page on which the reader of this notice declines reminders.
+    pub(crate) fn no_reminders(&self, notice: &Notice) -> Option<String> {
+        filled(self.reminders.as_ref(), notice)
+    }
+}
+
+fn filled(pattern: Option<&String>, notice: &Notice) -> Option<String> {
+    let ticket = &notice.ticket;
+    pattern.map(|pattern| {
+        pattern
+            .replace("{number}", &ticket.number)
+            .replace("{ticket}", &ticket.id.to_string())
+            .replace("{server}", &ticket.server.to_string())
+            .replace("{migration}", &ticket.migration.to_string())
+            .replace("{owner}", ticket.owner.as_str())
+    })
 }
 
 fn check_link(field: &str, address: Option<&str>, schemes: &[&str]) -> Vec<String> {
@@ -60,9 +112,9 @@ fn check_link(field: &str, address: Option<&str>, schemes: &[&str]) -> Vec<Strin
     let mut rest = address;
     while let Some((_, after)) = rest.split_once('{') {
         let name = after.split('}').next().unwrap_or(after);
-        if !["number", "ticket", "server", "migration"].contains(&name) {
+        if !["number", "ticket", "server", "migration", "owner"].contains(&name) {
             wrong.push(format!(
-                "links.{field} {address:?} has the unknown placeholder {{{name}}}; there are {{number}}, {{ticket}}, {{server}} and {{migration}}"
+                "links.{field} {address:?} has the unknown placeholder {{{name}}}; there are {{number}}, {{ticket}}, {{server}}, {{migration}} and {{owner}}"
             ));
         }
         rest = after;
@@ -74,9 +126,15 @@ fn check_link(field: &str, address: Option<&str>, schemes: &[&str]) -> Vec<Strin
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Letter {
     kind: &'static str,
+    /// The tag of the language that it is written in.
+    language: String,
+    /// Whither that is written: `ltr` or `rtl`.
+    direction: &'static str,
     ticket: TicketWords,
     server: ServerWords,
     owner: OwnerWords,
+    /// `maintenance`, `asked` or `revert`: whether it must be, or somebody asked for it.
+    cause: &'static str,
     /// Within a sentence: `kernel update`.
     reason: String,
     /// A sentence; may be empty.
@@ -111,7 +169,22 @@ struct OwnerWords {
 #[derive(Debug, Clone, Serialize)]
 struct LinkWords {
     ticket: Option<String>,
+    /// Places on the ticket's page; there when it is.
+    accept: Option<String>,
+    reschedule: Option<String>,
+    now: Option<String>,
     help: Option<String>,
+    reminders: Option<String>,
+}
+
+/// What may be answered to a mail, each the whole of a line.
+#[derive(Debug, Clone, Serialize)]
+struct AnswerLines {
+    /// Only where a time waits for agreement.
+    accept: Option<&'static str>,
+    /// With a time as an example.
+    reschedule: String,
+    now: &'static str,
 }
 
 /// What an owner may do. Commands, complete.
@@ -123,27 +196,121 @@ struct Choices {
     approve: Option<String>,
     reschedule: String,
     now: String,
+    /// Only of what its reader may take back.
+    cancel: Option<String>,
+    /// What may be answered; nothing where nobody reads answers.
+    answers: Option<AnswerLines>,
 }
 
 /// The variables that only this kind has. `when` is always the time that holds now.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 enum Told {
-    Proposed { when: When, downtime: String, reserved: bool, window: String, choices: Choices },
-    Reminder { when: When, left: String, downtime: String, choices: Choices },
-    Rescheduled { before: When, when: When, by: String, choices: Choices },
-    Accepted { when: When, by: String, choices: Choices },
-    Missed { missed: When, why: String, when: Option<When>, choices: Choices },
-    Started { downtime: String },
-    Done { downtime: Option<String>, shutdown: Option<&'static str> },
-    NotSeenAlive { seen: String },
-    RolledBack { why: String, downtime: Option<String>, when: Option<When>, choices: Choices },
+    Proposed {
+        when: When,
+        downtime: String,
+        reserved: bool,
+        window: String,
+        choices: Choices,
+    },
+    Reminder {
+        when: When,
+        left: String,
+        downtime: String,
+        stop: Option<&'static str>,
+        choices: Choices,
+    },
+    Rescheduled {
+        before: When,
+        when: When,
+        by: String,
+        by_reader: bool,
+        choices: Choices,
+    },
+    Accepted {
+        when: When,
+        by: String,
+        by_reader: bool,
+        choices: Choices,
+    },
+    Missed {
+        missed: When,
+        why: String,
+        when: Option<When>,
+        choices: Choices,
+    },
+    Started {
+        downtime: String,
+    },
+    Done {
+        downtime: Option<String>,
+        shutdown: Option<&'static str>,
+        /// Until when it can be confirmed or reverted, and how; nothing when it can't.
+        until: Option<When>,
+        confirm: Option<String>,
+        revert: Option<String>,
+    },
+    NotSeenAlive {
+        seen: String,
+    },
+    RolledBack {
+        why: String,
+        downtime: Option<String>,
+        when: Option<When>,
+        choices: Choices,
+    },
     Cancelled {},
-    Avoided { how: &'static str },
-    Emergency { why: String },
-    NoSlot { why: String, choices: Choices },
-    Written { by: String, by_owner: bool, message: String, reply: String },
-    Answered { asked: String, answer: AnswerWords },
+    Avoided {
+        how: &'static str,
+    },
+    Emergency {
+        why: String,
+    },
+    NoSlot {
+        why: String,
+        choices: Choices,
+    },
+    Requested {
+        when: When,
+        downtime: String,
+        by: String,
+        by_reader: bool,
+        choices: Choices,
+    },
+    Needed {
+        when: Option<When>,
+        choices: Choices,
+    },
+    /// `by` is missing when it was nobody's wish.
+    GivenUp {
+        by: Option<String>,
+        by_reader: bool,
+    },
+    Confirmed {
+        by: String,
+        by_reader: bool,
+    },
+    Reverting {
+        when: When,
+        downtime: String,
+        by: String,
+        by_reader: bool,
+        choices: Choices,
+    },
+    Reverted {
+        downtime: Option<String>,
+        shutdown: Option<&'static str>,
+    },
+    Written {
+        by: String,
+        by_owner: bool,
+        message: String,
+        reply: String,
+    },
+    Answered {
+        asked: String,
+        answer: AnswerWords,
+    },
 }
 
 /// What came of something that was asked for by mail.
@@ -171,11 +338,22 @@ struct FreeTime {
 
 impl Letter {
     /// Puts a notice into words for one owner.
-    pub(crate) fn new(notice: &Notice, contact: &Contact, links: &Links) -> Self {
+    pub(crate) fn new(
+        notice: &Notice,
+        contact: &Contact,
+        links: &Links,
+        tongue: (&Language, &Speech),
+    ) -> Self {
+        let (language, speech) = tongue;
         let ticket = &notice.ticket;
         let number = words::one_line(&ticket.number, 20);
         Self {
             kind: notice.tells.kind(),
+            language: language.to_string(),
+            direction: match language.direction() {
+                Direction::LeftToRight => "ltr",
+                Direction::RightToLeft => "rtl",
+            },
             ticket: TicketWords {
                 id: ticket.id.to_string(),
                 command: format!("drover tickets show {number}"),
@@ -183,14 +361,20 @@ impl Letter {
             },
             server: ServerWords {
                 id: ticket.server.to_string(),
-                name: words::one_line(&ticket.server_name, NAME),
+                name: words::name(&ticket.server_name, NAME),
             },
-            owner: OwnerWords { id: ticket.owner.to_string(), name: words::one_line(&contact.name, NAME) },
+            owner: OwnerWords { id: ticket.owner.to_string(), name: words::name(&contact.name, NAME) },
+            cause: match ticket.cause {
+                Cause::Maintenance => "maintenance",
+                Cause::Asked { .. } => "asked",
+                Cause::Revert { .. } => "revert",
+                Cause::Drill => "drill",
+            },
             reason: words::phrase(&ticket.reason, TEXT),
-            why_not_live: words::sentence(&ticket.why_not_live, TEXT),
-            deadline: When::moment(ticket.deadline, contact.timezone),
+            why_not_live: words::sentence(&speech.said(&ticket.why_not_live), TEXT),
+            deadline: speech.moment(ticket.deadline, contact.timezone),
             links: links.filled(notice),
-            told: Teller { notice, contact }.told(),
+            told: Teller { notice, contact, speech, answers: links.answers }.told(),
         }
     }
 }
@@ -198,6 +382,8 @@ impl Letter {
 struct Teller<'a> {
     notice: &'a Notice,
     contact: &'a Contact,
+    speech: &'a Speech,
+    answers: Answers,
 }
 
 impl Teller<'_> {
@@ -205,55 +391,90 @@ impl Teller<'_> {
         match &self.notice.tells {
             Tells::Proposed { slot, downtime, reserved, window } => Told::Proposed {
                 when: self.when(*slot),
-                downtime: words::about(*downtime),
+                downtime: self.speech.about(*downtime),
                 reserved: match reserved {
                     Reserved::Yes => true,
                     Reserved::NotYet => false,
                 },
-                window: words::phrase(window, TEXT),
+                window: words::phrase(&self.speech.said(window), TEXT),
                 choices: self.choices(Some(*slot), Approval::Awaited),
             },
             Tells::Reminder { slot, left, downtime } => Told::Reminder {
                 when: self.when(*slot),
-                left: words::exactly(*left),
-                downtime: words::about(*downtime),
+                left: self.speech.exactly(*left),
+                downtime: self.speech.about(*downtime),
+                stop: self.answered_by_program().then_some(STOP_REMINDERS),
                 choices: self.choices(Some(*slot), Approval::NotNeeded),
             },
             Tells::Rescheduled { from, slot, by } => Told::Rescheduled {
                 before: self.when(*from),
                 when: self.when(*slot),
                 by: self.actor(by),
+                by_reader: self.is_reader(by),
                 choices: self.choices(Some(*slot), Approval::NotNeeded),
             },
             Tells::Accepted { slot, by } => Told::Accepted {
                 when: self.when(*slot),
                 by: self.actor(by),
+                by_reader: self.is_reader(by),
                 choices: self.choices(Some(*slot), Approval::NotNeeded),
             },
             Tells::Missed { missed, why, slot } => Told::Missed {
                 missed: self.when(*missed),
-                why: words::sentence(why, TEXT),
+                why: self.sentence(why),
                 when: slot.map(|slot| self.when(slot)),
                 choices: self.choices(*slot, Approval::Awaited),
             },
             Tells::RolledBack { why, downtime, slot } => Told::RolledBack {
-                why: words::sentence(why, TEXT),
-                downtime: downtime.map(words::exactly),
+                why: self.sentence(why),
+                downtime: downtime.map(|downtime| self.speech.exactly(downtime)),
                 when: slot.map(|slot| self.when(slot)),
                 choices: self.choices(*slot, Approval::Awaited),
             },
-            Tells::NoSlot { why } => Told::NoSlot {
-                why: words::sentence(why, TEXT),
-                choices: self.choices(None, Approval::NotNeeded),
-            },
-            Tells::Started { downtime } => Told::Started { downtime: words::about(*downtime) },
-            Tells::Done { downtime, power_off } => {
-                Told::Done { downtime: downtime.map(words::exactly), shutdown: power_off.map(shutdown) }
+            Tells::NoSlot { why } => {
+                Told::NoSlot { why: self.sentence(why), choices: self.choices(None, Approval::NotNeeded) }
             }
-            Tells::NotSeenAlive { text } => Told::NotSeenAlive { seen: words::sentence(text, TEXT) },
+            Tells::Started { downtime } => Told::Started { downtime: self.speech.about(*downtime) },
+            Tells::Done { downtime, power_off, confirm_until } => Told::Done {
+                downtime: downtime.map(|downtime| self.speech.exactly(downtime)),
+                shutdown: power_off.map(shutdown),
+                until: confirm_until.map(|until| self.speech.moment(until, self.contact.timezone)),
+                confirm: confirm_until.map(|_| self.command("confirm")),
+                revert: confirm_until.map(|_| self.command("revert")),
+            },
+            Tells::NotSeenAlive { text } => Told::NotSeenAlive { seen: self.sentence(text) },
             Tells::Cancelled => Told::Cancelled {},
             Tells::Avoided { how } => Told::Avoided { how: avoidance(*how) },
-            Tells::Emergency { why } => Told::Emergency { why: words::sentence(why, TEXT) },
+            Tells::Emergency { why } => Told::Emergency { why: self.sentence(why) },
+            Tells::Requested { slot, downtime, by } => Told::Requested {
+                when: self.when(*slot),
+                downtime: self.speech.about(*downtime),
+                by: self.actor(by),
+                by_reader: self.is_reader(by),
+                choices: self.choices(Some(*slot), Approval::NotNeeded),
+            },
+            Tells::Needed { slot } => Told::Needed {
+                when: slot.map(|slot| self.when(slot)),
+                choices: self.choices(*slot, Approval::NotNeeded),
+            },
+            Tells::GivenUp { why: WhyGivenUp::Cancelled { by } } => {
+                Told::GivenUp { by: Some(self.actor(by)), by_reader: self.is_reader(by) }
+            }
+            Tells::GivenUp { why: WhyGivenUp::OutOfTime | WhyGivenUp::ForReal } => {
+                Told::GivenUp { by: None, by_reader: false }
+            }
+            Tells::Confirmed { by } => Told::Confirmed { by: self.actor(by), by_reader: self.is_reader(by) },
+            Tells::Reverting { slot, downtime, by } => Told::Reverting {
+                when: self.when(*slot),
+                downtime: self.speech.about(*downtime),
+                by: self.actor(by),
+                by_reader: self.is_reader(by),
+                choices: self.choices(Some(*slot), Approval::NotNeeded),
+            },
+            Tells::Reverted { downtime, power_off } => Told::Reverted {
+                downtime: downtime.map(|downtime| self.speech.exactly(downtime)),
+                shutdown: power_off.map(shutdown),
+            },
             Tells::Written { by, text, via: _ } => Told::Written {
                 by: self.actor(by),
                 by_owner: matches!(by, Actor::Owner { .. }),
@@ -283,13 +504,13 @@ impl Teller<'_> {
             Answer::Done { did: Did::WasSo { slot } } => done("was_so", Some(*slot)),
             Answer::Done { did: Did::StartsNow } => done("starts_now", None),
             Answer::Refused { understood, why, free } => AnswerWords {
-                understood: Some(words::phrase(understood, TEXT)),
-                why: Some(words::sentence(why, TEXT)),
+                understood: Some(words::phrase(&self.speech.said(understood), TEXT)),
+                why: Some(self.sentence(why)),
                 free: self.free(free),
                 ..done("refused", None)
             },
             Answer::NotUnderstood { why, free } => AnswerWords {
-                why: Some(words::sentence(why, TEXT)),
+                why: Some(self.sentence(why)),
                 free: self.free(free),
                 ..done("not_understood", None)
             },
@@ -300,40 +521,73 @@ impl Teller<'_> {
         let zone = self.contact.timezone;
         free.iter()
             .map(|at| FreeTime {
-                local: When::moment(*at, zone).local,
+                local: self.speech.moment(*at, zone).local,
                 write: format!("move to {}", words::for_answer(*at, zone)),
             })
             .collect()
     }
 
     fn when(&self, slot: Slot) -> When {
-        When::slot(slot, self.contact.timezone)
+        self.speech.slot(slot, self.contact.timezone)
     }
 
-    /// Who did it, after `by`. Operators stay unnamed: the name of a token is none of the owner's business.
-    fn actor(&self, by: &Actor) -> String {
-        match by {
-            Actor::Operator { .. } => "our operators".to_owned(),
-            Actor::Owner { owner } if *owner == self.contact.owner => "you".to_owned(),
-            Actor::Owner { owner } => format!("the account {owner}"),
-            Actor::Drover => "our scheduler".to_owned(),
+    fn sentence(&self, text: &str) -> String {
+        words::sentence(&self.speech.said(text), TEXT)
+    }
+
+    fn may_cancel(&self) -> bool {
+        match self.notice.ticket.cause {
+            Cause::Asked { by: Wisher::Owner } | Cause::Revert { by: Wisher::Owner } => true,
+            Cause::Maintenance
+            | Cause::Drill
+            | Cause::Asked { by: Wisher::Operators }
+            | Cause::Revert { by: Wisher::Operators } => false,
         }
+    }
+
+    fn command(&self, verb: &str) -> String {
+        format!("drover {verb} {}", words::one_line(&self.notice.ticket.number, 20))
+    }
+
+    fn answered_by_program(&self) -> bool {
+        self.answers == Answers::Read
+    }
+
+    fn is_reader(&self, by: &Actor) -> bool {
+        matches!(by, Actor::Owner { owner } if *owner == self.contact.owner)
+    }
+
+    fn actor(&self, by: &Actor) -> String {
+        self.speech.by(match by {
+            Actor::Operator { .. } => Doer::Operators,
+            Actor::Owner { .. } if self.is_reader(by) => Doer::Reader,
+            Actor::Owner { owner } => Doer::Account(owner.as_str()),
+            Actor::Drover => Doer::Scheduler,
+        })
     }
 
     fn choices(&self, slot: Option<Slot>, approval: Approval) -> Choices {
         let number = words::one_line(&self.notice.ticket.number, 20);
-        let to = match self.example(slot) {
-            Some(moment) => words::for_command(moment, self.contact.timezone),
-            None => "TIME".to_owned(),
+        let zone = self.contact.timezone;
+        let example = self.example(slot);
+        let to = |write: fn(Instant, Tz) -> String| {
+            example.map_or_else(|| "TIME".to_owned(), |moment| write(moment, zone))
+        };
+        let awaited = match approval {
+            Approval::Awaited => slot.is_some(),
+            Approval::NotNeeded => false,
         };
         Choices {
             leave: slot.is_some(),
-            approve: match approval {
-                Approval::Awaited => slot.map(|_| format!("drover approve {number}")),
-                Approval::NotNeeded => None,
-            },
-            reschedule: format!("drover reschedule {number} --to {to}"),
+            approve: awaited.then(|| format!("drover approve {number}")),
+            reschedule: format!("drover reschedule {number} --to {}", to(words::for_command)),
             now: format!("drover migrate-now {number}"),
+            cancel: self.may_cancel().then(|| self.command("cancel")),
+            answers: self.answered_by_program().then(|| AnswerLines {
+                accept: awaited.then_some("accept"),
+                reschedule: format!("move to {}", to(words::for_answer)),
+                now: "now",
+            }),
         }
     }
 
@@ -388,12 +642,13 @@ mod tests {
         let links = Links {
             ticket: Some("javascript:alert(1)".to_owned()),
             help: Some("https://help.example/{nmber}".to_owned()),
+            ..Links::default()
         };
         assert_eq!(
             links.check(),
             [
                 "links.ticket \"javascript:alert(1)\" must begin with https:// or http://",
-                "links.help \"https://help.example/{nmber}\" has the unknown placeholder {nmber}; there are {number}, {ticket}, {server} and {migration}"
+                "links.help \"https://help.example/{nmber}\" has the unknown placeholder {nmber}; there are {number}, {ticket}, {server}, {migration} and {owner}"
             ]
         );
     }

@@ -3,17 +3,19 @@
 
 use chrono::TimeDelta;
 use drover_policies::attempt::PowerOff;
+use drover_policies::eligibility::WhyNotLive;
 use drover_policies::ids::{BadName, MigrationId, NoticeId, OwnerId, ServerId, TicketId};
 use drover_policies::language::Language;
 use drover_policies::migration::operators;
 use drover_policies::notices::{
-    Actor, Answer, Avoidance, Contact, Did, Notice, Reminders, Reserved, Tells, TicketSummary, Via,
+    Actor, Answer, Avoidance, Cause, Contact, Did, Notice, Reminders, Reserved, Tells, TicketSummary, Via,
+    WhyGivenUp, Wisher,
 };
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::Slot;
 use uuid::Uuid;
 
-use crate::letter::Links;
+use crate::letter::{Answers, Links};
 
 /// A notice with its reader.
 #[derive(Debug, Clone)]
@@ -37,6 +39,7 @@ pub fn samples() -> Result<Vec<Sample>, BadName> {
     let kit = Kit { owner };
     let mut all = kit.before();
     all.extend(kit.after());
+    all.extend(kit.asked());
     all.extend(kit.thread());
     Ok(all)
 }
@@ -58,7 +61,7 @@ impl Kit {
                     slot: slot(50, 2),
                     downtime,
                     reserved: Reserved::Yes,
-                    window: "your own window, Tuesdays from 03:00 for 2 hours".to_owned(),
+                    window: "the owner's window for this server".to_owned(),
                 },
             ),
             plain(self.sample(
@@ -67,8 +70,21 @@ impl Kit {
                     slot: slot(50, 4),
                     downtime: Span::minutes(22),
                     reserved: Reserved::NotYet,
-                    window: "the default window, every day from 23:00 for 4 hours".to_owned(),
+                    window: "the default windows".to_owned(),
                 },
+            )),
+            plain(answerable(self.sample(
+                "proposed_to_be_answered_without_links",
+                Tells::Proposed {
+                    slot: slot(50, 2),
+                    downtime,
+                    reserved: Reserved::Yes,
+                    window: "the owner's window".to_owned(),
+                },
+            ))),
+            answerable(self.sample(
+                "reminder_to_be_answered",
+                Tells::Reminder { slot: slot(50, 2), left: Span::hours(24), downtime },
             )),
             self.sample("reminder", Tells::Reminder { slot: slot(50, 2), left: Span::hours(24), downtime }),
             self.sample(
@@ -84,7 +100,7 @@ impl Kit {
                 "missed",
                 Tells::Missed {
                     missed: slot(-3, 2),
-                    why: "the place that was reserved was not ready in time".to_owned(),
+                    why: "no other host had room at that time".to_owned(),
                     slot: Some(slot(50, 2)),
                 },
             ),
@@ -92,14 +108,15 @@ impl Kit {
                 "missed_without_another_time",
                 Tells::Missed {
                     missed: slot(-3, 2),
-                    why: "our scheduler was not running at that time".to_owned(),
+                    why: "the scheduler was not running at that time".to_owned(),
                     slot: None,
                 },
             ),
             self.sample(
                 "no_slot",
                 Tells::NoSlot {
-                    why: "your window, Sundays from 03:00 for 1 hour, does not open before the deadline"
+                    why: "no stretch of 30m is open and free in the owner's window between the end of the notice, 3d from now, \
+                        and the deadline, 2026-11-29 00:00 UTC"
                         .to_owned(),
                 },
             ),
@@ -108,10 +125,10 @@ impl Kit {
 
     /// What is told when it begins, and how it ended.
     fn after(&self) -> Vec<Sample> {
-        let done = |power_off, downtime| Tells::Done { downtime, power_off };
+        let done = |power_off, downtime| Tells::Done { downtime, power_off, confirm_until: None };
         let avoided = |how| Tells::Avoided { how };
         let rolled_back = |downtime, slot| Tells::RolledBack {
-            why: "the server did not start on its new hardware".to_owned(),
+            why: "it did not come up at the destination".to_owned(),
             downtime,
             slot,
         };
@@ -123,9 +140,7 @@ impl Kit {
             plain(self.sample("done_without_figures", done(None, None))),
             self.sample(
                 "not_seen_alive",
-                Tells::NotSeenAlive {
-                    text: "it is switched on, but nothing in it has answered for 5 minutes".to_owned(),
-                },
+                Tells::NotSeenAlive { text: "it was running and went off while it was looked at".to_owned() },
             ),
             self.sample("rolled_back", rolled_back(Some(Span::seconds(188)), Some(slot(50, 2)))),
             self.sample("rolled_back_without_another_time", rolled_back(None, None)),
@@ -199,6 +214,76 @@ impl Kit {
         ]
     }
 
+    /// What is told of a migration that somebody asked for.
+    fn asked(&self) -> Vec<Sample> {
+        let by = Actor::Owner { owner: self.owner.clone() };
+        let by_operator = Actor::Operator { name: "night-shift".to_owned() };
+        let downtime = Span::seconds(110);
+        let (own, theirs) = (Cause::Asked { by: Wisher::Owner }, Cause::Asked { by: Wisher::Operators });
+        let back = Cause::Revert { by: Wisher::Owner };
+        let requested = |by: &Actor| Tells::Requested { slot: slot(50, 2), downtime, by: by.clone() };
+        let reverting = |by: &Actor| Tells::Reverting { slot: slot(50, 2), downtime, by: by.clone() };
+        let given_up = |by: &Actor| Tells::GivenUp { why: WhyGivenUp::Cancelled { by: by.clone() } };
+        let until = now() + TimeDelta::hours(24);
+        let done = Tells::Done {
+            downtime: Some(Span::seconds(97)),
+            power_off: Some(PowerOff::GuestAgent),
+            confirm_until: Some(until),
+        };
+        let of = |cause, sample: Sample| caused(cause, sample);
+        vec![
+            of(own, self.sample("requested", requested(&by))),
+            of(theirs, plain(self.sample("requested_by_operator", requested(&by_operator)))),
+            of(
+                own,
+                self.sample(
+                    "reminder_of_what_was_asked_for",
+                    Tells::Reminder { slot: slot(50, 2), left: Span::hours(1), downtime },
+                ),
+            ),
+            self.sample("needed", Tells::Needed { slot: Some(slot(50, 2)) }),
+            self.sample("needed_without_a_time", Tells::Needed { slot: None }),
+            of(own, self.sample("given_up", given_up(&by))),
+            of(own, self.sample("given_up_by_operator", given_up(&by_operator))),
+            of(back, self.sample("given_up_revert", given_up(&by))),
+            of(own, self.sample("given_up_out_of_time", Tells::GivenUp { why: WhyGivenUp::OutOfTime })),
+            self.sample("done_to_be_confirmed", done),
+            self.sample("confirmed", Tells::Confirmed { by: by.clone() }),
+            self.sample("confirmed_by_operator", Tells::Confirmed { by: by_operator.clone() }),
+            of(back, self.sample("reverting", reverting(&by))),
+            of(back, self.sample("started_to_revert", Tells::Started { downtime })),
+            of(
+                Cause::Revert { by: Wisher::Operators },
+                self.sample("reverting_by_operator", reverting(&by_operator)),
+            ),
+            of(
+                back,
+                self.sample(
+                    "reverted",
+                    Tells::Reverted { downtime: Some(Span::seconds(97)), power_off: Some(PowerOff::Acpi) },
+                ),
+            ),
+            of(
+                back,
+                self.sample(
+                    "reverted_by_force",
+                    Tells::Reverted { downtime: None, power_off: Some(PowerOff::Hard) },
+                ),
+            ),
+            of(
+                own,
+                self.sample(
+                    "rolled_back_what_was_asked_for",
+                    Tells::RolledBack {
+                        why: "the server did not start in its new place".to_owned(),
+                        downtime: None,
+                        slot: Some(slot(98, 2)),
+                    },
+                ),
+            ),
+        ]
+    }
+
     fn sample(&self, name: &'static str, tells: Tells) -> Sample {
         Sample {
             name,
@@ -220,6 +305,7 @@ impl Kit {
             links: Links {
                 ticket: Some("https://cloud.example/tickets/{number}".to_owned()),
                 help: Some("mailto:help@cloud.example".to_owned()),
+                ..Links::default()
             },
         }
     }
@@ -233,10 +319,16 @@ impl Kit {
             server_name: "web-1".to_owned(),
             owner: self.owner.clone(),
             reason: "kernel update".to_owned(),
-            why_not_live: "you have asked us not to move it while it runs".to_owned(),
+            why_not_live: WhyNotLive::OwnerForbids.for_owner(),
             deadline: now() + TimeDelta::days(7),
+            cause: Cause::Maintenance,
         }
     }
+}
+
+fn caused(cause: Cause, mut sample: Sample) -> Sample {
+    sample.notice.ticket.cause = cause;
+    sample
 }
 
 /// The same for a reader of whom only the address is known, in an installation without pages.
@@ -247,9 +339,15 @@ fn plain(sample: Sample) -> Sample {
             timezone: chrono_tz::Tz::America__Sao_Paulo,
             ..sample.contact
         },
-        links: Links::default(),
+        links: Links { answers: sample.links.answers, ..Links::default() },
         ..sample
     }
+}
+
+/// The same where answers to mails are read, and reminders can be declined.
+fn answerable(sample: Sample) -> Sample {
+    let reminders = Some("https://cloud.example/accounts/{owner}/reminders".to_owned());
+    Sample { links: Links { reminders, answers: Answers::Read, ..sample.links }, ..sample }
 }
 
 /// The same for operators.

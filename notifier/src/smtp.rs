@@ -113,7 +113,9 @@ impl SmtpConfig {
                         .to_owned(),
                 );
             }
-            (TlsMode::Starttls | TlsMode::Implicit, _) => wrong.extend(self.tls().err().map(|e| words::told(&e))),
+            (TlsMode::Starttls | TlsMode::Implicit, _) => {
+                wrong.extend(self.tls().err().map(|e| words::told(&e)))
+            }
             (TlsMode::None, None) => {}
         }
         wrong

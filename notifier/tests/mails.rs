@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use drover_notifier::samples::{Sample, samples};
-use drover_notifier::{Channel, Delivery, Letterhead, Mail, MailError, MaildirConfig, Message, Renderer, Sender};
+use drover_notifier::{
+    Channel, Delivery, Letterhead, Mail, MailError, MaildirConfig, Message, Renderer, Sender,
+};
 use drover_policies::ids::NoticeId;
 use drover_policies::windows::Slot;
 use mail_parser::{Address, HeaderValue, MessageParser};
@@ -25,7 +27,7 @@ fn mail(sample: &Sample) -> Mail {
 
 fn written(message: &Message, sample: &Sample, standing: Option<Slot>) -> Result<Mail, MailError> {
     let sender = sender();
-    let letterhead = Letterhead { sender: &sender, links: &sample.links, standing };
+    let letterhead = Letterhead { sender: &sender, links: &sample.links, standing, answers: None };
     Mail::new(message, &sample.notice, &sample.contact, &letterhead)
 }
 
@@ -51,7 +53,7 @@ fn a_mail_has_both_forms_and_the_headers_that_thread_and_mark_it() {
     assert_eq!(text(&parsed, "X-Drover-Ticket"), Some("DR-1042"));
     assert_eq!(text(&parsed, "X-Drover-Notice"), Some("00000000-0000-0000-0000-00000000002a"));
     assert_eq!(text(&parsed, "X-Drover-Server"), Some("00000000-0000-0000-0000-000000000009"));
-    assert!(parsed.body_text(0).expect("text").contains("$ drover approve DR-1042"));
+    assert!(parsed.body_text(0).expect("text").contains("https://cloud.example/tickets/DR-1042#accept"));
     assert!(parsed.body_html(0).expect("html").starts_with("<!DOCTYPE html>"));
     assert_eq!(text(&parsed, "X-Auto-Response-Suppress"), Some("OOF, AutoReply"));
 }

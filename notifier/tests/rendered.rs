@@ -5,6 +5,10 @@ use std::path::Path;
 
 use drover_notifier::samples::{Sample, samples};
 use drover_notifier::{Message, Renderer, TemplateFault};
+use drover_policies::attempt::FailureClass;
+use drover_policies::eligibility::WhyNotLive;
+use drover_policies::notices::Tells;
+use drover_policies::owners::Nearness;
 
 fn rendered(renderer: &Renderer, sample: &Sample) -> Message {
     renderer.render(&sample.notice, &sample.contact, &sample.links).expect("rendered")
@@ -14,16 +18,42 @@ fn sample(name: &str) -> Sample {
     samples().expect("samples").into_iter().find(|s| s.name == name).expect("a sample of this name")
 }
 
+fn in_german(mut sample: Sample) -> Sample {
+    sample.contact.language = "de".parse().expect("a language");
+    sample
+}
+
 #[test]
-fn every_sample_reads_as_it_is_checked_in() {
+fn every_sample_reads_as_it_is_checked_in_in_every_language() {
+    let renderer = Renderer::new(None).expect("the shipped templates are sound");
+    for english in samples().expect("samples") {
+        for (folder, sample) in [("", english.clone()), ("de.", in_german(english))] {
+            let message = rendered(&renderer, &sample);
+            let entry = format!("{}\n{}", message.entry_title, message.entry_text);
+            insta::assert_snapshot!(
+                format!("{folder}{}.txt", sample.name),
+                format!("Subject: {}\n\n{}\n======== In a calendar:\n{entry}", message.subject, message.text)
+            );
+            insta::assert_snapshot!(format!("{folder}{}.html", sample.name), message.html);
+        }
+    }
+}
+
+#[test]
+fn a_german_mail_has_no_english_words_of_ours() {
     let renderer = Renderer::new(None).expect("the shipped templates are sound");
     for sample in samples().expect("samples") {
-        let message = rendered(&renderer, &sample);
-        insta::assert_snapshot!(
-            format!("{}.txt", sample.name),
-            format!("Subject: {}\n\n{}", message.subject, message.text)
-        );
-        insta::assert_snapshot!(format!("{}.html", sample.name), message.html);
+        let message = rendered(&renderer, &in_german(sample.clone()));
+        for part in
+            [&message.subject, &message.text, &message.html, &message.entry_title, &message.entry_text]
+        {
+            let words: Vec<&str> = part.split(|c: char| !c.is_alphabetic()).collect();
+            for english in ["your", "the", "we", "and", "Tuesday", "minutes", "Migration", "Hello"] {
+                // An operator's own words are not translated.
+                let own = sample.notice.tells.kind() == "written" || sample.notice.tells.kind() == "answered";
+                assert!(own || !words.contains(&english), "{}: {english} in {part}", sample.name);
+            }
+        }
     }
 }
 
@@ -88,9 +118,11 @@ fn an_unknown_variable_is_refused_with_file_line_name_and_what_there_is() {
     assert_eq!(
         texts,
         [format!(
-            "{}/done/body.txt:3: unknown variable \"servr.name\"; there are deadline, deadline.local, deadline.note, \
-             deadline.utc, downtime, kind, links, links.help, links.ticket, owner, owner.id, owner.name, reason, server, \
-             server.id, server.name, shutdown, ticket, ticket.command, ticket.id, ticket.number, why_not_live",
+            "{}/done/body.txt:3: unknown variable \"servr.name\"; there are cause, confirm, deadline, \
+             deadline.local, deadline.note, deadline.utc, direction, downtime, kind, language, links, links.accept, links.help, \
+             links.now, links.reminders, links.reschedule, links.ticket, owner, owner.id, owner.name, reason, revert, server, \
+             server.id, server.name, shutdown, ticket, ticket.command, ticket.id, ticket.number, until, until.local, until.note, \
+             until.utc, why_not_live",
             folder.path().display()
         )]
     );
@@ -170,4 +202,52 @@ fn write(folder: &Path, name: &str, text: &str) {
     let path = folder.join(name);
     fs::create_dir_all(path.parent().expect("a folder")).expect("created");
     fs::write(path, text).expect("written");
+}
+
+/// Every reason that the policies know, and those of the texts in notices that have words of their own. A new one needs a message in
+/// `words.ftl` of each language.
+#[test]
+fn whatever_the_policies_say_to_owners_is_said_in_german() {
+    let disk = || "vda".to_owned();
+    let failed = |class| WhyNotLive::LiveFailed { attempts: 2, class, text: String::new() };
+    let mut said: Vec<String> = [
+        WhyNotLive::OwnerForbids,
+        WhyNotLive::PolicyForbids,
+        WhyNotLive::OwnerAskedForReboot,
+        WhyNotLive::BlockJob { disk: disk() },
+        WhyNotLive::UnsafeCache { disk: disk(), cache: "writeback".to_owned() },
+        WhyNotLive::NotRunning,
+        WhyNotLive::Paused,
+        failed(FailureClass::NotConverging),
+        failed(FailureClass::Unexpected),
+    ]
+    .map(|why| why.for_owner())
+    .to_vec();
+    let classes = [
+        FailureClass::NotConverging,
+        FailureClass::Aborted,
+        FailureClass::RefusedBySource,
+        FailureClass::RefusedByDestination,
+        FailureClass::DestinationUnreachable,
+        FailureClass::LostOnTheWay,
+        FailureClass::Busy,
+        FailureClass::TargetDidNotBoot,
+        FailureClass::Unexpected,
+    ];
+    said.extend(classes.iter().map(ToString::to_string));
+    for nearness in [Nearness::Server, Nearness::Label, Nearness::Account, Nearness::Policy] {
+        let window = nearness.windows();
+        said.push(window.to_owned());
+        said.push(format!(
+            "no stretch of 30m is open and free in {window} between the end of the notice, 3d from now, and the deadline, 2026-11-29 00:00 UTC"
+        ));
+    }
+    let renderer = Renderer::new(None).expect("the shipped templates are sound");
+    for why in said {
+        let mut sample = in_german(sample("no_slot"));
+        sample.notice.tells = Tells::NoSlot { why: why.clone() };
+        let text = rendered(&renderer, &sample).text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let first: String = why.chars().skip(1).take(25).collect();
+        assert!(!text.contains(&first), "{why:?} has no German words");
+    }
 }
