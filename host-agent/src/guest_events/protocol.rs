@@ -27,27 +27,56 @@ const OF_PROXIES: [&str; 4] = ["x-forwarded-for", "x-forwarded-host", "x-forward
 /// An answer, whole.
 pub type Answer = Response<Vec<u8>>;
 
+/// Why a guest that is known is not answered as it wished.
+enum Refusal {
+    /// It was not asked as it has to be asked.
+    Bad(String),
+    /// Nor in a version that is known.
+    Version(&'static str),
+    /// There is no such thing.
+    NotFound,
+    /// It can't be done to it.
+    Method,
+    /// It is not allowed.
+    Forbidden(String),
+    /// It will perhaps work in a moment.
+    NotNow(String),
+}
+
+impl Refusal {
+    fn answer(&self) -> Answer {
+        match self {
+            Self::Bad(text) => refused(StatusCode::BAD_REQUEST, text),
+            Self::Version(text) => {
+                let body = json!({ "error": text, "newest-versions": API_VERSIONS });
+                json_answer(StatusCode::BAD_REQUEST, &body)
+            }
+            Self::NotFound => refused(StatusCode::NOT_FOUND, &format!("there is only {PATH}")),
+            Self::Method => {
+                let answer = refused(StatusCode::METHOD_NOT_ALLOWED, "only GET and POST are known here");
+                with(answer, ALLOW, HeaderValue::from_static("GET, POST"))
+            }
+            Self::Forbidden(text) => refused(StatusCode::FORBIDDEN, text),
+            Self::NotNow(text) => not_now(text),
+        }
+    }
+}
+
 /// Answers the guest of this server.
 #[must_use]
 pub fn answer(agent: &Agent, guest: ServerId, request: &Request<Vec<u8>>) -> Answer {
-    match checked(request) {
-        Ok(()) => {}
-        Err(refusal) => return refusal,
-    }
-    match *request.method() {
-        Method::GET => match agent.events_of(guest) {
-            Ok(document) => json_answer(StatusCode::OK, &document),
-            Err(not_yet) => not_now(&not_yet.to_string()),
-        },
-        Method::POST => match approve(agent, guest, request.body()) {
-            Ok(()) => json_answer(StatusCode::OK, &json!({})),
-            Err(refusal) => refusal,
-        },
-        _ => {
-            let text = "only GET and POST are known here";
-            with(refused(StatusCode::METHOD_NOT_ALLOWED, text), ALLOW, HeaderValue::from_static("GET, POST"))
+    let answered = checked(request).and_then(|()| match *request.method() {
+        Method::GET => {
+            let document = agent.events_of(guest).map_err(|not_yet| Refusal::NotNow(not_yet.to_string()))?;
+            Ok(json_answer(StatusCode::OK, &document))
         }
-    }
+        Method::POST => {
+            approve(agent, guest, request.body())?;
+            Ok(json_answer(StatusCode::OK, &json!({})))
+        }
+        _ => Err(Refusal::Method),
+    });
+    answered.unwrap_or_else(|refusal| refusal.answer())
 }
 
 /// A refusal that says why.
@@ -74,21 +103,19 @@ fn json_answer(status: StatusCode, body: &impl Serialize) -> Answer {
     with(answer, CONTENT_TYPE, HeaderValue::from_static("application/json"))
 }
 
-fn checked(request: &Request<Vec<u8>>) -> Result<(), Answer> {
-    let bad = |text: &str| refused(StatusCode::BAD_REQUEST, text);
+fn checked(request: &Request<Vec<u8>>) -> Result<(), Refusal> {
     if let Some(header) = OF_PROXIES.iter().find(|name| request.headers().contains_key(**name)) {
-        let text = format!(
+        return Err(Refusal::Bad(format!(
             "a request with {header} has come through a proxy; ask from the server itself, without one"
-        );
-        return Err(bad(&text));
+        )));
     }
     if !says_metadata(request.headers()) {
-        return Err(bad("the header `Metadata: true` is required"));
+        return Err(Refusal::Bad("the header `Metadata: true` is required".to_owned()));
     }
     if request.uri().path().trim_end_matches('/').eq_ignore_ascii_case(PATH) {
         version(request.uri().query().unwrap_or_default())
     } else {
-        Err(refused(StatusCode::NOT_FOUND, &format!("there is only {PATH}")))
+        Err(Refusal::NotFound)
     }
 }
 
@@ -98,47 +125,44 @@ fn says_metadata(headers: &HeaderMap) -> bool {
     first && values.next().is_none()
 }
 
-fn version(query: &str) -> Result<(), Answer> {
-    let mut given =
-        query.split('&').filter_map(|pair| pair.split_once('=')).filter(|(name, _)| *name == "api-version");
-    let refusal = |text: String| {
-        Err(json_answer(StatusCode::BAD_REQUEST, &json!({ "error": text, "newest-versions": API_VERSIONS })))
-    };
+fn version(query: &str) -> Result<(), Refusal> {
+    let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+    let mut given = pairs.filter(|(name, _)| *name == "api-version");
     match (given.next(), given.next()) {
         (Some((_, version)), None) if API_VERSIONS.contains(&version) => Ok(()),
-        (Some(_), None) => refusal("this api-version is not known".to_owned()),
-        (Some(_), Some(_)) => refusal("api-version is there twice".to_owned()),
-        (None, _) => refusal("api-version is required, for example ?api-version=2020-07-01".to_owned()),
+        (Some(_), None) => Err(Refusal::Version("this api-version is not known")),
+        (Some(_), Some(_)) => Err(Refusal::Version("api-version is there twice")),
+        (None, _) => Err(Refusal::Version("api-version is required, for example ?api-version=2020-07-01")),
     }
 }
 
 /// All that are named, or none.
-fn approve(agent: &Agent, guest: ServerId, body: &[u8]) -> Result<(), Answer> {
+fn approve(agent: &Agent, guest: ServerId, body: &[u8]) -> Result<(), Refusal> {
     const EXAMPLE: &str = r#"{"StartRequests":[{"EventId":"C7061BAC-AFDC-4513-B24B-AA5F13A16123"}]}"#;
-    let bad = |text: String| refused(StatusCode::BAD_REQUEST, &text);
     let approval: Approval =
-        serde_json::from_slice(body).map_err(|error| bad(format!("{error}; send {EXAMPLE}")))?;
+        serde_json::from_slice(body).map_err(|error| Refusal::Bad(format!("{error}; send {EXAMPLE}")))?;
     let requests = &approval.start_requests;
     if requests.is_empty() || requests.len() > MOST_APPROVED {
-        return Err(bad(format!("name between 1 and {MOST_APPROVED} events, as in {EXAMPLE}")));
+        let text = format!("name between 1 and {MOST_APPROVED} events, as in {EXAMPLE}");
+        return Err(Refusal::Bad(text));
     }
-    let document = agent.events_of(guest).map_err(|not_yet| not_now(&not_yet.to_string()))?;
+    let document = agent.events_of(guest).map_err(|not_yet| Refusal::NotNow(not_yet.to_string()))?;
     for request in requests {
-        let named = request.event_id.to_string().to_uppercase();
-        if document.events.iter().all(|event| event.event_id != named) {
-            return Err(bad(NotAcknowledged::NoSuchEvent { event: named }.to_string()));
+        let event = request.event_id.to_string().to_uppercase();
+        if document.events.iter().all(|known| known.event_id != event) {
+            return Err(Refusal::Bad(NotAcknowledged::NoSuchEvent { event }.to_string()));
         }
     }
     for request in requests {
-        agent.acknowledge(guest, request.migration()).map_err(|refusal| {
-            let text = refusal.to_string();
-            match refusal {
-                NotAcknowledged::NoSuchEvent { .. } => bad(text),
-                NotAcknowledged::Forbidden { .. } => refused(StatusCode::FORBIDDEN, &text),
-                NotAcknowledged::NotKnownYet(_) => not_now(&text),
+        agent.acknowledge(guest, request.migration()).map_err(|why| {
+            let text = why.to_string();
+            match why {
+                NotAcknowledged::NoSuchEvent { .. } => Refusal::Bad(text),
+                NotAcknowledged::Forbidden { .. } => Refusal::Forbidden(text),
+                NotAcknowledged::NotKnownYet(_) => Refusal::NotNow(text),
                 NotAcknowledged::NotKept(error) => {
                     tracing::error!(server = %guest, "what its guest acknowledged can't be kept: {error}");
-                    not_now(&text)
+                    Refusal::NotNow(text)
                 }
             }
         })?;
