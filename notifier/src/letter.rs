@@ -285,6 +285,8 @@ enum Told {
     GivenUp {
         by: Option<String>,
         by_reader: bool,
+        /// It was a drill, and the server is to be moved for real.
+        for_real: bool,
     },
     Confirmed {
         by: String,
@@ -316,7 +318,7 @@ enum Told {
 /// What came of something that was asked for by mail.
 #[derive(Debug, Clone, Serialize)]
 struct AnswerWords {
-    /// `was_so`, `starts_now`, `accepted`, `moved`, `refused` or `not_understood`.
+    /// `was_so`, `starts_now`, `no_reminders`, `accepted`, `moved`, `refused` or `not_understood`.
     came_to: &'static str,
     /// The time that holds; nothing where none does.
     when: Option<When>,
@@ -337,6 +339,11 @@ struct FreeTime {
 }
 
 impl Letter {
+    /// What stands before the subject in every language, so that no rule that sorts mails takes a drill for real.
+    pub(crate) fn mark(&self) -> &'static str {
+        if self.cause == "drill" { "[DRILL] " } else { "" }
+    }
+
     /// Puts a notice into words for one owner.
     pub(crate) fn new(
         notice: &Notice,
@@ -457,12 +464,13 @@ impl Teller<'_> {
                 when: slot.map(|slot| self.when(slot)),
                 choices: self.choices(*slot, Approval::NotNeeded),
             },
-            Tells::GivenUp { why: WhyGivenUp::Cancelled { by } } => {
-                Told::GivenUp { by: Some(self.actor(by)), by_reader: self.is_reader(by) }
-            }
-            Tells::GivenUp { why: WhyGivenUp::OutOfTime | WhyGivenUp::ForReal } => {
-                Told::GivenUp { by: None, by_reader: false }
-            }
+            Tells::GivenUp { why } => match why {
+                WhyGivenUp::Cancelled { by } => {
+                    Told::GivenUp { by: Some(self.actor(by)), by_reader: self.is_reader(by), for_real: false }
+                }
+                WhyGivenUp::OutOfTime => Told::GivenUp { by: None, by_reader: false, for_real: false },
+                WhyGivenUp::ForReal => Told::GivenUp { by: None, by_reader: false, for_real: true },
+            },
             Tells::Confirmed { by } => Told::Confirmed { by: self.actor(by), by_reader: self.is_reader(by) },
             Tells::Reverting { slot, downtime, by } => Told::Reverting {
                 when: self.when(*slot),
@@ -503,6 +511,7 @@ impl Teller<'_> {
             Answer::Done { did: Did::Moved { slot } } => done("moved", Some(*slot)),
             Answer::Done { did: Did::WasSo { slot } } => done("was_so", Some(*slot)),
             Answer::Done { did: Did::StartsNow } => done("starts_now", None),
+            Answer::Done { did: Did::NoReminders } => done("no_reminders", None),
             Answer::Refused { understood, why, free } => AnswerWords {
                 understood: Some(words::phrase(&self.speech.said(understood), TEXT)),
                 why: Some(self.sentence(why)),
@@ -538,8 +547,9 @@ impl Teller<'_> {
     fn may_cancel(&self) -> bool {
         match self.notice.ticket.cause {
             Cause::Asked { by: Wisher::Owner } | Cause::Revert { by: Wisher::Owner } => true,
+            // A drill is its reader's to end, whoever asked for it.
+            Cause::Drill => true,
             Cause::Maintenance
-            | Cause::Drill
             | Cause::Asked { by: Wisher::Operators }
             | Cause::Revert { by: Wisher::Operators } => false,
         }

@@ -116,12 +116,18 @@ pub(crate) fn message(
             .map_err(|source| RenderError { template, source })
     };
     let entry = fill("shared/calendar.txt".to_owned())?;
+    let mark = letter.mark();
     let (entry_title, entry_text) = entry.trim().split_once('\n').unwrap_or((entry.trim(), ""));
     Ok(Message {
-        subject: words::joined(&fill(format!("{kind}/subject.txt"))?, SUBJECT),
+        subject: marked(mark, &words::joined(&fill(format!("{kind}/subject.txt"))?, SUBJECT)),
         text: words::fold(&fill(format!("{kind}/body.txt"))?, WIDTH),
         html: fill(format!("{kind}/body.html"))?,
-        entry_title: words::joined(entry_title, SUBJECT),
+        entry_title: marked(mark, &words::joined(entry_title, SUBJECT)),
         entry_text: entry_text.trim().to_owned(),
     })
+}
+
+/// Not by the templates: one that an operator has written must not lose it. An empty one stays empty, which is found elsewhere.
+fn marked(mark: &str, title: &str) -> String {
+    if title.is_empty() { String::new() } else { format!("{mark}{title}") }
 }

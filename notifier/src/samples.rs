@@ -40,6 +40,7 @@ pub fn samples() -> Result<Vec<Sample>, BadName> {
     let mut all = kit.before();
     all.extend(kit.after());
     all.extend(kit.asked());
+    all.extend(kit.drills());
     all.extend(kit.thread());
     Ok(all)
 }
@@ -182,6 +183,7 @@ impl Kit {
             self.sample("answered_accepted", answered("accept", done(Did::Accepted { slot: slot(50, 2) }))),
             self.sample("answered_moved", answered("move to tomorrow 22:00", done(Did::Moved { slot: slot(45, 2) }))),
             self.sample("answered_was_so", answered("ok", done(Did::WasSo { slot: slot(50, 2) }))),
+            self.sample("answered_no_reminders", answered("no reminders", done(Did::NoReminders))),
             self.sample("answered_starts_now", answered("now", done(Did::StartsNow))),
             self.sample(
                 "answered_refused",
@@ -282,6 +284,35 @@ impl Kit {
                 ),
             ),
         ]
+    }
+
+    /// What is told in a drill.
+    fn drills(&self) -> Vec<Sample> {
+        let downtime = Span::minutes(5);
+        let by = Actor::Owner { owner: self.owner.clone() };
+        let proposed = Tells::Proposed {
+            slot: slot(50, 2),
+            downtime,
+            reserved: Reserved::NotYet,
+            window: "the time that was chosen for the drill".to_owned(),
+        };
+        let done = Tells::Done { downtime: Some(downtime), power_off: None, confirm_until: None };
+        let given_up = |why| Tells::GivenUp { why };
+        [
+            self.sample("drill_proposed", proposed),
+            self.sample("drill_started", Tells::Started { downtime }),
+            self.sample("drill_done", done),
+            self.sample("drill_cancelled", given_up(WhyGivenUp::Cancelled { by })),
+            self.sample("drill_ended_for_real", given_up(WhyGivenUp::ForReal)),
+            plain(self.sample("drill_out_of_time", given_up(WhyGivenUp::OutOfTime))),
+        ]
+        .into_iter()
+        .map(|mut sample| {
+            sample.notice.ticket.reason = "a drill, to try what happens in a maintenance".to_owned();
+            sample.notice.ticket.why_not_live = String::new();
+            caused(Cause::Drill, sample)
+        })
+        .collect()
     }
 
     fn sample(&self, name: &'static str, tells: Tells) -> Sample {

@@ -7,7 +7,7 @@ use drover_notifier::samples::{Sample, samples};
 use drover_notifier::{Message, Renderer, TemplateFault};
 use drover_policies::attempt::FailureClass;
 use drover_policies::eligibility::WhyNotLive;
-use drover_policies::notices::Tells;
+use drover_policies::notices::{Cause, Tells};
 use drover_policies::owners::Nearness;
 
 fn rendered(renderer: &Renderer, sample: &Sample) -> Message {
@@ -64,6 +64,9 @@ fn the_action_that_is_required_stands_in_the_subject_and_nowhere_else() {
         let subject = rendered(&renderer, &sample).subject;
         assert!(subject.ends_with("Server Migration: web-1 [DR-1042]"), "{subject}");
         let asks = ["proposed", "missed", "rolled_back", "no_slot"].contains(&sample.notice.tells.kind());
+        let drill = sample.notice.ticket.cause == Cause::Drill;
+        assert_eq!(subject.starts_with("[DRILL] "), drill, "{subject}");
+        let subject = subject.trim_start_matches("[DRILL] ");
         assert_eq!(subject.starts_with("[ACTION REQUIRED] "), asks, "{subject}");
     }
 }
