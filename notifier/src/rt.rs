@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use client::{Rt, Seen};
 pub use hand_over::{HandedOver, Letter};
-pub use replies::{Author, Reply, Words};
+pub use replies::{Author, Reply, Source, Standing, Words};
 
 /// A Request Tracker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,9 +61,9 @@ pub struct RtConfig {
     /// The status of a ticket that is closed.
     #[serde(default = "default_closed")]
     pub closed_status: String,
-    /// What is made of a reply from an owner.
+    /// What is made of a command that an owner has mailed to Request Tracker.
     #[serde(default)]
-    pub owners_replies: OwnersReplies,
+    pub commands_by_mail: CommandsByMail,
 }
 
 fn default_timeout() -> Span {
@@ -82,14 +82,14 @@ fn default_closed() -> String {
     "resolved".to_owned()
 }
 
-/// What is made of what an owner writes in Request Tracker.
+/// What is made of a command that came into Request Tracker by mail. Those of people who have logged in there are carried out in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum OwnersReplies {
+pub enum CommandsByMail {
     /// People read it, and nothing else. Request Tracker believes the sender's address of a mail, which anybody can forge.
     #[default]
     Read,
-    /// A command in it is carried out, as one in a mail to Drover is: for a Request Tracker behind a mail server that refuses forged senders.
+    /// It is carried out, as one in a mail to Drover is: for a Request Tracker behind a mail server that refuses forged senders.
     Obeyed,
 }
 
@@ -176,7 +176,9 @@ pub enum RtError {
         advice: String,
     },
     /// What answered does not speak as Request Tracker does.
-    #[error("what answered at {url} is not Request Tracker's REST 2.0: {what}; look at rt.url, and at what stands before it")]
+    #[error(
+        "what answered at {url} is not Request Tracker's REST 2.0: {what}; look at rt.url, and at what stands before it"
+    )]
     Foreign {
         /// Where.
         url: Url,
@@ -192,7 +194,9 @@ pub enum RtError {
         most: usize,
     },
     /// The message is there, but its ticket has another status than it should have.
-    #[error("the message is in ticket {ticket} of Request Tracker, but its status could not be set to {status:?}: {says}; {advice}")]
+    #[error(
+        "the message is in ticket {ticket} of Request Tracker, but its status could not be set to {status:?}: {says}; {advice}"
+    )]
     Status {
         /// Where.
         ticket: RtTicket,
@@ -282,7 +286,9 @@ impl RtConfig {
             ));
         }
         if !url.username().is_empty() || url.password().is_some() {
-            wrong.push("url must not hold a user or a password; write them as user and password_file".to_owned());
+            wrong.push(
+                "url must not hold a user or a password; write them as user and password_file".to_owned(),
+            );
         }
         if url.query().is_some() || url.fragment().is_some() || url.path().contains("REST/2.0") {
             wrong.push(format!("url {:?} must end where Request Tracker begins; {example}", self.url));

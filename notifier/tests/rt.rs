@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use drover_notifier::rt::{
-    HandedOver, Letter, OwnersReplies, Reply, Rt, RtConfig, RtError, RtTicket, RtTransaction, Then,
+    CommandsByMail, HandedOver, Letter, Reply, Rt, RtConfig, RtError, RtTicket, RtTransaction, Source,
+    Standing, Then,
 };
 use drover_notifier::samples::{Sample, samples};
 use drover_notifier::{Message, Renderer};
@@ -36,7 +37,7 @@ fn config(url: &str, token_file: PathBuf) -> RtConfig {
         poll: Span::seconds(5),
         open_status: "open".to_owned(),
         closed_status: "resolved".to_owned(),
-        owners_replies: OwnersReplies::Read,
+        commands_by_mail: CommandsByMail::Read,
     }
 }
 
@@ -281,6 +282,7 @@ async fn what_others_write_to_the_owner_comes_back_and_nothing_else() {
     let mut texts = Vec::new();
     for reply in &replies {
         let words = rt.words(reply.transaction).await.expect("readable");
+        assert_eq!(words.from, Source::LoggedIn);
         texts.push((words.text.trim().to_owned(), words.files));
     }
     assert_eq!(texts[0], ("We will be quick.\n\nNína".to_owned(), 0));
@@ -289,8 +291,39 @@ async fn what_others_write_to_the_owner_comes_back_and_nothing_else() {
         "{texts:?}"
     );
     assert_eq!(texts[2], ("accept".to_owned(), 0));
+    assert_eq!(rt.standing(&replies[0].author).await.expect("it answers"), Standing::Staff);
+    assert_eq!(rt.standing(&replies[2].author).await.expect("it answers"), Standing::Outsider);
     assert_eq!(self::replies(&rt, replies[1].transaction, ticket).await, replies[2..]);
     assert_eq!(rt.tickets_of(ticket).await.expect("it answers"), [story.ticket()]);
+}
+
+#[tokio::test]
+async fn a_mail_is_told_from_what_somebody_wrote_who_had_logged_in_and_from_a_machines() {
+    let Some(tracker) = RequestTracker::start() else { return };
+    let rt = connected(&tracker);
+    let ticket = handed_over(&rt, &Story::new(1009).next("proposed"), None).await;
+    let from = rt.newest().await.expect("it answers").expect("there is one");
+    let mail = |id: &str, more: &str, text: &str| {
+        let mail = format!(
+            "From: Ada <ada@example.org>\nTo: rt@example.org\nSubject: Re: [example #{ticket}] x\nMessage-ID: <{id}@example.org>\n{more}\n{text}\n"
+        );
+        // Every character here is one byte in ISO 8859-1.
+        mail.chars().map(|c| u8::try_from(u32::from(c)).expect("a byte")).collect::<Vec<u8>>()
+    };
+    tracker.receives(&mail("1", "Auto-Submitted: auto-replied\n", "I am away"));
+    tracker.receives(&mail(
+        "2",
+        "Content-Type: text/plain; charset=iso-8859-1\nX-RT-Interface: Web\n",
+        "accept \u{fc}",
+    ));
+    let replies = replies(&rt, from, ticket).await;
+    let mut words = Vec::new();
+    for reply in &replies {
+        assert_eq!(reply.author.mail, "ada@example.org");
+        words.push(rt.words(reply.transaction).await.expect("readable"));
+    }
+    let said: Vec<_> = words.iter().map(|words| (words.text.trim(), words.from)).collect();
+    assert_eq!(said, [("I am away", Source::Machine), ("accept ü", Source::Mail)]);
 }
 
 #[tokio::test]
@@ -452,7 +485,7 @@ fn settings_that_cannot_work_are_refused_by_name() {
     )
     .expect("understood");
     assert_eq!((sound.timeout, sound.open_status.as_str()), (Span::seconds(30), "open"));
-    assert_eq!(sound.owners_replies, OwnersReplies::Read);
+    assert_eq!(sound.commands_by_mail, CommandsByMail::Read);
     let wrong = sound.check();
     assert!(
         wrong.len() == 1 && wrong[0].starts_with("rt.token_file /nonexistent can't be read"),

@@ -3,6 +3,7 @@
 //! Needs root and the packages that tests/lab/install.sh installs. Where they are missing, each test says SKIPPED and why.
 
 use std::fs;
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -14,6 +15,7 @@ use serde_json::Value;
 
 const SETUP: &str = "/usr/sbin/rt-setup-database-5";
 const SERVER: &str = "/usr/share/request-tracker5/libexec/rt-server";
+const GATE: &str = "/usr/bin/rt-mailgate-5";
 const CONFIG: &str = include_str!("site_config.pm");
 const SEED: &str = include_str!("seed.pl");
 
@@ -108,6 +110,18 @@ impl RequestTracker {
     #[allow(dead_code, reason = "not every test that runs one asks this")]
     pub fn mails(&self) -> String {
         fs::read_to_string(self.file("mails")).unwrap_or_default()
+    }
+
+    /// Takes in a mail as a mail server would give it one.
+    #[allow(dead_code, reason = "not every test that runs one needs this")]
+    pub fn receives(&self, mail: &[u8]) {
+        let mut gate = Command::new(GATE)
+            .args(["--queue", "General", "--action", "correspond", "--url", &self.url])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        gate.stdin.take().expect("piped").write_all(mail).expect("taken");
+        assert!(gate.wait().expect("it ends").success(), "the mail was refused");
     }
 
     /// Asks it as one of its people.
