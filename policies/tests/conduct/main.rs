@@ -1,4 +1,6 @@
 //! The conductor, told as stories: what is decided is taken in, agents answer, time passes.
 
+mod drills;
+mod self_service;
 mod stories;
 mod story;

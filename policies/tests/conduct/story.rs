@@ -114,9 +114,14 @@ impl Story {
     }
 
     pub fn decide(&self) -> Changes {
+        self.question(conduct)
+    }
+
+    /// Asks something about the situation as it is.
+    pub fn question<T>(&self, ask: impl FnOnce(Situation<'_>) -> T) -> T {
         let history = BTreeMap::new();
         let told: BTreeSet<String> = self.told.iter().map(|(key, _)| key.clone()).collect();
-        conduct(Situation {
+        ask(Situation {
             now: self.now,
             ids: &self.ids,
             next_number: 1001 + u32::try_from(self.migrations.len()).expect("few"),
@@ -130,6 +135,12 @@ impl Story {
             told: &told,
             history: &history,
         })
+    }
+
+    /// What a person has brought about is stored, and what follows from it.
+    pub fn accept(&mut self, changes: Changes) {
+        self.take(changes);
+        self.look();
     }
 
     fn take(&mut self, changes: Changes) {
