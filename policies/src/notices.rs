@@ -326,6 +326,8 @@ pub enum Did {
     },
     /// It begins as soon as it can.
     StartsNow,
+    /// Reminders are mailed no more.
+    NoReminders,
 }
 
 /// Who has to write next in a ticket.
@@ -474,9 +476,14 @@ impl Tells {
     #[must_use]
     pub fn leaves(&self) -> Leaves {
         match self {
-            Self::Done { .. } | Self::Cancelled | Self::Avoided { .. } => Leaves::Closed,
+            Self::Done { .. }
+            | Self::Cancelled
+            | Self::Avoided { .. }
+            | Self::GivenUp { .. }
+            | Self::Reverted { .. } => Leaves::Closed,
             Self::Written { by: Actor::Operator { .. } | Actor::Drover, .. }
-            | Self::Answered { answer: Answer::Done { .. } | Answer::Refused { .. }, .. } => Leaves::AsItWas,
+            | Self::Answered { answer: Answer::Done { .. } | Answer::Refused { .. }, .. }
+            | Self::Confirmed { .. } => Leaves::AsItWas,
             Self::Written { by: Actor::Owner { .. }, .. }
             | Self::Answered { answer: Answer::NotUnderstood { .. }, .. }
             | Self::Proposed { .. }
@@ -491,10 +498,7 @@ impl Tells {
             | Self::NoSlot { .. }
             | Self::Requested { .. }
             | Self::Needed { .. }
-            | Self::GivenUp { .. }
-            | Self::Confirmed { .. }
-            | Self::Reverting { .. }
-            | Self::Reverted { .. } => Leaves::Open,
+            | Self::Reverting { .. } => Leaves::Open,
         }
     }
 
@@ -506,7 +510,7 @@ impl Tells {
             Self::Answered { answer: Answer::Done { did }, .. } => match did {
                 // The message that tells the owner of the fact itself is the confirmation.
                 Did::Accepted { .. } | Did::Moved { .. } => Reader::Nobody,
-                Did::WasSo { .. } | Did::StartsNow => Reader::Owner,
+                Did::WasSo { .. } | Did::StartsNow | Did::NoReminders => Reader::Owner,
             },
             Self::Written { by: Actor::Operator { .. } | Actor::Drover, .. }
             | Self::Answered { answer: Answer::Refused { .. } | Answer::NotUnderstood { .. }, .. }
