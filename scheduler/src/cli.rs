@@ -4,7 +4,8 @@ pub mod args;
 pub mod client;
 pub mod config;
 pub mod exit;
-pub mod generate;
+pub mod freezes;
+mod generate;
 pub mod screen;
 pub mod words;
 
@@ -19,7 +20,9 @@ mod owners;
 mod policy;
 mod sse;
 mod tickets;
+mod upcoming;
 mod watch;
+mod webhooks;
 mod windows;
 
 use std::io::Write as _;
@@ -119,6 +122,9 @@ async fn run(cli: Cli) -> Result<(), Failed> {
     }
 }
 
+/// How many free times are shown to somebody who chooses one.
+const FREE_SLOTS: usize = 10;
+
 async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
     match command {
         Command::Hosts(command) => hosts::hosts(context, command).await,
@@ -126,19 +132,36 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Drain(drain) => maintenances::drain(context, drain).await,
         Command::Maintenance(command) => maintenances::maintenance(context, command).await,
         Command::Migrations(command) => migrations::migrations(context, command).await,
-        Command::Reschedule { migration, to } => migrations::reschedule(context, &migration, &to).await,
+        Command::Reschedule { migration, to, slots: _ } => match to {
+            Some(to) => migrations::reschedule(context, &migration, &to).await,
+            None => migrations::slots(context, &migration, FREE_SLOTS).await,
+        },
+        Command::Decline { migration } => migrations::decline(context, &migration).await,
         Command::Approve { migration } => migrations::approve(context, &migration).await,
         Command::MigrateNow { server, reason, yes } => {
             migrations::migrate_now(context, &server, reason, yes).await
         }
+        Command::Migrate { server, at, reason } => {
+            migrations::migrate(context, &server, &at, reason).await
+        }
+        Command::Cancel { migration } => migrations::cancel(context, &migration).await,
+        Command::Confirm { migration } => migrations::confirm_done(context, &migration).await,
+        Command::Revert { migration, at, yes } => {
+            migrations::revert(context, &migration, at.as_deref(), yes).await
+        }
         Command::Windows(command) => windows::windows(context, command).await,
+        Command::Freezes(command) => freezes::freezes(context, command).await,
+        Command::Limits(command) => freezes::limits(context, command).await,
         Command::Tickets(command) => tickets::tickets(context, command).await,
+        Command::Webhooks(command) => webhooks::webhooks(context, command).await,
         Command::DeadLetters(command) => dead_letters::dead_letters(context, command).await,
         Command::Owners(command) => owners::owners(context, command).await,
         Command::Tokens(command) => owners::tokens(context, command).await,
-        Command::Explain { server } => explain::explain(context, &server).await,
+        Command::Explain { server, at } => explain::explain(context, &server, at.as_deref()).await,
         Command::Policy(args::Policy::Show { server }) => policy::show(context, server.as_deref()).await,
         Command::Events(which) => events::events(context, which).await,
+        Command::Upcoming(which) => upcoming::upcoming(context, which).await,
+        Command::Drill(drill) => upcoming::drill(context, drill).await,
         Command::Doctor => doctor::doctor(context).await,
         // Answered before a scheduler was looked for.
         Command::Policy(args::Policy::Check { .. }) | Command::Completions { .. } | Command::Man { .. } => {

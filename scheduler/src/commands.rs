@@ -5,13 +5,17 @@
 //! transaction as the change, and a repeat gets that answer.
 
 pub mod deliveries;
+pub mod drills;
+pub mod freezes;
 pub mod hosts;
 pub mod maintenances;
-pub mod migrate_now;
+pub mod migrate;
 pub mod migrations;
 pub mod owners;
+pub mod revert;
 pub mod tickets;
 pub mod tokens;
+pub mod webhooks;
 
 mod find;
 
@@ -27,7 +31,7 @@ use crate::http::extract::Envelope;
 use crate::http::problem::{Kind, Problem};
 use crate::store::{Answer, Batch, StoreError};
 
-pub use find::{find_host, find_maintenance, find_migration, find_server, find_ticket, owned};
+pub use find::{find_host, find_maintenance, find_migration, find_server, find_ticket, owned, with_time};
 
 /// How often a wish is decided anew when somebody else changed the same thing in between.
 const TRIES: u32 = 5;

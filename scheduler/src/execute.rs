@@ -67,7 +67,11 @@ pub async fn look(app: &App) -> Result<Option<Instant>, StoreError> {
     Ok(Some(app.clock.now()))
 }
 
-async fn batch(app: &App, loaded: &Loaded, changes: Changes) -> Result<Batch, StoreError> {
+/// What a decision changes, as it is stored.
+///
+/// # Errors
+/// The database can't be read.
+pub(crate) async fn batch(app: &App, loaded: &Loaded, changes: Changes) -> Result<Batch, StoreError> {
     let mut batch =
         Batch { events: changes.events, operations_ended: changes.ended, ..Batch::new(loaded.now) };
     for new in &changes.begun {
@@ -98,7 +102,11 @@ async fn batch(app: &App, loaded: &Loaded, changes: Changes) -> Result<Batch, St
         batch.notices.extend(migration.and_then(|migration| notice(app, loaded.now, migration, draft)));
     }
     for migration in changes.migrations {
-        tickets(loaded.migration(migration.id), &migration, &mut batch);
+        let reverted = migration.reverts().and_then(|of| loaded.migration(of.migration));
+        match reverted.and_then(|original| original.ticket).filter(|shared| migration.ticket == Some(*shared)) {
+            Some(shared) if loaded.migration(migration.id).is_none() => batch.tickets_reopened.push(shared),
+            Some(_) | None => tickets(loaded.migration(migration.id), &migration, &mut batch),
+        }
         batch.migrations.push(match loaded.generation_of(migration.id) {
             Some(generation) => Write::Update(migration, generation),
             None => Write::Insert(migration),
@@ -132,13 +140,14 @@ fn notice(app: &App, at: Instant, migration: &Migration, draft: &DraftNotice) ->
     })
 }
 
-/// A ticket is opened with the migration's first, and closed with its end.
-fn tickets(before: Option<&Migration>, after: &Migration, batch: &mut Batch) {
+/// A ticket is opened with the migration's first, and closed with its end. A revert goes on in the ticket of what it reverts.
+pub(crate) fn tickets(before: Option<&Migration>, after: &Migration, batch: &mut Batch) {
     let Some(summary) = after.ticket_summary() else { return };
     if before.and_then(|before| before.ticket).is_none() {
+        let drill = if after.is_drill() { "[DRILL] " } else { "" };
         batch.tickets_opened.push(NewTicket {
             id: summary.id,
-            subject: format!("[ACTION REQUIRED] Server Migration: {}", summary.server_name),
+            subject: format!("{drill}[ACTION REQUIRED] Server Migration: {}", summary.server_name),
             number: summary.number,
             migration: summary.migration,
             owner: summary.owner,

@@ -15,11 +15,14 @@ mod agent;
 mod compat;
 mod dead_letters;
 mod doctor;
+mod drills;
 mod events;
 mod explain;
+mod freezes;
 mod health;
 mod hosts;
 mod layers;
+mod limits;
 mod lists;
 mod maintenances;
 mod migrations;
@@ -30,6 +33,7 @@ mod servers;
 mod stream;
 mod tickets;
 mod tokens;
+mod webhooks;
 mod windows;
 
 use std::collections::BTreeMap;
@@ -60,11 +64,13 @@ use crate::app::App;
         (name = "maintenances", description = "Emptying hosts"),
         (name = "migrations", description = "Moving one server off one host"),
         (name = "windows", description = "Times in which owners allow reboot migrations"),
+        (name = "webhooks", description = "Where owners' programs hear of their tickets"),
         (name = "tickets", description = "What owners were told"),
         (name = "owners", description = "How owners are reached"),
         (name = "tokens", description = "Who may call"),
         (name = "events", description = "What happened"),
         (name = "scheduled-events", description = "What happens to servers and when, for owners' tools"),
+        (name = "drills", description = "Pretended maintenance events"),
         (name = "compat", description = "The same in the forms of six clouds"),
         (name = "policy", description = "What decides"),
         (name = "installation", description = "The scheduler itself"),
@@ -94,6 +100,9 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .merge(maintenances::routes())
         .merge(migrations::routes())
         .merge(windows::routes())
+        .merge(webhooks::routes())
+        .merge(freezes::routes())
+        .merge(limits::routes())
         .merge(tickets::routes())
         .merge(dead_letters::routes())
         .merge(owners::routes())
@@ -101,6 +110,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .merge(events::routes())
         .merge(stream::routes())
         .merge(scheduled_events::routes())
+        .merge(drills::routes())
         .merge(compat::routes())
         .merge(policy::routes())
         .merge(doctor::routes())

@@ -9,14 +9,21 @@ pub mod commands;
 pub mod config;
 pub mod deliver;
 pub mod execute;
+pub mod guests;
+pub mod freezes;
 pub mod http;
+pub mod incoming;
 pub mod lease;
+pub mod mails;
 pub mod orders;
+pub mod outbound;
 pub mod policy_files;
 pub mod serve;
 pub mod situation;
 pub mod store;
 pub mod sync;
+pub mod webhooks;
+pub mod upcoming;
 
 /// An error with all its causes, for a log line: each says only its own part.
 #[must_use]

@@ -9,6 +9,7 @@
 //! write and never read back.
 
 mod answers;
+mod bounces;
 mod commit;
 mod db;
 mod deliveries;
@@ -30,10 +31,11 @@ mod purge;
 mod records;
 mod tickets;
 mod tokens;
+mod webhooks;
 
 pub use commit::{Batch, Committed, Write};
 pub use deliveries::{
-    DeadLetter, DeadLetterFilter, Delivery, DeliveryId, Due, Settled, StoredDelivery, Tried, Undelivered,
+    Channels, DeadLetter, DeadLetterFilter, Delivery, DeliveryId, Due, Settled, StoredDelivery, Tried, Undelivered,
 };
 pub use error::{BadContent, StoreError};
 pub use events::EventFilter;
@@ -49,6 +51,8 @@ pub use records::{
     AgentSeen, Answer, HostRecord, HostStanding, NewOperation, NewTicket, NewWish, Only, Role, Seq,
     StoredOperation, StoredPlan, StoredWindow, Ticket, Token, Versioned,
 };
+pub use bounces::StoredBounce;
+pub use webhooks::StoredWebhook;
 pub use tickets::{LastWord, TicketFilter};
 
 use std::sync::Arc;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use drover_policies::time::Span;
 
 use super::exit;
 
@@ -81,11 +82,19 @@ pub enum Command {
         /// `DR-1001`, `1001` or the id
         migration: String,
         /// `2026-11-25 03:00` (in your zone), `2026-11-25T03:00+01:00` or `+2h`
-        #[arg(long, value_name = "TIME")]
-        to: String,
+        #[arg(long, value_name = "TIME", required_unless_present = "slots")]
+        to: Option<String>,
+        /// Show the times that are free instead
+        #[arg(long, conflicts_with = "to")]
+        slots: bool,
     },
     /// Agree to the time that was proposed for a reboot migration
     Approve {
+        /// `DR-1001`, `1001` or the id
+        migration: String,
+    },
+    /// Decline the time that was proposed for a reboot migration; another one is proposed
+    Decline {
         /// `DR-1001`, `1001` or the id
         migration: String,
     },
@@ -100,12 +109,53 @@ pub enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Move a server by a reboot, at a time that you choose
+    Migrate {
+        /// The server's name or id, or its ticket: `DR-1001`
+        server: String,
+        /// `2026-11-25 03:00` (in your zone), `2026-11-25T03:00+01:00` or `+2h`
+        #[arg(long, value_name = "TIME")]
+        at: String,
+        /// Why, for the ticket
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Take back a migration that was asked for, before it begins
+    Cancel {
+        /// `DR-1001`, `1001` or the id
+        migration: String,
+    },
+    /// Say that all is well after a reboot migration: it can't be reverted any more
+    Confirm {
+        /// `DR-1001`, `1001` or the id
+        migration: String,
+    },
+    /// Take a server back to where it was before a reboot migration, by another one
+    Revert {
+        /// `DR-1001`, `1001` or the id
+        migration: String,
+        /// `2026-11-25 03:00` (in your zone), `2026-11-25T03:00+01:00` or `+2h` [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
     /// Times in which owners allow reboot migrations
     #[command(subcommand)]
     Windows(Windows),
+    /// Freezes: when nothing may happen to an owner's servers
+    #[command(subcommand)]
+    Freezes(Freezes),
+    /// Limits: how many of an owner's servers may be rebooted at once
+    #[command(subcommand)]
+    Limits(Limits),
     /// Tickets: what owners were told, and whether it arrived
     #[command(subcommand)]
     Tickets(Tickets),
+    /// Webhooks: where owners' programs hear of their tickets
+    #[command(subcommand)]
+    Webhooks(Webhooks),
     /// Dead letters: messages that were given up on a channel
     #[command(subcommand)]
     DeadLetters(DeadLetters),
@@ -119,12 +169,19 @@ pub enum Command {
     Explain {
         /// The server's name or id
         server: String,
+        /// Also say what stands in the way of a reboot at this time: `2026-11-25 03:00`
+        #[arg(long, value_name = "TIME")]
+        at: Option<String>,
     },
     /// Policies: check files, show what is in force
     #[command(subcommand)]
     Policy(Policy),
     /// What happened
     Events(Events),
+    /// What happens to servers and when
+    Upcoming(Upcoming),
+    /// Run a drill: a pretended migration of a server, through every channel
+    Drill(Drill),
     /// What is wrong with this installation, and what to do about it
     Doctor,
     /// Print completions for a shell
@@ -138,6 +195,41 @@ pub enum Command {
         #[arg(value_name = "FOLDER")]
         into: PathBuf,
     },
+}
+
+/// What happens to servers and when.
+#[derive(Debug, Args)]
+pub struct Upcoming {
+    /// One event with its history: `DR-1001`, `1001` or the id
+    pub event: Option<String>,
+    /// Only of this server, by name or id
+    #[arg(long, conflicts_with = "event")]
+    pub server: Option<String>,
+    /// Only of this owner
+    #[arg(long, conflicts_with = "event")]
+    pub owner: Option<String>,
+    /// What is over, too
+    #[arg(long, conflicts_with = "event")]
+    pub all: bool,
+    /// At most so many
+    #[command(flatten)]
+    pub listing: Listing,
+}
+
+/// A drill.
+#[derive(Debug, Args)]
+pub struct Drill {
+    /// The server's name or id
+    pub server: String,
+    /// It begins in so long
+    #[arg(long = "in", value_name = "SPAN", default_value = "15m")]
+    pub starts_in: Span,
+    /// For so long the server pretends to be off [default: 5m]
+    #[arg(long = "for", value_name = "SPAN")]
+    pub duration: Option<Span>,
+    /// Why, for the ticket
+    #[arg(long)]
+    pub reason: Option<String>,
 }
 
 /// Which part of a list.
@@ -344,10 +436,98 @@ pub enum Windows {
     },
     /// Add one that comes again (--cron, --duration) or opens once (--from, --to)
     Add(WindowAdd),
+    /// Show one, with its next ten openings
+    Show {
+        /// Its id
+        window: String,
+    },
     /// Remove one
     Remove {
         /// Its id
         window: String,
+    },
+}
+
+/// Freezes.
+#[derive(Debug, Subcommand)]
+pub enum Freezes {
+    /// List them
+    List {
+        /// Only of this owner
+        #[arg(long)]
+        owner: Option<String>,
+    },
+    /// Show one, with its next times
+    Show {
+        /// Its id
+        freeze: String,
+    },
+    /// Add one: whole days (--from, --to), an iCalendar file (--file), or one that is fetched every hour (--url)
+    Add(FreezeAdd),
+    /// Remove one
+    Remove {
+        /// Its id
+        freeze: String,
+    },
+}
+
+/// A freeze to be added.
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("times").required(true).args(["from", "file", "url"]))]
+pub struct FreezeAdd {
+    /// What it is called: refusals name it
+    pub name: String,
+    /// Whose; not needed with an owner's token
+    #[arg(long)]
+    pub owner: Option<String>,
+    /// For this server only
+    #[arg(long, conflicts_with = "label")]
+    pub server: Option<String>,
+    /// For servers with this label only
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub label: Option<String>,
+    /// The first day: `2026-12-19`
+    #[arg(long, value_name = "DAY")]
+    pub from: Option<String>,
+    /// The last day [default: the first]
+    #[arg(long, value_name = "DAY", requires = "from")]
+    pub to: Option<String>,
+    /// An iCalendar file; whatever stands in it is frozen
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+    /// An https address of such a file
+    #[arg(long)]
+    pub url: Option<String>,
+    /// In which zone days are meant [default: the zone in which times are shown]
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+}
+
+/// Limits.
+#[derive(Debug, Subcommand)]
+pub enum Limits {
+    /// List them
+    List {
+        /// Only of this owner
+        #[arg(long)]
+        owner: Option<String>,
+    },
+    /// Set how many may be rebooted at once; one that is set for the same servers is changed
+    Set {
+        /// How many
+        #[arg(value_name = "N")]
+        max_simultaneous: u32,
+        /// Whose; not needed with an owner's token
+        #[arg(long)]
+        owner: Option<String>,
+        /// Among servers with this label only
+        #[arg(long, value_name = "NAME=VALUE")]
+        label: Option<String>,
+    },
+    /// Remove one
+    Remove {
+        /// Its id
+        limit: String,
     },
 }
 
@@ -378,6 +558,41 @@ pub struct WindowAdd {
     /// When a single one closes
     #[arg(long, requires = "from")]
     pub to: Option<String>,
+    /// Check it and show its next ten openings, but add nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Webhooks.
+#[derive(Debug, Subcommand)]
+pub enum Webhooks {
+    /// List them, without their secrets
+    List {
+        /// Of this owner
+        #[arg(long)]
+        owner: Option<String>,
+    },
+    /// Add one; its secret is shown this once
+    Add {
+        /// Where to: an address that begins with https://
+        url: String,
+        /// Hear this kind of message only (`proposed`, `reminder`, `done`, …); may be repeated
+        #[arg(long = "kind", value_name = "KIND")]
+        kinds: Vec<String>,
+        /// Whose it is; needed with an operator's token
+        #[arg(long)]
+        owner: Option<String>,
+    },
+    /// Remove one, and all that waits for it
+    Remove {
+        /// Its id
+        webhook: String,
+    },
+    /// Post a test event to one, and show what was answered
+    Test {
+        /// Its id
+        webhook: String,
+    },
 }
 
 /// Dead letters.

@@ -51,7 +51,7 @@ impl Tone {
             "failed" | "crashed" | "undeliverable" | "problem" | "overdue" | "blocked" | "no_place" => {
                 Self::Bad
             }
-            "cancelled" | "off" => Self::Faint,
+            "cancelled" | "canceled" | "off" => Self::Faint,
             _ => Self::Busy,
         }
     }

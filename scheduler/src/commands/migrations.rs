@@ -4,14 +4,15 @@ use drover_policies::appointment::{self, Appointment};
 use drover_policies::conduct::{self, NewWish};
 use drover_policies::events::{Event, Happened, Through};
 use drover_policies::ids::{NoticeId, OperationId};
-use drover_policies::migration::{Forced, Migration, State, Waiting};
+use drover_policies::migration::{Confirmed, Forced, Migration, State, Waiting};
 use drover_policies::notices::{Notice, Tells};
 use drover_policies::policy::{Policy, Subject};
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::Slot;
 
-use super::{Decided, Reply, Wish, find_migration, store_problem};
+use super::{Decided, Reply, Wish, find_migration, store_problem, with_time};
 use crate::app::App;
+use crate::execute;
 use crate::http::problem::{Kind, Problem};
 use crate::http::views::MigrationView;
 use crate::orders;
@@ -43,6 +44,22 @@ pub enum MigrationWish {
         /// The beginning that the guest was shown.
         start: Instant,
     },
+    /// All is well with what was moved.
+    Confirm,
+}
+
+impl MigrationWish {
+    /// Whether it is about the time of what is still to come.
+    fn is_about_time(self) -> bool {
+        match self {
+            Self::Approve
+            | Self::Decline
+            | Self::Reschedule { .. }
+            | Self::StartNow
+            | Self::Acknowledged { .. } => true,
+            Self::Abort | Self::Retry | Self::Force | Self::Confirm => false,
+        }
+    }
 }
 
 /// A wish while it is being decided.
@@ -59,40 +76,56 @@ impl Wish {
     /// # Errors
     /// It is unknown, has changed since it was read, or its state does not allow it.
     pub async fn migration(&self, given: &str, wished: MigrationWish) -> Result<Reply, Problem> {
-        let _promising = match wished {
+        let _promising = self.promising(wished).await;
+        self.carry_out(|| self.decide_migration(given, wished)).await
+    }
+
+    /// Held while a time is chosen that must not be promised twice.
+    pub(crate) async fn promising(&self, wished: MigrationWish) -> Option<tokio::sync::MutexGuard<'_, ()>> {
+        match wished {
             MigrationWish::Reschedule { .. } | MigrationWish::Decline => Some(self.app.promise_times().await),
             MigrationWish::Abort
             | MigrationWish::Retry
             | MigrationWish::Force
             | MigrationWish::Approve
             | MigrationWish::StartNow
-            | MigrationWish::Acknowledged { .. } => None,
-        };
-        self.carry_out(|| async {
-            let Versioned { value: before, generation } =
-                find_migration(&self.app, &self.caller, given).await?;
-            self.envelope.if_match.check(generation)?;
-            let batch = Batch::new(self.app.clock.now());
-            let mut change = Change { wish: self, after: before.clone(), before, batch };
-            match wished {
-                MigrationWish::Abort => change.abort().await?,
-                MigrationWish::Retry => change.retry()?,
-                MigrationWish::Force => change.force().await?,
-                MigrationWish::Approve => change.approve()?,
-                MigrationWish::Decline => change.decline().await?,
-                MigrationWish::Reschedule { start } => change.reschedule(start).await?,
-                MigrationWish::StartNow => change.start_now(Through::Himself)?,
-                MigrationWish::Acknowledged { start } => change.acknowledge(start)?,
-            }
-            let Change { before, after, mut batch, .. } = change;
-            let progress = after.state.operation().and_then(|operation| self.app.progress(operation));
-            let view = MigrationView::of(&after, progress.as_ref(), self.caller.eyes());
-            if after != before {
-                batch.migrations.push(Write::Update(after, generation));
-            }
-            Ok(Decided::new(batch, Reply::ok(&view)?))
-        })
-        .await
+            | MigrationWish::Acknowledged { .. }
+            | MigrationWish::Confirm => None,
+        }
+    }
+
+    /// What a wish comes to; nothing is written yet.
+    pub(crate) async fn decide_migration(
+        &self,
+        given: &str,
+        wished: MigrationWish,
+    ) -> Result<Decided, Problem> {
+        let mut found = find_migration(&self.app, &self.caller, given).await?;
+        if wished.is_about_time() {
+            found = with_time(&self.app, found).await?;
+        }
+        let Versioned { value: before, generation } = found;
+        self.envelope.if_match.check(generation)?;
+        let batch = Batch::new(self.app.clock.now());
+        let mut change = Change { wish: self, after: before.clone(), before, batch };
+        match wished {
+            MigrationWish::Abort => change.abort().await?,
+            MigrationWish::Retry => change.retry()?,
+            MigrationWish::Force => change.force().await?,
+            MigrationWish::Approve => change.approve()?,
+            MigrationWish::Decline => change.decline().await?,
+            MigrationWish::Reschedule { start } => change.reschedule(start).await?,
+            MigrationWish::StartNow => change.start_now(Through::Himself)?,
+            MigrationWish::Acknowledged { start } => change.acknowledge(start)?,
+            MigrationWish::Confirm => change.confirm()?,
+        }
+        let Change { before, after, mut batch, .. } = change;
+        let progress = after.state.operation().and_then(|operation| self.app.progress(operation));
+        let view = MigrationView::of(&after, progress.as_ref(), self.caller.eyes());
+        if after != before {
+            batch.migrations.push(Write::Update(after, generation));
+        }
+        Ok(Decided::new(batch, Reply::ok(&view)?))
     }
 }
 
@@ -110,7 +143,7 @@ fn refused(refusal: &impl ToString) -> Problem {
 }
 
 /// A refusal about a time; the figures in it also as members, for programs.
-fn appointment_refused(refusal: &appointment::Refusal) -> Problem {
+pub(super) fn appointment_refused(refusal: &appointment::Refusal) -> Problem {
     use appointment::Refusal;
     let problem = Problem::new(Kind::Appointment, refusal.to_string());
     match refusal {
@@ -186,6 +219,21 @@ impl Change<'_> {
         Ok(())
     }
 
+    fn confirm(&mut self) -> Result<(), Problem> {
+        let by = self.wish.caller.actor();
+        match self.before.clone().confirm(by.clone()).map_err(|refusal| refused(&refusal))? {
+            Confirmed::Already => {}
+            Confirmed::Now(after) => {
+                self.after = *after;
+                self.say(Happened::Confirmed { by: by.clone() });
+                self.tell(Tells::Confirmed { by });
+                // That of one which was not seen alive is open still.
+                execute::tickets(Some(&self.before), &self.after, &mut self.batch);
+            }
+        }
+        Ok(())
+    }
+
     async fn force(&mut self) -> Result<(), Problem> {
         let downtime = policy_of(self.app(), &self.before).reboot.expected_downtime;
         match self.before.clone().force(downtime).map_err(|refusal| refused(&refusal))? {
@@ -227,12 +275,20 @@ impl Change<'_> {
         for after in changes.migrations {
             self.after = after;
         }
+        // A drill that is declined is over.
+        self.batch.tickets_closed.extend(self.after.ticket.filter(|_| self.after.is_over()));
         self.batch.events.extend(changes.events);
         let ids = self.app().ids.as_ref();
         let ticket = self.after.ticket_summary();
         let notices = changes.notices.into_iter().filter_map(|draft| {
             let ticket = ticket.clone()?;
-            Some(Notice { id: NoticeId::draw(ids), key: draft.key, ticket, tells: draft.tells, at: self.batch.at })
+            Some(Notice {
+                id: NoticeId::draw(ids),
+                key: draft.key,
+                ticket,
+                tells: draft.tells,
+                at: self.batch.at,
+            })
         });
         self.batch.notices.extend(notices.collect::<Vec<_>>());
         Ok(())

@@ -18,13 +18,13 @@ use super::events::story;
 use super::extract::{Change, Known, Named, Nothing, Params};
 use super::lists::{cursor, limit, only, page};
 use super::problem::{Kind, Problem};
-use super::views::{FreeSlots, MigrationDetail, MigrationView, Page, RescheduleBody, SlotView};
+use super::views::{FreeSlots, MayAtBody, MigrationDetail, MigrationView, Page, RescheduleBody, SlotView};
 use crate::app::App;
 use crate::auth::{Caller, Operator, Person};
 use crate::commands::migrations::MigrationWish;
-use crate::commands::{Reply, Wish, find_maintenance, find_migration, find_server, owned, store_problem};
+use crate::commands::{Reply, Wish, find_maintenance, find_migration, find_server, owned, store_problem, with_time};
 use crate::situation::Loaded;
-use crate::store::{EventFilter, MigrationFilter, Only};
+use crate::store::{EventFilter, MigrationFilter, Only, Purposes};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -35,12 +35,16 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(retry))
         .routes(routes!(force))
         .routes(routes!(approve))
+        .routes(routes!(decline))
         .routes(routes!(reschedule))
         .routes(routes!(start_now))
+        .routes(routes!(cancel))
+        .routes(routes!(confirm))
+        .routes(routes!(revert))
 }
 
 /// The states that may be asked for.
-const STATES: [&str; 14] = [
+const STATES: [&str; 16] = [
     "pending",
     "preflight",
     "transferring",
@@ -49,8 +53,10 @@ const STATES: [&str; 14] = [
     "verifying",
     "succeeded",
     "completed",
+    "reverting",
     "discarding",
     "closed",
+    "reverted",
     "rolled_back",
     "failed",
     "cancelled",
@@ -74,6 +80,8 @@ struct Which {
     host: Option<String>,
     /// In this state.
     state: Option<String>,
+    /// Drills: `none` (unless said), `only` or `too`.
+    drills: Option<String>,
     /// How many, 1 to 500; 50 unless said.
     limit: Option<u32>,
     /// From the page before.
@@ -116,6 +124,15 @@ async fn filter(app: &App, caller: &Caller, which: &Which) -> Result<MigrationFi
         maintenance,
         state: which.state.clone(),
         only: only(which.only.as_deref(), usual)?,
+        purposes: match which.drills.as_deref() {
+            None | Some("none") => Purposes::Moves,
+            Some("only") => Purposes::Drills,
+            Some("too") => Purposes::All,
+            Some(other) => {
+                let detail = format!("drills={other} is not known; choose none, only or too");
+                return Err(Problem::parameter("drills", detail).with("allowed", ["none", "only", "too"]));
+            }
+        },
     })
 }
 
@@ -181,7 +198,7 @@ async fn slots(
     Named(name): Named,
     Params(how_many): Params<HowMany>,
 ) -> Result<Json<FreeSlots>, Problem> {
-    let migration = find_migration(&app, &caller, &name).await?.value;
+    let migration = with_time(&app, find_migration(&app, &caller, &name).await?).await?.value;
     migration.has_appointment().map_err(|refusal| Problem::new(Kind::Refused, refusal.to_string()))?;
     let most = limit(how_many.limit)? as usize;
     let loaded = Loaded::read(&app).await.map_err(|error| store_problem(&error))?;
@@ -248,6 +265,22 @@ async fn approve(
     let (caller, envelope, Nothing {}) = change.split();
     Wish { app, caller, envelope }.migration(&name, MigrationWish::Approve).await
 }
+/// Decline the proposed time
+///
+/// Another one is proposed at once, in another opening of the owner's windows if there is one. Where no time fits before the hard deadline,
+/// policy says what is done: an operator is asked, or the last time before the deadline is proposed. Refused from five minutes before
+/// the start on, as policy says.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/decline", tag = "migrations",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "Declined; this is proposed instead", body = MigrationView), Problems))]
+async fn decline(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.migration(&name, MigrationWish::Decline).await
+}
 
 /// Choose another time
 ///
@@ -276,4 +309,52 @@ async fn start_now(
 ) -> Result<Reply, Problem> {
     let (caller, envelope, Nothing {}) = change.split();
     Wish { app, caller, envelope }.migration(&name, MigrationWish::StartNow).await
+}
+
+/// Take back what was asked for
+///
+/// Before it has begun. An owner takes back what he asked for himself, unless a maintenance needs it by now. The server stays where it is.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/cancel", tag = "migrations",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "Taken back", body = MigrationView), Problems))]
+async fn cancel(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.cancel(&name).await
+}
+
+/// Say that all is well after a reboot migration
+///
+/// It can't be reverted any more, and what its old host keeps of the server is thrown away. Without a word it is confirmed by itself when the time to
+/// revert it is over.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/confirm", tag = "migrations",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "Confirmed", body = MigrationView), Problems))]
+async fn confirm(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.migration(&name, MigrationWish::Confirm).await
+}
+
+/// Take a server back to where it was before a reboot migration
+///
+/// By another reboot migration, now or at a time, in the same ticket. Nothing that was written is lost: the disks are shared. Refused once it is
+/// confirmed or the time for it is over, and where its old host can't take it; then a new migration may take it to another one.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/revert", tag = "migrations", request_body = MayAtBody,
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 201, description = "The migration that takes it back", body = MigrationView), Problems))]
+async fn revert(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, MayAtBody>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, MayAtBody { at }) = change.split();
+    let at = at.map(drover_policies::time::to_microseconds);
+    Wish { app, caller, envelope }.revert(&name, at).await
 }

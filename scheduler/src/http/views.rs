@@ -6,6 +6,7 @@
 mod common;
 mod deliveries;
 mod events;
+mod freezes;
 mod hosts;
 mod installation;
 mod maintenances;
@@ -13,10 +14,12 @@ mod migrations;
 mod owners;
 mod scheduled;
 mod threads;
+mod webhooks;
 
 pub use common::*;
 pub use deliveries::*;
 pub use events::*;
+pub use freezes::*;
 pub use hosts::*;
 pub use installation::*;
 pub use maintenances::*;
@@ -24,3 +27,4 @@ pub use migrations::*;
 pub use owners::*;
 pub use scheduled::*;
 pub use threads::*;
+pub use webhooks::*;

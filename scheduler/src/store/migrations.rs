@@ -43,6 +43,33 @@ pub struct MigrationFilter {
     pub state: Option<String>,
     /// Open ones, or those that are not.
     pub only: Only,
+    /// Moves, drills or both.
+    pub purposes: Purposes,
+}
+
+/// What migrations are for that are looked for. Whoever says nothing looks for moves: a drill is counted nowhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Purposes {
+    /// Those that move a server.
+    #[default]
+    Moves,
+    /// Those that only pretend.
+    Drills,
+    /// Both.
+    All,
+}
+
+const MOVE: &str = "move";
+const DRILL: &str = "drill";
+
+impl Purposes {
+    fn word(self) -> Option<&'static str> {
+        match self {
+            Self::Moves => Some(MOVE),
+            Self::Drills => Some(DRILL),
+            Self::All => None,
+        }
+    }
 }
 
 impl Store {
@@ -54,7 +81,7 @@ impl Store {
         not_over(&mut self.db.read().await?.conn()).await
     }
 
-    /// Those whose server may still have to leave its host, oldest first.
+    /// Those whose server may still have to leave its host, oldest first; no drills.
     ///
     /// # Errors
     /// See [`StoreError`].
@@ -63,7 +90,8 @@ impl Store {
             &mut self.db.read().await?.conn(),
             "reading the open migrations",
             Row,
-            "SELECT id, body, generation FROM migrations WHERE is_open AND NOT is_over ORDER BY number",
+            "SELECT id, body, generation FROM migrations WHERE is_open AND NOT is_over AND purpose = $1 ORDER BY number",
+            MOVE,
         )?;
         rows.into_iter().map(record).collect()
     }
@@ -105,7 +133,8 @@ impl Store {
                AND ($5 IS NULL OR maintenance = $5)
                AND ($6 IS NULL OR state = $6)
                AND ($7 IS NULL OR is_open = $7)
-             ORDER BY number DESC LIMIT $8",
+               AND ($8 IS NULL OR purpose = $8)
+             ORDER BY number DESC LIMIT $9",
             Cursor::below(cursor),
             filter.owner.as_ref().map(OwnerId::as_str),
             filter.server.map(|server| server.0),
@@ -113,10 +142,31 @@ impl Store {
             filter.maintenance.map(|maintenance| maintenance.0),
             filter.state.as_deref(),
             filter.only.open(),
+            filter.purposes.word(),
             rows_for(limit),
         )?;
         let items: Vec<_> = rows.into_iter().map(record).collect::<Result<_, _>>()?;
         Ok(cut(items, limit, |last| Cursor::number(i64::from(last.value.number))))
+    }
+
+    /// Those of an account that were opened after a moment, whatever came of them.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn migrations_opened_since(
+        &self,
+        owner: &OwnerId,
+        since: Instant,
+    ) -> StoreResult<Vec<Migration>> {
+        let rows = fetch_all!(
+            &mut self.db.read().await?.conn(),
+            "reading an account's latest migrations",
+            Row,
+            "SELECT id, body, generation FROM migrations WHERE owner = $1 AND opened_at > $2 ORDER BY number",
+            owner.as_str(),
+            since,
+        )?;
+        rows.into_iter().map(|row| record(row).map(|read| read.value)).collect()
     }
 
     /// One, by id.
@@ -147,6 +197,24 @@ impl Store {
             i64::from(number),
         )?;
         row.map(record).transpose()
+    }
+
+    /// How many drills an account's servers have had since a moment.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn drills_since(&self, owner: Option<&OwnerId>, since: Instant) -> StoreResult<u64> {
+        let row = fetch_optional!(
+            &mut self.db.read().await?.conn(),
+            "counting drills",
+            (i64,),
+            "SELECT COUNT(*) FROM migrations
+             WHERE purpose = $1 AND opened_at >= $2 AND (owner = $3 OR (owner IS NULL AND $3 IS NULL))",
+            DRILL,
+            since,
+            owner.map(OwnerId::as_str),
+        )?;
+        Ok(row.map_or(0, |(count,)| to_u64(count)))
     }
 
     /// How long servers were off in their last reboot migrations, at most ten of each, latest first. A server that was off
@@ -192,7 +260,11 @@ pub(super) async fn downtimes(conn: &mut Conn<'_>) -> StoreResult<BTreeMap<Serve
 fn downtime_us(migration: &Migration) -> Option<i64> {
     let moved = match (&migration.state, migration.method) {
         (
-            State::Completed { moved, .. } | State::Discarding { moved, .. } | State::Closed { moved, .. },
+            State::Completed { moved, .. }
+            | State::Reverting { moved, .. }
+            | State::Discarding { moved, .. }
+            | State::Closed { moved, .. }
+            | State::Reverted { moved, .. },
             Method::Reboot,
         ) => moved,
         (
@@ -206,6 +278,10 @@ fn downtime_us(migration: &Migration) -> Option<i64> {
             | State::Completed { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
+            | State::Reverting { .. }
+            | State::Reverted { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
             | State::RolledBack { .. }
             | State::Failed { .. }
             | State::Cancelled { .. }
@@ -233,8 +309,8 @@ async fn insert(conn: &mut Conn<'_>, new: &Migration, at: Instant) -> StoreResul
         conn,
         "adding a migration",
         "INSERT INTO migrations (id, number, maintenance, server, server_name, owner, from_host, to_host, method,
-             state, is_open, is_over, downtime_us, body, generation, opened_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15, $16)",
+             state, is_open, is_over, downtime_us, body, generation, opened_at, updated_at, purpose)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, 1, $15, $16, $17)",
         new.id.0,
         i64::from(new.number),
         new.maintenance.map(|maintenance| maintenance.0),
@@ -251,19 +327,21 @@ async fn insert(conn: &mut Conn<'_>, new: &Migration, at: Instant) -> StoreResul
         to_json(TABLE, new)?,
         new.opened_at,
         at,
+        if new.is_drill() { DRILL } else { MOVE },
     )
     .map_err(|error| error.on_insert(TABLE, new.id))?;
     numbers::advance(conn, Counter::Migration, new.number).await
 }
 
-/// Number, server, source and maintenance never change.
+/// Number, server, source and purpose never change.
 async fn update(conn: &mut Conn<'_>, new: &Migration, expected: Generation, at: Instant) -> StoreResult<()> {
     let written = execute!(
         conn,
         "changing a migration",
         "UPDATE migrations SET server_name = $1, owner = $2, to_host = $3, method = $4, state = $5, is_open = $6,
-             is_over = $7, downtime_us = $8, body = $9, updated_at = $10, generation = generation + 1
-         WHERE id = $11 AND generation = $12",
+             is_over = $7, downtime_us = $8, body = $9, updated_at = $10, maintenance = $11,
+             generation = generation + 1
+         WHERE id = $12 AND generation = $13",
         new.server_name.as_str(),
         new.owner.as_ref().map(OwnerId::as_str),
         new.to().map(HostName::as_str),
@@ -274,6 +352,7 @@ async fn update(conn: &mut Conn<'_>, new: &Migration, expected: Generation, at: 
         downtime_us(new),
         to_json(TABLE, new)?,
         at,
+        new.maintenance.map(|maintenance| maintenance.0),
         new.id.0,
         to_i64(expected.0),
     )?;

@@ -9,7 +9,7 @@ use drover_policies::events::{Event, Happened};
 use drover_policies::fleet::HostFacts;
 use drover_policies::host::Standing;
 use drover_policies::ids::{HostName, MaintenanceId, MigrationId, ServerId};
-use drover_policies::notices::Tells;
+use drover_policies::notices::{Actor, Tells};
 use drover_policies::windows::Slot;
 
 use super::mail::Mail;
@@ -143,6 +143,12 @@ impl Watcher {
             Happened::HostEmpty => self.host_called_empty(event, around.fleet),
             Happened::Proposed { slot } => self.agreed(event, "proposed", *slot),
             Happened::Rescheduled { slot, .. } => self.agreed(event, "rescheduled", *slot),
+            Happened::AskedFor { slot, .. } => self.agreed(event, "asked", *slot),
+            Happened::DrillBegan { .. } => self.count(event, "started"),
+            Happened::GivenUp { .. } => self.count(event, "given_up"),
+            Happened::Confirmed { by: Actor::Owner { .. } | Actor::Operator { .. } } => {
+                self.count(event, "confirmed");
+            }
             Happened::Accepted { .. } => self.count(event, "accepted"),
             Happened::Missed { .. } => self.count(event, "missed"),
             Happened::Avoided { .. } => self.count(event, "avoided"),
@@ -186,6 +192,14 @@ impl Watcher {
             | Happened::Alive { .. }
             | Happened::Failed { .. }
             | Happened::Closed
+            | Happened::Adopted
+            | Happened::DrillAskedFor { .. }
+            | Happened::DrillEnded
+            | Happened::Released
+            | Happened::Confirmed { by: Actor::Drover }
+            | Happened::Reverting { .. }
+            | Happened::Reverted { .. }
+            | Happened::NotReverted { .. }
             | Happened::StandingChanged { .. } => {}
         }
     }
@@ -305,7 +319,13 @@ fn facts_told(tells: &Tells) -> Vec<&'static str> {
         Tells::Started { .. } => vec!["started"],
         Tells::Cancelled => vec!["cancelled"],
         Tells::Avoided { .. } => vec!["avoided"],
+        Tells::Requested { .. } | Tells::Reverting { .. } => vec!["asked"],
+        Tells::GivenUp { .. } => vec!["given_up"],
+        Tells::Confirmed { .. } => vec!["confirmed"],
+
         Tells::Reminder { .. }
+        | Tells::Needed { .. }
+        | Tells::Reverted { .. }
         | Tells::Done { .. }
         | Tells::NotSeenAlive { .. }
         | Tells::Emergency { .. }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use drover_policies::events::{Event, Happened};
+use drover_policies::notices::{Actor, WhyGivenUp};
 use drover_policies::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -108,6 +109,9 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         Happened::Alive { .. } => "seen alive".to_owned(),
         Happened::Failed { .. } => "needs an operator, who looks after it".to_owned(),
         Happened::AskedFor { slot, by: who } => format!("to be moved at {}, says {}", at(&slot.start), by(who)),
+        Happened::DrillAskedFor { slot, by: who } => {
+            format!("a drill at {}, says {}", at(&slot.start), by(who))
+        }
         Happened::GivenUp { why: WhyGivenUp::Cancelled { by: who } } => format!("cancelled by {}", by(who)),
         Happened::Confirmed { by: who @ (Actor::Owner { .. } | Actor::Operator { .. }) } => {
             format!("confirmed by {}", by(who))
@@ -118,7 +122,9 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         | Happened::Cancelled
         | Happened::Adopted
         | Happened::Released
-        | Happened::GivenUp { why: WhyGivenUp::OutOfTime }
+        | Happened::DrillBegan { .. }
+        | Happened::DrillEnded
+        | Happened::GivenUp { why: WhyGivenUp::OutOfTime | WhyGivenUp::ForReal }
         | Happened::Confirmed { by: Actor::Drover }
         | Happened::Reverted { .. }
         | Happened::NotReverted { .. } => what.to_string(),

@@ -119,10 +119,15 @@ impl Counts {
         }
         match &migration.state {
             State::Succeeded { .. } => &mut self.moved_live,
-            State::Completed { .. } | State::Discarding { .. } | State::Closed { .. } => {
+            State::Completed { .. }
+            | State::Reverting { .. }
+            | State::Discarding { .. }
+            | State::Closed { .. }
+            | State::Reverted { .. } => {
                 &mut self.moved_by_reboot
             }
-            State::Avoided { .. } => &mut self.avoided,
+            // A drill belongs to no maintenance.
+            State::Avoided { .. } | State::Rehearsing { .. } | State::Rehearsed { .. } => &mut self.avoided,
             State::Cancelled { .. } => &mut self.cancelled,
             State::Preflight { .. }
             | State::Transferring { .. }

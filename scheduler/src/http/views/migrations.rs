@@ -4,14 +4,14 @@ use chrono::{DateTime, Utc};
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::{Moved, Progress};
 use drover_policies::ids::{HostName, MaintenanceId, MigrationId, OperationId, OwnerId, ServerId, TicketId};
-use drover_policies::migration::{Attempt, FailedBecause, Migration, State, Waiting};
+use drover_policies::migration::{Attempt, Confirmation, FailedBecause, Migration, State, Waiting};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::deliveries::DeliveryView;
 use super::common::{ActorView, Eyes, FailureView, ProgressView, Reason, SlotView, tag, word};
 use super::events::EventView;
-use super::threads::SaidView;
+use super::threads::{BounceView, SaidView};
 
 /// A migration, named only.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -75,7 +75,7 @@ pub struct MigrationView {
     /// Why it isn't moved live, if it isn't.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why_not_live: Option<Reason>,
-    /// `pending`, `preflight`, `transferring`, `ready`, `cutting_over`, `verifying`, `succeeded`, `completed`, `discarding`, `closed`,
+    /// `pending`, `preflight`, `transferring`, `ready`, `cutting_over`, `verifying`, `succeeded`, `completed`, `reverting`, `discarding`, `closed`, `reverted`,
     /// `rolled_back`, `failed`, `cancelled` or `avoided`.
     pub state: String,
     /// Where in a cutover it is.
@@ -103,6 +103,15 @@ pub struct MigrationView {
     /// When the server was seen alive at its destination.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub done_at: Option<DateTime<Utc>>,
+    /// Until when it can be confirmed or reverted; missing when it can't.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confirm_until: Option<DateTime<Utc>>,
+    /// The number of the migration that it takes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<u32>,
+    /// The number of the migration that takes it back, or has done so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reverted_by: Option<u32>,
     /// What the move cost, once it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved: Option<MovedView>,
@@ -302,6 +311,13 @@ fn outcome(state: &State, eyes: Eyes) -> Option<Reason> {
     }
 }
 
+fn confirm_until(state: &State) -> Option<DateTime<Utc>> {
+    match state {
+        State::Completed { confirmation: Confirmation::Awaited { until }, .. } => *until,
+        _ => None,
+    }
+}
+
 fn done_at(state: &State) -> Option<DateTime<Utc>> {
     match state {
         State::Succeeded { at, .. } | State::Completed { at, .. } | State::Rehearsed { at, .. } => Some(*at),
@@ -355,6 +371,9 @@ impl MigrationView {
             deadline: migration.deadline,
             opened_at: migration.opened_at,
             done_at: done_at(&migration.state),
+            confirm_until: confirm_until(&migration.state),
+            reverts: migration.reverts().map(|of| of.number),
+            reverted_by: migration.reverted_by().map(|by| by.number),
             moved: migration.moved().map(MovedView::from),
             progress: progress.map(ProgressView::from),
             tries: u32::try_from(migration.attempts.len()).unwrap_or(u32::MAX),
@@ -477,6 +496,9 @@ pub struct NoticeView {
     /// What was said, where people speak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<SaidView>,
+    /// Addresses for which its mail came back; operators only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bounces: Vec<BounceView>,
     /// What became of it on each channel that it goes to; owners see their mails.
     pub deliveries: Vec<DeliveryView>,
 }
@@ -487,4 +509,24 @@ pub struct NoticeView {
 pub struct RescheduleBody {
     /// When it shall begin.
     pub start: DateTime<Utc>,
+}
+
+/// A wish for a migration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MigrateBody {
+    /// When it shall begin.
+    pub at: DateTime<Utc>,
+    /// Why, in a few words, for the ticket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// Now, or at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MayAtBody {
+    /// When it shall begin; now, when it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<DateTime<Utc>>,
 }
