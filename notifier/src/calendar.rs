@@ -101,7 +101,12 @@ impl Change {
             | Tells::Answered {
                 answer:
                     Answer::Done {
-                        did: Did::Accepted { .. } | Did::Moved { .. } | Did::WasSo { .. } | Did::StartsNow,
+                        did:
+                            Did::Accepted { .. }
+                            | Did::Moved { .. }
+                            | Did::WasSo { .. }
+                            | Did::StartsNow
+                            | Did::NoReminders,
                     },
                 ..
             } => None,

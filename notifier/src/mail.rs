@@ -148,7 +148,8 @@ impl Mail {
             builder = builder.to(Mailbox::new(name.clone(), address.clone()));
         }
         if let Some(ways) = unsubscribe(notice, reply_to.unwrap_or(&sender.from), links) {
-            builder = builder.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("List-Unsubscribe"), ways));
+            builder = builder
+                .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("List-Unsubscribe"), ways));
         }
         let attendees: Vec<String> = recipients.iter().map(ToString::to_string).collect();
         let page = links.ticket_page(notice);
@@ -220,8 +221,7 @@ fn parts(message: &Message, notice: NoticeId, invitation: Option<&Invitation<'_>
         .kind(MultiPartKind::Mixed)
         .boundary(boundary("drover-mixed", message, notice))
         .multipart(
-            alternative
-                .singlepart(SinglePart::builder().header(calendar).body(encoded(written.clone()))),
+            alternative.singlepart(SinglePart::builder().header(calendar).body(encoded(written.clone()))),
         )
         .singlepart(
             SinglePart::builder()
@@ -241,15 +241,17 @@ fn unsubscribe(notice: &Notice, answers_to: &str, links: &Links) -> Option<Strin
     let Tells::Reminder { .. } = &notice.tells else { return None };
     let page = links.no_reminders(notice);
     let mail = match links.answers {
-        Answers::Read => {
-            mailbox(answers_to).ok().map(|to| to.email.to_string())
-        }
+        Answers::Read => mailbox(answers_to).ok().map(|to| to.email.to_string()),
         Answers::Unread => None,
     };
     // In other addresses some signs would have to be written in another way, which not every client reads.
     let plain = |c: char| c.is_ascii_alphanumeric() || "@.+-_=".contains(c);
     let mail = mail.filter(|address| address.chars().all(plain)).map(|address| {
-        format!("mailto:{address}?subject={}&body={}", notice.ticket.number, STOP_REMINDERS.replace(' ', "%20"))
+        format!(
+            "mailto:{address}?subject={}&body={}",
+            notice.ticket.number,
+            STOP_REMINDERS.replace(' ', "%20")
+        )
     });
     let ways: Vec<String> = page.into_iter().chain(mail).map(|way| format!("<{way}>")).collect();
     (!ways.is_empty()).then(|| ways.join(", "))

@@ -13,7 +13,8 @@ use drover_policies::time::{Instant, Span};
 use drover_policies::windows::Slot;
 use fluent_bundle::concurrent::FluentBundle;
 use fluent_bundle::resolver::errors::{ReferenceKind, ResolverError};
-use fluent_bundle::{FluentArgs, FluentError, FluentResource, FluentValue};
+use fluent_bundle::{FluentArgs, FluentError, FluentMessage, FluentResource, FluentValue};
+use fluent_syntax::ast::Pattern;
 use serde::Serialize;
 
 use crate::said::{Said, sentences};
@@ -67,6 +68,9 @@ pub(crate) const MESSAGES: &[(&str, &[&str])] = &[
     ("by-account", &["account"]),
     ("by-scheduler", &[]),
 ];
+
+/// The attribute of a message under which it says how it is read, where that is not how it is recognised.
+const READ_AS: &str = "read-as";
 
 /// What is wrong with a file of words.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,31 +158,41 @@ impl Speech {
 
     /// Filled in with figures for all of its variables, a message must come out without a fault.
     fn wrong_in(&self, id: &str, variables: &[&str]) -> Option<String> {
-        let pattern = self.bundle.get_message(id)?.value()?;
-        let mut args = FluentArgs::new();
-        for variable in variables {
-            args.set(*variable, FluentValue::from(1));
-        }
-        let mut errors = Vec::new();
-        let filled = self.bundle.format_pattern(pattern, Some(&args), &mut errors);
-        let what_there_is = || variables.iter().map(|name| format!("${name}")).collect::<Vec<_>>().join(", ");
-        match errors.into_iter().next() {
-            Some(FluentError::ResolverError(ResolverError::Reference(ReferenceKind::Variable { id }))) => {
-                Some(format!("${id} is unknown; there are: {}", what_there_is()))
+        let args: FluentArgs<'_> =
+            variables.iter().map(|variable| (*variable, FluentValue::from(1))).collect();
+        self.patterns(id).find_map(|pattern| {
+            let mut errors = Vec::new();
+            let filled = self.bundle.format_pattern(pattern, Some(&args), &mut errors);
+            match errors.into_iter().next() {
+                Some(FluentError::ResolverError(ResolverError::Reference(ReferenceKind::Variable {
+                    id,
+                }))) => {
+                    let known: Vec<String> = variables.iter().map(|name| format!("${name}")).collect();
+                    Some(format!("${id} is unknown; there are: {}", known.join(", ")))
+                }
+                Some(error) => Some(error.to_string()),
+                None if filled.trim().is_empty() => Some("it says nothing".to_owned()),
+                None => None,
             }
-            Some(error) => Some(error.to_string()),
-            None if filled.trim().is_empty() => Some("it says nothing".to_owned()),
-            None => None,
-        }
+        })
     }
 
     fn say<'a>(&'a self, id: &str, args: &FluentArgs<'a>) -> String {
-        let Some(pattern) = self.bundle.get_message(id).and_then(|message| message.value()) else {
+        let Some(pattern) = self.patterns(id).last() else {
             // Ruled out when the words were read.
             return id.to_owned();
         };
         // A fault leaves the rest of the message readable, and was ruled out as far as it can be.
         self.bundle.format_pattern(pattern, Some(args), &mut Vec::new()).into_owned()
+    }
+
+    /// What a message says, and after that what it is read as where that is another thing: the scheduler's "the owner's window" is the
+    /// owner's "your window".
+    fn patterns<'a>(&'a self, id: &str) -> impl Iterator<Item = &'a Pattern<&'a str>> {
+        let message = self.bundle.get_message(id);
+        let value = message.as_ref().and_then(FluentMessage::value);
+        let read = message.as_ref().and_then(|message| Some(message.get_attribute(READ_AS)?.value()));
+        value.into_iter().chain(read)
     }
 
     fn phrase(&self, id: &str, args: &[(&str, &str)]) -> String {

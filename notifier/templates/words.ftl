@@ -66,9 +66,12 @@ by-account = the account { $account }
 by-scheduler = our scheduler
 
 # Sentences of the scheduler, word for word as it says them: by these it recognises what to say in another language.
+# With .read-as, its owner reads something else.
 # Why a server can't be moved while it runs.
 said-owner-forbids = You have asked that this server is not moved while it is running, so it has to be restarted.
+    .read-as = You have asked that this server is not moved while it is running.
 said-policy-forbids = Servers of this kind are not moved while they are running, so it has to be restarted.
+    .read-as = Servers of this kind are not moved while they are running.
 said-owner-asked-for-reboot = You asked for it to be moved by a restart.
 said-block-job = A backup or copy job is working on its disk { $disk }, and a server cannot be moved while it is running during such a job.
 said-unsafe-cache = Its disk { $disk } uses the cache mode { $cache }, with which a move of the running server could lose data.
@@ -98,8 +101,11 @@ said-missed-scheduler-down = the scheduler was not running at that time
 
 # Whose window it is.
 said-window-server = the owner's window for this server
+    .read-as = your window for this server
 said-window-label = the owner's window for this label
+    .read-as = your window for this label
 said-window-account = the owner's window
+    .read-as = your window
 said-window-default = the default windows
 said-window-none-fits = the last time before the deadline, for nothing earlier fits the windows
 said-window-drill = the time that was chosen for the drill

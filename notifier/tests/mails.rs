@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use drover_notifier::letter::Answers;
 use drover_notifier::samples::{Sample, samples};
 use drover_notifier::{
     Channel, Delivery, Letterhead, Mail, MailError, MaildirConfig, Message, Renderer, Sender,
@@ -223,4 +224,58 @@ async fn an_address_that_is_none_does_not_keep_the_mail_from_the_others() {
     let Delivery::Delivered { refused, .. } = delivery else { panic!("{delivery:?}") };
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0].address, "not an address");
+}
+
+#[test]
+fn only_reminders_can_be_declined_and_each_way_to_do_so_is_there_where_it_works() {
+    let ways = |sample: &Sample| {
+        let mail = mail(sample);
+        let head = String::from_utf8(mail.bytes().to_vec()).expect("ASCII").replace("\r\n ", " ");
+        head.lines().find_map(|line| line.strip_prefix("List-Unsubscribe: ").map(ToOwned::to_owned))
+    };
+    let page = "<https://cloud.example/accounts/acme/reminders>";
+    let mailto = "<mailto:maintenance@cloud.example?subject=DR-1042&body=no%20reminders>";
+    let mut reminder = sample("reminder_to_be_answered");
+    assert_eq!(ways(&reminder), Some(format!("{page}, {mailto}")));
+    reminder.links.reminders = None;
+    assert_eq!(ways(&reminder).as_deref(), Some(mailto));
+    reminder.links.answers = Answers::Unread;
+    assert_eq!(ways(&reminder), None);
+    assert_eq!(ways(&sample("proposed_to_be_answered_without_links")), None);
+}
+
+#[test]
+fn names_in_any_script_break_no_mail_in_any_language() {
+    let long = "x".repeat(300);
+    let names = [
+        "שרת-1",
+        "خادم-٢",
+        "👩‍👩‍👧🏴󠁧󠁢󠁥󠁮󠁧󠁿",
+        "می‌خواهم",
+        "Donaudampfschifffahrtsgesellschaftskapitän",
+        &long,
+        "a\u{301}\u{301}\u{301}",
+        "\u{2066}",
+    ];
+    for name in names {
+        for language in ["en", "de"] {
+            let mut sample = sample("proposed");
+            sample.notice.ticket.server_name = name.to_owned();
+            sample.contact.name = name.to_owned();
+            sample.contact.language = language.parse().expect("a language");
+            let mail = mail(&sample);
+            let bytes = String::from_utf8_lossy(mail.bytes()).into_owned();
+            assert!(bytes.split("\r\n").all(|line| line.len() <= 998 && line.is_ascii()), "{name}");
+            let parsed = MessageParser::default().parse(mail.bytes()).expect("a mail");
+            let subject = parsed.subject().expect("a subject");
+            assert!(subject.ends_with(" [DR-1042]"), "{subject}");
+            let shown: String = name.chars().take(79).filter(|c| *c != '\u{2066}').collect();
+            assert!(subject.contains(&shown), "{subject}");
+            assert!(parsed.body_text(0).expect("text").contains(&shown));
+            // What turns the direction of writing is turned back before the line goes on.
+            let opened = subject.matches('\u{2068}').count();
+            assert_eq!(opened, subject.matches('\u{2069}').count());
+            assert_eq!(opened, usize::from(name.starts_with(['ש', 'خ', 'م'])), "{name}");
+        }
+    }
 }

@@ -5,10 +5,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use drover_notifier::calendar;
+use drover_notifier::letter::{Answers, Links};
 use drover_notifier::mail::{Letterhead, Mail};
 use drover_notifier::render::Renderer;
 use drover_notifier::samples::{Sample, samples};
 use drover_policies::language::Language;
+use drover_policies::notices::Contact;
 use drover_policies::windows::Slot;
 
 use crate::config::MailConfig;
@@ -97,10 +99,12 @@ fn write_sample(
     folder: &Path,
 ) -> Result<(), MailsError> {
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| MailsError::Mail { sample: sample.name, source };
-    let contact = drover_policies::notices::Contact { language: language.clone(), ..sample.contact.clone() };
+    let answers = if config.incoming.is_some() { Answers::Read } else { Answers::Unread };
+    let links = Links { answers, ..config.links.clone() };
+    let contact = Contact { language: language.clone(), ..sample.contact.clone() };
     let message =
-        renderer.render(&sample.notice, &contact, &config.links).map_err(|error| failed(error.into()))?;
-    let letterhead = Letterhead { sender: &config.sender, links: &config.links, standing, answers: None };
+        renderer.render(&sample.notice, &contact, &links).map_err(|error| failed(error.into()))?;
+    let letterhead = Letterhead { sender: &config.sender, links: &links, standing, answers: None };
     let mail =
         Mail::new(&message, &sample.notice, &contact, &letterhead).map_err(|error| failed(error.into()))?;
     let text = format!("Subject: {}\n\n{}", message.subject, message.text);

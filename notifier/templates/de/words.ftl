@@ -60,14 +60,14 @@ by-operators = von unseren Administratoren
 by-account = vom Konto { $account }
 by-scheduler = von unserem Planungssystem
 
-said-owner-forbids = Sie haben festgelegt, dass dieser Server nicht im laufenden Betrieb verschoben wird; deshalb muss er neu gestartet werden.
-said-policy-forbids = Server dieser Art werden nicht im laufenden Betrieb verschoben; deshalb muss er neu gestartet werden.
+said-owner-forbids = Sie haben festgelegt, dass dieser Server nicht im laufenden Betrieb verschoben wird.
+said-policy-forbids = Server dieser Art werden nicht im laufenden Betrieb verschoben.
 said-owner-asked-for-reboot = Sie haben um einen Umzug mit Neustart gebeten.
 said-block-job = Auf seiner Festplatte { $disk } läuft eine Sicherung oder Kopie, und solange kann ein Server nicht im laufenden Betrieb verschoben werden.
 said-unsafe-cache = Seine Festplatte { $disk } verwendet den Cache-Modus { $cache }, bei dem im laufenden Betrieb Daten verloren gehen könnten.
 said-not-running = Der Server ist ausgeschaltet; der Umzug unterbricht also nichts.
 said-paused = Der Server ist angehalten, und nur ein laufender Server kann ohne Neustart verschoben werden.
-said-live-not-converging = Sein Arbeitsspeicher ändert sich schneller, als er kopiert werden kann; deshalb kann er nicht im laufenden Betrieb verschoben werden.
+said-live-not-converging = Sein Arbeitsspeicher ändert sich schneller, als er kopiert werden kann.
 said-live-failed = Der Umzug im laufenden Betrieb wurde versucht und ist nicht gelungen; der Server wurde dadurch nicht beeinträchtigt.
 
 said-failed-not-converging = Sein Arbeitsspeicher ändert sich schneller, als er übertragen werden kann
