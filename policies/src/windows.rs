@@ -20,11 +20,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::time::{Instant, Span};
 
+mod calendar;
 mod cron;
 mod recurrence;
 mod slots;
 mod zone;
 
+pub use calendar::{BadCalendar, LARGEST_CALENDAR, read_times};
 pub use cron::BadCron;
 pub use recurrence::{BadRecurrence, LONGEST_OPENING, TooShort};
 pub use slots::Slots;

@@ -13,6 +13,8 @@ use tokio::sync::{Notify, broadcast, watch};
 use crate::agents::{Agents, StoredHost};
 use crate::config::Config;
 use crate::lease::Lease;
+use crate::outbound::Outbound;
+use crate::webhooks;
 use crate::store::{Batch, Committed, HostStanding, Seq, Store, StoreError, Write};
 
 /// How many events and figures a slow reader of a stream may be behind before it has to begin anew.
@@ -43,8 +45,12 @@ pub struct App {
     pub agents: Agents,
     /// Woken when something may be decided differently.
     pub stirred: Notify,
+    /// For the operators' own webhooks; nothing where this machine can't make one.
+    pub webhook_client: Option<reqwest::Client>,
     /// Touched when there may be something to deliver.
     pub outbox: watch::Sender<()>,
+    /// Calls to addresses that others have named.
+    pub outbound: Outbound,
     promising: tokio::sync::Mutex<()>,
     lease: RwLock<Lease>,
     told: broadcast::Sender<Arc<Told>>,
@@ -85,7 +91,9 @@ impl App {
         let first_revision = u64::try_from(now.timestamp_micros()).unwrap_or_default();
         Ok(Arc::new(Self {
             agents: Agents::new(hosts.collect(), wanted, first_revision),
+            webhook_client: webhooks::operators_client(),
             store: parts.store.with_listeners(parts.config.listeners()),
+            outbound: Outbound::new(&parts.config.outbound),
             config: parts.config,
             clock: parts.clock,
             ids: parts.ids,

@@ -4,11 +4,18 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use drover_notifier::deliver::{Channel, MaildirConfig};
-use drover_notifier::letter::Links;
+use drover_notifier::letter::{Answers, Links};
 use drover_notifier::mail::Sender;
+use drover_notifier::reply::Address;
+use drover_notifier::rt::RtConfig;
 use drover_policies::channels::{ChannelName, Listener};
 use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
+
+use crate::incoming::ImapConfig;
+use crate::webhooks::{self, WebhookConfig};
+
+use crate::outbound::OutboundConfig;
 
 /// The shipped, commented example; it parses, and says what is used when nothing is set.
 pub const EXAMPLE: &str = include_str!("../scheduler.example.toml");
@@ -29,6 +36,13 @@ pub struct Config {
     pub mail: MailConfig,
     /// How long and how fast messages are delivered, whatever the channel.
     pub delivery: DeliveryConfig,
+    /// Where calls to addresses go that owners have named.
+    pub outbound: OutboundConfig,
+    /// The Request Tracker that keeps a copy of each ticket.
+    pub rt: Option<RtConfig>,
+    /// The operator's webhooks.
+    #[serde(rename = "webhook")]
+    pub webhooks: Vec<WebhookConfig>,
 }
 
 /// How long and how fast messages are delivered, whatever the channel.
@@ -39,11 +53,20 @@ pub struct DeliveryConfig {
     pub give_up_after: Span,
     /// How many messages are under way on a channel at the same time.
     pub at_once: usize,
+    /// How long the receiver of a webhook may take to answer.
+    pub webhook_timeout: Span,
+    /// What events name as their source: a URI of this installation.
+    pub event_source: String,
 }
 
 impl Default for DeliveryConfig {
     fn default() -> Self {
-        Self { give_up_after: Span::days(3), at_once: 16 }
+        Self {
+            give_up_after: Span::days(3),
+            at_once: 16,
+            webhook_timeout: Span::seconds(10),
+            event_source: "urn:drover".to_owned(),
+        }
     }
 }
 
@@ -55,6 +78,15 @@ impl DeliveryConfig {
         }
         if !(1..=256).contains(&self.at_once) {
             problems.push(format!("at_once {} is out of range; write 1 to 256", self.at_once));
+        }
+        if !(Span::seconds(1)..=Span::minutes(5)).contains(&self.webhook_timeout) {
+            problems.push(format!("webhook_timeout {} is out of range; write 1s to 5m", self.webhook_timeout));
+        }
+        if self.event_source.is_empty() || self.event_source.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            problems.push(format!(
+                "event_source {:?} is no URI; write for example \"https://cloud.example/drover\"",
+                self.event_source
+            ));
         }
         problems
     }
@@ -72,8 +104,52 @@ pub struct MailConfig {
     pub templates: Option<PathBuf>,
     /// Addresses that mails name.
     pub links: Links,
-    /// Who gets the tickets of servers that have no owner.
+    /// Who gets the tickets of servers that have no owner, and what owners write.
     pub operators: Vec<String>,
+    /// How answers to mails are taken in; without it they are not.
+    pub incoming: Option<IncomingConfig>,
+}
+
+/// How answers to mails are taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IncomingConfig {
+    /// `reply@cloud.example`: mails to it, and to it with `+` and anything before the `@`, must reach the scheduler.
+    pub address: String,
+    /// The largest mail that is taken, in bytes.
+    #[serde(default = "largest_mail")]
+    pub largest: u64,
+    /// A mailbox that mails are fetched from; without one they are handed to `drover-scheduler mail-in`.
+    #[serde(default)]
+    pub imap: Option<ImapConfig>,
+}
+
+fn largest_mail() -> u64 {
+    10 * 1024 * 1024
+}
+
+impl IncomingConfig {
+    /// The address, if it is one.
+    #[must_use]
+    pub fn address(&self) -> Option<Address> {
+        // The signature needs 42 of the 64 characters that may stand before the `@`.
+        self.address.parse().ok().filter(|address: &Address| !address.user().contains('+') && address.user().len() <= 20)
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.address().is_none() {
+            problems.push(format!(
+                "address {:?} can't be made into signed ones; write one without a name, without \"+\", and with at most 20 characters before the \"@\", such as reply@cloud.example",
+                self.address
+            ));
+        }
+        if !(4096..=64 * 1024 * 1024).contains(&self.largest) {
+            problems.push(format!("largest {} is out of range; write 4096 to 67108864 bytes", self.largest));
+        }
+        problems.extend(self.imap.iter().flat_map(|imap| imap.check()).map(|problem| format!("imap.{problem}")));
+        problems
+    }
 }
 
 impl Default for Config {
@@ -85,6 +161,9 @@ impl Default for Config {
             policies: None,
             mail: MailConfig::default(),
             delivery: DeliveryConfig::default(),
+            rt: None,
+            webhooks: Vec::new(),
+            outbound: OutboundConfig::default(),
         }
     }
 }
@@ -97,6 +176,7 @@ impl Default for MailConfig {
             templates: None,
             links: Links::default(),
             operators: Vec::new(),
+            incoming: None,
         }
     }
 }
@@ -130,8 +210,10 @@ impl Config {
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        let config: Self = toml::from_str(&text)
+        let mut config: Self = toml::from_str(&text)
             .map_err(|error| ConfigError::Wrong { path: path.to_owned(), problem: error.to_string() })?;
+        config.mail.links.answers =
+            if config.mail.incoming.is_some() { Answers::Read } else { Answers::Unread };
         match config.problems().as_slice() {
             [] => Ok(config),
             problems => Err(ConfigError::Wrong { path: path.to_owned(), problem: problems.join("; ") }),
@@ -152,7 +234,16 @@ impl Config {
         }
         problems.extend(self.mail.sender.check().into_iter().map(|problem| format!("mail.sender.{problem}")));
         problems.extend(self.mail.links.check().into_iter().map(|problem| format!("mail.links.{problem}")));
+        problems.extend(
+            self.mail
+                .incoming
+                .iter()
+                .flat_map(IncomingConfig::problems)
+                .map(|problem| format!("mail.incoming.{problem}")),
+        );
         problems.extend(self.channel().check().into_iter().map(|problem| format!("mail.channel.{problem}")));
+        problems.extend(self.rt.iter().flat_map(RtConfig::check).map(|problem| format!("rt.{problem}")));
+        problems.extend(webhooks::problems(&self.webhooks));
         problems.extend(self.delivery.problems().into_iter().map(|problem| format!("delivery.{problem}")));
         problems
     }
@@ -169,7 +260,9 @@ impl Config {
     /// The channels that are always there.
     #[must_use]
     pub fn listeners(&self) -> Vec<Listener> {
-        vec![Listener::to_all(ChannelName::Mail)]
+        let webhooks = self.webhooks.iter().filter_map(WebhookConfig::listener);
+        let rt = self.rt.iter().map(|_| Listener::to_all(ChannelName::Rt));
+        [Listener::to_all(ChannelName::Mail)].into_iter().chain(rt).chain(webhooks).collect()
     }
 
     /// The channel for mails.

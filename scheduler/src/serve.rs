@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use drover_notifier::render::Renderer;
+use drover_notifier::rt::Rt;
 use drover_policies::time::{Clock, Span};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -14,10 +15,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::app::{App, Parts};
 use crate::clock::{RandomIds, SystemClock};
 use crate::config::Config;
+use crate::incoming::{self, Answering};
 use crate::deliver::{self, Delivering};
 use crate::lease::{self, Lease};
 use crate::store::{Keep, Store};
-use crate::{execute, http, policy_files};
+use crate::{execute, freezes, http, policy_files};
 
 /// How often old things are looked for.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
@@ -78,8 +80,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         let problems: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
         anyhow::anyhow!("the mail templates are wrong:\n{}", problems.join("\n"))
     })?;
-    let delivering = Arc::new(Delivering { renderer, mail: config.channel() });
     let _data_dir = DataDir::hold(&config)?;
+    let answers = Answering::configured(&config).context("answers by mail can't be taken in")?;
+    let rt = config.rt.clone().map(Rt::new).transpose().context("Request Tracker can't be used")?;
+    let delivering = Arc::new(Delivering { renderer, mail: config.channel(), answers, rt });
     let store = open_store(&config).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("listen = \"{}\" can't be opened; is another scheduler running there?", config.listen)
@@ -114,7 +118,9 @@ async fn run(app: Arc<App>, listener: TcpListener, delivering: Arc<Delivering>) 
     tokio::select! {
         () = execute::run(&app) => {}
         () = deliver::run(&app, &delivering) => {}
+        () = incoming::run(&app, delivering.answers.as_ref()) => {}
         () = purge(&app) => {}
+        () = freezes::run(&app) => {}
         () = lease::keep(&app) => {}
         _ = interrupt.recv() => tracing::info!("interrupted"),
         _ = terminate.recv() => tracing::info!("asked to end"),

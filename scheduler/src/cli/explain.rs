@@ -1,16 +1,20 @@
 //! Why a server is treated as it is.
 
-use super::client::Answer;
+use super::client::{Answer, Parameter};
 use super::exit::Failed;
 use super::hosts::show_server;
 use super::screen::{Rows, Screen, Tone};
+use super::windows::scope;
 use super::words::milliseconds;
 use super::{Context, part};
 use crate::http::views::{Explanation, RuleView};
 
-pub(super) async fn explain(context: &Context, server: &str) -> Result<(), Failed> {
+pub(super) async fn explain(context: &Context, server: &str, at: Option<&str>) -> Result<(), Failed> {
     let path = format!("/v1/servers/{}/explain", part(server));
-    let answer: Answer<Explanation> = context.client.get(&path, &[]).await?;
+    let at = at.map(|at| context.screen.times().parse(at)).transpose()?;
+    let query: Vec<Parameter> =
+        at.map(|at| ("at", at.format("%Y-%m-%dT%H:%M:%SZ").to_string())).into_iter().collect();
+    let answer: Answer<Explanation> = context.client.get(&path, &query).await?;
     context.show(&answer, tell);
     Ok(())
 }
@@ -42,6 +46,8 @@ fn tell(screen: &Screen, explained: &Explanation) {
         milliseconds(explained.expected_downtime_ms)
     ));
     windows(screen, explained);
+    freezes_and_limits(screen, explained);
+    candidate(screen, explained);
     if !explained.places.is_empty() {
         let mut rows = Rows::new(&["host", "suits", "why"]);
         for place in &explained.places {
@@ -75,6 +81,41 @@ fn windows(screen: &Screen, explained: &Explanation) {
     }
     for line in next {
         screen.line(format!("  {line}"));
+    }
+}
+
+fn freezes_and_limits(screen: &Screen, explained: &Explanation) {
+    let times = screen.times();
+    for freeze in &explained.freezes {
+        let next = freeze.next.first().map_or_else(
+            || "nothing ahead".to_owned(),
+            |slot| format!("next {} to {}", times.both(slot.start), times.at(slot.end)),
+        );
+        screen.line(format!("Frozen by {:?} ({}): {next}", freeze.name, from(&freeze.from)));
+        if let Some(stale) = &freeze.stale {
+            screen.line(screen.paint(&format!("  {} [{}]", stale.text, stale.code), Tone::Bad));
+        }
+    }
+    for limit in &explained.limits {
+        screen.line(format!("At most {} at once ({})", limit.max_simultaneous, scope(&limit.scope)));
+    }
+}
+
+fn from(from: &str) -> String {
+    match from {
+        "policy" => "policy".to_owned(),
+        nearness => format!("its owner's, for the {nearness}"),
+    }
+}
+
+fn candidate(screen: &Screen, explained: &Explanation) {
+    let Some(candidate) = &explained.at else { return };
+    let at = screen.times().both(candidate.at);
+    if candidate.hindrances.is_empty() {
+        screen.line(screen.paint(&format!("Nothing stands in the way of {at}."), Tone::Good));
+    }
+    for why in &candidate.hindrances {
+        screen.line(screen.paint(&format!("Not {at}: {} [{}]", why.text, why.code), Tone::Bad));
     }
 }
 

@@ -57,11 +57,16 @@ pub(super) async fn migrations(context: &Context, command: Migrations) -> Result
                 .await?;
         }
         Migrations::Slots { migration, limit } => {
-            let query = [("limit", limit.to_string())];
-            let answer: Answer<FreeSlots> = client.get(&path(&migration, "/slots"), &query).await?;
-            context.show(&answer, |screen, slots| free(screen, &migration, slots));
+            return slots(context, &migration, limit).await;
         }
     }
+    Ok(())
+}
+
+pub(super) async fn slots(context: &Context, migration: &str, limit: usize) -> Result<(), Failed> {
+    let path = format!("/v1/migrations/{}/slots", part(migration));
+    let answer: Answer<FreeSlots> = context.client.get(&path, &[("limit", limit.to_string())]).await?;
+    context.show(&answer, |screen, slots| free(screen, migration, slots));
     Ok(())
 }
 
@@ -72,7 +77,8 @@ fn free(screen: &Screen, migration: &str, slots: &FreeSlots) {
     }
     if let Some(first) = slots.items.first() {
         let start = first.start.format("%Y-%m-%dT%H:%M:%SZ");
-        screen.line(format!("\nChoose one with: drover reschedule {migration} --to {start}"));
+        screen.line(format!("\nIt must be over by {}.", times.both(slots.deadline)));
+        screen.line(format!("Choose one with: drover reschedule {migration} --to {start}"));
     } else {
         screen.line(format!(
             "Nothing is open and free before the deadline, {}. Another time may be chosen all the same (drover reschedule), or start it now.",
@@ -189,6 +195,9 @@ fn show(screen: &Screen, detail: &MigrationDetail) {
         ("moved", moved.unwrap_or_default()),
         ("time", appointment(screen, &migration.appointment)),
         ("ticket", migration.ticket.clone().unwrap_or_default()),
+        ("to confirm", migration.confirm_until.map(|until| format!("until {}", times.both(until))).unwrap_or_default()),
+        ("reverts", migration.reverts.map(|number| format!("DR-{number}")).unwrap_or_default()),
+        ("reverted by", migration.reverted_by.map(|number| format!("DR-{number}")).unwrap_or_default()),
         ("owner", migration.owner.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("reason", migration.reason.clone()),
         ("deadline", times.both(migration.deadline)),
@@ -209,9 +218,12 @@ fn next(migration: &MigrationView) -> Option<String> {
     match migration.state.as_str() {
         "failed" => Some(format!("Begin it anew: drover migrations retry {number}")),
         "ready" => Some(format!(
-            "Other times: drover migrations slots {number}; now: drover migrate-now {}; agree: drover approve {number}",
+            "Other times: drover migrations slots {number}; now: drover migrate-now {}; agree: drover approve {number}; not then: drover decline {number}",
             migration.server_name
         )),
+        "completed" if migration.confirm_until.is_some() => {
+            Some(format!("All is well: drover confirm {number}; take it back: drover revert {number}"))
+        }
         "preflight" | "transferring" => Some(format!("Stop it: drover migrations abort {number}")),
         _ => None,
     }
@@ -233,35 +245,61 @@ pub(super) async fn reschedule(context: &Context, migration: &str, start: &str) 
     let answer: Result<Answer<MigrationView>, Failed> =
         context.client.post(&path, &json!({ "start": start })).await;
     let answer = answer.map_err(|failed| offer(context, migration, failed))?;
-    context.show(&answer, |screen, migration| {
-        screen.line(format!("{}: {}", migration.server_name, appointment(screen, &migration.appointment)));
-    });
+    context.show(&answer, agreed);
     Ok(())
 }
 
-/// Times that are free, in the reader's own zone.
+/// What is agreed now, and until when it could be another time.
+fn agreed(screen: &Screen, migration: &MigrationView) {
+    let waits = migration.waits_for.as_ref().map(|waits| format!("no time: it waits for {}", waits.text));
+    let time = match &migration.appointment.slot {
+        Some(_) => appointment(screen, &migration.appointment),
+        None => waits.unwrap_or_else(|| "no time yet".to_owned()),
+    };
+    screen.line(format!("{}: {time}", migration.server_name));
+    screen.line(format!("It must be over by {}.", screen.times().both(migration.deadline)));
+}
+
+pub(super) async fn decline(context: &Context, migration: &str) -> Result<(), Failed> {
+    let path = format!("/v1/migrations/{}/decline", part(migration));
+    let answer: Result<Answer<MigrationView>, Failed> = context.client.post(&path, &json!({})).await;
+    let answer = answer.map_err(|failed| offer(context, migration, failed))?;
+    context.show(&answer, agreed);
+    Ok(())
+}
+
+/// Times that are free, in the reader's own zone; or, where none are named, how to ask for them.
 fn offer(context: &Context, migration: &str, failed: Failed) -> Failed {
+    free_times(context, &failed, Some(migration))
+}
+
+fn free_times(context: &Context, failed: &Failed, migration: Option<&str>) -> Failed {
+    let failed = failed.clone();
     let times = context.screen.times();
-    let free: Vec<String> = failed
-        .problem
-        .as_ref()
-        .and_then(|problem| problem.get("free")?.as_array())
-        .into_iter()
-        .flatten()
-        .filter_map(|moment| Some(times.both(times.parse(moment.as_str()?).ok()?)))
-        .collect();
-    if free.is_empty() {
-        return failed.hint(format!("Times that are free: drover migrations slots {migration}"));
+    let moments = |name: &str| -> Vec<String> {
+        let found = failed.problem.as_ref().and_then(|problem| problem.get(name));
+        let found = found.map(|found| found.as_array().cloned().unwrap_or_else(|| vec![found.clone()]));
+        found
+            .into_iter()
+            .flatten()
+            .filter_map(|moment| Some(times.both(times.parse(moment.as_str()?).ok()?)))
+            .collect()
+    };
+    let (free, next) = (moments("free"), moments("next"));
+    match (free.is_empty(), next.first(), migration) {
+        (false, _, _) => failed.hint(format!("Free: {}", free.join("; "))),
+        (true, Some(next), _) => failed.hint(format!("The next can be asked for: {next}")),
+        (true, None, Some(migration)) => {
+            failed.hint(format!("Times that are free: drover migrations slots {migration}"))
+        }
+        (true, None, None) => failed,
     }
-    failed.hint(format!("Free: {}", free.join("; ")))
 }
 
 pub(super) async fn approve(context: &Context, migration: &str) -> Result<(), Failed> {
     let path = format!("/v1/migrations/{}/approve", part(migration));
     let answer: Answer<MigrationView> = context.client.post(&path, &json!({})).await?;
-    context.show(&answer, |screen, migration| {
-        screen.line(format!("{}: {}", migration.server_name, appointment(screen, &migration.appointment)));
-    });
+    context.show(&answer, agreed);
     Ok(())
 }
 
@@ -296,6 +334,82 @@ pub(super) async fn migrate_now(
     Ok(())
 }
 
+pub(super) async fn migrate(
+    context: &Context,
+    server: &str,
+    at: &str,
+    reason: Option<String>,
+) -> Result<(), Failed> {
+    let at = context.screen.times().parse(at)?;
+    let server = server_of(context, server).await?;
+    let path = format!("/v1/servers/{}/migrate", part(&server));
+    let mut body = json!({ "at": at });
+    if let Some(reason) = reason {
+        body["reason"] = json!(reason);
+    }
+    let answer: Result<Answer<MigrationView>, Failed> = context.client.post(&path, &body).await;
+    let answer = answer.map_err(|failed| free_times(context, &failed, None))?;
+    context.show(&answer, |screen, migration| {
+        screen.line(format!(
+            "{}: {} (DR-{})",
+            migration.server_name,
+            appointment(screen, &migration.appointment),
+            migration.number
+        ));
+    });
+    Ok(())
+}
+
+pub(super) async fn cancel(context: &Context, migration: &str) -> Result<(), Failed> {
+    let path = format!("/v1/migrations/{}/cancel", part(migration));
+    context
+        .ask(&path, |migration: &MigrationView| {
+            format!("{} stays where it is; DR-{} is cancelled.", migration.server_name, migration.number)
+        })
+        .await
+}
+
+pub(super) async fn confirm_done(context: &Context, migration: &str) -> Result<(), Failed> {
+    let path = format!("/v1/migrations/{}/confirm", part(migration));
+    context
+        .ask(&path, |migration: &MigrationView| {
+            format!("The migration of {} is confirmed.", migration.server_name)
+        })
+        .await
+}
+
+pub(super) async fn revert(
+    context: &Context,
+    migration: &str,
+    at: Option<&str>,
+    yes: bool,
+) -> Result<(), Failed> {
+    let at = at.map(|at| context.screen.times().parse(at)).transpose()?;
+    let path = format!("/v1/migrations/{}", part(migration));
+    if !yes && at.is_none() {
+        let found: Answer<MigrationView> = context.client.get(&path, &[]).await?;
+        confirm(&format!(
+            "{} will be powered off, taken back to where it was and booted, now. Go on?",
+            found.value.server_name
+        ))?;
+    }
+    let body = at.map_or_else(|| json!({}), |at| json!({ "at": at }));
+    let answer: Result<Answer<MigrationView>, Failed> =
+        context.client.post(&format!("{path}/revert"), &body).await;
+    let answer = answer.map_err(|failed| free_times(context, &failed, None))?;
+    context.show(&answer, |screen, back| {
+        let when = match &back.appointment.slot {
+            Some(_) => appointment(screen, &back.appointment),
+            None => "now".to_owned(),
+        };
+        screen.line(format!(
+            "{} goes back to where it was: {when}. Nothing that was written is lost. Follow it with: drover migrations watch {}",
+            back.server_name, back.number
+        ));
+    });
+    Ok(())
+}
+
 /// The server that a ticket is about; mails name the ticket, since it says all that an owner has to know. Anything else is a server already.
 async fn server_of(context: &Context, given: &str) -> Result<String, Failed> {
     let number =
@@ -314,7 +428,9 @@ pub(super) fn ended(migration: &MigrationView) -> Option<Result<(), Failed>> {
         return Some(Err(Failed::new(Exit::NeedsPerson, "")));
     }
     match migration.state.as_str() {
-        "succeeded" | "completed" | "discarding" | "closed" | "avoided" => Some(Ok(())),
+        "succeeded" | "completed" | "reverting" | "discarding" | "closed" | "reverted" | "avoided" => {
+            Some(Ok(()))
+        }
         "cancelled" => Some(Err(Failed::refused("it was given up with its maintenance"))),
         _ => None,
     }

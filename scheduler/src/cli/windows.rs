@@ -18,15 +18,32 @@ pub(super) async fn windows(context: &Context, command: Windows) -> Result<(), F
             context.show(&answer, |screen, windows| list(screen, windows));
         }
         Windows::Add(add) => {
+            let dry_run = add.dry_run;
             let body = body(&context.screen, add)?;
             // The id is ours, so that a repeat after a lost answer is the same window.
-            let path = format!("/v1/windows/{}", RandomIds.next());
+            let path = format!("/v1/windows/{}{}", RandomIds.next(), if dry_run { "?dry_run=true" } else { "" });
             let answer: Answer<WindowView> = context.client.put(&path, &body).await?;
             context.show(&answer, |screen, window| {
-                screen.line(format!("Added {}: {}", window.id, opens(screen, &window.opens)));
-                for slot in &window.next {
-                    screen.line(format!("  open {}", screen.times().both(slot.start)));
+                let what = opens(screen, &window.opens);
+                if dry_run {
+                    screen.line(format!("Nothing was added. {what} would open:"));
+                } else {
+                    screen.line(format!("Added {}: {what}", window.id));
                 }
+                openings(screen, window);
+            });
+        }
+        Windows::Show { window } => {
+            let path = format!("/v1/windows/{}", part(&window));
+            let answer: Answer<WindowView> = context.client.get(&path, &[]).await?;
+            context.show(&answer, |screen, window| {
+                screen.facts(&[
+                    ("window", window.id.to_string()),
+                    ("owner", window.owner.to_string()),
+                    ("for", scope(&window.scope)),
+                    ("opens", opens(screen, &window.opens)),
+                ]);
+                openings(screen, window);
             });
         }
         Windows::Remove { window } => {
@@ -41,14 +58,7 @@ pub(super) async fn windows(context: &Context, command: Windows) -> Result<(), F
 
 fn body(screen: &Screen, add: WindowAdd) -> Result<WindowBody, Failed> {
     let times = screen.times();
-    let scope = match (add.server, add.label) {
-        (Some(server), _) => ScopeView::Server { server },
-        (None, Some(label)) => match label.split_once('=') {
-            Some((name, value)) => ScopeView::Label { name: name.to_owned(), value: value.to_owned() },
-            None => return Err(Failed::usage(format!("--label {label:?}: write it as NAME=VALUE"))),
-        },
-        (None, None) => ScopeView::Account,
-    };
+    let scope = scope_of(add.server, add.label)?;
     let opens = match (add.cron, add.from, add.to) {
         (Some(cron), _, _) => OpensView {
             cron: Some(cron),
@@ -70,7 +80,25 @@ fn body(screen: &Screen, add: WindowAdd) -> Result<WindowBody, Failed> {
     Ok(WindowBody { owner: add.owner, scope, opens })
 }
 
-fn scope(scope: &ScopeView) -> String {
+fn openings(screen: &Screen, window: &WindowView) {
+    for slot in &window.next {
+        screen.line(format!("  open {} to {}", screen.times().both(slot.start), screen.times().at(slot.end)));
+    }
+}
+
+/// For which servers something is, by the options of a command.
+pub(super) fn scope_of(server: Option<String>, label: Option<String>) -> Result<ScopeView, Failed> {
+    match (server, label) {
+        (Some(server), _) => Ok(ScopeView::Server { server }),
+        (None, Some(label)) => match label.split_once('=') {
+            Some((name, value)) => Ok(ScopeView::Label { name: name.to_owned(), value: value.to_owned() }),
+            None => Err(Failed::usage(format!("--label {label:?}: write it as NAME=VALUE"))),
+        },
+        (None, None) => Ok(ScopeView::Account),
+    }
+}
+
+pub(super) fn scope(scope: &ScopeView) -> String {
     match scope {
         ScopeView::Server { server } => format!("server {server}"),
         ScopeView::Label { name, value } => format!("label {name}={value}"),

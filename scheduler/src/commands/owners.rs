@@ -6,7 +6,7 @@ use drover_policies::fleet::Server;
 use drover_policies::ids::{OwnerId, WindowId};
 use drover_policies::language::{BadLanguage, Language};
 use drover_policies::notices::{Contact, Reminders};
-use drover_policies::owners::{Opens, OwnerWindow, Scope, Whose};
+use drover_policies::owners::{Opens, OwnerFreeze, OwnerWindow, OwnersRules, Scope, Whose};
 use drover_policies::policy::Subject;
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{BadRecurrence, Recurrence, Slot, open_slots, parse_timezone};
@@ -18,12 +18,21 @@ use crate::http::views::{ContactBody, ContactView, OpensView, ScopeView, SlotVie
 use crate::store::{Batch, StoredWindow};
 
 /// How far ahead, and how many of, the next openings are shown.
-const SHOWN_AHEAD: Span = Span::days(400);
-const SHOWN: usize = 3;
+pub(super) const SHOWN_AHEAD: Span = Span::days(400);
+const SHOWN: usize = 10;
 
 /// The most windows that one account may have, and the most addresses: each look goes through all of them.
 const MOST_WINDOWS: usize = 100;
 const MOST_ADDRESSES: usize = 20;
+
+/// Whether something is done, or only shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Really {
+    /// It is done.
+    Do,
+    /// It is checked like any other, and nothing changes.
+    Preview,
+}
 
 /// When a window is open next.
 #[must_use]
@@ -57,11 +66,11 @@ impl Wish {
         .await
     }
 
-    /// Adds a window, or replaces the one of that id.
+    /// Adds a window, or replaces the one of that id; or only shows what that would come to.
     ///
     /// # Errors
     /// The id is another owner's, or the window never opens, or is too short to be of use.
-    pub async fn put_window(&self, given: &str, body: &WindowBody) -> Result<Reply, Problem> {
+    pub async fn put_window(&self, given: &str, body: &WindowBody, how: Really) -> Result<Reply, Problem> {
         let id: WindowId = given.parse().map_err(|_| {
             Problem::parameter(
                 "window",
@@ -84,6 +93,9 @@ impl Wish {
             let created = known.is_none();
             if created {
                 self.has_few_windows(&window.owner).await?;
+            }
+            if how == Really::Preview {
+                return Ok(Decided::new(Batch::new(now), Reply::ok(&view)?));
             }
             let created_at = known.map_or(now, |known| known.created_at);
             let batch =
@@ -128,18 +140,49 @@ impl Wish {
         Ok(windows.into_iter().find(|window| window.id == id))
     }
 
-    fn check_etag(&self, before: Option<serde_json::Value>) -> Result<(), Problem> {
+    pub(super) fn check_etag(&self, before: Option<serde_json::Value>) -> Result<(), Problem> {
         let body = before.and_then(|body| serde_json::to_vec(&body).ok()).unwrap_or_default();
         self.envelope.if_match.check_etag(&etag(None, &body))
     }
 
     async fn window(&self, body: &WindowBody, now: Instant) -> Result<OwnerWindow, Problem> {
+        let (owner, scope) = self.scoped(body.owner.as_deref(), &body.scope)?;
+        let opens = opens(&body.opens, now)?;
+        let window = OwnerWindow { owner, scope, opens };
+        self.long_enough(&window).await?;
+        self.not_frozen(&window).await?;
+        Ok(window)
+    }
+
+    /// A window that opens in freezes only is a mistake.
+    async fn not_frozen(&self, window: &OwnerWindow) -> Result<(), Problem> {
+        let freezes =
+            self.app.store.freezes(Some(&window.owner)).await.map_err(|error| store_problem(&error))?;
+        let with = |freezes: Vec<OwnerFreeze>| OwnersRules::new([window.clone()], freezes, []);
+        let all: Vec<OwnerFreeze> = freezes.into_iter().map(|stored| stored.value.freeze).collect();
+        let without = self.without_opening(&with(all.clone()), &window.owner, &window.scope).await?;
+        let before = self.without_opening(&with(Vec::new()), &window.owner, &window.scope).await?;
+        let frozen: Vec<&String> = without.iter().filter(|name| !before.contains(name)).collect();
+        let Some(first) = frozen.first() else { return Ok(()) };
+        let names: Vec<&str> = all.iter().map(OwnerFreeze::name).collect();
+        Err(Problem::field(
+            "opens",
+            format!(
+                "field opens: in the next {SHOWN_AHEAD} every opening for {first} lies in a freeze ({}); choose another time, or change the freeze",
+                names.join(", ")
+            ),
+        )
+        .with("freezes", names))
+    }
+
+    /// Whose something is to be, and for which of his servers.
+    pub(super) fn scoped(&self, owner: Option<&str>, scope: &ScopeView) -> Result<(OwnerId, Scope), Problem> {
         let fleet = self.app.fleet();
-        let scoped = match &body.scope {
+        let scoped = match scope {
             ScopeView::Server { server } => Some(find_server(&fleet, &self.caller, server)?),
             ScopeView::Label { .. } | ScopeView::Account => None,
         };
-        let owner = self.window_owner(body, scoped)?;
+        let owner = self.window_owner(owner, scoped)?;
         if let Some(server) = scoped
             && server.facts.owner.as_ref() != Some(&owner)
         {
@@ -148,28 +191,25 @@ impl Wish {
                 format!("field scope.server: {} does not belong to {owner}", server.facts.name),
             ));
         }
-        let scope = match (&body.scope, scoped) {
+        let scope = match (scope, scoped) {
             (_, Some(server)) => Scope::Server { server: server.facts.id },
             (ScopeView::Label { name, value }, None) => {
                 Scope::Label { name: name.clone(), value: value.clone() }
             }
             (ScopeView::Server { .. } | ScopeView::Account, None) => Scope::Account,
         };
-        let opens = opens(&body.opens, now)?;
-        let window = OwnerWindow { owner, scope, opens };
-        self.long_enough(&window).await?;
-        Ok(window)
+        Ok((owner, scope))
     }
 
-    fn window_owner(&self, body: &WindowBody, server: Option<&Server>) -> Result<OwnerId, Problem> {
+    fn window_owner(&self, asked: Option<&str>, server: Option<&Server>) -> Result<OwnerId, Problem> {
         let given =
-            match (&body.owner, self.caller.owner(), server.and_then(|server| server.facts.owner.as_ref())) {
+            match (asked, self.caller.owner(), server.and_then(|server| server.facts.owner.as_ref())) {
                 (Some(given), _, _) => OwnerId::new(given)
                     .map_err(|bad| Problem::field("owner", format!("field owner: {bad}")))?,
                 (None, Some(own), _) => own.clone(),
                 (None, None, Some(owner)) => owner.clone(),
                 (None, None, None) => {
-                    return Err(Problem::field("owner", "field owner is missing; say whose window it is"));
+                    return Err(Problem::field("owner", "field owner is missing; say whose it is"));
                 }
             };
         if self.caller.may_see(Some(&given)) {
@@ -177,7 +217,7 @@ impl Wish {
         } else {
             Err(Problem::field(
                 "owner",
-                "field owner: a window can be set for your own account only; leave the field out",
+                "field owner: this can be set for your own account only; leave the field out",
             ))
         }
     }

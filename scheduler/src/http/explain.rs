@@ -4,24 +4,28 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use chrono::{DateTime, Utc};
+use drover_policies::conduct::hindrances;
 use drover_policies::eligibility::{Suits, method_for, obstacles};
 use drover_policies::estimate::expected_reboot;
 use drover_policies::fleet::{Fleet, Server};
-use drover_policies::owners::Whose;
+use drover_policies::owners::{Nearness, OwnersRules, Whose};
 use drover_policies::placement::{Reservation, Room, Score, WhyNotHere, Wish};
 use drover_policies::policy::{Policy, Subject};
 use drover_policies::windows::Slot;
+use serde::Deserialize;
+use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Problems;
-use super::extract::Named;
+use super::extract::{Named, Params};
 use super::policy::settings;
 use super::problem::Problem;
-use super::views::{Explanation, Eyes, MigrationBrief, PlaceView, Reason, ServerView, SlotView};
+use super::views::{Candidate, Explanation, Eyes, FreezeHolds, FreezeView, LimitHolds, MigrationBrief, PlaceView, Reason, ServerView, SlotView};
 use crate::app::App;
 use crate::auth::Person;
-use crate::commands::migrate_now::blocked;
+use crate::commands::migrate::blocked;
 use crate::commands::{find_server, store_problem};
 use crate::situation::Loaded;
 
@@ -33,17 +37,28 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(explain))
 }
 
+/// What else is asked.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// A time at which it might be rebooted.
+    at: Option<DateTime<Utc>>,
+}
+
 /// Explain a server
 ///
 /// By which method it can leave its host now and why, which rule set what, where it could go and why not elsewhere, whose windows
-/// hold, and what it waits for. Owners see neither hosts nor rules.
+/// and freezes hold, how many may be rebooted at once, and what it waits for. With `at`, also what stands in the way of a reboot at that time.
+/// Owners see neither hosts nor rules.
 #[utoipa::path(get, path = "/v1/servers/{server}/explain", tag = "servers",
-    params(("server" = String, Path, description = "Its id or name")), security(("token" = [])),
+    params(("server" = String, Path, description = "Its id or name"), Which), security(("token" = [])),
     responses((status = 200, description = "Why", body = Explanation), Problems))]
 async fn explain(
     State(app): State<Arc<App>>,
     Person(caller): Person,
     Named(name): Named,
+    Params(which): Params<Which>,
 ) -> Result<Json<Explanation>, Problem> {
     let fleet = app.fleet();
     let eyes = caller.eyes();
@@ -70,6 +85,15 @@ async fn explain(
         rules: if inside { settings(&effective) } else { Vec::new() },
         places: if inside { places(&app, &fleet, server, &reservations) } else { Vec::new() },
         windows_from: windows_from.windows().to_owned(),
+        freezes: freezes(&app, loaded.owners(), &whose, &effective.policy).await?,
+        limits: loaded.owners().limits_for(&whose).iter().map(|limit| LimitHolds::from(*limit)).collect(),
+        at: which.at.map(|at| Candidate {
+            at,
+            hindrances: hindrances(loaded.situation(&app), server, at)
+                .iter()
+                .map(|why| Reason::new(why.code(), why))
+                .collect(),
+        }),
         next_windows: open.into_iter().take(OPENINGS).map(SlotView::from).collect(),
         expected_downtime_ms: expected_reboot(&effective.policy.reboot, history).downtime.as_milliseconds(),
     }))
@@ -118,3 +142,38 @@ fn places(app: &App, fleet: &Fleet, server: &Server, reservations: &[Reservation
         .collect()
 }
 
+/// The freezes that hold for a server and are not over, policy's first.
+async fn freezes(
+    app: &App,
+    rules: &OwnersRules,
+    whose: &Whose<'_>,
+    policy: &Policy,
+) -> Result<Vec<FreezeHolds>, Problem> {
+    let now = app.clock.now();
+    let ahead = rules.frozen(whose, policy, Slot::from_start(now, AHEAD));
+    let policys = ahead.iter().filter(|freeze| freeze.from == Nearness::Policy);
+    let mut holds: Vec<FreezeHolds> = policys
+        .map(|freeze| FreezeHolds {
+            name: freeze.name.to_owned(),
+            from: Nearness::Policy.code().to_owned(),
+            next: vec![freeze.slot.into()],
+            stale: None,
+        })
+        .collect();
+    let Some(owner) = whose.owner else { return Ok(holds) };
+    let own = app.store.freezes(Some(owner)).await.map_err(|error| store_problem(&error))?;
+    for stored in own {
+        let Some(from) = stored.value.freeze.scope.nearness(whose) else { continue };
+        let view = FreezeView::of(&stored.value, now);
+        let stale = view.calendar.filter(|calendar| calendar.stale || calendar.failure.is_some()).map(|calendar| {
+            let why = calendar.failure.unwrap_or_else(|| "it has not been fetched for a day".to_owned());
+            let good = calendar.good_at.map(|at| at.to_string()).unwrap_or_default();
+            Reason::new("stale", format!("its calendar is as of {good}: {why}"))
+        });
+        if !view.next.is_empty() || stale.is_some() {
+            let from = from.code().to_owned();
+            holds.push(FreezeHolds { name: view.name, from, next: view.next, stale });
+        }
+    }
+    Ok(holds)
+}

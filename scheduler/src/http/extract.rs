@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use drover_policies::ids::Generation;
+use drover_policies::windows::LARGEST_CALENDAR;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -19,6 +20,9 @@ use crate::auth::{Caller, hex};
 
 /// The largest body that anything but an agent sends.
 const LARGEST_BODY: usize = 256 * 1024;
+
+/// The largest body in which a calendar is handed over: every line break in it is written as two characters more.
+const LARGEST_CALENDAR_BODY: usize = LARGEST_CALENDAR * 3 / 2;
 
 /// The longest `Idempotency-Key`.
 const LONGEST_KEY: usize = 200;
@@ -198,8 +202,14 @@ where
         // Who may do it comes before what is wished: nobody learns from a refusal about a field that he may not set.
         let who = W::from_request_parts(&mut parts, app).await?;
         let key = key(&parts.headers)?;
-        let bytes = to_bytes(body, LARGEST_BODY).await.map_err(|_| {
-            Problem::new(Kind::TooLarge, format!("the body is larger than {LARGEST_BODY} bytes"))
+        let calendar = parts.uri.path().starts_with("/v1/freezes/");
+        let (largest, of) = if calendar {
+            (LARGEST_CALENDAR_BODY, format!("; a calendar has at most {LARGEST_CALENDAR}"))
+        } else {
+            (LARGEST_BODY, String::new())
+        };
+        let bytes = to_bytes(body, largest).await.map_err(|_| {
+            Problem::new(Kind::TooLarge, format!("the body is larger than {largest} bytes{of}"))
         })?;
         let mut digest = Sha256::new();
         digest.update(parts.method.as_str());

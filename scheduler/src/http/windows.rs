@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::views::{Page, WindowBody, WindowView};
 use crate::app::App;
 use crate::auth::Person;
-use crate::commands::owners::next_openings;
+use crate::commands::owners::{Really, next_openings};
 use crate::commands::{Reply, Wish, owned, store_problem};
 use crate::store::StoredWindow;
 
@@ -37,6 +37,16 @@ struct Which {
     limit: Option<u32>,
     /// From the page before.
     cursor: Option<String>,
+}
+
+/// How it is put.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct How {
+    /// Check it, and show its next openings, but change nothing.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 fn view(app: &App, stored: &StoredWindow) -> WindowView {
@@ -87,18 +97,20 @@ async fn show(
 /// Add or replace a window
 ///
 /// The id is a UUID of the caller's choice, so that a repeat is the same window. Refused when it never opens, or is shorter than a
-/// migration of the servers that it holds for.
+/// migration of the servers that it holds for, or opens in freezes only. The answer shows the next ten openings.
 #[utoipa::path(put, path = "/v1/windows/{window}", tag = "windows", request_body = WindowBody,
-    params(("window" = String, Path, description = "Its id")), security(("token" = [])),
+    params(("window" = String, Path, description = "Its id"), How), security(("token" = [])),
     responses((status = 201, description = "Added", body = WindowView),
         (status = 200, description = "Replaced", body = WindowView), Problems))]
 async fn put(
     State(app): State<Arc<App>>,
     Named(name): Named,
+    Params(how): Params<How>,
     change: Change<Person, WindowBody>,
 ) -> Result<Reply, Problem> {
     let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.put_window(&name, &body).await
+    let really = if how.dry_run { Really::Preview } else { Really::Do };
+    Wish { app, caller, envelope }.put_window(&name, &body, really).await
 }
 
 /// Remove a window

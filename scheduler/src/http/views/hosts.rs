@@ -262,6 +262,15 @@ pub struct Explanation {
     pub windows_from: String,
     /// When those windows are open next, less the days on which nothing is done.
     pub next_windows: Vec<super::common::SlotView>,
+    /// The freezes that hold for it, policy's own days first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub freezes: Vec<super::freezes::FreezeHolds>,
+    /// How many of its owner's servers may be rebooted at once with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<super::freezes::LimitHolds>,
+    /// What stands in the way of the time that was asked about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<super::freezes::Candidate>,
     /// Expected downtime of a reboot migration, in milliseconds.
     pub expected_downtime_ms: u64,
     /// For what its open migration waits.

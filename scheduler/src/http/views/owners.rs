@@ -158,13 +158,6 @@ impl WindowView {
     /// A window, and when it is open next.
     #[must_use]
     pub fn of(id: WindowId, window: &OwnerWindow, next: Vec<SlotView>) -> Self {
-        let scope = match &window.scope {
-            Scope::Server { server } => ScopeView::Server { server: server.to_string() },
-            Scope::Label { name, value } => {
-                ScopeView::Label { name: name.clone(), value: value.clone() }
-            }
-            Scope::Account => ScopeView::Account,
-        };
         let opens = match &window.opens {
             Opens::Recurring { recurrence } => OpensView {
                 cron: Some(recurrence.cron.clone()),
@@ -176,7 +169,17 @@ impl WindowView {
                 OpensView { start: Some(slot.start), end: Some(slot.end), ..OpensView::default() }
             }
         };
-        Self { id, owner: window.owner.clone(), scope, opens, next }
+        Self { id, owner: window.owner.clone(), scope: ScopeView::from(&window.scope), opens, next }
+    }
+}
+
+impl From<&Scope> for ScopeView {
+    fn from(scope: &Scope) -> Self {
+        match scope {
+            Scope::Server { server } => Self::Server { server: server.to_string() },
+            Scope::Label { name, value } => Self::Label { name: name.clone(), value: value.clone() },
+            Scope::Account => Self::Account,
+        }
     }
 }
 

@@ -1,0 +1,106 @@
+//! Freezes: when owners want nothing to happen.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use drover_policies::ids::FreezeId;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Problems;
+use super::extract::{Change, Known, Named, Nothing, Params};
+use super::lists::{limit, of_all};
+use super::problem::Problem;
+use super::views::{FreezeBody, FreezeView, Page};
+use crate::app::App;
+use crate::auth::Person;
+use crate::commands::{Reply, Wish, owned, store_problem};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, put, remove))
+}
+
+/// Which freezes.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// Of this owner.
+    owner: Option<String>,
+    /// How many, 1 to 500; 50 unless said.
+    limit: Option<u32>,
+    /// From the page before.
+    cursor: Option<String>,
+}
+
+/// List freezes
+///
+/// In the order of ids. An owner sees his own.
+#[utoipa::path(get, path = "/v1/freezes", tag = "windows", params(Which), security(("token" = [])),
+    responses((status = 200, description = "A page of freezes", body = Page<FreezeView>), Problems))]
+async fn list(
+    State(app): State<Arc<App>>,
+    Person(caller): Person,
+    Params(which): Params<Which>,
+) -> Result<Json<Page<FreezeView>>, Problem> {
+    let owner = owned(&caller, which.owner.as_deref())?;
+    let mut freezes = app.store.freezes(owner.as_ref()).await.map_err(|error| store_problem(&error))?;
+    freezes.sort_by_key(|freeze| freeze.value.id);
+    let page =
+        of_all(freezes, |freeze| freeze.value.id.to_string(), which.cursor.as_deref(), limit(which.limit)?);
+    let now = app.clock.now();
+    let items = page.items.iter().map(|freeze| FreezeView::of(&freeze.value, now)).collect();
+    Ok(Json(Page { items, next_cursor: page.next_cursor }))
+}
+
+/// Show a freeze
+#[utoipa::path(get, path = "/v1/freezes/{freeze}", tag = "windows",
+    params(("freeze" = String, Path, description = "Its id")), security(("token" = [])),
+    responses((status = 200, description = "The freeze", body = FreezeView), Problems))]
+async fn show(
+    State(app): State<Arc<App>>,
+    Person(caller): Person,
+    Named(name): Named,
+    known: Known,
+) -> Result<Response, Problem> {
+    let missing = || Problem::not_found("freeze", &name);
+    let id: FreezeId = name.parse().map_err(|_| missing())?;
+    let freeze = app.store.freeze(id).await.map_err(|error| store_problem(&error))?;
+    let freeze = freeze.filter(|freeze| caller.may_see(Some(&freeze.value.freeze.owner))).ok_or_else(missing)?;
+    known.answer(None, &FreezeView::of(&freeze.value, app.clock.now()))
+}
+
+/// Add or replace a freeze
+///
+/// Nothing happens to the owner's servers in it, whatever his windows say; only an emergency, and an owner who says *now*, go before. The id
+/// is a UUID of the caller's choice, so that a repeat is the same freeze. Times that were proposed in it are withdrawn and others
+/// proposed; times that the owner agreed to or chose stand, and the answer warns of them.
+#[utoipa::path(put, path = "/v1/freezes/{freeze}", tag = "windows", request_body = FreezeBody,
+    params(("freeze" = String, Path, description = "Its id")), security(("token" = [])),
+    responses((status = 201, description = "Added", body = FreezeView),
+        (status = 200, description = "Replaced", body = FreezeView), Problems))]
+async fn put(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, FreezeBody>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, body) = change.split();
+    Wish { app, caller, envelope }.put_freeze(&name, &body).await
+}
+
+/// Remove a freeze
+#[utoipa::path(delete, path = "/v1/freezes/{freeze}", tag = "windows",
+    params(("freeze" = String, Path, description = "Its id")), security(("token" = [])),
+    responses((status = 204, description = "Removed"), Problems))]
+async fn remove(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.remove_freeze(&name).await
+}

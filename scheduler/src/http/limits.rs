@@ -1,0 +1,102 @@
+//! Limits: how many of an owner's servers are rebooted at once.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use drover_policies::ids::LimitId;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Problems;
+use super::extract::{Change, Known, Named, Nothing, Params};
+use super::lists::{limit, of_all};
+use super::problem::Problem;
+use super::views::{LimitBody, LimitView, Page};
+use crate::app::App;
+use crate::auth::Person;
+use crate::commands::{Reply, Wish, owned, store_problem};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, put, remove))
+}
+
+/// Which limits.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// Of this owner.
+    owner: Option<String>,
+    /// How many, 1 to 500; 50 unless said.
+    limit: Option<u32>,
+    /// From the page before.
+    cursor: Option<String>,
+}
+
+/// List limits
+///
+/// In the order of ids. An owner sees his own.
+#[utoipa::path(get, path = "/v1/limits", tag = "windows", params(Which), security(("token" = [])),
+    responses((status = 200, description = "A page of limits", body = Page<LimitView>), Problems))]
+async fn list(
+    State(app): State<Arc<App>>,
+    Person(caller): Person,
+    Params(which): Params<Which>,
+) -> Result<Json<Page<LimitView>>, Problem> {
+    let owner = owned(&caller, which.owner.as_deref())?;
+    let mut limits = app.store.limits(owner.as_ref()).await.map_err(|error| store_problem(&error))?;
+    limits.sort_by_key(|limit| limit.id);
+    let page = of_all(limits, |limit| limit.id.to_string(), which.cursor.as_deref(), limit(which.limit)?);
+    Ok(Json(Page { items: page.items.iter().map(LimitView::from).collect(), next_cursor: page.next_cursor }))
+}
+
+/// Show a limit
+#[utoipa::path(get, path = "/v1/limits/{limit}", tag = "windows",
+    params(("limit" = String, Path, description = "Its id")), security(("token" = [])),
+    responses((status = 200, description = "The limit", body = LimitView), Problems))]
+async fn show(
+    State(app): State<Arc<App>>,
+    Person(caller): Person,
+    Named(name): Named,
+    known: Known,
+) -> Result<Response, Problem> {
+    let missing = || Problem::not_found("limit", &name);
+    let id: LimitId = name.parse().map_err(|_| missing())?;
+    let limits = app.store.limits(caller.owner()).await.map_err(|error| store_problem(&error))?;
+    let limit = limits.iter().find(|limit| limit.id == id).ok_or_else(missing)?;
+    known.answer(None, &LimitView::from(limit))
+}
+
+/// Add or replace a limit
+///
+/// No more than so many of the owner's servers are rebooted at once: among those with a label, or of all of them. The nearest holds.
+/// Live migrations are not counted, and a time that is chosen, proposed or begun keeps it. The id is a UUID of the caller's choice.
+#[utoipa::path(put, path = "/v1/limits/{limit}", tag = "windows", request_body = LimitBody,
+    params(("limit" = String, Path, description = "Its id")), security(("token" = [])),
+    responses((status = 201, description = "Added", body = LimitView),
+        (status = 200, description = "Replaced", body = LimitView), Problems))]
+async fn put(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, LimitBody>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, body) = change.split();
+    Wish { app, caller, envelope }.put_limit(&name, &body).await
+}
+
+/// Remove a limit
+#[utoipa::path(delete, path = "/v1/limits/{limit}", tag = "windows",
+    params(("limit" = String, Path, description = "Its id")), security(("token" = [])),
+    responses((status = 204, description = "Removed"), Problems))]
+async fn remove(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.remove_limit(&name).await
+}
