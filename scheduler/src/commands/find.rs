@@ -5,7 +5,7 @@
 use drover_policies::fleet::{Fleet, Host, Server};
 use drover_policies::ids::{HostName, OwnerId};
 use drover_policies::maintenance::Maintenance;
-use drover_policies::migration::{Migration, operators};
+use drover_policies::migration::{Migration, State, operators};
 
 use super::store_problem;
 use crate::app::App;
@@ -112,6 +112,17 @@ pub async fn find_migration(
         .map_err(|error| store_problem(&error))?
         .filter(|migration| caller.may_see(migration.value.owner.as_ref()))
         .ok_or_else(|| Problem::not_found("migration", given))
+}
+
+/// The migration that a wish about a time means: of one that is being reverted, what takes the server back. The two share a ticket, and people
+/// name that.
+///
+/// # Errors
+/// The database failed.
+pub async fn with_time(app: &App, found: Versioned<Migration>) -> Result<Versioned<Migration>, Problem> {
+    let State::Reverting { by, .. } = found.value.state else { return Ok(found) };
+    let reverts = app.store.migration(by.migration).await.map_err(|error| store_problem(&error))?;
+    Ok(reverts.unwrap_or(found))
 }
 
 /// A ticket, by uuid, `DR-1001` or `1001`, if the caller may see it.

@@ -47,6 +47,8 @@ pub enum Kind {
     HostTaken,
     /// The appointment can't be changed as wished.
     Appointment,
+    /// It was asked for too often.
+    TooOften,
     /// The object has changed since it was read.
     PreconditionFailed,
     /// The same `Idempotency-Key` came with another request.
@@ -86,6 +88,7 @@ impl Kind {
             Self::Refused => ("refused", StatusCode::CONFLICT, "That can't be done now"),
             Self::HostTaken => ("host-taken", StatusCode::CONFLICT, "Another maintenance has the host"),
             Self::Appointment => ("appointment", StatusCode::CONFLICT, "The appointment can't be changed so"),
+            Self::TooOften => ("too-often", StatusCode::TOO_MANY_REQUESTS, "That was asked for too often"),
             Self::PreconditionFailed => {
                 ("precondition-failed", StatusCode::PRECONDITION_FAILED, "It has changed meanwhile")
             }

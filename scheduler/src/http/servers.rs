@@ -17,13 +17,13 @@ use super::Problems;
 use super::extract::{Change, Known, Named, Params};
 use super::lists::{limit, of_all};
 use super::problem::{Kind, Problem};
-use super::views::{Eyes, MayReasonBody, MigrationBrief, MigrationView, Page, ServerView};
+use super::views::{Eyes, MayReasonBody, MigrateBody, MigrationBrief, MigrationView, Page, ServerView};
 use crate::app::App;
 use crate::auth::Person;
 use crate::commands::{Reply, Wish, find_server, owned, store_problem};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(migrate_now))
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(migrate_now)).routes(routes!(migrate))
 }
 
 /// Which servers.
@@ -123,5 +123,23 @@ async fn migrate_now(
     change: Change<Person, MayReasonBody>,
 ) -> Result<Reply, Problem> {
     let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.migrate_now(&name, body.reason.as_deref()).await
+    Wish { app, caller, envelope }.migrate(&name, None, body.reason.as_deref()).await
+}
+
+/// Move a server by a reboot, at a time
+///
+/// Gives its open reboot migration that time, or opens one that belongs to no maintenance, with a place reserved and a ticket. The rules are those of
+/// a new time for any appointment. How often an owner may ask is limited (429, `too-often`, with the moment of the `next`).
+#[utoipa::path(post, path = "/v1/servers/{server}/migrate", tag = "servers", request_body = MigrateBody,
+    params(("server" = String, Path, description = "Its id or name")), security(("token" = [])),
+    responses((status = 201, description = "It will be moved then", body = MigrationView),
+        (status = 200, description = "The open migration has that time now", body = MigrationView), Problems))]
+async fn migrate(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, MigrateBody>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, MigrateBody { at, reason }) = change.split();
+    let at = drover_policies::time::to_microseconds(at);
+    Wish { app, caller, envelope }.migrate(&name, Some(at), reason.as_deref()).await
 }

@@ -17,10 +17,10 @@ use super::Problems;
 use super::extract::{Change, Known, Named, Params};
 use super::lists::{cursor, limit, only};
 use super::problem::Problem;
-use super::views::{AppointmentView, DeliveryView, Eyes, MessageBody, NoticeView, Page, SaidView, TicketView};
+use super::views::{AppointmentView, BounceView, DeliveryView, Eyes, MessageBody, NoticeView, Page, SaidView, TicketView};
 use crate::app::App;
 use crate::auth::{Caller, Person};
-use crate::commands::{Reply, Wish, find_server, find_ticket, owned, store_problem};
+use crate::commands::{Reply, Wish, find_server, find_ticket, owned, store_problem, with_time};
 use crate::store::{LastWord, Only, StoredDelivery, StoredNotice, Ticket, TicketFilter};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -78,6 +78,7 @@ impl NoticeView {
             id: stored.notice.id.0,
             kind: stored.notice.tells.kind().to_owned(),
             said: SaidView::of(&stored.notice, eyes),
+            bounces: Vec::new(),
             at: stored.notice.at,
             deliveries: deliveries.map(|delivery| DeliveryView::of(delivery, eyes)).collect(),
         }
@@ -88,13 +89,19 @@ impl NoticeView {
 fn may_see(delivery: &StoredDelivery, eyes: Eyes) -> bool {
     match (eyes, &delivery.channel) {
         (Eyes::Operator, _) | (Eyes::Owner, ChannelName::Mail) => true,
-        (Eyes::Owner, ChannelName::Rt | ChannelName::Webhook(_)) => false,
+        (Eyes::Owner, ChannelName::Rt) => false,
+        // An owner's webhook hears of nothing but his own tickets.
+        (Eyes::Owner, ChannelName::Webhook(name)) => name.registered().is_some(),
     }
 }
 
 async fn view(app: &App, caller: &Caller, ticket: &Ticket) -> Result<Option<TicketView>, Problem> {
     let migration = app.store.migration(ticket.migration).await.map_err(|error| store_problem(&error))?;
-    Ok(migration.map(|migration| TicketView::of(ticket, &migration.value, caller.eyes())))
+    let Some(migration) = migration else { return Ok(None) };
+    let view = TicketView::of(ticket, &migration.value, caller.eyes());
+    // What is still to come, if it is on its way back, has the time that people talk about.
+    let current = with_time(app, migration).await?;
+    Ok(Some(TicketView { appointment: AppointmentView::of(&current.value.appointment, caller.eyes()), ..view }))
 }
 
 /// List tickets
@@ -145,7 +152,16 @@ async fn show(
     let ticket = find_ticket(&app, &caller, &name).await?;
     let notices = app.store.notices_of(ticket.id).await.map_err(|error| store_problem(&error))?;
     let mut view = view(&app, &caller, &ticket).await?.ok_or_else(|| Problem::not_found("ticket", &name))?;
-    view.notices = Some(notices.iter().map(|notice| NoticeView::of(notice, caller.eyes())).collect());
+    let mut notices: Vec<NoticeView> =
+        notices.iter().map(|notice| NoticeView::of(notice, caller.eyes())).collect();
+    if caller.eyes() == Eyes::Operator {
+        for bounce in app.store.bounces_of(ticket.id).await.map_err(|error| store_problem(&error))? {
+            let of = notices.iter_mut().find(|notice| notice.id == bounce.notice.0);
+            let view = BounceView { address: bounce.address, why: bounce.why, at: bounce.at };
+            of.into_iter().for_each(|notice| notice.bounces.push(view.clone()));
+        }
+    }
+    view.notices = Some(notices);
     known.answer(None, &view)
 }
 

@@ -2,7 +2,9 @@
 
 use drover_policies::channels::Listener;
 use drover_policies::events::Event;
-use drover_policies::ids::{FreezeId, Generation, LimitId, NoticeId, OperationId, TicketId, WindowId};
+use drover_policies::ids::{
+    FreezeId, Generation, LimitId, NoticeId, OperationId, TicketId, WebhookId, WindowId,
+};
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
 use drover_policies::notices::{Contact, Notice};
@@ -11,6 +13,7 @@ use uuid::Uuid;
 
 use super::db::Conn;
 use super::deliveries::{self, DeadLetterFilter};
+use super::webhooks::{self, StoredWebhook};
 use super::freezes::{self, StoredFreeze, StoredLimit};
 use super::lease::{self, Fence};
 use super::records::{
@@ -53,8 +56,14 @@ pub struct Batch {
     pub tickets_opened: Vec<NewTicket>,
     /// Tickets to be closed; closing twice is closing.
     pub tickets_closed: Vec<TicketId>,
+    /// Closed tickets that go on.
+    pub tickets_reopened: Vec<TicketId>,
     /// Messages. One whose key is stored already is left out, and the rest is written.
     pub notices: Vec<Notice>,
+    /// Webhooks that owners register.
+    pub webhooks_added: Vec<StoredWebhook>,
+    /// Webhooks that are no more; a conflict when one is not there.
+    pub webhooks_removed: Vec<WebhookId>,
     /// Dead letters to be tried again.
     pub replays: Vec<DeadLetterFilter>,
     /// For the story.
@@ -105,7 +114,10 @@ impl Batch {
             operations_ended: Vec::new(),
             tickets_opened: Vec::new(),
             tickets_closed: Vec::new(),
+            tickets_reopened: Vec::new(),
             notices: Vec::new(),
+            webhooks_added: Vec::new(),
+            webhooks_removed: Vec::new(),
             replays: Vec::new(),
             events: Vec::new(),
             windows_put: Vec::new(),
@@ -183,14 +195,26 @@ async fn write_tickets(
     for ticket in &batch.tickets_opened {
         tickets::insert(conn, ticket, batch.at).await?;
     }
+    for ticket in &batch.tickets_reopened {
+        tickets::reopen(conn, *ticket).await?;
+    }
     for ticket in &batch.tickets_closed {
         tickets::close(conn, *ticket, batch.at).await?;
     }
+    let owners = batch.notices.iter().map(|notice| &notice.ticket.owner).collect();
+    let theirs = webhooks::listeners(conn, &owners).await?;
     let mut stored = Vec::new();
     for notice in &batch.notices {
-        if notices::insert(conn, notice, listeners).await? {
+        let theirs = theirs.get(&notice.ticket.owner).into_iter().flatten();
+        if notices::insert(conn, notice, listeners.iter().chain(theirs)).await? {
             stored.push(notice.id);
         }
+    }
+    for webhook in &batch.webhooks_removed {
+        webhooks::remove(conn, *webhook).await?;
+    }
+    for webhook in &batch.webhooks_added {
+        webhooks::insert(conn, webhook).await?;
     }
     for replay in &batch.replays {
         deliveries::replay(conn, replay, batch.at).await?;

@@ -165,6 +165,17 @@ pub(super) async fn insert(conn: &mut Conn<'_>, new: &NewTicket, at: Instant) ->
     Ok(())
 }
 
+/// Opening what is open changes nothing; what doesn't exist can't be opened again.
+pub(super) async fn reopen(conn: &mut Conn<'_>, id: TicketId) -> StoreResult<()> {
+    let found = execute!(
+        conn,
+        "opening a ticket again",
+        "UPDATE tickets SET is_open = TRUE, closed_at = NULL WHERE id = $1",
+        id.0,
+    )?;
+    if found == 1 { Ok(()) } else { Err(StoreError::conflict(TABLE, id)) }
+}
+
 /// Closing what is closed changes nothing; what doesn't exist can't be closed.
 pub(super) async fn close(conn: &mut Conn<'_>, id: TicketId, at: Instant) -> StoreResult<()> {
     let found = execute!(

@@ -100,6 +100,7 @@ impl World {
             }
             Command::Touch { touch, server } => self.touch(*touch, server)?,
             Command::Fault(fault) => self.fault(fault)?,
+            Command::Guest { verb, server } => self.guest_asks(*verb, server)?,
             Command::Mail { up } => self.mailbox.set_up(*up)?,
             Command::ClockJump { by } => self.control.clock.jump(*by),
             Command::AgentClock { host, by } => self.node(host)?.clock.jump(*by),
@@ -126,16 +127,25 @@ impl World {
         if matches!(verb, MigrationVerb::Now) {
             return self.post(by, &format!("/v1/servers/{server}/migrate-now"), &json!({})).await;
         }
+        if let MigrationVerb::At(since) = verb {
+            let body = json!({ "at": self.start + since.delta() });
+            return self.post(by, &format!("/v1/servers/{server}/migrate"), &body).await;
+        }
         let id = self.file.server(server)?;
         let migration = self.known.migration_of(id).with_context(|| format!("{server} has no migration"))?;
         let path = format!("/v1/migrations/{}/{}", migration.number, verb.name());
         let body = match verb {
             MigrationVerb::Reschedule(since) => json!({ "start": self.start + since.delta() }),
+            MigrationVerb::Revert(Some(since)) => json!({ "at": self.start + since.delta() }),
+            MigrationVerb::Revert(None) => json!({}),
             MigrationVerb::Abort
             | MigrationVerb::Retry
             | MigrationVerb::Force
             | MigrationVerb::Approve
-            | MigrationVerb::Now => Value::Null,
+            | MigrationVerb::Now
+            | MigrationVerb::At(_)
+            | MigrationVerb::Cancel
+            | MigrationVerb::Confirm => Value::Null,
         };
         self.post(by, &path, &body).await
     }
@@ -288,6 +298,14 @@ impl World {
                 let number = migration(server)?.map(|m| m.ticket_number()).unwrap_or_default();
                 self.mailbox.mails.iter().any(|mail| mail.ticket == number && mail.kind == *kind)
             }
+            Condition::Shown(server, what) => match self.document(server) {
+                Ok(Ok(document)) => match document.events.first() {
+                    Some(event) => format!("{:?}", event.event_status) == *what,
+                    None => what == "nothing",
+                },
+                // It is off, or is told nothing at present.
+                Ok(Err(_)) | Err(_) => false,
+            },
             Condition::Quiet => {
                 let busy =
                     self.nodes.values().any(|node| node.agent.as_ref().is_some_and(|agent| agent.is_busy()));

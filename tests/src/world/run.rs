@@ -280,13 +280,19 @@ impl World {
     async fn sync_agents(&mut self) -> Result<()> {
         let Some(app) = self.control.app.clone() else { return Ok(()) };
         let now = self.time.now();
+        let mut acknowledged = false;
         for node in self.nodes.values_mut().filter(|node| node.reaches_scheduler) {
             let Some(agent) = node.agent.clone() else { continue };
-            let answer = sync(&app, &node.name, agent.request(Span::ZERO))
+            let request = agent.request(Span::ZERO);
+            acknowledged |= request.guests.as_ref().is_some_and(|guests| !guests.acknowledged.is_empty());
+            let answer = sync(&app, &node.name, request)
                 .await
                 .with_context(|| format!("the call of the agent of {}", node.name))?;
             agent.take(&answer);
             node.heard_at = now;
+        }
+        if acknowledged && self.control.take_note_of_commits(&app) == Turn::Committed {
+            self.after_commit().await?;
         }
         Ok(())
     }
@@ -410,13 +416,22 @@ impl World {
         self.watcher.compare_mails(&self.mailbox.mails);
         if let Some(app) = self.control.app.clone() {
             for migration in self.known.migrations.iter().filter(|migration| migration.ticket.is_some()) {
-                let Some(ticket) = app.store.ticket_of(migration.id).await? else {
+                // A revert goes on in the ticket of what it reverts.
+                let stored = match migration.ticket {
+                    Some(ticket) => app.store.ticket(ticket).await?,
+                    None => None,
+                };
+                let Some(ticket) = stored else {
                     self.watcher.blame(format!("{} has no stored ticket", migration.server_name));
                     continue;
                 };
                 let notices = app.store.notices_of(ticket.id).await?;
-                let told: Vec<_> =
-                    notices.into_iter().map(|stored| (stored.notice.key, stored.notice.tells)).collect();
+                let own = format!("{}/", migration.id);
+                let told: Vec<_> = notices
+                    .into_iter()
+                    .filter(|stored| stored.notice.key.starts_with(&own))
+                    .map(|stored| (stored.notice.key, stored.notice.tells))
+                    .collect();
                 self.watcher.compare_told(migration.id, &migration.server_name, &told);
             }
         }

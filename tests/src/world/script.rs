@@ -93,7 +93,8 @@ pub enum Command {
     Drain { hosts: Vec<HostName>, reason: String, deadline: Option<Span> },
     /// `operator pause|resume|cancel MT-1`, `operator emergency MT-1 the fan is broken`
     Maintenance { verb: MaintenanceVerb, number: u32 },
-    /// `operator|owner acme abort|retry|force|approve|migrate-now web-1`, `… reschedule web-1 +3h`
+    /// `operator|owner acme abort|retry|force|approve|cancel|confirm|revert|migrate-now web-1`, `… reschedule|migrate web-1 +3h`,
+    /// `… revert web-1 +3h`
     Migration { by: Caller, verb: MigrationVerb, server: String },
     /// `cordon h2 flaky memory`
     Cordon { host: HostName, reason: String },
@@ -137,6 +138,17 @@ pub enum Command {
     Block { server: String },
     /// `mail down|up`
     Mail { up: bool },
+    /// `guest web-1 reads|acknowledges`: software in it asks its host's agent for its events, and says that it is ready for all of them.
+    Guest { verb: GuestVerb, server: String },
+}
+
+/// What software in a guest does.
+#[derive(Debug, Clone, Copy)]
+pub enum GuestVerb {
+    /// It reads its events.
+    Reads,
+    /// It is ready for them.
+    Acknowledges,
 }
 
 /// Between whom a link is.
@@ -176,6 +188,14 @@ pub enum MigrationVerb {
     Now,
     /// Another time, so long after the beginning of the scenario.
     Reschedule(Span),
+    /// Do it at this time, as long after the beginning.
+    At(Span),
+    /// Take back what was asked for.
+    Cancel,
+    /// Say that all is well.
+    Confirm,
+    /// Take the server back, now or at this time.
+    Revert(Option<Span>),
 }
 
 impl MigrationVerb {
@@ -189,6 +209,10 @@ impl MigrationVerb {
             Self::Approve => "approve",
             Self::Now => "start-now",
             Self::Reschedule(_) => "reschedule",
+            Self::At(_) => "migrate",
+            Self::Cancel => "cancel",
+            Self::Confirm => "confirm",
+            Self::Revert(_) => "revert",
         }
     }
 }
@@ -259,6 +283,8 @@ pub enum Condition {
     Told(String, String),
     /// `sent web-1 40`: so many per cent of the memory.
     Sent(String, u8),
+    /// `shown web-1 Scheduled`: as its guest reads it; `nothing` when it reads that there is nothing.
+    Shown(String, String),
     /// `quiet`: nothing runs.
     Quiet,
 }
@@ -350,6 +376,10 @@ fn parse_command(words: &[&str]) -> Result<Command> {
         }
         ["owner", owner, rest @ ..] => parse_migration(Caller::Owner(owner.parse()?), rest)?,
         ["mail", state @ ("up" | "down")] => Command::Mail { up: *state == "up" },
+        ["guest", server, verb @ ("reads" | "acknowledges")] => Command::Guest {
+            verb: if *verb == "reads" { GuestVerb::Reads } else { GuestVerb::Acknowledges },
+            server: (*server).to_owned(),
+        },
         ["fault", rest @ ..] => Command::Fault(parse_fault(rest)?),
         ["clock", "jump", by] => Command::ClockJump { by: signed(by)? },
         ["agent", "clock", host, by] => Command::AgentClock { host: host.parse()?, by: signed(by)? },
@@ -387,15 +417,21 @@ fn parse_migration(by: Caller, words: &[&str]) -> Result<Command> {
         ["force", server] => (MigrationVerb::Force, server),
         ["approve", server] => (MigrationVerb::Approve, server),
         ["migrate-now", server] => (MigrationVerb::Now, server),
-        ["reschedule", server, time] => {
-            let time = time.strip_prefix('+').context("a time is written +3h, from the beginning on")?;
-            (MigrationVerb::Reschedule(time.parse()?), server)
-        }
+        ["cancel", server] => (MigrationVerb::Cancel, server),
+        ["confirm", server] => (MigrationVerb::Confirm, server),
+        ["revert", server] => (MigrationVerb::Revert(None), server),
+        ["revert", server, time] => (MigrationVerb::Revert(Some(since_start(time)?)), server),
+        ["migrate", server, time] => (MigrationVerb::At(since_start(time)?), server),
+        ["reschedule", server, time] => (MigrationVerb::Reschedule(since_start(time)?), server),
         _ => {
-            bail!("abort, retry, force, approve, migrate-now SERVER or reschedule SERVER +TIME belongs here")
+            bail!("abort, retry, force, approve, cancel, confirm, revert, migrate-now SERVER or reschedule, migrate, revert SERVER +TIME belongs here")
         }
     };
     Ok(Command::Migration { by, verb, server: (*server).to_owned() })
+}
+
+fn since_start(time: &str) -> Result<Span> {
+    Ok(time.strip_prefix('+').context("a time is written +3h, from the beginning on")?.parse()?)
 }
 
 fn parse_machinery(words: &[&str]) -> Result<Command> {
@@ -462,6 +498,7 @@ fn parse_condition(words: &[&str]) -> Result<Condition> {
         ["nowhere", server] => Condition::Nowhere(text(server)),
         ["told", server, kind] => Condition::Told(text(server), text(kind)),
         ["sent", server, percent] => Condition::Sent(text(server), percent.parse()?),
+        ["shown", server, what] => Condition::Shown(text(server), text(what)),
         ["quiet"] => Condition::Quiet,
         _ => bail!("there is no such condition"),
     })
