@@ -21,6 +21,7 @@ mod when;
 
 pub use command::{Command, Understood, understand};
 pub use incoming::{Bounce, Bounced, Incoming, Kind, Unreadable};
+pub use lettre::Address;
 pub use signature::{BadKeys, Claim, Keys, Return};
 
 fn hex(bytes: &[u8]) -> String {

@@ -7,6 +7,7 @@ use chrono_tz::Tz;
 use drover_policies::time::Instant;
 
 use super::when::when;
+use crate::letter::STOP_REMINDERS;
 use crate::words;
 
 /// What can be done by mail.
@@ -18,6 +19,8 @@ pub enum Command {
     Now,
     /// Another time.
     MoveTo(Instant),
+    /// No reminders from here on.
+    NoReminders,
 }
 
 /// What somebody's words come to.
@@ -165,6 +168,9 @@ fn read(line: &str, zone: Tz, now: Instant) -> Reading {
     if NOW.contains(&said.as_str()) {
         return Reading::Command(Command::Now);
     }
+    if said == STOP_REMINDERS {
+        return Reading::Command(Command::NoReminders);
+    }
     if let Some(rest) = after_any(&said, &MOVE) {
         let rest = after_any(rest, &WHAT).unwrap_or(rest);
         return match after_any(rest, &TO) {
@@ -275,6 +281,7 @@ mod tests {
             ("Hi Bob,\n\nOK thanks\n\nBest regards,\nAda Lovelace\nAcme Ltd.", Command::Accept),
             ("Hello,\nI agree.\nAda", Command::Accept),
             ("now", Command::Now),
+            ("No reminders.", Command::NoReminders),
             ("Please start it now.\nThanks", Command::Now),
             ("move to 2026-12-03 22:00", at("2026-12-03T21:00:00Z")),
             ("*Move to 2026-12-03 22:00*", at("2026-12-03T21:00:00Z")),

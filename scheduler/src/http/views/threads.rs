@@ -25,7 +25,7 @@ pub struct SaidView {
 /// What was answered to somebody who wanted something done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AnswerView {
-    /// `accepted`, `moved`, `was_so`, `starts_now`, `refused` or `not_understood`.
+    /// `accepted`, `moved`, `was_so`, `starts_now`, `no_reminders`, `refused` or `not_understood`.
     pub came_to: String,
     /// The time that holds, where it is about one.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +88,7 @@ impl AnswerView {
             Answer::Done { did: Did::Moved { slot } } => done("moved", Some(*slot)),
             Answer::Done { did: Did::WasSo { slot } } => done("was_so", Some(*slot)),
             Answer::Done { did: Did::StartsNow } => done("starts_now", None),
+            Answer::Done { did: Did::NoReminders } => done("no_reminders", None),
             Answer::Refused { understood: _, why, free } => {
                 Self { why: Some(why.clone()), free: free.clone(), ..done("refused", None) }
             }
@@ -96,6 +97,17 @@ impl AnswerView {
             }
         }
     }
+}
+
+/// An address that a message did not reach after all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BounceView {
+    /// The address.
+    pub address: String,
+    /// Why, in the words of a mail server.
+    pub why: String,
+    /// When the mail came back.
+    pub at: DateTime<Utc>,
 }
 
 /// A message as it is written.
