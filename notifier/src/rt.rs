@@ -117,7 +117,7 @@ impl fmt::Display for RtTransaction {
 #[derive(Debug, thiserror::Error)]
 pub enum RtError {
     /// A file of the settings can't be read.
-    #[error("rt.{field} {} can't be read", path.display())]
+    #[error("{field} {} can't be read", path.display())]
     File {
         /// The setting.
         field: &'static str,
@@ -127,7 +127,7 @@ pub enum RtError {
         source: io::Error,
     },
     /// What a file of the settings holds can't be sent.
-    #[error("rt.{field} {} holds something that is no secret of one line", path.display())]
+    #[error("{field} {} holds something that is no secret of one line", path.display())]
     Secret {
         /// The setting.
         field: &'static str,

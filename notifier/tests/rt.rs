@@ -455,7 +455,7 @@ async fn one_that_is_away_hangs_or_is_something_else_is_tried_again() {
     assert!(matches!(error, RtError::TooLong { .. }), "{error:?}");
     fs::remove_file(&token).expect("removed");
     let error = rt.look().await.expect_err("refused");
-    assert!(error.then() == Then::Retry && error.to_string().starts_with("rt.token_file"), "{error}");
+    assert!(error.then() == Then::Retry && error.to_string().starts_with("token_file"), "{error}");
 }
 
 /// Gives everybody the same answer.
@@ -488,7 +488,7 @@ fn settings_that_cannot_work_are_refused_by_name() {
     assert_eq!(sound.commands_by_mail, CommandsByMail::Read);
     let wrong = sound.check();
     assert!(
-        wrong.len() == 1 && wrong[0].starts_with("rt.token_file /nonexistent can't be read"),
+        wrong.len() == 1 && wrong[0].starts_with("token_file /nonexistent can't be read"),
         "{wrong:?}"
     );
     let wrong = RtConfig {
