@@ -18,6 +18,8 @@ use crate::words;
 
 /// Columns of the plain text.
 const WIDTH: usize = 76;
+/// Calendars break lines themselves.
+const UNFOLDED: usize = 100_000;
 /// Longest subject, in characters.
 const SUBJECT: usize = 200;
 
@@ -123,7 +125,7 @@ pub(crate) fn message(
         text: words::fold(&fill(format!("{kind}/body.txt"))?, WIDTH),
         html: fill(format!("{kind}/body.html"))?,
         entry_title: marked(mark, &words::joined(entry_title, SUBJECT)),
-        entry_text: entry_text.trim().to_owned(),
+        entry_text: words::fold(entry_text, UNFOLDED).trim().to_owned(),
     })
 }
 

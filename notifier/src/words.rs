@@ -149,7 +149,7 @@ pub fn phrase(text: &str, most: usize) -> String {
 
 /// Breaks the lines of a plain text at `width` columns and leaves one empty line where there are several.
 ///
-/// An indented line goes on under its own text, a row like `When      Tuesday` under its second column. A line that starts with
+/// An indented line, and one of a list, goes on under its own text, a row like `When      Tuesday` under its second column. A line that starts with
 /// `$ ` or holds an address is never broken, because it will be copied.
 #[must_use]
 pub fn fold(text: &str, width: usize) -> String {
@@ -188,7 +188,7 @@ pub fn fold(text: &str, width: usize) -> String {
 fn hanging_indent(line: &str) -> usize {
     let indent = line.len() - line.trim_start().len();
     if indent == 0 {
-        return 0;
+        return if line.starts_with("* ") { 2 } else { 0 };
     }
     let text = &line[indent..];
     let Some(gap) = text.find("  ") else { return indent };

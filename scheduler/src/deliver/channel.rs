@@ -4,22 +4,51 @@ use std::sync::Arc;
 
 use drover_notifier::calendar;
 use drover_notifier::deliver::{Delivery, Mailer};
+use drover_notifier::letter::{Answers, Links};
 use drover_notifier::mail::{Letterhead, Mail};
+use drover_notifier::rt::Rt;
+use drover_notifier::webhook::{self, Answered, Readers};
 use drover_policies::channels::ChannelName;
+use drover_policies::ids::WebhookName;
 use drover_policies::language::Language;
 use drover_policies::migration::operators;
 use drover_policies::notices::{Contact, Notice, Reader, Reminders, Tells};
 use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
 
-use super::Delivering;
+use super::{Delivering, rt};
 use crate::app::App;
 use crate::store::StoreError;
+use crate::webhooks::{Hook, NoSecret};
 
 /// One way to somebody, ready for use.
 pub enum Channel {
     /// By mail, to the owner or to the operators.
     Mail(Arc<Delivering>, Mailer),
+    /// Into the operators' ticket system.
+    Rt(Arc<Delivering>, Rt),
+    /// To somebody's program.
+    Webhook(WebhookName, Hook),
+}
+
+/// Why there is no channel of a name.
+#[derive(Debug, thiserror::Error)]
+pub enum NoChannel {
+    /// It was removed, or is not configured any more.
+    #[error("there is no such channel any more")]
+    Unknown,
+    /// It is there, and nothing is sent to it.
+    #[error("the webhook is disabled: {why}")]
+    Disabled {
+        /// Why.
+        why: String,
+    },
+    /// What it is signed with is missing; it may come back.
+    #[error("there is nothing to sign with")]
+    Secret(#[source] NoSecret),
+    /// The database failed.
+    #[error("the webhook can't be read")]
+    Store(#[from] StoreError),
 }
 
 /// A message, and what a channel may want to know beside it.
@@ -74,12 +103,22 @@ impl From<Ended> for Outcome {
 }
 
 impl Channel {
-    /// The channel of a name; nothing when there is none.
-    #[must_use]
-    pub fn open(delivering: &Arc<Delivering>, name: &ChannelName) -> Option<Self> {
+    /// The channel of a name.
+    ///
+    /// # Errors
+    /// There is none, or it can't be used.
+    pub async fn open(
+        app: &App,
+        delivering: &Arc<Delivering>,
+        name: &ChannelName,
+    ) -> Result<Self, NoChannel> {
         match name {
-            ChannelName::Mail => Some(Self::Mail(Arc::clone(delivering), delivering.mail.open())),
-            ChannelName::Rt | ChannelName::Webhook(_) => None,
+            ChannelName::Mail => Ok(Self::Mail(Arc::clone(delivering), delivering.mail.open())),
+            ChannelName::Rt => {
+                let rt = delivering.rt.clone().ok_or(NoChannel::Unknown)?;
+                Ok(Self::Rt(Arc::clone(delivering), rt))
+            }
+            ChannelName::Webhook(name) => Ok(Self::Webhook(name.clone(), hook(app, name).await?)),
         }
     }
 
@@ -88,6 +127,8 @@ impl Channel {
     pub fn name(&self) -> ChannelName {
         match self {
             Self::Mail(..) => ChannelName::Mail,
+            Self::Rt(..) => ChannelName::Rt,
+            Self::Webhook(name, _) => ChannelName::Webhook(name.clone()),
         }
     }
 
@@ -98,6 +139,8 @@ impl Channel {
     pub async fn deliver(&self, handed: &Handed<'_>) -> Result<Outcome, StoreError> {
         match self {
             Self::Mail(delivering, mailer) => mail(delivering, mailer, handed).await.map(Outcome::from),
+            Self::Rt(delivering, rt) => rt::hand_over(delivering, rt, handed).await,
+            Self::Webhook(name, hook) => webhook(name, hook, handed).await.map(Outcome::from),
         }
     }
 
@@ -105,8 +148,45 @@ impl Channel {
     pub async fn close(&self) {
         match self {
             Self::Mail(_, mailer) => mailer.close().await,
+            Self::Rt(..) | Self::Webhook(..) => {}
         }
     }
+}
+
+async fn hook(app: &App, name: &WebhookName) -> Result<Hook, NoChannel> {
+    if let Some(id) = name.registered() {
+        let stored = app.store.webhook(id).await?.ok_or(NoChannel::Unknown)?;
+        return match stored.disabled {
+            Some((_, why)) => Err(NoChannel::Disabled { why }),
+            None => Ok(stored.hook()?),
+        };
+    }
+    let configured = app.config.webhooks.iter().find(|webhook| webhook.name == name.as_str());
+    let configured = configured.ok_or(NoChannel::Unknown)?;
+    Ok(Hook {
+        url: configured.url().ok_or(NoChannel::Unknown)?,
+        secret: configured.secret().map_err(NoChannel::Secret)?,
+        readers: Readers::Operators,
+    })
+}
+
+async fn webhook(name: &WebhookName, hook: &Hook, handed: &Handed<'_>) -> Result<Ended, StoreError> {
+    let (app, notice) = (handed.app, handed.notice);
+    let body = match webhook::body(notice, &app.config.delivery.event_source, hook.readers) {
+        Ok(body) => body,
+        Err(error) => return Ok(Ended::Never { why: crate::chain(&error) }),
+    };
+    Ok(match hook.post(app, &notice.id.to_string(), body).await {
+        Answered::Taken { status } => Ended::Arrived { how: format!("posted, answered {status}") },
+        Answered::NotNow { why, not_before } => Ended::Later { why, left: Vec::new(), not_before },
+        Answered::Gone => {
+            let why = "it answered 410 Gone";
+            if let Some(id) = name.registered() {
+                app.store.disable_webhook(id, why, app.clock.now()).await?;
+            }
+            Ended::Never { why: why.to_owned() }
+        }
+    })
 }
 
 async fn mail(
@@ -119,13 +199,24 @@ async fn mail(
     if let (Tells::Reminder { .. }, Reminders::Unwanted) = (&notice.tells, contact.reminders) {
         return Ok(Ended::Arrived { how: "left out: the owner wants no reminders by mail".to_owned() });
     }
-    let message = match delivering.renderer.render(notice, &contact, &app.config.mail.links) {
+    if notice.tells.mailed_to() == Reader::Operators && contact.mail.is_empty() {
+        return Ok(Ended::Arrived { how: "left out: no address is set in mail.operators".to_owned() });
+    }
+    let config = &app.config.mail;
+    let answers = match notice.tells.mailed_to() {
+        Reader::Owner => delivering.answers.as_ref().map(|answers| answers.to(&notice.ticket)),
+        // Whoever answers to a signed address speaks for the owner.
+        Reader::Operators | Reader::Nobody => None,
+    };
+    let read = if answers.is_some() { Answers::Read } else { Answers::Unread };
+    let links = Links { answers: read, ..config.links.clone() };
+    let message = match delivering.renderer.render(notice, &contact, &links) {
         Ok(message) => message,
         Err(error) => return Ok(Ended::Never { why: crate::chain(&error) }),
     };
-    let config = &app.config.mail;
     let standing = standing(app, notice).await?;
-    let letterhead = Letterhead { sender: &config.sender, links: &config.links, standing };
+    let letterhead =
+        Letterhead { sender: &config.sender, links: &links, standing, answers: answers.as_ref() };
     let mail = match Mail::new(&message, notice, &contact, &letterhead) {
         Ok(mail) => mail.left_for(handed.still_to_get),
         Err(error) => return Ok(Ended::Never { why: crate::chain(&error) }),
@@ -151,22 +242,30 @@ async fn standing(app: &App, notice: &Notice) -> Result<Option<Slot>, StoreError
     Ok(calendar::standing(story.iter().map(|told| &told.notice).take_while(|told| told.id != notice.id)))
 }
 
-/// How the reader of a mail is reached. Operators stand in where a server has no owner.
-async fn contact(app: &App, notice: &Notice) -> Result<Contact, StoreError> {
-    let owner = &notice.ticket.owner;
-    let to_operators = match notice.tells.mailed_to() {
-        Reader::Operators => true,
-        Reader::Owner | Reader::Nobody => *owner == operators(),
-    };
-    if !to_operators && let Some(known) = app.store.owner(owner).await? {
-        return Ok(known);
+/// How the reader of a message is reached. Operators stand in where a server has no owner.
+pub(super) async fn contact(app: &App, notice: &Notice) -> Result<Contact, StoreError> {
+    match notice.tells.mailed_to() {
+        Reader::Operators => Ok(stand_in(notice, app.config.mail.operators.clone())),
+        Reader::Owner | Reader::Nobody => owner(app, notice).await,
     }
-    Ok(Contact {
-        owner: owner.clone(),
+}
+
+/// How the owner of a ticket is reached.
+pub(super) async fn owner(app: &App, notice: &Notice) -> Result<Contact, StoreError> {
+    let owner = &notice.ticket.owner;
+    if *owner == operators() {
+        return Ok(stand_in(notice, app.config.mail.operators.clone()));
+    }
+    Ok(app.store.owner(owner).await?.unwrap_or_else(|| stand_in(notice, Vec::new())))
+}
+
+fn stand_in(notice: &Notice, mail: Vec<String>) -> Contact {
+    Contact {
+        owner: notice.ticket.owner.clone(),
         name: String::new(),
-        mail: if to_operators { app.config.mail.operators.clone() } else { Vec::new() },
+        mail,
         timezone: chrono_tz::UTC,
         language: Language::default(),
         reminders: Reminders::Wanted,
-    })
+    }
 }

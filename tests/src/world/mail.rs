@@ -135,7 +135,9 @@ fn says(body: &str) -> Vec<String> {
         if line == "What you can do" || line == "--------" {
             break;
         }
-        if line.is_empty() || line.starts_with("  ") {
+        // Under an item of a list stand its further words, and then the command that is meant.
+        let of_item = paragraph.starts_with("* ") && !line.trim_start().starts_with("$ ");
+        if line.is_empty() || (line.starts_with("  ") && !of_item) {
             if !paragraph.is_empty() {
                 says.push(std::mem::take(&mut paragraph));
             }
@@ -147,7 +149,7 @@ fn says(body: &str) -> Vec<String> {
         if !paragraph.is_empty() {
             paragraph.push(' ');
         }
-        paragraph.push_str(line);
+        paragraph.push_str(line.trim_start());
     }
     if !paragraph.is_empty() {
         says.push(paragraph);
