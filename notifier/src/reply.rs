@@ -20,6 +20,7 @@ mod signature;
 mod when;
 
 pub use command::{Command, Understood, understand};
+pub use fresh::fresh;
 pub use incoming::{Bounce, Bounced, Incoming, Kind, Unreadable};
 pub use lettre::Address;
 pub use signature::{BadKeys, Claim, Keys, Return};

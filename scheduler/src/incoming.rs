@@ -12,6 +12,7 @@ mod handle;
 mod imap;
 mod keys;
 mod spool;
+mod talk;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,8 +22,9 @@ use drover_notifier::reply::{Address, Keys, Return};
 use drover_policies::notices::TicketSummary;
 
 pub use handle::{HandleError, Handled, handle};
-pub use imap::{ImapConfig, ImapError, fetch};
+pub use imap::{ImapConfig, ImapError, fetch, keep_fetching};
 pub use keys::{KeysError, make_keys, read_keys};
+pub(crate) use talk::{Commands, Heard, Talk};
 pub use spool::{Refused, Spool, receive};
 
 use crate::app::App;
@@ -80,7 +82,7 @@ pub async fn run(app: &Arc<App>, answering: Option<&Answering>) {
     };
     let fetching = async {
         match &config.imap {
-            Some(imap) => imap::run(imap, &spool, config.largest).await,
+            Some(imap) => keep_fetching(imap, &spool, config.largest).await,
             None => std::future::pending().await,
         }
     };

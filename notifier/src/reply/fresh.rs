@@ -66,7 +66,8 @@ const ADVERTS: [&str; 9] = [
 ];
 
 /// The fresh text of an answer.
-pub(super) fn fresh(text: &str) -> String {
+#[must_use]
+pub fn fresh(text: &str) -> String {
     let mut end = text.len().min(LONGEST);
     while !text.is_char_boundary(end) {
         end -= 1;
