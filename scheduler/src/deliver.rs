@@ -13,6 +13,7 @@
 //! one after the other, and tickets side by side.
 
 mod channel;
+mod rt;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -20,14 +21,16 @@ use std::time::Duration;
 
 use drover_notifier::deliver::Channel as MailChannel;
 use drover_notifier::render::Renderer;
+use drover_notifier::rt::Rt;
 use drover_policies::channels::ChannelName;
 use drover_policies::notices::Tells;
 use drover_policies::time::{Instant, Span};
 use tokio::task::JoinSet;
 
-pub use channel::{Channel, Ended, Handed, Outcome};
+pub use channel::{Channel, Ended, Handed, NoChannel, Outcome};
 
 use crate::app::App;
+use crate::incoming::Answering;
 use crate::store::{DeliveryId, Due, Settled, StoreError, Tried};
 
 /// The longest between two looks, should a nudge ever be lost; also the rest of a channel whose task has failed.
@@ -55,6 +58,10 @@ pub struct Delivering {
     pub renderer: Renderer,
     /// Where mails go.
     pub mail: MailChannel,
+    /// Where answers to mails are taken in; nothing where they are not.
+    pub answers: Option<Answering>,
+    /// The Request Tracker that keeps a copy of each ticket, if there is one.
+    pub rt: Option<Rt>,
 }
 
 /// Delivers whatever is due, for ever.
@@ -146,11 +153,15 @@ pub async fn deliver_due(app: &Arc<App>, delivering: &Arc<Delivering>) -> Result
 
 /// Delivers what is due on a channel until nothing is; answers how many messages were tried.
 async fn work(app: &Arc<App>, delivering: &Arc<Delivering>, name: &ChannelName) -> Result<usize, StoreError> {
-    let Some(channel) = Channel::open(delivering, name) else {
-        let why = "there is no such channel any more";
-        let given_up = app.store.give_up_channel(name, why, app.clock.now()).await?;
-        tracing::warn!(channel = %name, given_up, "{why}");
-        return Ok(0);
+    let channel = match Channel::open(app, delivering, name).await {
+        Ok(channel) => channel,
+        Err(NoChannel::Store(error)) => return Err(error),
+        Err(error @ (NoChannel::Unknown | NoChannel::Disabled { .. } | NoChannel::Secret(_))) => {
+            let why = crate::chain(&error);
+            let given_up = app.store.give_up_channel(name, &why, app.clock.now()).await?;
+            tracing::warn!(channel = %name, given_up, %why, "what waited on a channel was given up");
+            return Ok(0);
+        }
     };
     let mut queue = Queue {
         app,

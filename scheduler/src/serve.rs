@@ -19,7 +19,7 @@ use crate::incoming::{self, Answering};
 use crate::deliver::{self, Delivering};
 use crate::lease::{self, Lease};
 use crate::store::{Keep, Store};
-use crate::{execute, freezes, http, policy_files};
+use crate::{execute, freezes, http, policy_files, rt};
 
 /// How often old things are looked for.
 const PURGE_EVERY: Duration = Duration::from_secs(3600);
@@ -119,6 +119,7 @@ async fn run(app: Arc<App>, listener: TcpListener, delivering: Arc<Delivering>) 
         () = execute::run(&app) => {}
         () = deliver::run(&app, &delivering) => {}
         () = incoming::run(&app, delivering.answers.as_ref()) => {}
+        () = rt::run(&app, delivering.rt.as_ref()) => {}
         () = purge(&app) => {}
         () = freezes::run(&app) => {}
         () = lease::keep(&app) => {}

@@ -11,6 +11,7 @@
 mod answers;
 mod bounces;
 mod commit;
+mod cursors;
 mod db;
 mod deliveries;
 mod documents;

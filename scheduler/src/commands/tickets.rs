@@ -11,7 +11,7 @@ use crate::http::views::NoticeView;
 use crate::store::{Batch, StoredNotice, Ticket};
 
 /// The most characters of a message.
-const LONGEST_MESSAGE: usize = 10_000;
+pub(crate) const LONGEST_MESSAGE: usize = 10_000;
 
 /// A message that people will read, without what can't be seen.
 ///
