@@ -1,6 +1,6 @@
 //! All that a decision depends on, read in one go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use drover_policies::attempt::Report;
@@ -14,7 +14,7 @@ use drover_policies::time::{Instant, Span};
 
 use crate::app::App;
 use crate::orders;
-use crate::store::{Picture, StoreError, StoredOperation};
+use crate::store::{Picture, StoreError, StoredOperation, Versioned};
 
 /// What was read.
 pub struct Loaded {
@@ -23,6 +23,8 @@ pub struct Loaded {
     /// Observed.
     pub fleet: Arc<Fleet>,
     picture: Picture,
+    /// Where in the picture each migration is: with very many of them each is looked up several times.
+    places: HashMap<MigrationId, usize>,
     owners: OwnersRules,
     reports: BTreeMap<OperationId, Report>,
     wishes: BTreeMap<OperationId, NewWish>,
@@ -50,6 +52,7 @@ impl Loaded {
             ),
             wishes: orders::wishes(picture.operations.iter().map(|stored| &stored.operation)),
             reports,
+            places: picture.migrations.iter().enumerate().map(|(at, read)| (read.value.id, at)).collect(),
             picture,
         })
     }
@@ -99,7 +102,7 @@ impl Loaded {
     /// A migration as it was read.
     #[must_use]
     pub fn migration(&self, id: MigrationId) -> Option<&Migration> {
-        self.picture.migrations.iter().map(|read| &read.value).find(|migration| migration.id == id)
+        self.found(id).map(|read| &read.value)
     }
 
     /// A running order.
@@ -111,7 +114,11 @@ impl Loaded {
     /// The generation in which a migration was read; nothing when it is new.
     #[must_use]
     pub fn generation_of(&self, id: MigrationId) -> Option<Generation> {
-        self.picture.migrations.iter().find(|read| read.value.id == id).map(|read| read.generation)
+        self.found(id).map(|read| read.generation)
+    }
+
+    fn found(&self, id: MigrationId) -> Option<&Versioned<Migration>> {
+        self.places.get(&id).map(|place| &self.picture.migrations[*place])
     }
 
     /// The generation in which a maintenance was read.
