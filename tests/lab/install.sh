@@ -20,7 +20,7 @@ libvirt_least=10.7
 plain="gcc libc6-dev make pkg-config curl ca-certificates git python3 python3-vobject
 linux-image-cloud-amd64 busybox-static cpio xz-utils zstd lz4 e2fsprogs qemu-guest-agent
 iproute2 util-linux kmod procps tini
-postgresql"
+postgresql dovecot-imapd"
 
 # Request Tracker, with what it needs to run by itself: no web server, no database server.
 tracker="request-tracker5 rt5-db-sqlite rt5-standalone"

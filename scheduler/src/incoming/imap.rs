@@ -20,6 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -200,8 +201,8 @@ fn file(what: &'static str, path: &Path, source: io::Error) -> ImapError {
     ImapError::File { what, path: path.to_owned(), source: source.into() }
 }
 
-/// Fetches for ever.
-pub(super) async fn run(config: &ImapConfig, spool: &Spool, largest: u64) {
+/// Fetches for ever, as soon as the server tells of a new mail where it can, and again after every failure.
+pub async fn keep_fetching(config: &ImapConfig, spool: &Spool, largest: u64) {
     loop {
         let error = match stay(config, spool, largest).await {
             Err(error) => error,
@@ -390,7 +391,12 @@ async fn greeted<T: Wire>(wire: T) -> io::Result<Client<T>> {
 
 async fn encrypted(config: &ImapConfig, plain: TcpStream) -> io::Result<impl Wire + use<>> {
     let roots = config.trusted().map_err(io::Error::other)?;
-    let settings = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    // Named, because other crates bring another one, and then none is chosen by itself.
+    let settings = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     let name = ServerName::try_from(config.host.clone()).map_err(io::Error::other)?;
     TlsConnector::from(Arc::new(settings)).connect(name, plain).await
 }
