@@ -242,7 +242,12 @@ pub fn cancel(
 ) -> Result<Option<Changes>, migration::Refusal> {
     let mut conductor = Conductor::new(situation);
     let Some(before) = conductor.find(migration).cloned() else { return Ok(None) };
-    let after = before.cancel(Wisher::of(by), conductor.now)?;
+    let after = before.clone().cancel(Wisher::of(by), conductor.now)?;
+    if before.is_drill() {
+        let ended = conductor.stop_drill(before, WhyGivenUp::Cancelled { by: by.clone() });
+        conductor.write(ended);
+        return Ok(Some(conductor.into_changes()));
+    }
     conductor.give_up_asked(&after, WhyGivenUp::Cancelled { by: by.clone() });
     conductor.change(migration, |_, _| after);
     Ok(Some(conductor.into_changes()))

@@ -2,16 +2,15 @@
 
 use drover_policies::drills::{DrillWish, Known, Refusal, USUAL, WITHIN};
 use drover_policies::events::Happened;
-use drover_policies::ids::{MigrationId, NoticeId};
+use drover_policies::ids::MigrationId;
 use drover_policies::migration::Migration;
-use drover_policies::notices::{Notice, Tells, WhyGivenUp, Wisher};
 
 use super::hosts::reason;
 use super::migrations::event;
-use super::{Decided, Reply, Wish, find_migration, find_server, store_problem};
+use super::{Decided, Reply, Wish, find_server, store_problem};
 use crate::http::problem::{Kind, Problem};
 use crate::http::views::{DrillBody, ScheduledEventView};
-use crate::store::{Batch, Counter, MigrationFilter, Only, Purposes, Versioned, Write};
+use crate::store::{Batch, Counter, MigrationFilter, Only, Purposes, Write};
 use crate::upcoming::Telling;
 
 /// Why, where nobody says so.
@@ -46,14 +45,19 @@ impl Wish {
                 ..MigrationFilter::default()
             };
             let open = store.migrations_page(&filter, None, ALL_OF_A_SERVER).await;
-            let open: Vec<Migration> =
-                open.map_err(|error| store_problem(&error))?.items.into_iter().map(|read| read.value).collect();
+            let open: Vec<Migration> = open
+                .map_err(|error| store_problem(&error))?
+                .items
+                .into_iter()
+                .map(|read| read.value)
+                .collect();
             let since = batch.at - WITHIN.delta();
             let had = store.drills_since(server.facts.owner.as_ref(), since).await;
             let had = had.map_err(|error| store_problem(&error))?;
             wish.check(&Known { open: &open, had }).map_err(|refusal| refused(&refusal))?;
             // Two at the same moment get the same number: the second one is refused by the database and decided anew.
-            let number = store.next_number(Counter::Migration).await.map_err(|error| store_problem(&error))?;
+            let number =
+                store.next_number(Counter::Migration).await.map_err(|error| store_problem(&error))?;
             let drill = wish.drill(MigrationId::draw(self.app.ids.as_ref()), number, server);
             if let Some(slot) = drill.appointment.slot() {
                 let by = self.caller.actor();
@@ -62,43 +66,6 @@ impl Wish {
             let view = self.told(&drill).await?;
             batch.migrations.push(Write::Insert(drill.clone()));
             Ok(Decided::new(batch, Reply::created(format!("/v1/scheduled-events/{}", drill.id), &view)?))
-        })
-        .await
-    }
-
-    /// Ends a drill before its end.
-    ///
-    /// # Errors
-    /// There is no such drill, or it is over.
-    pub async fn cancel_drill(&self, given: &str) -> Result<Reply, Problem> {
-        self.carry_out(|| async {
-            let Versioned { value: before, generation } =
-                find_migration(&self.app, &self.caller, given).await?;
-            if !before.is_drill() {
-                return Err(Problem::not_found("drill", given));
-            }
-            self.envelope.if_match.check(generation)?;
-            let mut batch = Batch::new(self.app.clock.now());
-            let by = self.caller.actor();
-            let after = before
-                .cancel(Wisher::of(&by), batch.at)
-                .map_err(|refusal| Problem::new(Kind::Refused, refusal.to_string()))?;
-            let why = WhyGivenUp::Cancelled { by };
-            batch.events.push(event(&after, batch.at, Happened::GivenUp { why: why.clone() }));
-            if let Some(ticket) = after.ticket_summary() {
-                batch.tickets_closed.push(ticket.id);
-                batch.notices.push(Notice {
-                    id: NoticeId::draw(self.app.ids.as_ref()),
-                    // As the decision would name it: it is told once, whoever ends it.
-                    key: format!("{}/given_up", after.id),
-                    ticket,
-                    tells: Tells::GivenUp { why },
-                    at: batch.at,
-                });
-            }
-            let view = self.told(&after).await?;
-            batch.migrations.push(Write::Update(after, generation));
-            Ok(Decided::new(batch, Reply::ok(&view)?))
         })
         .await
     }

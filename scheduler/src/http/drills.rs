@@ -7,7 +7,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Problems;
-use super::extract::{Change, Named, Nothing};
+use super::extract::Change;
 use super::problem::Problem;
 use super::views::{DrillBody, ScheduledEventView};
 use crate::app::App;
@@ -15,7 +15,7 @@ use crate::auth::Person;
 use crate::commands::{Reply, Wish};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(begin)).routes(routes!(cancel))
+    OpenApiRouter::new().routes(routes!(begin))
 }
 
 /// Begin a drill
@@ -28,17 +28,4 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 async fn begin(State(app): State<Arc<App>>, change: Change<Person, DrillBody>) -> Result<Reply, Problem> {
     let (caller, envelope, body) = change.split();
     Wish { app, caller, envelope }.drill(&body).await
-}
-
-/// Cancel a drill
-#[utoipa::path(post, path = "/v1/drills/{drill}/cancel", tag = "drills",
-    params(("drill" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
-    responses((status = 200, description = "It is over", body = ScheduledEventView), Problems))]
-async fn cancel(
-    State(app): State<Arc<App>>,
-    Named(name): Named,
-    change: Change<Person, Nothing>,
-) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.cancel_drill(&name).await
 }

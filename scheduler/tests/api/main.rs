@@ -1,9 +1,15 @@
 //! The API over a real store: what it answers, what it refuses, and what it keeps from whom.
 
 mod access;
+mod answers;
 mod bad_input;
 mod command_line;
 mod conventions;
 mod fixture;
+mod receiver;
+mod guests;
+mod owners;
+mod scheduled;
 mod stories;
+mod webhooks;
 mod threads;
