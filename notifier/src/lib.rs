@@ -7,6 +7,7 @@ pub mod calendar;
 mod connections;
 pub mod deliver;
 pub mod letter;
+mod links;
 pub mod mail;
 mod maildir;
 mod problems;

@@ -259,10 +259,17 @@ async fn contacts_with_wrong_parts_are_refused_by_field() {
         (json!({ "mail": ["ok@example.org", "a@b, c@d"] }), "mail[1]"),
         (json!({ "timezone": "Mars" }), "timezone"),
         (json!({ "name": "a\nb" }), "name"),
+        (json!({ "language": "german language" }), "language"),
+        (json!({ "language": "" }), "language"),
+        (json!({ "reminders": "no" }), "reminders"),
     ] {
         let answer = api.put(&api.acme, "/v1/owners/acme", &body).await;
         assert_eq!(answer.problem(), "invalid-field", "{body}");
         assert_eq!(answer.json()["field"], field, "{}", answer.detail());
     }
     assert_eq!(api.get(&api.acme, "/v1/owners/acme").await.status, StatusCode::NOT_FOUND);
+    let body = json!({ "mail": ["ok@example.org"], "language": "DE-at", "reminders": false });
+    api.put(&api.acme, "/v1/owners/acme", &body).await;
+    let shown = api.get(&api.acme, "/v1/owners/acme").await.json();
+    assert_eq!((&shown["language"], &shown["reminders"]), (&json!("de-AT"), &json!(false)));
 }

@@ -98,6 +98,7 @@ struct WrittenOwner {
     mail: Vec<String>,
     timezone: Option<chrono_tz::Tz>,
     language: Language,
+    reminders: Reminders,
 }
 
 impl FleetFile {
@@ -134,7 +135,7 @@ impl FleetFile {
                 mail: owner.mail,
                 timezone: owner.timezone.unwrap_or(chrono_tz::UTC),
                 language: owner.language,
-                reminders: Reminders::Wanted,
+                reminders: owner.reminders,
             })
         };
         Ok(Self {

@@ -23,6 +23,12 @@ pub struct Mail {
     pub notice: String,
     /// The ticket's number.
     pub ticket: String,
+    /// Where an answer to it goes.
+    pub answer_to: String,
+    /// Its own id.
+    pub message_id: String,
+    /// What its calendar entry says, if one comes with it: the method, the sequence, when it begins, and how sure that is.
+    pub calendar: Option<String>,
     /// What it says before it explains what can be done: one line per paragraph or row.
     pub says: Vec<String>,
 }
@@ -87,6 +93,24 @@ impl Mailbox {
         Ok(())
     }
 
+    /// What a mail program sends when the last mail of a ticket is answered.
+    ///
+    /// # Errors
+    /// There is no mail of that ticket.
+    pub fn answer_to(&self, ticket: &str, from: &str, text: &str, at: Instant) -> Result<String> {
+        let known = self.mails.iter().rev().find(|mail| mail.ticket == ticket);
+        let known = known.with_context(|| format!("there is no mail about {ticket} to be answered"))?;
+        let Mail { answer_to, message_id, subject, says, .. } = known;
+        let quoted: String = says.iter().map(|line| format!("> {line}\r\n")).collect();
+        let (date, id) = (at.to_rfc2822(), at.timestamp_micros());
+        Ok(format!(
+            "From: {from}\r\nTo: {answer_to}\r\nSubject: Re: {subject}\r\nDate: {date}\r\n\
+             Message-ID: <{id}@mail.example>\r\nIn-Reply-To: {message_id}\r\nReferences: {message_id}\r\n\
+             Content-Type: text/plain; charset=utf-8\r\n\r\n\
+             {text}\r\n\r\nOn {date}, Drover wrote:\r\n{quoted}"
+        ))
+    }
+
     /// All of it as text, for `mail.expect`.
     #[must_use]
     pub fn text(&self) -> String {
@@ -95,6 +119,9 @@ impl Mailbox {
             // Writing to a string can't fail.
             let _ =
                 writeln!(text, "{}  to {}\n  {}", mail.at.format("%m-%d %H:%M:%S"), mail.to, mail.subject);
+            if let Some(calendar) = &mail.calendar {
+                let _ = writeln!(text, "  calendar: {calendar}");
+            }
             for line in &mail.says {
                 let _ = writeln!(text, "  | {line}");
             }
@@ -115,6 +142,9 @@ fn read(bytes: &[u8], at: Instant) -> Result<Mail> {
         kind: header("X-Drover-Kind")?,
         notice: header("X-Drover-Notice")?,
         ticket: header("X-Drover-Ticket")?,
+        answer_to: parsed.headers.get_first_value("Reply-To").or_else(|| parsed.headers.get_first_value("From")).context("no sender")?,
+        message_id: header("Message-ID")?,
+        calendar: calendar(&parsed),
         says: says(&body),
     })
 }
@@ -126,13 +156,34 @@ fn plain(part: &mailparse::ParsedMail<'_>) -> Option<String> {
     part.subparts.iter().find_map(plain)
 }
 
+/// An entry in one line.
+fn calendar(part: &mailparse::ParsedMail<'_>) -> Option<String> {
+    if part.ctype.mimetype != "text/calendar" {
+        return part.subparts.iter().find_map(calendar);
+    }
+    let entry = part.get_body().ok()?.replace("\r\n ", "");
+    // The definition of the zone comes first, and has a beginning of its own.
+    let event = entry.split("BEGIN:VEVENT").nth(1)?;
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        Some(line.trim_end().trim_start_matches(name).trim_start_matches([':', ';']).to_owned())
+    };
+    Some(format!(
+        "{}, {}, {}",
+        field(&entry, "METHOD")?,
+        field(event, "DTSTART").unwrap_or_default(),
+        field(event, "STATUS").unwrap_or_default()
+    ))
+}
+
 /// Without the greeting, the choices and the footer, which are the same in every mail.
 fn says(body: &str) -> Vec<String> {
     let mut says = Vec::new();
     let mut paragraph = String::new();
-    for line in body.lines().skip_while(|line| line.starts_with("Hello") || line.trim().is_empty()) {
+    let greeting = |line: &&str| line.starts_with("Hello") || line.starts_with("Guten Tag") || line.trim().is_empty();
+    for line in body.lines().skip_while(greeting) {
         let line = line.trim_end();
-        if line == "What you can do" || line == "--------" {
+        if ["What you can do", "Was Sie tun können", "--------"].contains(&line) {
             break;
         }
         // Under an item of a list stand its further words, and then the command that is meant.
