@@ -94,7 +94,7 @@ async fn handed_over(rt: &Rt, told: &(Sample, Message), ticket: Option<RtTicket>
     ticket
 }
 
-/// What is in a ticket, as `Type: first line of its subject`, and the ticket's status.
+/// The types of a ticket's entries that hold messages, and its status.
 async fn history(tracker: &RequestTracker, ticket: RtTicket) -> (Vec<String>, String) {
     let path = format!("ticket/{ticket}/history?fields=Type,Data&per_page=100&orderby=id");
     let history = tracker.get("nina", &path).await;
@@ -138,7 +138,8 @@ async fn a_ticket_is_created_for_its_owner_written_to_and_resolved() {
         (told, status.as_str()),
         (vec!["Create".to_owned(), "Correspond".into(), "Correspond".into()], "resolved")
     );
-    assert!(!tracker.mails().contains("To: ada@example.org"), "she gets our mails already");
+    let mails = fs::read_to_string(tracker.file("mails")).unwrap_or_default();
+    assert!(!mails.contains("To: ada@example.org"), "she gets our mails already");
 }
 
 async fn transaction(tracker: &RequestTracker, ticket: RtTicket, kind: &str) -> RtTransaction {
@@ -150,7 +151,7 @@ async fn transaction(tracker: &RequestTracker, ticket: RtTicket, kind: &str) -> 
 }
 
 #[tokio::test]
-async fn words_for_operators_open_a_resolved_ticket_and_a_confirmation_leaves_it_as_it_was() {
+async fn a_ticket_is_reopened_where_ours_goes_on_and_a_confirmation_leaves_it_as_it_was() {
     let Some(tracker) = RequestTracker::start() else { return };
     let rt = connected(&tracker);
     let mut story = Story::new(1002);
@@ -163,6 +164,13 @@ async fn words_for_operators_open_a_resolved_ticket_and_a_confirmation_leaves_it
     assert_eq!((told.last().map(String::as_str), status.as_str()), (Some("Comment"), "resolved"));
     handed_over(&rt, &story.next("written_by_owner"), Some(ticket)).await;
     assert_eq!(history(&tracker, ticket).await.1, "open");
+    for (name, status) in
+        [("reverted", "resolved"), ("reverting", "open"), ("given_up", "resolved"), ("confirmed", "resolved")]
+    {
+        handed_over(&rt, &story.next(name), Some(ticket)).await;
+        assert_eq!(history(&tracker, ticket).await.1, status, "{name}");
+    }
+    handed_over(&rt, &story.next("rolled_back"), Some(ticket)).await;
     let stalled = json!({ "Status": "stalled" });
     tracker.send("nina", Method::PUT, &format!("ticket/{ticket}"), &stalled).await;
     handed_over(&rt, &story.next("answered_accepted"), Some(ticket)).await;
@@ -170,16 +178,17 @@ async fn words_for_operators_open_a_resolved_ticket_and_a_confirmation_leaves_it
 }
 
 /// Between us and Request Tracker: passes requests on, and cuts the connection instead of giving one of the answers back.
-async fn cutting(port: u16, cut: usize) -> (String, Arc<AtomicUsize>) {
+async fn cutting(behind: &str, cut: usize) -> (String, Arc<AtomicUsize>) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     let passed = Arc::new(AtomicUsize::new(0));
     let count = passed.clone();
+    let behind = behind.trim_start_matches("http://").to_owned();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            let count = count.clone();
+            let (count, behind) = (count.clone(), behind.clone());
             // A client that goes away in the middle is none of the proxy's affairs.
-            tokio::spawn(async move { pass_on(client, port, &count, cut).await.ok() });
+            tokio::spawn(async move { pass_on(client, &behind, &count, cut).await.ok() });
         }
     });
     (url, passed)
@@ -187,7 +196,7 @@ async fn cutting(port: u16, cut: usize) -> (String, Arc<AtomicUsize>) {
 
 async fn pass_on(
     client: tokio::net::TcpStream,
-    port: u16,
+    behind: &str,
     count: &AtomicUsize,
     cut: usize,
 ) -> std::io::Result<()> {
@@ -207,7 +216,7 @@ async fn pass_on(
     let head = head.replacen("\r\n", "\r\nConnection: close\r\n", 1);
     let mut body = vec![0; length];
     client.read_exact(&mut body).await?;
-    let mut behind = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    let mut behind = tokio::net::TcpStream::connect(behind).await?;
     behind.write_all(head.as_bytes()).await?;
     behind.write_all(&body).await?;
     let mut answer = Vec::new();
@@ -223,7 +232,7 @@ async fn whichever_answer_is_lost_a_repeat_leaves_one_ticket_with_each_message_o
     let Some(tracker) = RequestTracker::start() else { return };
     let mut lost = 0;
     for cut in 0.. {
-        let (url, passed) = cutting(tracker.port, cut).await;
+        let (url, passed) = cutting(&tracker.url, cut).await;
         let rt = Rt::new(config(&url, tracker.file("token"))).expect("a client");
         let mut story = Story::new(2000 + cut as u128);
         let mut ticket = None;
@@ -487,10 +496,7 @@ fn settings_that_cannot_work_are_refused_by_name() {
     assert_eq!((sound.timeout, sound.open_status.as_str()), (Span::seconds(30), "open"));
     assert_eq!(sound.commands_by_mail, CommandsByMail::Read);
     let wrong = sound.check();
-    assert!(
-        wrong.len() == 1 && wrong[0].starts_with("token_file /nonexistent can't be read"),
-        "{wrong:?}"
-    );
+    assert!(wrong.len() == 1 && wrong[0].starts_with("token_file /nonexistent can't be read"), "{wrong:?}");
     let wrong = RtConfig {
         url: "http://rt.example/REST/2.0".to_owned(),
         queue: " ".to_owned(),

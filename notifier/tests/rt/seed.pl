@@ -36,6 +36,10 @@ for my $queue ($maintenance, $elsewhere) {
     may(RT->System->RoleGroup('Requestor'), $queue, qw(SeeQueue ShowTicket ReplyToTicket));
 }
 may($drover, $maintenance, 'CreateTicket');
+# As is usual where customers write mails: whoever answers one is heard.
+my $everyone = RT::Group->new(RT->SystemUser);
+$everyone->LoadSystemInternalGroup('Everyone');
+may($everyone, $maintenance, qw(CreateTicket ReplyToTicket));
 
 my $token = RT::AuthToken->new(RT->SystemUser);
 my ($ok, $message, $secret) = $token->Create(Owner => $drover->id, Description => 'drover');

@@ -27,7 +27,6 @@ pub struct RequestTracker {
     process: Child,
     directory: tempfile::TempDir,
     pub url: String,
-    pub port: u16,
 }
 
 impl Drop for RequestTracker {
@@ -92,7 +91,7 @@ impl RequestTracker {
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log);
         let process = own(path, &mut command).spawn().expect("unshare runs");
-        let tracker = Self { process, directory, url: format!("http://127.0.0.1:{port}"), port };
+        let tracker = Self { process, directory, url: format!("http://127.0.0.1:{port}") };
         let until = Instant::now() + Duration::from_secs(30);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             let log = fs::read_to_string(tracker.file("log")).unwrap_or_default();
@@ -106,14 +105,7 @@ impl RequestTracker {
         self.directory.path().join(name)
     }
 
-    /// What it would have sent by mail, all in one.
-    #[allow(dead_code, reason = "not every test that runs one asks this")]
-    pub fn mails(&self) -> String {
-        fs::read_to_string(self.file("mails")).unwrap_or_default()
-    }
-
     /// Takes in a mail as a mail server would give it one.
-    #[allow(dead_code, reason = "not every test that runs one needs this")]
     pub fn receives(&self, mail: &[u8]) {
         let mut gate = Command::new(GATE)
             .args(["--queue", "General", "--action", "correspond", "--url", &self.url])

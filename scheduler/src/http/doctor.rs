@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use drover_notifier::deliver::Channel;
+use drover_notifier::rt::Rt;
 use drover_policies::fleet::{Fleet, Host};
 use drover_policies::ids::OwnerId;
 use drover_policies::time::{Instant, Span};
@@ -26,6 +28,9 @@ const NAMED: usize = 5;
 /// What an agent's clock may be ahead: more, and its facts look younger than they are.
 const CLOCK_AHEAD: Span = Span::seconds(5);
 
+/// How long Request Tracker may take to answer, for somebody waits for the findings.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(examine))
 }
@@ -44,7 +49,9 @@ async fn examine(State(app): State<Arc<App>>, _: Operator) -> Result<Json<Findin
     items.push(ownerless(&fleet));
     items.push(contacts(&fleet, &app).await?);
     items.push(mail(&app));
+    items.extend(tracker(&app).await);
     items.extend(undelivered(&app).await?);
+    items.extend(disabled_webhooks(&app).await?);
     items.push(overdue(&app, now).await?);
     Ok(Json(Findings { now, version: env!("CARGO_PKG_VERSION").to_owned(), items }))
 }
@@ -209,6 +216,26 @@ fn mail(app: &App) -> Finding {
 }
 
 /// Every channel that has something it could not deliver.
+/// Whether Request Tracker is there, knows us, and lets us create tickets.
+async fn tracker(app: &App) -> Option<Finding> {
+    const WAITS: &str =
+        "messages for it wait and are tried again; look whether it runs, and at rt in the scheduler's configuration";
+    let config = app.config.rt.as_ref()?;
+    let looked = async { Rt::new(config.clone())?.look().await };
+    Some(match tokio::time::timeout(PATIENCE, looked).await {
+        Ok(Ok(seen)) => Finding::ok(
+            "request tracker",
+            format!("tickets are kept in queue {:?} too (Request Tracker {})", config.queue, seen.version),
+        ),
+        Ok(Err(error)) => Finding::problem("request tracker", crate::chain(&error), WAITS),
+        Err(_) => Finding::problem(
+            "request tracker",
+            format!("Request Tracker at {} does not answer", config.url),
+            WAITS,
+        ),
+    })
+}
+
 async fn undelivered(app: &App) -> Result<Vec<Finding>, Problem> {
     let counted = app.store.undelivered().await.map_err(|error| store_problem(&error))?;
     let on_their_way: u64 = counted.iter().map(|channel| channel.pending).sum();
@@ -233,6 +260,22 @@ async fn undelivered(app: &App) -> Result<Vec<Finding>, Problem> {
         findings.push(Finding::ok("notices", format!("no notice is undeliverable ({on_their_way} on their way)")));
     }
     Ok(findings)
+}
+
+/// Owners' webhooks that nothing is sent to any more.
+async fn disabled_webhooks(app: &App) -> Result<Option<Finding>, Problem> {
+    let webhooks = app.store.webhooks(None).await.map_err(|error| store_problem(&error))?;
+    let disabled: Vec<String> = webhooks
+        .iter()
+        .filter_map(|webhook| Some(format!("{} of {}, {}", webhook.id, webhook.owner, webhook.disabled.as_ref()?.1)))
+        .collect();
+    Ok((!disabled.is_empty()).then(|| {
+        Finding::warning(
+            "webhooks",
+            format!("a webhook is disabled: {}", named(disabled)),
+            "tell its owner: drover webhooks remove, and add another",
+        )
+    }))
 }
 
 async fn overdue(app: &App, now: Instant) -> Result<Finding, Problem> {
