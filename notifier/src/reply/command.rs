@@ -161,17 +161,26 @@ enum Reading {
 }
 
 fn read(line: &str, zone: Tz, now: Instant) -> Reading {
-    let said = plain(line);
-    if ACCEPT.contains(&said.as_str()) {
+    match read_plain(&plain(line), zone, now) {
+        Reading::Command(_) if line.contains('?') => Reading::Unclear(
+            "it is a question; to have it done, answer with the same line without the question mark"
+                .to_owned(),
+        ),
+        reading => reading,
+    }
+}
+
+fn read_plain(said: &str, zone: Tz, now: Instant) -> Reading {
+    if ACCEPT.contains(&said) {
         return Reading::Command(Command::Accept);
     }
-    if NOW.contains(&said.as_str()) {
+    if NOW.contains(&said) {
         return Reading::Command(Command::Now);
     }
     if said == STOP_REMINDERS {
         return Reading::Command(Command::NoReminders);
     }
-    if let Some(rest) = after_any(&said, &MOVE) {
+    if let Some(rest) = after_any(said, &MOVE) {
         let rest = after_any(rest, &WHAT).unwrap_or(rest);
         return match after_any(rest, &TO) {
             Some("now") => Reading::Command(Command::Now),
@@ -314,6 +323,9 @@ mod tests {
         for (text, says) in [
             ("ok, but not on Friday", "it begins like \"ok\""),
             ("Yes. And can you call me?", "it begins like \"yes\""),
+            ("ok?", "it is a question"),
+            ("now?", "it is a question"),
+            ("move to tomorrow 22:00?", "it is a question"),
             ("now is a bad time", "it begins like \"now\""),
             ("move it please", "there is no time in it"),
             ("move to 3/4/2026 22:00", "\"3/4/2026\" can be"),

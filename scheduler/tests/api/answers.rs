@@ -1,6 +1,8 @@
 //! Answers by mail, from the mail to what comes of it: a signed address, the same rules as everywhere else, and an answer.
 
+use std::io::Write as _;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use drover_notifier::reply::Keys;
@@ -253,10 +255,12 @@ async fn a_reference_proves_the_ticket_where_the_address_was_lost() {
 async fn a_mail_from_another_address_is_obeyed_said_so_and_answered_to_the_owner_alone() {
     let post = Post::open().await;
     let to = post.address(&post.ticket).await;
-    let raw = mail("1", &to, "ok?").replace("ada@acme.example>\r\nTo", "colleague@elsewhere.example>\r\nTo");
+    let raw =
+        mail("1", &to, "accept").replace("ada@acme.example>\r\nTo", "colleague@elsewhere.example>\r\nTo");
     assert_eq!(post.handled(&raw).await, Handled::Answered);
-    let asked = post.last().await["said"]["text"].clone();
-    assert_eq!(asked, "ok? [sent by colleague@elsewhere.example]");
+    let thread = post.thread().await;
+    let asked = &thread[thread.len() - 2]["said"]["text"];
+    assert_eq!(asked, "accept [sent by colleague@elsewhere.example]");
     let mail = post.the_mail().await;
     assert!(
         mail.contains("To: Ada <ada@acme.example>") || mail.contains("To: \"Ada\" <ada@acme.example>"),
@@ -350,4 +354,47 @@ async fn the_spool_is_worked_off_once_whenever_the_scheduler_died() {
     assert_eq!(post.spool.waiting().expect("read"), Vec::<String>::new());
     assert_eq!(post.thread().await.len(), told + 1);
     assert_eq!(work_off(&post.api.app, &post.answering, &post.spool).await.expect("nothing to do"), 0);
+}
+
+/// The program as a mail server's pipe calls it: exit code, and what is in the spool.
+fn piped(post: &Post, config: &str, arguments: &[&str], raw: &[u8]) -> (Option<i32>, Vec<String>) {
+    let path = post.api.app.config.data_dir.join("scheduler.toml");
+    std::fs::write(&path, config).expect("written");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_drover-scheduler"))
+        .arg("--config")
+        .arg(&path)
+        .arg("mail-in")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    // It may end before it has read all.
+    let _ = child.stdin.take().expect("a pipe").write_all(raw);
+    let status = child.wait().expect("it ends");
+    (status.code(), post.spool.waiting().expect("read"))
+}
+
+#[tokio::test]
+async fn a_mail_servers_pipe_is_told_whether_the_mail_is_ours() {
+    let post = Post::open().await;
+    let to = post.address(&post.ticket).await;
+    let data_dir = post.api.app.config.data_dir.display().to_string();
+    let config = format!(
+        "data_dir = {data_dir:?}\n[mail.incoming]\naddress = \"reply@cloud.example\"\nlargest = 4096\n"
+    );
+    let raw = mail("1", "undisclosed@cloud.example", "accept");
+    let (code, waiting) = piped(&post, &config, &["--recipient", &to], raw.as_bytes());
+    assert_eq!((code, waiting.len()), (Some(0), 1));
+    for (arguments, raw, code) in
+        [(&[][..], &b""[..], 65), (&[], &[b'x'; 5000], 65), (&["--nonsense"], b"x", 75)]
+    {
+        assert_eq!(piped(&post, &config, arguments, raw), (Some(code), waiting.clone()), "{arguments:?}");
+    }
+    // Nobody would read it, or the settings are wrong: it is kept by the mail server until somebody has put that right.
+    for wrong in [format!("data_dir = {data_dir:?}"), "data_dir = 3".to_owned()] {
+        assert_eq!(piped(&post, &wrong, &[], raw.as_bytes()), (Some(75), waiting.clone()), "{wrong}");
+    }
+    work_off(&post.api.app, &post.answering, &post.spool).await.expect("worked off");
+    assert_eq!(post.api.migration_of("db").await["appointment"]["state"], "accepted");
 }
