@@ -78,7 +78,7 @@ async fn routes_against(api: &Api, foreign: &Value) -> Vec<(Method, String)> {
         if !path.starts_with("/v1/") || path.ends_with("/stream") {
             continue;
         }
-        let path = ["host", "server", "maintenance", "migration", "window", "ticket", "owner", "token"]
+        let path = ["host", "server", "maintenance", "migration", "event", "window", "ticket", "owner", "token", "webhook", "letter"]
             .into_iter()
             .fold(path.clone(), |path, name| path.replace(&format!("{{{name}}}"), &text(&foreign[name])));
         assert!(!path.contains('{'), "{path} has a part that this test does not know");
@@ -101,14 +101,15 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
     api.put(&api.globex, "/v1/owners/globex", &json!({ "mail": ["ops@globex.example"] })).await;
     let tokens = api.get(&api.operator, "/v1/tokens").await.json();
     let foreign = json!({
-        "host": "h1", "server": id(3), "maintenance": maintenance["id"], "migration": shop["id"],
-        "window": id(700), "ticket": shop["ticket"], "owner": "globex", "token": tokens["items"][0]["id"],
+        "host": "h1", "server": id(3), "maintenance": maintenance["id"], "migration": shop["id"], "event": shop["id"],
+        "webhook": id(701), "letter": 1, "window": id(700), "ticket": shop["ticket"], "owner": "globex", "token": tokens["items"][0]["id"],
     });
     let routes = routes_against(&api, &foreign).await;
     assert!(routes.len() > 40, "{}", routes.len());
     for (method, path) in &routes {
         let body = match path.rsplit('/').next() {
             Some("reschedule") => json!({ "start": "2026-01-20T02:00:00Z" }),
+            Some("drills") => json!({ "server": id(3), "starts_in": "5m" }),
             _ if path.starts_with("/v1/windows/") && *method == Method::PUT => window.clone(),
             _ => json!({}),
         };
@@ -120,7 +121,7 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
             assert_eq!(answer.problem(), "refused", "an id that is taken: {answer:?}");
         } else if allowed {
             let harmless =
-                ["/v1/servers", "/v1/migrations", "/v1/windows", "/v1/tickets", "/v1/events", "/v1/whoami"];
+                ["/v1/servers", "/v1/migrations", "/v1/windows", "/v1/tickets", "/v1/events", "/v1/scheduled-events", "/v1/whoami"];
             assert!(
                 *method == Method::GET && harmless.contains(&path.as_str()),
                 "{method} {path}: {answer:?}"

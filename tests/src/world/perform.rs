@@ -6,10 +6,11 @@ use drover_host_agent::hypervisor::State as DomainState;
 use drover_host_agent::hypervisor::simulated::{Condition as Power, Fault as SimulatedFault};
 use drover_policies::attempt::Phase;
 use drover_policies::fleet::Blocker;
-use drover_policies::ids::{HostName, ServerId};
+use drover_policies::ids::{HostName, OwnerId, ServerId};
 use drover_policies::maintenance::State as MaintenanceState;
 use drover_policies::migration::Waiting;
 use drover_policies::time::{Clock, Span};
+use drover_scheduler::incoming;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -85,6 +86,10 @@ impl World {
                 self.post(&Caller::Operator, &format!("/v1/maintenances/MT-{number}/{verb}"), &body).await?;
             }
             Command::Migration { by, verb, server } => self.ask(by, verb, server).await?,
+            Command::Drill { by, server, starts_in, duration } => {
+                let body = json!({ "server": server, "starts_in": starts_in, "duration": duration });
+                self.post(by, "/v1/drills", &body).await?;
+            }
             Command::Cordon { host, reason } => {
                 let body = json!({ "reason": reason });
                 self.post(&Caller::Operator, &format!("/v1/hosts/{host}/cordon"), &body).await?;
@@ -98,9 +103,21 @@ impl World {
                 self.call(&Caller::Owner(owner.clone()), Method::PUT, &path, &json!({ "opens": opens }))
                     .await?;
             }
+            Command::Freeze { owner, day, name } => {
+                let body = json!({ "name": name, "days": { "from": day, "to": day, "timezone": "UTC" } });
+                let path = format!("/v1/freezes/{}", Uuid::new_v5(&Uuid::NAMESPACE_URL, name.as_bytes()));
+                self.call(&Caller::Owner(owner.clone()), Method::PUT, &path, &body).await?;
+            }
+            Command::Limit { owner, most } => {
+                let owner_id = Uuid::new_v5(&Uuid::NAMESPACE_URL, owner.as_str().as_bytes());
+                let body = json!({ "max_simultaneous": most });
+                self.call(&Caller::Owner(owner.clone()), Method::PUT, &format!("/v1/limits/{owner_id}"), &body)
+                    .await?;
+            }
             Command::Touch { touch, server } => self.touch(*touch, server)?,
             Command::Fault(fault) => self.fault(fault)?,
             Command::Guest { verb, server } => self.guest_asks(*verb, server)?,
+            Command::Answers { owner, server, text } => self.answer_mail(owner, server, text).await?,
             Command::Mail { up } => self.mailbox.set_up(*up)?,
             Command::ClockJump { by } => self.control.clock.jump(*by),
             Command::AgentClock { host, by } => self.node(host)?.clock.jump(*by),
@@ -131,9 +148,15 @@ impl World {
             let body = json!({ "at": self.start + since.delta() });
             return self.post(by, &format!("/v1/servers/{server}/migrate"), &body).await;
         }
-        let id = self.file.server(server)?;
-        let migration = self.known.migration_of(id).with_context(|| format!("{server} has no migration"))?;
-        let path = format!("/v1/migrations/{}/{}", migration.number, verb.name());
+        let named = match server.strip_prefix("DR-") {
+            Some(number) => number.to_owned(),
+            None => {
+                let id = self.file.server(server)?;
+                let latest = self.known.migration_of(id);
+                latest.with_context(|| format!("{server} has no migration"))?.number.to_string()
+            }
+        };
+        let path = format!("/v1/migrations/{named}/{}", verb.name());
         let body = match verb {
             MigrationVerb::Reschedule(since) => json!({ "start": self.start + since.delta() }),
             MigrationVerb::Revert(Some(since)) => json!({ "at": self.start + since.delta() }),
@@ -142,12 +165,36 @@ impl World {
             | MigrationVerb::Retry
             | MigrationVerb::Force
             | MigrationVerb::Approve
+            | MigrationVerb::Decline
             | MigrationVerb::Now
             | MigrationVerb::At(_)
             | MigrationVerb::Cancel
             | MigrationVerb::Confirm => Value::Null,
         };
         self.post(by, &path, &body).await
+    }
+
+    /// An owner answers the last mail about a server, as his mail program would; the mail server pipes it to the scheduler.
+    async fn answer_mail(&mut self, owner: &OwnerId, server: &str, text: &str) -> Result<()> {
+        let now = self.control.clock.now();
+        let Some(app) = self.control.app.clone() else {
+            self.story.answer(now, "no answer: the scheduler does not run");
+            return Ok(());
+        };
+        let contact = self.file.owners.iter().find(|contact| contact.owner == *owner);
+        let from = contact.and_then(|contact| contact.mail.first()).context("he has no mail address")?;
+        let number = self
+            .known
+            .migration_of(self.file.server(server)?)
+            .map(drover_policies::migration::Migration::ticket_number)
+            .with_context(|| format!("{server} has no migration"))?;
+        let raw = self.mailbox.answer_to(&number, from, text, now)?;
+        let handled = incoming::handle(&app, self.control.answering(), raw.into_bytes()).await?;
+        self.story.answer(now, &format!("the mail is {handled}"));
+        if self.control.take_note_of_commits(&app) == super::control::Turn::Committed {
+            self.after_commit().await?;
+        }
+        Ok(())
     }
 
     async fn post(&mut self, by: &Caller, path: &str, body: &Value) -> Result<()> {

@@ -15,7 +15,7 @@ use drover_policies::migration::Migration;
 use drover_policies::policy::PolicySet;
 use drover_policies::time::{Clock, Instant, Span};
 use drover_scheduler::app::App;
-use drover_scheduler::store::{EventFilter, MigrationFilter, Only, Seq};
+use drover_scheduler::store::{EventFilter, MigrationFilter, Only, Purposes, Seq};
 use drover_scheduler::sync::sync;
 use tempfile::TempDir;
 
@@ -58,6 +58,13 @@ pub struct Known {
     /// Of every host.
     pub standings: BTreeMap<HostName, Standing>,
     seq: Option<Seq>,
+}
+
+/// Whether any agent was told something new for the guests on its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guests {
+    HeardNews,
+    Knew,
 }
 
 impl Known {
@@ -249,7 +256,8 @@ impl World {
             self.deliver().await?;
             self.watcher.look_at_fleet(&self.fleet);
             self.check()?;
-            if turn == Turn::Quiet && !self.anybody_due() {
+            // What guests are told is worked out by a look, and is there for them when their agents have called once more.
+            if turn == Turn::Quiet && !self.anybody_due() && self.sync_agents().await? == Guests::Knew {
                 return Ok(());
             }
         }
@@ -277,8 +285,9 @@ impl World {
         Ok(())
     }
 
-    async fn sync_agents(&mut self) -> Result<()> {
-        let Some(app) = self.control.app.clone() else { return Ok(()) };
+    async fn sync_agents(&mut self) -> Result<Guests> {
+        let mut heard = Guests::Knew;
+        let Some(app) = self.control.app.clone() else { return Ok(heard) };
         let now = self.time.now();
         let mut acknowledged = false;
         for node in self.nodes.values_mut().filter(|node| node.reaches_scheduler) {
@@ -290,11 +299,14 @@ impl World {
                 .with_context(|| format!("the call of the agent of {}", node.name))?;
             agent.take(&answer);
             node.heard_at = now;
+            if answer.guests.is_some_and(|guests| guests.told.is_some()) {
+                heard = Guests::HeardNews;
+            }
         }
         if acknowledged && self.control.take_note_of_commits(&app) == Turn::Committed {
             self.after_commit().await?;
         }
-        Ok(())
+        Ok(heard)
     }
 
     async fn look(&mut self) -> Result<Turn> {
@@ -361,7 +373,8 @@ impl World {
     /// The database failed.
     pub async fn read_known(&mut self) -> Result<()> {
         let Some(app) = self.control.app.clone() else { return Ok(()) };
-        let page = app.store.migrations_page(&MigrationFilter::default(), None, 1000).await?;
+        let all = MigrationFilter { purposes: Purposes::All, ..MigrationFilter::default() };
+        let page = app.store.migrations_page(&all, None, 1000).await?;
         self.known.migrations = page.items.into_iter().map(|migration| migration.value).collect();
         let page = app.store.maintenances_page(Only::All, None, 1000).await?;
         self.known.maintenances =

@@ -9,7 +9,8 @@
 //! for-each-crash-point agent h1 | scheduler             (first line) the rest is run once for each moment at which that one can die
 //! ```
 //!
-//! Commands and conditions are those of [`Command`] and [`Condition`]; servers, hosts and owners go by their names.
+//! Commands and conditions are those of [`Command`] and [`Condition`]; servers, hosts and owners go by their names. A migration is the latest of its
+//! server, or goes by its ticket: `DR-1001`.
 
 use anyhow::{Context, Result, bail};
 use chrono::TimeDelta;
@@ -93,7 +94,7 @@ pub enum Command {
     Drain { hosts: Vec<HostName>, reason: String, deadline: Option<Span> },
     /// `operator pause|resume|cancel MT-1`, `operator emergency MT-1 the fan is broken`
     Maintenance { verb: MaintenanceVerb, number: u32 },
-    /// `operator|owner acme abort|retry|force|approve|cancel|confirm|revert|migrate-now web-1`, `… reschedule|migrate web-1 +3h`,
+    /// `operator|owner acme abort|retry|force|approve|decline|cancel|confirm|revert|migrate-now web-1`, `… reschedule|migrate web-1 +3h`,
     /// `… revert web-1 +3h`
     Migration { by: Caller, verb: MigrationVerb, server: String },
     /// `cordon h2 flaky memory`
@@ -102,6 +103,10 @@ pub enum Command {
     Uncordon { host: HostName },
     /// `owner acme window * * * * * for 1h in Europe/Berlin` (for the whole account)
     Window { owner: OwnerId, cron: String, duration: Span, timezone: String },
+    /// `owner acme freeze 2026-01-06 launch day` (for the whole account)
+    Freeze { owner: OwnerId, day: String, name: String },
+    /// `owner acme limit 1` (of the whole account)
+    Limit { owner: OwnerId, most: u32 },
     /// `owner acme stop|start|pause|delete web-1`
     Touch { touch: Touch, server: String },
     /// `kill agent h1`, `kill agent h1 at call 7 before|after`
@@ -138,6 +143,10 @@ pub enum Command {
     Block { server: String },
     /// `mail down|up`
     Mail { up: bool },
+    /// `owner acme answers web-1: move to 2026-01-10 22:00`: to the last mail about it.
+    Answers { owner: OwnerId, server: String, text: String },
+    /// `operator|owner acme drill web-1 in 15m for 5m`
+    Drill { by: Caller, server: String, starts_in: Span, duration: Span },
     /// `guest web-1 reads|acknowledges`: software in it asks its host's agent for its events, and says that it is ready for all of them.
     Guest { verb: GuestVerb, server: String },
 }
@@ -184,6 +193,8 @@ pub enum MigrationVerb {
     Force,
     /// Agree to the time.
     Approve,
+    /// Not at that time.
+    Decline,
     /// Do it now.
     Now,
     /// Another time, so long after the beginning of the scenario.
@@ -207,6 +218,7 @@ impl MigrationVerb {
             Self::Retry => "retry",
             Self::Force => "force",
             Self::Approve => "approve",
+            Self::Decline => "decline",
             Self::Now => "start-now",
             Self::Reschedule(_) => "reschedule",
             Self::At(_) => "migrate",
@@ -356,6 +368,7 @@ fn parse_command(words: &[&str]) -> Result<Command> {
             verb: MaintenanceVerb::Emergency(why.join(" ")),
             number: maintenance(number)?,
         },
+        ["operator", "drill", rest @ ..] => parse_drill(Caller::Operator, rest)?,
         ["operator", rest @ ..] => parse_migration(Caller::Operator, rest)?,
         ["cordon", host, reason @ ..] => Command::Cordon { host: host.parse()?, reason: reason.join(" ") },
         ["uncordon", host] => Command::Uncordon { host: host.parse()? },
@@ -365,6 +378,12 @@ fn parse_command(words: &[&str]) -> Result<Command> {
             duration: duration.parse()?,
             timezone: (*timezone).to_owned(),
         },
+        ["owner", owner, "freeze", day, name @ ..] => Command::Freeze {
+            owner: owner.parse()?,
+            day: (*day).to_owned(),
+            name: name.join(" "),
+        },
+        ["owner", owner, "limit", most] => Command::Limit { owner: owner.parse()?, most: most.parse()? },
         ["owner", _, touch @ ("stop" | "start" | "pause" | "delete"), server] => {
             let touch = match *touch {
                 "stop" => Touch::Stop,
@@ -374,6 +393,12 @@ fn parse_command(words: &[&str]) -> Result<Command> {
             };
             Command::Touch { touch, server: (*server).to_owned() }
         }
+        ["owner", owner, "answers", server, text @ ..] => Command::Answers {
+            owner: owner.parse()?,
+            server: server.trim_end_matches(':').to_owned(),
+            text: text.join(" "),
+        },
+        ["owner", owner, "drill", rest @ ..] => parse_drill(Caller::Owner(owner.parse()?), rest)?,
         ["owner", owner, rest @ ..] => parse_migration(Caller::Owner(owner.parse()?), rest)?,
         ["mail", state @ ("up" | "down")] => Command::Mail { up: *state == "up" },
         ["guest", server, verb @ ("reads" | "acknowledges")] => Command::Guest {
@@ -410,12 +435,25 @@ fn parse_drain(words: &[&str]) -> Result<Command> {
     Ok(Command::Drain { hosts, reason, deadline })
 }
 
+fn parse_drill(by: Caller, words: &[&str]) -> Result<Command> {
+    match words {
+        [server, "in", starts_in, "for", duration] => Ok(Command::Drill {
+            by,
+            server: (*server).to_owned(),
+            starts_in: starts_in.parse()?,
+            duration: duration.parse()?,
+        }),
+        _ => bail!("drill SERVER in 15m for 5m belongs here"),
+    }
+}
+
 fn parse_migration(by: Caller, words: &[&str]) -> Result<Command> {
     let (verb, server) = match words {
         ["abort", server] => (MigrationVerb::Abort, server),
         ["retry", server] => (MigrationVerb::Retry, server),
         ["force", server] => (MigrationVerb::Force, server),
         ["approve", server] => (MigrationVerb::Approve, server),
+        ["decline", server] => (MigrationVerb::Decline, server),
         ["migrate-now", server] => (MigrationVerb::Now, server),
         ["cancel", server] => (MigrationVerb::Cancel, server),
         ["confirm", server] => (MigrationVerb::Confirm, server),
@@ -424,7 +462,7 @@ fn parse_migration(by: Caller, words: &[&str]) -> Result<Command> {
         ["migrate", server, time] => (MigrationVerb::At(since_start(time)?), server),
         ["reschedule", server, time] => (MigrationVerb::Reschedule(since_start(time)?), server),
         _ => {
-            bail!("abort, retry, force, approve, cancel, confirm, revert, migrate-now SERVER or reschedule, migrate, revert SERVER +TIME belongs here")
+            bail!("abort, retry, force, approve, decline, cancel, confirm, revert, migrate-now SERVER or reschedule, migrate, revert SERVER +TIME belongs here")
         }
     };
     Ok(Command::Migration { by, verb, server: (*server).to_owned() })
