@@ -109,7 +109,7 @@ impl Kit {
                 "missed_without_another_time",
                 Tells::Missed {
                     missed: slot(-3, 2),
-                    why: "the scheduler was not running at that time".to_owned(),
+                    why: "the time was over when the scheduler looked at it again".to_owned(),
                     slot: None,
                 },
             ),

@@ -97,7 +97,7 @@ said-missed-busy = other migrations at the same hosts took longer than expected
 said-missed-no-room = no other host had room at that time
 said-missed-blocked = something on the server stood in the way
 said-missed-unreachable = its host could not be reached
-said-missed-scheduler-down = the scheduler was not running at that time
+said-missed-over = the time was over when the scheduler looked at it again
 
 # Whose window it is.
 said-window-server = the owner's window for this server

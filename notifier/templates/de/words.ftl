@@ -85,7 +85,7 @@ said-missed-busy = Andere Umzüge auf derselben Hardware haben länger gedauert 
 said-missed-no-room = Zu dieser Zeit war nirgends Platz für den Server
 said-missed-blocked = Etwas am Server selbst stand dem Umzug im Weg
 said-missed-unreachable = Die Hardware, auf der er läuft, war nicht erreichbar
-said-missed-scheduler-down = Unser Planungssystem lief zu dieser Zeit nicht
+said-missed-over = Die Zeit war schon vorbei, als unser Planungssystem wieder danach sah
 
 said-window-server = Ihr Wartungsfenster für diesen Server
 said-window-label = Ihr Wartungsfenster für Server mit dieser Markierung

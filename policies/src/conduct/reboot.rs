@@ -361,9 +361,12 @@ impl Conductor<'_> {
             None | Some(Report::Running(_)) => migration,
             Some(_) => {
                 self.changes.ended.push(operation);
-                self.say(&migration, Happened::Closed);
                 migration.state = match then {
-                    Ends::Closed => State::Closed { completed_at, moved },
+                    Ends::Closed => {
+                        self.say(&migration, Happened::Closed);
+                        State::Closed { completed_at, moved }
+                    }
+                    // That was told when the server was back.
                     Ends::Reverted { by } => State::Reverted { by, completed_at, moved },
                 };
                 migration

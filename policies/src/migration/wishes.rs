@@ -78,6 +78,9 @@ pub enum Refusal {
         /// By whom; by Drover, when the time was over.
         by: String,
     },
+    /// It is closed: confirmed by somebody's word, or by itself.
+    #[error("it is confirmed, by somebody's word or because the time to revert it was over; the server can be moved again with migrate, to whichever host suits it")]
+    IsClosed,
     /// The time to revert it is over.
     #[error("it could be reverted until {until}; the server can be moved again with migrate, to whichever host suits it")]
     TooLate {
@@ -369,7 +372,6 @@ impl Migration {
     /// # Errors
     /// It is not done, confirmed, on its way back, or a revert itself.
     pub fn revertible(&self, confirm_within: Span, now: Instant) -> Result<Revertible, Refusal> {
-        let confirmed = |by: String| Err(Refusal::WasConfirmed { by });
         let (completed_at, moved, told) = match &self.state {
             State::Completed { .. } | State::Discarding { .. } | State::Closed { .. } | State::Failed { .. }
                 if self.reverts().is_some() =>
@@ -379,10 +381,10 @@ impl Migration {
             State::Completed { at, moved, confirmation: Confirmation::Awaited { until } } => (at, moved, *until),
             State::Failed { at, why: FailedBecause::NotSeenAlive { moved, .. } } => (at, moved, None),
             State::Completed { confirmation: Confirmation::Given { by }, .. } => {
-                return confirmed(by.to_string());
+                return Err(Refusal::WasConfirmed { by: by.to_string() });
             }
             State::Discarding { then: Ends::Closed, .. } | State::Closed { .. } => {
-                return confirmed("somebody, or the time for it was over".to_owned());
+                return Err(Refusal::IsClosed);
             }
             State::Reverting { by, .. } => return Err(Refusal::BeingReverted { by: by.number }),
             State::Discarding { then: Ends::Reverted { by }, .. } | State::Reverted { by, .. } => {

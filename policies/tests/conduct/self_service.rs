@@ -270,7 +270,7 @@ fn nobody_s_word_confirms_when_the_time_is_over_and_the_definition_goes() {
     story.report("db", Report::Discarded);
     assert_eq!(story.state("db"), "closed");
     let refused = original(&story).revertible(Span::hours(24), story.now);
-    assert!(matches!(refused, Err(Refusal::WasConfirmed { .. })));
+    assert_eq!(refused, Err(Refusal::IsClosed));
 }
 
 #[test]
