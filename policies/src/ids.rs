@@ -60,6 +60,8 @@ uuid_id! {
     NoticeId,
     /// A time in which an owner allows reboot migrations.
     WindowId,
+    /// A webhook that an owner has registered.
+    WebhookId,
     /// A time in which an owner wants nothing to happen.
     FreezeId,
     /// How many of an owner's servers may be rebooted at once.
@@ -155,6 +157,22 @@ name_id! {
 name_id! {
     /// A webhook: one of the operator's by its name in the configuration, one of an owner's by its id.
     WebhookName, "webhook name"
+}
+
+impl WebhookId {
+    /// As the name of a channel.
+    #[must_use]
+    pub fn name(self) -> WebhookName {
+        WebhookName(self.0.to_string())
+    }
+}
+
+impl WebhookName {
+    /// The id, of one that an owner has registered; nothing of one of the operator's, whose names are too short for an id.
+    #[must_use]
+    pub fn registered(&self) -> Option<WebhookId> {
+        self.0.parse().ok()
+    }
 }
 
 /// Grows with every change of what is wanted; an order with an older one than known is refused.

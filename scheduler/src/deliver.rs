@@ -156,7 +156,7 @@ async fn work(app: &Arc<App>, delivering: &Arc<Delivering>, name: &ChannelName) 
     let channel = match Channel::open(app, delivering, name).await {
         Ok(channel) => channel,
         Err(NoChannel::Store(error)) => return Err(error),
-        Err(error @ (NoChannel::Unknown | NoChannel::Disabled { .. } | NoChannel::Secret(_))) => {
+        Err(error @ (NoChannel::Unknown | NoChannel::Disabled { .. })) => {
             let why = crate::chain(&error);
             let given_up = app.store.give_up_channel(name, &why, app.clock.now()).await?;
             tracing::warn!(channel = %name, given_up, %why, "what waited on a channel was given up");

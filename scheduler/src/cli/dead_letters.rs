@@ -41,7 +41,8 @@ fn said(replayed: Replayed) -> String {
 
 fn list(screen: &Screen, letters: &[DeadLetterView]) {
     let times = screen.times();
-    let mut rows = Rows::new(&["letter", "channel", "ticket", "told", "owner", "given up", "what went wrong"]);
+    let mut rows =
+        Rows::new(&["letter", "channel", "ticket", "told", "owner", "given up", "what went wrong"]);
     for letter in letters {
         rows.push(vec![
             letter.id.to_string(),

@@ -18,7 +18,10 @@ pub(super) async fn webhooks(context: &Context, command: Webhooks) -> Result<(),
             let body = WebhookBody { url, kinds: kinds.into_iter().collect(), owner };
             let answer: Answer<IssuedWebhook> = context.client.post("/v1/webhooks", &body).await?;
             context.show(&answer, |screen, issued| {
-                screen.line(format!("Added {}. Events are signed with this secret, which is shown only now:", issued.webhook.id));
+                screen.line(format!(
+                    "Added {}. Events are signed with this secret, which is shown only now:",
+                    issued.webhook.id
+                ));
                 screen.line(issued.secret.as_deref().unwrap_or("it was shown before"));
             });
         }

@@ -3,9 +3,23 @@
 use drover_policies::channels::ChannelName;
 
 use super::{Decided, Reply, Wish, store_problem};
+use crate::auth::Caller;
 use crate::http::problem::Problem;
 use crate::http::views::Replayed;
-use crate::store::{Batch, DeadLetterFilter};
+use crate::store::{Batch, Channels, DeadLetterFilter};
+
+/// All that a caller may see: an owner those of his webhooks.
+#[must_use]
+pub fn letters_of(caller: &Caller) -> DeadLetterFilter {
+    match caller.owner() {
+        None => DeadLetterFilter::default(),
+        Some(owner) => DeadLetterFilter {
+            owner: Some(owner.clone()),
+            channels: Channels::Owners,
+            ..DeadLetterFilter::default()
+        },
+    }
+}
 
 impl Wish {
     /// Has one dead letter tried again.
@@ -15,7 +29,7 @@ impl Wish {
     pub async fn replay_letter(&self, given: &str) -> Result<Reply, Problem> {
         let missing = || Problem::not_found("dead letter", given);
         let id = given.parse().map_err(|_| missing())?;
-        let filter = DeadLetterFilter { id: Some(id), ..DeadLetterFilter::default() };
+        let filter = DeadLetterFilter { id: Some(id), ..letters_of(&self.caller) };
         self.replay(filter, missing).await
     }
 
@@ -26,11 +40,15 @@ impl Wish {
     pub async fn replay_channel(&self, given: &str) -> Result<Reply, Problem> {
         let channel: ChannelName =
             given.parse().map_err(|bad| Problem::field("channel", format!("field channel: {bad}")))?;
-        let filter = DeadLetterFilter { channel: Some(channel), ..DeadLetterFilter::default() };
+        let filter = DeadLetterFilter { channel: Some(channel), ..letters_of(&self.caller) };
         self.replay(filter, || Problem::not_found("dead letter of channel", given)).await
     }
 
-    async fn replay(&self, filter: DeadLetterFilter, missing: impl Fn() -> Problem) -> Result<Reply, Problem> {
+    async fn replay(
+        &self,
+        filter: DeadLetterFilter,
+        missing: impl Fn() -> Problem,
+    ) -> Result<Reply, Problem> {
         self.carry_out(|| async {
             let replayed =
                 self.app.store.dead_letters(&filter).await.map_err(|error| store_problem(&error))?;

@@ -1,6 +1,7 @@
 //! The channels, and how a message is handed to one.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use drover_notifier::calendar;
 use drover_notifier::deliver::{Delivery, Mailer};
@@ -28,7 +29,17 @@ pub enum Channel {
     /// Into the operators' ticket system.
     Rt(Arc<Delivering>, Rt),
     /// To somebody's program.
-    Webhook(WebhookName, Hook),
+    Webhook(Program),
+    /// To somebody's program, of which something is missing on this machine; it may come back.
+    Unready(WebhookName, NoSecret),
+}
+
+/// Somebody's program.
+pub struct Program {
+    name: WebhookName,
+    hook: Hook,
+    /// It has said so; nothing more is sent to it.
+    gone: AtomicBool,
 }
 
 /// Why there is no channel of a name.
@@ -43,9 +54,6 @@ pub enum NoChannel {
         /// Why.
         why: String,
     },
-    /// What it is signed with is missing; it may come back.
-    #[error("there is nothing to sign with")]
-    Secret(#[source] NoSecret),
     /// The database failed.
     #[error("the webhook can't be read")]
     Store(#[from] StoreError),
@@ -118,7 +126,7 @@ impl Channel {
                 let rt = delivering.rt.clone().ok_or(NoChannel::Unknown)?;
                 Ok(Self::Rt(Arc::clone(delivering), rt))
             }
-            ChannelName::Webhook(name) => Ok(Self::Webhook(name.clone(), hook(app, name).await?)),
+            ChannelName::Webhook(name) => program(app, name).await,
         }
     }
 
@@ -128,7 +136,9 @@ impl Channel {
         match self {
             Self::Mail(..) => ChannelName::Mail,
             Self::Rt(..) => ChannelName::Rt,
-            Self::Webhook(name, _) => ChannelName::Webhook(name.clone()),
+            Self::Webhook(Program { name, .. }) | Self::Unready(name, _) => {
+                ChannelName::Webhook(name.clone())
+            }
         }
     }
 
@@ -140,7 +150,11 @@ impl Channel {
         match self {
             Self::Mail(delivering, mailer) => mail(delivering, mailer, handed).await.map(Outcome::from),
             Self::Rt(delivering, rt) => rt::hand_over(delivering, rt, handed).await,
-            Self::Webhook(name, hook) => webhook(name, hook, handed).await.map(Outcome::from),
+            Self::Webhook(program) => program.deliver(handed).await.map(Outcome::from),
+            Self::Unready(_, missing) => {
+                let why = crate::chain(missing);
+                Ok(Ended::Later { why, left: Vec::new(), not_before: None }.into())
+            }
         }
     }
 
@@ -148,52 +162,56 @@ impl Channel {
     pub async fn close(&self) {
         match self {
             Self::Mail(_, mailer) => mailer.close().await,
-            Self::Rt(..) | Self::Webhook(..) => {}
+            Self::Rt(..) | Self::Webhook(..) | Self::Unready(..) => {}
         }
     }
 }
 
-async fn hook(app: &App, name: &WebhookName) -> Result<Hook, NoChannel> {
+async fn program(app: &App, name: &WebhookName) -> Result<Channel, NoChannel> {
+    let ready = |hook| Channel::Webhook(Program { name: name.clone(), hook, gone: AtomicBool::new(false) });
     if let Some(id) = name.registered() {
         let stored = app.store.webhook(id).await?.ok_or(NoChannel::Unknown)?;
         return match stored.disabled {
             Some((_, why)) => Err(NoChannel::Disabled { why }),
-            None => Ok(stored.hook()?),
+            None => Ok(ready(stored.hook()?)),
         };
     }
     let configured = app.config.webhooks.iter().find(|webhook| webhook.name == name.as_str());
     let configured = configured.ok_or(NoChannel::Unknown)?;
-    Ok(Hook {
-        url: configured.url().ok_or(NoChannel::Unknown)?,
-        secret: configured.secret().map_err(NoChannel::Secret)?,
-        readers: Readers::Operators,
+    let url = configured.url().ok_or(NoChannel::Unknown)?;
+    Ok(match configured.secret() {
+        Ok(secret) => ready(Hook { url, secret, readers: Readers::Operators }),
+        Err(missing) => Channel::Unready(name.clone(), missing),
     })
 }
 
-async fn webhook(name: &WebhookName, hook: &Hook, handed: &Handed<'_>) -> Result<Ended, StoreError> {
-    let (app, notice) = (handed.app, handed.notice);
-    let body = match webhook::body(notice, &app.config.delivery.event_source, hook.readers) {
-        Ok(body) => body,
-        Err(error) => return Ok(Ended::Never { why: crate::chain(&error) }),
-    };
-    Ok(match hook.post(app, &notice.id.to_string(), body).await {
-        Answered::Taken { status } => Ended::Arrived { how: format!("posted, answered {status}") },
-        Answered::NotNow { why, not_before } => Ended::Later { why, left: Vec::new(), not_before },
-        Answered::Gone => {
-            let why = "it answered 410 Gone";
-            if let Some(id) = name.registered() {
-                app.store.disable_webhook(id, why, app.clock.now()).await?;
-            }
-            Ended::Never { why: why.to_owned() }
+impl Program {
+    async fn deliver(&self, handed: &Handed<'_>) -> Result<Ended, StoreError> {
+        let (app, notice) = (handed.app, handed.notice);
+        let gone = || Ended::Never { why: "it answered 410 Gone".to_owned() };
+        if self.gone.load(Ordering::Relaxed) {
+            return Ok(gone());
         }
-    })
+        let body = match webhook::body(notice, &app.config.delivery.event_source, self.hook.readers) {
+            Ok(body) => body,
+            Err(error) => return Ok(Ended::Never { why: crate::chain(&error) }),
+        };
+        Ok(match self.hook.post(app, &notice.id.to_string(), body).await {
+            Answered::Taken { status } => Ended::Arrived { how: format!("posted, answered {status}") },
+            Answered::NotNow { why, not_before } => Ended::Later { why, left: Vec::new(), not_before },
+            Answered::Gone => {
+                // The operator's stay in use: what the configuration says is not for a receiver to change.
+                if let Some(id) = self.name.registered() {
+                    app.store.disable_webhook(id, "it answered 410 Gone", app.clock.now()).await?;
+                    self.gone.store(true, Ordering::Relaxed);
+                }
+                gone()
+            }
+        })
+    }
 }
 
-async fn mail(
-    delivering: &Delivering,
-    mailer: &Mailer,
-    handed: &Handed<'_>,
-) -> Result<Ended, StoreError> {
+async fn mail(delivering: &Delivering, mailer: &Mailer, handed: &Handed<'_>) -> Result<Ended, StoreError> {
     let (app, notice) = (handed.app, handed.notice);
     let contact = contact(app, notice).await?;
     if let (Tells::Reminder { .. }, Reminders::Unwanted) = (&notice.tells, contact.reminders) {

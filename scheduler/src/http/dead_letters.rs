@@ -16,7 +16,8 @@ use super::lists::{cursor, limit, page};
 use super::problem::Problem;
 use super::views::{DeadLetterView, Page, ReplayBody, Replayed};
 use crate::app::App;
-use crate::auth::Operator;
+use crate::auth::Person;
+use crate::commands::deliveries::letters_of;
 use crate::commands::{Reply, Wish, owned};
 use crate::store::DeadLetterFilter;
 
@@ -41,19 +42,19 @@ struct Which {
 
 /// List dead letters
 ///
-/// Messages that were given up on a channel, latest first.
+/// Messages that were given up on a channel, latest first. An owner sees those of his webhooks.
 #[utoipa::path(get, path = "/v1/dead-letters", tag = "tickets", params(Which), security(("token" = [])),
     responses((status = 200, description = "A page of dead letters", body = Page<DeadLetterView>), Problems))]
 async fn list(
     State(app): State<Arc<App>>,
-    Operator(caller): Operator,
+    Person(caller): Person,
     Params(which): Params<Which>,
 ) -> Result<Json<Page<DeadLetterView>>, Problem> {
     let channel = which.channel.as_deref().map(str::parse::<ChannelName>).transpose();
     let filter = DeadLetterFilter {
-        id: None,
         channel: channel.map_err(|bad| Problem::parameter("channel", bad.to_string()))?,
         owner: owned(&caller, which.owner.as_deref())?,
+        ..letters_of(&caller)
     };
     let cursor = cursor(which.cursor.as_deref())?;
     let letters = app.store.dead_letters_page(&filter, cursor.as_ref(), limit(which.limit)?).await;
@@ -68,7 +69,7 @@ async fn list(
     responses((status = 200, description = "They are on their way", body = Replayed), Problems))]
 async fn replay_all(
     State(app): State<Arc<App>>,
-    change: Change<Operator, ReplayBody>,
+    change: Change<Person, ReplayBody>,
 ) -> Result<Reply, Problem> {
     let (caller, envelope, body) = change.split();
     Wish { app, caller, envelope }.replay_channel(&body.channel).await
@@ -83,7 +84,7 @@ async fn replay_all(
 async fn replay(
     State(app): State<Arc<App>>,
     Named(name): Named,
-    change: Change<Operator, Nothing>,
+    change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
     let (caller, envelope, Nothing {}) = change.split();
     Wish { app, caller, envelope }.replay_letter(&name).await

@@ -218,8 +218,7 @@ fn mail(app: &App) -> Finding {
 /// Every channel that has something it could not deliver.
 /// Whether Request Tracker is there, knows us, and lets us create tickets.
 async fn tracker(app: &App) -> Option<Finding> {
-    const WAITS: &str =
-        "messages for it wait and are tried again; look whether it runs, and at rt in the scheduler's configuration";
+    const WAITS: &str = "messages for it wait and are tried again; look whether it runs, and at rt in the scheduler's configuration";
     let config = app.config.rt.as_ref()?;
     let looked = async { Rt::new(config.clone())?.look().await };
     Some(match tokio::time::timeout(PATIENCE, looked).await {
@@ -251,13 +250,18 @@ async fn undelivered(app: &App) -> Result<Vec<Finding>, Problem> {
         if *retrying > 0 {
             findings.push(Finding::warning(
                 "notices",
-                format!("{retrying} notices have failed at least once on channel {channel} and are tried again"),
+                format!(
+                    "{retrying} notices have failed at least once on channel {channel} and are tried again"
+                ),
                 "drover tickets show DR-… says what went wrong; mend the address or the channel's other end",
             ));
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::ok("notices", format!("no notice is undeliverable ({on_their_way} on their way)")));
+        findings.push(Finding::ok(
+            "notices",
+            format!("no notice is undeliverable ({on_their_way} on their way)"),
+        ));
     }
     Ok(findings)
 }
@@ -267,7 +271,9 @@ async fn disabled_webhooks(app: &App) -> Result<Option<Finding>, Problem> {
     let webhooks = app.store.webhooks(None).await.map_err(|error| store_problem(&error))?;
     let disabled: Vec<String> = webhooks
         .iter()
-        .filter_map(|webhook| Some(format!("{} of {}, {}", webhook.id, webhook.owner, webhook.disabled.as_ref()?.1)))
+        .filter_map(|webhook| {
+            Some(format!("{} of {}, {}", webhook.id, webhook.owner, webhook.disabled.as_ref()?.1))
+        })
         .collect();
     Ok((!disabled.is_empty()).then(|| {
         Finding::warning(

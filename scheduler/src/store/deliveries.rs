@@ -157,6 +157,28 @@ pub struct DeadLetterFilter {
     pub channel: Option<ChannelName>,
     /// Of tickets for this account.
     pub owner: Option<OwnerId>,
+    /// Of whose channels.
+    pub channels: Channels,
+}
+
+/// Whose channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Channels {
+    /// All.
+    #[default]
+    All,
+    /// The webhooks that owners have registered.
+    Owners,
+}
+
+impl Channels {
+    /// Their names by their form: an owner's webhook is called by its id, and the operator's are all shorter than that.
+    fn pattern(self) -> Option<&'static str> {
+        match self {
+            Self::All => None,
+            Self::Owners => Some("webhook:____________________________________"),
+        }
+    }
 }
 
 /// Messages that have not arrived on a channel.
@@ -369,11 +391,13 @@ impl Store {
                AND ($2 IS NULL OR deliveries.id = $2)
                AND ($3 IS NULL OR deliveries.channel = $3)
                AND ($4 IS NULL OR tickets.owner = $4)
-             ORDER BY deliveries.id DESC LIMIT $5",
+               AND ($5 IS NULL OR deliveries.channel LIKE $5)
+             ORDER BY deliveries.id DESC LIMIT $6",
             Cursor::below(cursor),
             filter.id.map(|id| id.0),
             filter.channel.as_ref().map(ToString::to_string),
             filter.owner.as_ref().map(OwnerId::as_str),
+            filter.channels.pattern(),
             rows_for(limit),
         )?;
         let items: Vec<DeadLetter> = rows
@@ -405,10 +429,12 @@ impl Store {
              WHERE state = 'failed'
                AND ($1 IS NULL OR id = $1)
                AND ($2 IS NULL OR channel = $2)
-               AND ($3 IS NULL OR ticket IN (SELECT id FROM tickets WHERE owner = $3))",
+               AND ($3 IS NULL OR ticket IN (SELECT id FROM tickets WHERE owner = $3))
+               AND ($4 IS NULL OR channel LIKE $4)",
             filter.id.map(|id| id.0),
             filter.channel.as_ref().map(ToString::to_string),
             filter.owner.as_ref().map(OwnerId::as_str),
+            filter.channels.pattern(),
         )?;
         Ok(row.map_or(0, |(count,)| to_u64(count)))
     }
@@ -553,11 +579,13 @@ pub(super) async fn replay(conn: &mut Conn<'_>, filter: &DeadLetterFilter, at: I
          WHERE state = 'failed'
            AND ($2 IS NULL OR id = $2)
            AND ($3 IS NULL OR channel = $3)
-           AND ($4 IS NULL OR ticket IN (SELECT id FROM tickets WHERE owner = $4))",
+           AND ($4 IS NULL OR ticket IN (SELECT id FROM tickets WHERE owner = $4))
+           AND ($5 IS NULL OR channel LIKE $5)",
         at,
         filter.id.map(|id| id.0),
         filter.channel.as_ref().map(ToString::to_string),
         filter.owner.as_ref().map(OwnerId::as_str),
+        filter.channels.pattern(),
     )?;
     Ok(())
 }

@@ -75,7 +75,11 @@ pub(super) async fn told(conn: &mut Conn<'_>) -> StoreResult<BTreeSet<String>> {
 }
 
 /// One message per fact, with a delivery for each channel that hears it: whether it was stored, or one of its key was there already.
-pub(super) async fn insert(conn: &mut Conn<'_>, new: &Notice, listeners: &[Listener]) -> StoreResult<bool> {
+pub(super) async fn insert(
+    conn: &mut Conn<'_>,
+    new: &Notice,
+    listeners: impl Iterator<Item = &Listener>,
+) -> StoreResult<bool> {
     let stored = fetch_optional!(
         conn,
         "storing a notice",
@@ -93,7 +97,7 @@ pub(super) async fn insert(conn: &mut Conn<'_>, new: &Notice, listeners: &[Liste
     if let Some(turn) = new.tells.turn() {
         tickets::turn(conn, new.ticket.id, turn, new.at).await?;
     }
-    for listener in listeners.iter().filter(|listener| listener.hears(new)) {
+    for listener in listeners.filter(|listener| listener.hears(new)) {
         deliveries::insert(conn, new, seq, &listener.channel).await?;
     }
     Ok(true)

@@ -78,7 +78,7 @@ async fn routes_against(api: &Api, foreign: &Value) -> Vec<(Method, String)> {
         if !path.starts_with("/v1/") || path.ends_with("/stream") {
             continue;
         }
-        let path = ["host", "server", "maintenance", "migration", "event", "window", "ticket", "owner", "token", "webhook", "letter"]
+        let path = ["host", "server", "maintenance", "migration", "event", "window", "freeze", "limit", "ticket", "owner", "token", "webhook", "letter"]
             .into_iter()
             .fold(path.clone(), |path, name| path.replace(&format!("{{{name}}}"), &text(&foreign[name])));
         assert!(!path.contains('{'), "{path} has a part that this test does not know");
@@ -98,11 +98,17 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
     let window_path = format!("/v1/windows/{}", id(700));
     let put = api.put(&api.globex, &window_path, &window).await;
     assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
+    let freeze = json!({ "name": "a launch", "days": { "from": "2026-03-01", "to": "2026-03-01" } });
+    let limit = json!({ "max_simultaneous": 1 });
+    for (path, body) in [("freezes", &freeze), ("limits", &limit)] {
+        let put = api.put(&api.globex, &format!("/v1/{path}/{}", id(700)), body).await;
+        assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
+    }
     api.put(&api.globex, "/v1/owners/globex", &json!({ "mail": ["ops@globex.example"] })).await;
     let tokens = api.get(&api.operator, "/v1/tokens").await.json();
     let foreign = json!({
         "host": "h1", "server": id(3), "maintenance": maintenance["id"], "migration": shop["id"], "event": shop["id"],
-        "webhook": id(701), "letter": 1, "window": id(700), "ticket": shop["ticket"], "owner": "globex", "token": tokens["items"][0]["id"],
+        "webhook": id(701), "letter": 1, "window": id(700), "freeze": id(700), "limit": id(700), "ticket": shop["ticket"], "owner": "globex", "token": tokens["items"][0]["id"],
     });
     let routes = routes_against(&api, &foreign).await;
     assert!(routes.len() > 40, "{}", routes.len());
@@ -111,6 +117,8 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
             Some("reschedule") => json!({ "start": "2026-01-20T02:00:00Z" }),
             Some("drills") => json!({ "server": id(3), "starts_in": "5m" }),
             _ if path.starts_with("/v1/windows/") && *method == Method::PUT => window.clone(),
+            _ if path.starts_with("/v1/freezes/") && *method == Method::PUT => freeze.clone(),
+            _ if path.starts_with("/v1/limits/") && *method == Method::PUT => limit.clone(),
             _ => json!({}),
         };
         let asking = api.ask(method.clone(), path).token(&api.acme);
@@ -121,7 +129,7 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
             assert_eq!(answer.problem(), "refused", "an id that is taken: {answer:?}");
         } else if allowed {
             let harmless =
-                ["/v1/servers", "/v1/migrations", "/v1/windows", "/v1/tickets", "/v1/events", "/v1/scheduled-events", "/v1/whoami"];
+                ["/v1/servers", "/v1/migrations", "/v1/windows", "/v1/freezes", "/v1/limits", "/v1/tickets", "/v1/events", "/v1/scheduled-events", "/v1/whoami"];
             assert!(
                 *method == Method::GET && harmless.contains(&path.as_str()),
                 "{method} {path}: {answer:?}"

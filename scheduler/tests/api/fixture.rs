@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use drover_agent_api::{Inventory, OperationReport, OperationState, Order, PROTOCOL, SyncRequest};
+use drover_agent_api::{GuestsAnswer, GuestsAsk, Inventory, OperationReport, OperationState, Order, PROTOCOL, SyncRequest};
 use drover_policies::fleet::{Allowance, Fleet};
 use drover_policies::ids::{HostName, IdSource};
 use drover_policies::policy::PolicySet;
@@ -140,9 +140,25 @@ fn fleet() -> Fleet {
 
 impl Api {
     pub async fn new() -> Self {
+        Self::with_policy("").await
+    }
+
+    /// The same with another configuration.
+    pub async fn configured(change: impl FnOnce(&mut Config)) -> Self {
+        Self::with("", change).await
+    }
+
+    /// The same with a policy of its own.
+    pub async fn with_policy(policy: &str) -> Self {
+        Self::with(policy, |_| {}).await
+    }
+
+    /// The same with both; a database that it names is used.
+    pub async fn with(policy: &str, change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let url = format!("sqlite://{}", folder.path().join("drover.db").display());
-        let store = Store::open(&url).await.expect("a store");
+        let mut config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
+        change(&mut config);
+        let store = Store::open(&config.database_url()).await.expect("a store");
         store.migrate().await.expect("tables");
         let lease = Lease::take(&store, "test", NOON).await.expect("a store").expect("nobody else has it");
         let clock = Arc::new(Standing(Mutex::new(NOON)));
@@ -157,13 +173,12 @@ impl Api {
             store.add_token(&issued.token).await.expect("stored");
             tokens.push(issued.secret);
         }
-        let config = Config { data_dir: folder.path().to_owned(), ..Config::default() };
         let parts = Parts {
             config,
             store,
             clock: clock.clone(),
             ids: Arc::new(RandomIds),
-            policies: Arc::new(PolicySet::default()),
+            policies: Arc::new(PolicySet::parse(&[("policy.toml", policy)]).expect("a policy")),
             lease,
         };
         let app = App::open(parts).await.expect("an app");
@@ -276,6 +291,15 @@ impl Api {
         let request = SyncRequest { operations, ..sync_request(&host, incarnation, None) };
         sync::sync(&self.app, &host, request).await.expect("taken in");
         self.look().await;
+    }
+
+    /// A host's agent asks and tells for the guests on it.
+    pub async fn guests(&self, host: &str, ask: GuestsAsk) -> GuestsAnswer {
+        let host = host_name(host);
+        let incarnation = *self.incarnation.lock().expect("nobody panics while holding it");
+        let request = SyncRequest { guests: Some(ask), ..sync_request(&host, incarnation, None) };
+        let answer = sync::sync(&self.app, &host, request).await.expect("taken in");
+        answer.guests.expect("it was asked for")
     }
 
     /// The migration of a server, as an operator sees it.

@@ -1,6 +1,7 @@
 //! Long lists, filters, and what is thrown away.
 
 use chrono::TimeDelta;
+use drover_policies::channels::ChannelName;
 use drover_policies::ids::MigrationId;
 use drover_policies::maintenance::{Maintenance, State as MaintenanceState};
 use drover_policies::migration::Migration;
@@ -12,6 +13,7 @@ use drover_scheduler::store::{
 
 use crate::place::{Place, on_both_engines};
 use crate::samples::*;
+use crate::telling::tried;
 
 on_both_engines![
     pages_are_complete_and_repeat_nothing,
@@ -219,7 +221,7 @@ async fn history_is_purged_and_what_is_needed_stays(place: Place) {
     let purged = store.purge(long_after).await.expect("purged");
     assert_eq!(purged, Purged { events: 2, answers: 1, ..Purged::default() });
     let arrived = Tried::Delivered { how: "mail".to_owned() };
-    store.notice_tried(notice_id(2), &arrived, at(1)).await.expect("noted");
+    tried(&store, &ChannelName::Mail, (2, 2), &arrived, 1).await;
     assert_eq!(store.purge(long_after).await.expect("purged"), Purged { migrations: 1, ..Purged::default() });
     assert_eq!(store.migration(migration_id(2)).await.expect("read"), None);
     assert_eq!(store.ticket(ticket_id(2)).await.expect("read"), None);
@@ -239,10 +241,8 @@ async fn history_is_purged_and_what_is_needed_stays(place: Place) {
         ..Batch::new(at(5))
     };
     store.commit(&fence, over).await.expect("written");
-    store
-        .notice_tried(notice_id(1), &Tried::Failed { error: "no such user".to_owned() }, at(5))
-        .await
-        .expect("noted");
+    let failed = Tried::Failed { error: "no such user".to_owned() };
+    tried(&store, &ChannelName::Mail, (1, 1), &failed, 5).await;
     let too_early = Keep { history_since: at(5), ..long_after };
     assert_eq!(store.purge(too_early).await.expect("purged"), Purged::default());
     let purged = store.purge(long_after).await.expect("purged");

@@ -8,7 +8,7 @@ use drover_policies::owners::{Opens, OwnerWindow, Scope};
 use drover_policies::events::{Event, Happened};
 use drover_policies::ids::{
     Generation, HostName, MaintenanceId, MigrationId, NoticeId, OperationId, OwnerId, PlanId, ServerId,
-    TicketId, WindowId,
+    TicketId, WebhookId, WindowId,
 };
 use drover_policies::language::Language;
 use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency, Warned};
@@ -20,7 +20,8 @@ use drover_policies::samples::{NOON, host_facts};
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::Slot;
 use drover_scheduler::store::{
-    Answer, Batch, HostStanding, NewOperation, NewTicket, Role, StoredPlan, StoredWindow, Token, Write,
+    Answer, Batch, HostStanding, NewOperation, NewTicket, Role, StoredPlan, StoredWebhook, StoredWindow, Token,
+    Write,
 };
 use uuid::Uuid;
 
@@ -265,6 +266,18 @@ pub fn inventory(serial: u64) -> Inventory {
     Inventory { serial, observed_at: at(0), host: host_facts("h1"), servers: Vec::new() }
 }
 
+pub fn webhook(n: u32, of: &str) -> StoredWebhook {
+    StoredWebhook {
+        id: WebhookId(id(10, n)),
+        owner: owner(of),
+        url: "https://hooks.example.org/drover".to_owned(),
+        secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+        kinds: ["proposed".to_owned()].into(),
+        created_at: at(0),
+        disabled: None,
+    }
+}
+
 /// Something of everything that a batch can hold.
 pub fn everything() -> Batch {
     Batch {
@@ -283,6 +296,7 @@ pub fn everything() -> Batch {
         events: vec![event(1, "one"), event(2, "two")],
         windows_put: vec![window(1, "acme")],
         owners_put: vec![contact("acme")],
+        webhooks_added: vec![webhook(1, "acme")],
         tokens_added: vec![
             token(1, Role::Operator),
             token(2, Role::Owner(owner("acme"))),

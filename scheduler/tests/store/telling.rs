@@ -72,7 +72,7 @@ async fn id_of(store: &Store, channel: &ChannelName, notice: u32, ticket: u32) -
 }
 
 /// The end of a try at notice `n` of a ticket.
-async fn tried(store: &Store, channel: &ChannelName, (n, of): (u32, u32), tried: &Tried, now: i64) {
+pub async fn tried(store: &Store, channel: &ChannelName, (n, of): (u32, u32), tried: &Tried, now: i64) {
     let id = id_of(store, channel, n, of).await;
     let settled = [Settled { id, ticket: ticket_id(of), tried: tried.clone(), external: None }];
     store.deliveries_tried(channel, &settled, at(now)).await.expect("noted");

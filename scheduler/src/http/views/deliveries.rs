@@ -1,6 +1,7 @@
 //! What became of messages on their channels, as the API shows it.
 
 use chrono::{DateTime, Utc};
+use drover_policies::channels::ChannelName;
 use drover_policies::ids::{NoticeId, OwnerId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -48,10 +49,10 @@ pub struct DeliveryView {
     pub next_try_at: Option<DateTime<Utc>>,
     /// How often it was tried.
     pub tries: u32,
-    /// What went wrong last; operators only.
+    /// What went wrong last; an owner is told this of his webhooks only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// By which it can be replayed, once it is undeliverable; operators only.
+    /// By which it can be replayed, once it is undeliverable; an owner is told this of his webhooks only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_letter: Option<i64>,
 }
@@ -64,15 +65,17 @@ impl DeliveryView {
             Delivery::Delivered { at, .. } => (DeliveryState::Delivered, Some(*at), None),
             Delivery::Failed { at } => (DeliveryState::Undeliverable, Some(*at), None),
         };
+        // Of his own webhook an owner may know everything.
+        let whole = eyes == Eyes::Operator
+            || matches!(&stored.channel, ChannelName::Webhook(name) if name.registered().is_some());
         Self {
             channel: stored.channel.to_string(),
             state,
             at,
             next_try_at,
             tries: stored.tries,
-            problem: stored.last_error.clone().filter(|_| eyes == Eyes::Operator),
-            dead_letter: (state == DeliveryState::Undeliverable && eyes == Eyes::Operator)
-                .then_some(stored.id.0),
+            problem: stored.last_error.clone().filter(|_| whole),
+            dead_letter: (state == DeliveryState::Undeliverable && whole).then_some(stored.id.0),
         }
     }
 }

@@ -1,0 +1,101 @@
+//! Webhooks: where owners' programs hear of their tickets.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use drover_policies::ids::OwnerId;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::Problems;
+use super::extract::{Change, Named, Nothing, Params};
+use super::lists::{limit, of_all};
+use super::problem::Problem;
+use super::views::{IssuedWebhook, Page, TestedWebhook, WebhookBody, WebhookView};
+use crate::app::App;
+use crate::auth::Person;
+use crate::commands::{Reply, Wish, owned, store_problem};
+
+pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
+    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(remove)).routes(routes!(test))
+}
+
+/// Which webhooks.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct Which {
+    /// Of this owner.
+    owner: Option<String>,
+    /// How many, 1 to 500; 50 unless said.
+    limit: Option<u32>,
+    /// From the page before.
+    cursor: Option<String>,
+}
+
+/// List webhooks
+///
+/// In the order of ids, without their secrets. An owner sees his own; operators see theirs, which are set in the configuration, too.
+#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", params(Which), security(("token" = [])),
+    responses((status = 200, description = "A page of webhooks", body = Page<WebhookView>), Problems))]
+async fn list(
+    State(app): State<Arc<App>>,
+    Person(caller): Person,
+    Params(which): Params<Which>,
+) -> Result<Json<Page<WebhookView>>, Problem> {
+    let owner: Option<OwnerId> = owned(&caller, which.owner.as_deref())?;
+    let stored = app.store.webhooks(owner.as_ref()).await.map_err(|error| store_problem(&error))?;
+    let mut webhooks: Vec<WebhookView> = stored.iter().map(WebhookView::from).collect();
+    if caller.owner().is_none() {
+        let configured =
+            app.config.webhooks.iter().filter(|webhook| owner.is_none() || webhook.owner == owner);
+        webhooks.extend(configured.map(WebhookView::from));
+    }
+    webhooks.sort_by(|a, b| a.id.cmp(&b.id));
+    let page = of_all(webhooks, |webhook| webhook.id.clone(), which.cursor.as_deref(), limit(which.limit)?);
+    Ok(Json(page))
+}
+
+/// Add a webhook
+///
+/// Each message of this account's tickets is posted to it as an event (CloudEvents 1.0), signed after Standard Webhooks with the secret
+/// that stands in this answer and in no other.
+#[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = WebhookBody, security(("token" = [])),
+    responses((status = 201, description = "The webhook", body = IssuedWebhook), Problems))]
+async fn add(State(app): State<Arc<App>>, change: Change<Person, WebhookBody>) -> Result<Reply, Problem> {
+    let (caller, envelope, body) = change.split();
+    Wish { app, caller, envelope }.add_webhook(&body).await
+}
+
+/// Remove a webhook
+///
+/// What waits for it is not sent any more.
+#[utoipa::path(delete, path = "/v1/webhooks/{webhook}", tag = "webhooks",
+    params(("webhook" = String, Path, description = "Its id")), security(("token" = [])),
+    responses((status = 204, description = "Removed"), Problems))]
+async fn remove(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.remove_webhook(&name).await
+}
+
+/// Try a webhook out
+///
+/// An event of the type `dev.drover.notice.test` is posted to it at once; the answer says what came of it.
+#[utoipa::path(post, path = "/v1/webhooks/{webhook}/test", tag = "webhooks",
+    params(("webhook" = String, Path, description = "Its id")), security(("token" = [])),
+    responses((status = 200, description = "What the receiver answered", body = TestedWebhook), Problems))]
+async fn test(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.test_webhook(&name).await
+}
