@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use chrono::{DateTime, Datelike, Offset, Timelike};
+use chrono::{DateTime, Datelike, NaiveDate, Offset, Timelike};
 use chrono_tz::Tz;
 use drover_policies::language::Language;
 use drover_policies::time::{Instant, Span};
@@ -248,7 +248,7 @@ impl Speech {
     }
 
     /// Without figures for the month: 3/4 is read as March by some and as April by others.
-    fn date(&self, at: DateTime<Tz>) -> String {
+    fn date(&self, at: impl Datelike) -> String {
         let args = [
             ("weekday", FluentValue::from(at.weekday().number_from_monday())),
             ("day", FluentValue::from(at.day())),
@@ -320,11 +320,24 @@ impl Speech {
 
     /// A sentence of the scheduler in this language; one that is not known, such as an operator's own, as it is.
     pub(crate) fn said(&self, text: &str) -> String {
-        let Some((id, parts)) = self.said.recognise(text) else { return text.to_owned() };
+        let Some((id, parts)) = self.said.recognise(text) else {
+            return self.said_moment(text).unwrap_or_else(|| text.to_owned());
+        };
         let parts: Vec<(String, String)> =
             parts.into_iter().map(|(name, part)| (name, self.said(&part))).collect();
         let args: Vec<(&str, &str)> = parts.iter().map(|(name, part)| (&**name, &**part)).collect();
         self.phrase(id, &args)
+    }
+}
+
+impl Speech {
+    /// A moment as it stands within a sentence of the scheduler: `Thursday, 3 December 2026, 22:00 CET (UTC+01:00)`.
+    fn said_moment(&self, text: &str) -> Option<String> {
+        let (date, clock) = text.rsplit_once(", ")?;
+        let date = NaiveDate::parse_from_str(date, "%A, %d %B %Y").ok()?;
+        let (clock, zone) = clock.split_once(' ')?;
+        let clock = self.phrase("zoned", &[("clock", clock), ("zone", zone)]);
+        Some(self.phrase("moment", &[("date", &self.date(date)), ("clock", &clock)]))
     }
 }
 
@@ -477,6 +490,10 @@ mod tests {
             said,
             "Zwischen dem Ende der Ankündigungsfrist (3days ab jetzt) und dem spätesten Termin (2026-11-29 00:00 UTC) sind \
              30m am Stück nirgends frei und offen – geprüft wurde: unsere üblichen Wartungsfenster"
+        );
+        assert_eq!(
+            german().said("that is too soon; choose Thursday, 3 December 2026, 22:00 CET (UTC+01:00) or later, or answer \"now\""),
+            "Das ist zu früh; wählen Sie Donnerstag, 3. Dezember 2026, 22:00 Uhr CET (UTC+01:00) oder später, oder antworten Sie „now“"
         );
         for unknown in ["the rack is on fire", "", "the notice of "] {
             assert_eq!(german().said(unknown), unknown);

@@ -119,3 +119,17 @@ said-seen-unknown = libvirt does not know it here
 said-seen-not-asked = libvirt could not be asked: { $why }
 said-seen-went-off = it was running and went off while it was looked at
 said-seen-just-begun = it has only just begun to run
+
+# What is answered to a mail that can't be obeyed; $time and the like are moments.
+said-asked-accept = take the time that was proposed
+said-asked-now = begin now
+said-asked-move = move it to { $time }
+said-asked-no-reminders = send no reminders
+said-refused-begun = the migration has already begun, so its time can't be changed any more
+said-refused-nothing-proposed = no time is proposed at present; choose one with reschedule, or start it now
+said-refused-too-close = it begins at { $start }, which is too close to move it; answer "now", or wait for its end
+said-refused-too-soon = that is too soon; choose { $earliest } or later, or answer "now"
+said-refused-too-late = that is too late: it must be over by { $deadline }, so choose { $latest } or earlier
+said-refused-taken = that time is taken: the hosts are busy with other migrations then
+said-refused-excluded = nothing is done on that day ({ $name })
+said-refused-no-such-day = { $said } is no day that is understood; write for example 2026-12-03

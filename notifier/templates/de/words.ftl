@@ -101,3 +101,16 @@ said-seen-unknown = Der Hypervisor kennt ihn dort nicht
 said-seen-not-asked = Der Hypervisor konnte nicht gefragt werden: { $why }
 said-seen-went-off = Er lief und ging aus, während wir zusahen
 said-seen-just-begun = Er hat gerade erst zu laufen begonnen
+
+said-asked-accept = den vorgeschlagenen Termin annehmen
+said-asked-now = jetzt beginnen
+said-asked-move = verschieben auf { $time }
+said-asked-no-reminders = keine Erinnerungen mehr senden
+said-refused-begun = Der Umzug hat schon begonnen; sein Termin lässt sich nicht mehr ändern
+said-refused-nothing-proposed = Zurzeit ist kein Termin vorgeschlagen; wählen Sie einen, oder antworten Sie „now“
+said-refused-too-close = Er beginnt am { $start }, und so kurz davor lässt er sich nicht mehr verschieben; antworten Sie „now“, oder warten Sie sein Ende ab
+said-refused-too-soon = Das ist zu früh; wählen Sie { $earliest } oder später, oder antworten Sie „now“
+said-refused-too-late = Das ist zu spät: Bis { $deadline } muss der Umzug abgeschlossen sein; wählen Sie { $latest } oder früher
+said-refused-taken = Dieser Termin ist vergeben: Die Hardware ist dann mit anderen Umzügen beschäftigt
+said-refused-excluded = An diesem Tag geschieht nichts ({ $name })
+said-refused-no-such-day = { $said } ist kein Tag, den wir verstehen; schreiben Sie zum Beispiel 2026-12-03
