@@ -1,6 +1,7 @@
 //! The conductor, told as stories: what is decided is taken in, agents answer, time passes.
 
 mod drills;
+mod many;
 mod owners;
 mod self_service;
 mod stories;

@@ -462,7 +462,7 @@ pub enum Freezes {
         /// Its id
         freeze: String,
     },
-    /// Add one: whole days (--from, --to), an iCalendar file (--file), or one that is fetched every hour (--url)
+    /// Add one: whole days (--from, --to), an iCalendar file (--file), or one that is fetched every hour (--fetch)
     Add(FreezeAdd),
     /// Remove one
     Remove {
@@ -473,7 +473,7 @@ pub enum Freezes {
 
 /// A freeze to be added.
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("times").required(true).args(["from", "file", "url"]))]
+#[command(group = clap::ArgGroup::new("times").required(true).args(["from", "file", "fetch"]))]
 pub struct FreezeAdd {
     /// What it is called: refusals name it
     pub name: String,
@@ -495,9 +495,9 @@ pub struct FreezeAdd {
     /// An iCalendar file; whatever stands in it is frozen
     #[arg(long)]
     pub file: Option<PathBuf>,
-    /// An https address of such a file
-    #[arg(long)]
-    pub url: Option<String>,
+    /// The https address of such a file; it is fetched at once, and again every hour
+    #[arg(long, value_name = "ADDRESS")]
+    pub fetch: Option<String>,
     /// In which zone days are meant [default: the zone in which times are shown]
     #[arg(long, value_name = "ZONE")]
     pub zone: Option<String>,

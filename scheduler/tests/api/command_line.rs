@@ -116,6 +116,19 @@ async fn every_screen_of_a_drain_can_be_read() {
         (&["policy", "show"], "live.allowed"),
         (&["owners", "list"], "drover owners set"),
         (&["windows", "list"], "default ones"),
+        (&["windows", "add", "--owner", "acme", "--cron", "0 2 * * 0", "--duration", "4h", "--dry-run"], "Nothing was added."),
+        (&["windows", "add", "--owner", "acme", "--from", "2027-01-20 02:00", "--to", "2027-01-20 06:00"], "Added "),
+        (&["windows", "list"], "once, "),
+        (&["freezes", "list"], "No freeze is set"),
+        (&["freezes", "add", "a sale", "--owner", "acme", "--from", "2026-01-12", "--to", "2026-01-13"], "nothing happens "),
+        (&["freezes", "list"], "in force"),
+        (&["limits", "list"], "No limit is set"),
+        (&["limits", "set", "1", "--owner", "acme"], "at most 1 at once for all servers"),
+        (&["limits", "set", "2", "--owner", "acme"], "at most 2 at once for all servers"),
+        (&["explain", "db", "--at", "2026-01-13 02:00"], "nothing is done then: a sale (a freeze of its owner for the whole account) [excluded]"),
+        (&["explain", "db"], "At most 2 at once (all servers)"),
+        (&["reschedule", number, "--slots"], "It must be over by "),
+        (&["decline", number], "proposed"),
         (&["tokens", "list"], "operator"),
         (&["doctor"], "what to do:"),
         (&["approve", number], "accepted by operator ada"),
@@ -128,6 +141,33 @@ async fn every_screen_of_a_drain_can_be_read() {
         let said = if args[1..] == ["list"] && args[0] == "migrations" { "preflight" } else { said };
         assert!(out.contains(said), "{args:?} should say {said:?}: {out}{err}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_calendar_is_read_from_a_file_that_is_one() {
+    let served = Served::new().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.display().to_string()
+    };
+    let day = "BEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20260112\r\nEND:VEVENT\r\n";
+    let good = file("good.ics", &format!("BEGIN:VCALENDAR\r\n{day}END:VCALENDAR\r\n"));
+    let huge = file("huge.ics", &format!("BEGIN:VCALENDAR\r\n{}END:VCALENDAR\r\n", day.repeat(800_000)));
+    let page = file("page.ics", "<html></html>");
+    for (path, expected, said) in [
+        (good, 0, "nothing happens "),
+        (huge, 2, "it is longer than 1048576 bytes"),
+        (page, 1, "field calendar: this is no iCalendar file"),
+        ("/nowhere".to_owned(), 2, "No such file"),
+    ] {
+        let output = served.run(&["freezes", "add", "launches", "--owner", "acme", "--file", &path]).await;
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!((code(&output), told.contains(said)), (expected, true), "{path}: {told}");
+    }
+    let both = served.run(&["freezes", "add", "x", "--from", "2026-01-12", "--fetch", "https://x.example"]).await;
+    assert_eq!(code(&both), 2, "one of them");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,6 +7,7 @@ mod command_line;
 mod conventions;
 mod fixture;
 mod receiver;
+mod rt;
 mod guests;
 mod owners;
 mod scheduled;
