@@ -192,6 +192,12 @@ impl Mail {
         &self.bytes
     }
 
+    /// To whom it comes back if it can't be delivered.
+    #[must_use]
+    pub fn envelope_sender(&self) -> &str {
+        self.sender.as_ref()
+    }
+
     /// Whom it goes to.
     #[must_use]
     pub fn recipients(&self) -> Vec<String> {

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use drover_notifier::letter::Answers;
+use drover_notifier::reply::{Incoming, Keys};
 use drover_notifier::samples::{Sample, samples};
 use drover_notifier::{
     Channel, Delivery, Letterhead, Mail, MailError, MaildirConfig, Message, Renderer, Sender,
@@ -278,4 +279,36 @@ fn names_in_any_script_break_no_mail_in_any_language() {
             assert_eq!(opened, usize::from(name.starts_with(['ש', 'خ', 'م'])), "{name}");
         }
     }
+}
+
+#[test]
+fn a_mail_that_can_be_answered_says_where_and_comes_back_to_there() {
+    let sample = sample("proposed");
+    let renderer = Renderer::new(None).expect("sound templates");
+    let message = renderer.render(&sample.notice, &sample.contact, &sample.links).expect("rendered");
+    let keys = Keys::read(&Keys::write([1; 32])).expect("a key");
+    let address = "reply@cloud.example".parse().expect("an address");
+    let ticket = &sample.notice.ticket;
+    let given = keys.sign(&address, &ticket.number, ticket.id, &ticket.owner);
+    let sender = Sender { reply_to: Some("support@cloud.example".to_owned()), ..sender() };
+    let letterhead =
+        Letterhead { sender: &sender, links: &sample.links, standing: None, answers: Some(&given) };
+    let mail = Mail::new(&message, &sample.notice, &sample.contact, &letterhead).expect("a mail");
+    let parsed = MessageParser::default().parse(mail.bytes()).expect("a mail");
+    let reply_to = parsed.reply_to().and_then(Address::first).and_then(|to| to.address());
+    assert_eq!(reply_to, Some(&*given.address));
+    assert_eq!(mail.envelope_sender(), given.address);
+    let references = parsed.references().as_text_list().expect("several").to_vec();
+    assert_eq!(
+        references,
+        [
+            "ticket.00000000-0000-0000-0000-000000000007@cloud.example",
+            given.reference.trim_matches(['<', '>'])
+        ]
+    );
+    // Read back from an answer of a mail program that repeats what it was given.
+    let answer = format!("To: {}\r\nReferences: {}\r\n\r\nok", given.address, references.join(" "));
+    let read = Incoming::read(answer.as_bytes()).expect("a mail");
+    assert_eq!(read.claims.len(), 1);
+    assert!(keys.prove(&read.claims[0], ticket.id, &ticket.owner));
 }

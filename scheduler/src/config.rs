@@ -287,6 +287,20 @@ mod tests {
     }
 
     #[test]
+    fn an_address_that_can_not_be_signed_is_refused_by_field() {
+        for address in ["Reply <reply@cloud.example>", "reply", "reply+x@cloud.example", "a-much-too-long-name@cloud.example"] {
+            let text = format!("[mail.incoming]\naddress = {address:?}\nlargest = 1");
+            let config: Config = toml::from_str(&text).expect("it parses");
+            let problems = config.problems();
+            assert_eq!(problems.len(), 2, "{problems:?}");
+            assert!(problems[0].starts_with(&format!("mail.incoming.address {address:?} can't be made")), "{problems:?}");
+            assert_eq!(problems[1], "mail.incoming.largest 1 is out of range; write 4096 to 67108864 bytes");
+        }
+        let config: Config = toml::from_str("[mail.incoming]\naddress = \"reply@cloud.example\"").expect("it parses");
+        assert_eq!(config.problems(), Vec::<String>::new());
+    }
+
+    #[test]
     fn a_typo_is_refused_and_named() {
         let error = toml::from_str::<Config>("lisen = \"127.0.0.1:1\"").expect_err("refused").to_string();
         assert!(error.contains("lisen") && error.contains("listen"), "{error}");

@@ -24,8 +24,8 @@ use drover_policies::notices::TicketSummary;
 pub use handle::{HandleError, Handled, handle};
 pub use imap::{ImapConfig, ImapError, fetch, keep_fetching};
 pub use keys::{KeysError, make_keys, read_keys};
-pub(crate) use talk::{Commands, Heard, Talk};
 pub use spool::{Refused, Spool, receive};
+pub(crate) use talk::{Commands, Heard, Talk};
 
 use crate::app::App;
 use crate::config::{Config, IncomingConfig};
@@ -57,7 +57,9 @@ impl Answering {
     /// # Errors
     /// The keys can't be read.
     pub fn configured(config: &Config) -> Result<Option<Self>, KeysError> {
-        let Some(address) = config.mail.incoming.as_ref().and_then(IncomingConfig::address) else { return Ok(None) };
+        let Some(address) = config.mail.incoming.as_ref().and_then(IncomingConfig::address) else {
+            return Ok(None);
+        };
         Ok(Some(Self { address, keys: read_keys(&config.data_dir)? }))
     }
 }
@@ -108,30 +110,46 @@ async fn work(app: &Arc<App>, answering: &Answering, spool: &Spool) {
     }
 }
 
-/// Handles what is in the spool now, the oldest first; answers how many mails that were.
+/// Handles what is in the spool now, the oldest first; answers how many mails that were. One that can't be handled at present keeps
+/// no other waiting.
 ///
 /// # Errors
-/// The database or the disk failed; what was not handled stays where it is.
+/// The first failure of the database or the disk; what was not handled stays where it is.
 pub async fn work_off(app: &Arc<App>, answering: &Answering, spool: &Spool) -> Result<usize, HandleError> {
     let mut count = 0;
+    let mut failure = None;
     for name in spool.waiting().map_err(HandleError::Spool)? {
-        let Some(raw) = spool.read(&name).map_err(HandleError::Spool)? else { continue };
-        let handled = match handle(app, answering, raw).await {
-            Ok(handled) => handled,
-            Err(HandleError::Unreadable(why)) => {
-                tracing::warn!(mail = %name, %why, "an incoming mail can't be read; it is kept in failed");
-                spool.failed(&name).map_err(HandleError::Spool)?;
-                count += 1;
-                continue;
-            }
-            Err(error @ (HandleError::Store(_) | HandleError::Refused(_) | HandleError::Spool(_))) => return Err(error),
-        };
-        match &handled {
-            Handled::Forged => tracing::warn!(mail = %name, "a mail names a ticket that it can't prove; nothing was done"),
-            handled => tracing::info!(mail = %name, %handled, "a mail was handled"),
+        match handle_one(app, answering, spool, &name).await {
+            Ok(()) => count += 1,
+            Err(error) => failure = failure.or(Some(error)),
         }
-        spool.done(&name).map_err(HandleError::Spool)?;
-        count += 1;
     }
-    Ok(count)
+    failure.map_or(Ok(count), Err)
+}
+
+async fn handle_one(
+    app: &Arc<App>,
+    answering: &Answering,
+    spool: &Spool,
+    name: &str,
+) -> Result<(), HandleError> {
+    let Some(raw) = spool.read(name).map_err(HandleError::Spool)? else { return Ok(()) };
+    let moved = match handle(app, answering, raw).await {
+        Ok(handled @ Handled::Forged) => {
+            tracing::warn!(mail = name, %handled, "a mail was handled");
+            spool.done(name)
+        }
+        Ok(handled) => {
+            tracing::info!(mail = name, %handled, "a mail was handled");
+            spool.done(name)
+        }
+        Err(HandleError::Unreadable(why)) => {
+            tracing::warn!(mail = name, %why, "an incoming mail can't be read; it is kept in failed");
+            spool.failed(name)
+        }
+        Err(error @ (HandleError::Store(_) | HandleError::Refused(_) | HandleError::Spool(_))) => {
+            return Err(error);
+        }
+    };
+    moved.map_err(HandleError::Spool)
 }

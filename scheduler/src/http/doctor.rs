@@ -19,6 +19,7 @@ use super::problem::Problem;
 use super::views::{Finding, Findings};
 use crate::app::App;
 use crate::auth::Operator;
+use crate::incoming::{Spool, spool_of};
 use crate::commands::store_problem;
 use crate::store::Undelivered;
 
@@ -51,6 +52,8 @@ async fn examine(State(app): State<Arc<App>>, _: Operator) -> Result<Json<Findin
     items.push(mail(&app));
     items.extend(tracker(&app).await);
     items.extend(undelivered(&app).await?);
+    items.extend(returned(&app, now).await?);
+    items.extend(answers(&app));
     items.extend(disabled_webhooks(&app).await?);
     items.push(overdue(&app, now).await?);
     Ok(Json(Findings { now, version: env!("CARGO_PKG_VERSION").to_owned(), items }))
@@ -264,6 +267,39 @@ async fn undelivered(app: &App) -> Result<Vec<Finding>, Problem> {
         ));
     }
     Ok(findings)
+}
+
+/// Addresses that mail servers have said to be wrong, since a month.
+async fn returned(app: &App, now: Instant) -> Result<Option<Finding>, Problem> {
+    let since = now - Span::days(30).delta();
+    let addresses = app.store.bounced_since(since).await.map_err(|error| store_problem(&error))?;
+    Ok((!addresses.is_empty()).then(|| {
+        Finding::warning(
+            "returned mails",
+            format!("mails came back from {}", named(addresses)),
+            "drover tickets show DR-… says why; mend the address: drover owners set OWNER --mail ADDRESS",
+        )
+    }))
+}
+
+/// Whether answers to mails are taken in.
+fn answers(app: &App) -> Option<Finding> {
+    let incoming = app.config.mail.incoming.as_ref()?;
+    let folder = spool_of(&app.config.data_dir);
+    let failed = Spool::open(&folder).map(|spool| spool.failures());
+    Some(match failed {
+        Ok(0) => Finding::ok("answers", format!("answers by mail are taken in at {}", incoming.address)),
+        Ok(failed) => Finding::warning(
+            "answers",
+            format!("{failed} incoming mails could not be read"),
+            format!("they are in {}; remove them when you have looked", folder.join("failed").display()),
+        ),
+        Err(error) => Finding::problem(
+            "answers",
+            format!("the spool {} can't be opened: {error}", folder.display()),
+            "make it writable for the scheduler's user",
+        ),
+    })
 }
 
 /// Owners' webhooks that nothing is sent to any more.

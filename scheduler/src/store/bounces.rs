@@ -45,6 +45,21 @@ impl Store {
         session.commit().await
     }
 
+    /// The addresses that mails came back from since then, each once.
+    ///
+    /// # Errors
+    /// See [`StoreError`](super::StoreError).
+    pub async fn bounced_since(&self, since: Instant) -> StoreResult<Vec<String>> {
+        let rows = fetch_all!(
+            &mut self.db.read().await?.conn(),
+            "reading from which addresses mails came back",
+            (String,),
+            "SELECT DISTINCT address FROM bounces WHERE at >= $1 ORDER BY address",
+            since,
+        )?;
+        Ok(rows.into_iter().map(|(address,)| address).collect())
+    }
+
     /// Those of a ticket.
     ///
     /// # Errors

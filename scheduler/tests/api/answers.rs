@@ -323,6 +323,8 @@ async fn a_bounce_is_noted_on_its_message_and_shown_to_operators() {
         (&bounces[0]["address"], &bounces[0]["why"]),
         (&json!("ada@acme.example"), &json!("550 5.1.1 no such user"))
     );
+    let doctor = post.api.get(&post.api.operator, "/v1/doctor").await.text;
+    assert!(doctor.contains("mails came back from ada@acme.example"), "{doctor}");
     let for_owner = post.api.get(&post.api.acme, &format!("/v1/tickets/{}", post.ticket)).await.json();
     assert_eq!(for_owner["notices"][0].get("bounces"), None);
     let foreign = "00000000-0000-0000-0000-00000000002a";

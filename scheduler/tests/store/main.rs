@@ -10,4 +10,5 @@ mod place;
 mod samples;
 mod schema;
 mod telling;
+mod threads;
 mod upgrade;
