@@ -23,7 +23,7 @@ pub use api::{Answer, Api};
 pub use programs::Programs;
 
 use crate::lab::process::ProcessId;
-use crate::lab::{Host, Lab, LabState, SHARED_STORAGE};
+use crate::lab::{EVENTS_ADDRESS, EVENTS_BRIDGE, Host, Lab, LabState, SHARED_STORAGE};
 
 /// The scheduler's port on the bridge. The address is the lab's alone, so nobody else can have it.
 const PORT: u16 = 7300;
@@ -349,6 +349,7 @@ impl Installation {
         let config = format!(
             "host = {name:?}\nscheduler = {url:?}\ntoken_file = {token:?}\ndata_dir = {ledger:?}\n\
              [libvirt]\nreached_by = {reached:?}\nmigration_tls = false\n\
+             [guest_events]\nlisten = [\"{EVENTS_ADDRESS}:80\"]\nbridges = [{EVENTS_BRIDGE:?}]\n\
              [[shared_storage]]\nname = \"shared\"\npath = {SHARED_STORAGE:?}\n",
             name = host.name(),
             url = self.api.url(),
@@ -414,14 +415,14 @@ fn write_scheduler_config(dir: &Path, address: SocketAddr, options: &Options) ->
 }
 
 /// Writes what nobody else may read.
-fn write_secret(path: &Path, secret: &str) -> Result<()> {
+pub(crate) fn write_secret(path: &Path, secret: &str) -> Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(secret.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Makes the database, and returns the first operator's token.
-fn init(programs: &Programs, dir: &Path) -> Result<String> {
+pub(crate) fn init(programs: &Programs, dir: &Path) -> Result<String> {
     let output = Command::new(&programs.scheduler)
         .arg("--config")
         .arg(dir.join("scheduler.toml"))

@@ -24,7 +24,7 @@ pub const BOOT: Duration = Duration::from_secs(90);
 pub const MOVED: Duration = Duration::from_secs(120);
 
 /// What takes days in earnest takes seconds. A label makes a guest's memory go slowly, so that there is time to break
-/// something meanwhile; another one gives up early on a guest that does not hear its power button.
+/// something meanwhile; another one gives up early on a guest that does not hear its power button; a third one has its time lie far ahead.
 const POLICY: &str = r#"
 [notice]
 lead = "1s"
@@ -86,6 +86,11 @@ set.live.bandwidth = 10485760
 name = "deaf"
 match = { label = "ears=none" }
 set.reboot.acpi_time = "3s"
+
+[[rule]]
+name = "told ahead"
+match = { label = "notice=long" }
+set.notice.lead = "30m"
 "#;
 
 /// A test: its name is what it asserts.

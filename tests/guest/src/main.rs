@@ -7,7 +7,9 @@
 //! too, as a heartbeat for whoever can see no more than that.
 //!
 //! Parameters come from the kernel's command line: `drover.name`, `drover.collector` (address:port), `drover.beat_ms`,
-//! `drover.dirty_mib` and `drover.dirty_pause_ms`. What the others (`drover.ip` and so on) mean is said in `init.sh`.
+//! `drover.dirty_mib` and `drover.dirty_pause_ms`; `drover.events` and `drover.events_from` are [`events`]'s. What the others (`drover.ip` and so on) mean is said in `init.sh`.
+
+mod events;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -31,6 +33,9 @@ fn main() {
         let (mib, pause) = (parameters.dirty_mib, parameters.dirty_pause);
         std::thread::spawn(move || dirty_memory(mib, pause));
     }
+    if let Some(asking) = parameters.asking.clone() {
+        std::thread::spawn(move || events::ask_for_ever(&asking));
+    }
     loop {
         if let Err(error) = beat(&parameters) {
             println!("trouble: {error}");
@@ -45,6 +50,7 @@ struct Parameters {
     beat: Duration,
     dirty_mib: usize,
     dirty_pause: Duration,
+    asking: Option<events::Asking>,
 }
 
 impl Parameters {
@@ -62,6 +68,7 @@ impl Parameters {
             beat: Duration::from_millis(number("beat_ms", 50).max(1)),
             dirty_mib: usize::try_from(number("dirty_mib", 0)).unwrap_or(0),
             dirty_pause: Duration::from_millis(number("dirty_pause_ms", 20)),
+            asking: word("events_from").and_then(|from| events::Asking::new(from, word("events")?)),
         }
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::collector::COLLECTOR_PORT;
 use super::host::{Host, LOCAL_STORAGE, SHARED_STORAGE};
 use super::image::{Flavour, Image};
+use super::network::{EVENTS_ADDRESS, EVENTS_BRIDGE};
 use super::process::run;
 use super::state::{LabState, MOST_GUESTS, RegistryLock, check_name};
 
@@ -59,10 +60,37 @@ pub struct GuestSpec {
     pub agent: bool,
     /// Whether it does not hear its power button.
     pub ignore_acpi: bool,
+    /// Whether it asks its host's agent for its events.
+    pub events: Events,
     /// Whether libvirtd starts it when it starts itself.
     pub autostart: bool,
     /// Whether it is started now, or only defined.
     pub start: bool,
+}
+
+/// What a guest does with its events. All but the first have an interface of their own for that.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Events {
+    /// Nothing: it has no way to ask.
+    Nothing,
+    /// It could ask and does not.
+    Silent,
+    /// It asks every second and prints what has changed.
+    Reads,
+    /// It also says that it is ready for every event that it sees.
+    Acknowledges,
+    /// It asks as another guest: with the Ethernet address of that one.
+    PretendsToBe(String),
+}
+
+impl Events {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Nothing | Self::Silent => "nothing",
+            Self::Reads | Self::PretendsToBe(_) => "reads",
+            Self::Acknowledges => "acknowledges",
+        }
+    }
 }
 
 /// Where a disk lies.
@@ -111,6 +139,7 @@ impl GuestSpec {
             beat_ms: 100,
             agent: false,
             ignore_acpi: false,
+            events: Events::Nothing,
             autostart: false,
             start: true,
         }
@@ -143,6 +172,18 @@ pub struct Guest {
 }
 
 impl Guest {
+    /// The Ethernet address of its interface for events, if it has one.
+    #[must_use]
+    pub fn events_mac(&self) -> String {
+        self.mac.replacen(":d7:", ":d8:", 1)
+    }
+
+    /// The address of that interface.
+    fn events_ip(&self) -> Ipv4Addr {
+        let [_, _, lab, guest] = self.ip.octets();
+        Ipv4Addr::new(169, 254, lab, guest)
+    }
+
     /// Its disk's path as the hosts see it.
     #[must_use]
     pub fn disk_path(&self) -> String {
@@ -250,13 +291,14 @@ fn make_disk(image: &Image, guest: &Guest, path: &Path) -> Result<()> {
 fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) -> String {
     let (kernel, initramfs) = image.file_names(if spec.agent { Flavour::WithAgent } else { Flavour::Plain });
     let flag = |on: bool| u8::from(on);
+    let (events, events_interface) = events_of(guest, &spec.events);
     // The clock and the timer that QEMU gives itself: the others are measured against it at boot, and on a busy machine a
     // guest was seen whose second then lasted a fifth of one. The other two save time: there is nothing to be protected
     // or tested.
     let kernel_line = format!(
         "console=ttyS0 quiet panic=1 clocksource=hpet nolapic_timer mitigations=off cryptomgr.notests \
          drover.name={} drover.ip={}/24 drover.gateway={} drover.collector={}:{COLLECTOR_PORT} drover.beat_ms={} \
-         drover.dirty_mib={} drover.dirty_pause_ms={} drover.agent={} drover.ignore_acpi={}",
+         drover.dirty_mib={} drover.dirty_pause_ms={} drover.agent={} drover.ignore_acpi={}{events}",
         guest.name,
         guest.ip,
         state.address(1),
@@ -298,6 +340,7 @@ fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) 
     <interface type='bridge'>
       <mac address='{mac}'/><source bridge='br0'/><model type='virtio'/><rom enabled='no'/>
     </interface>
+    {events_interface}
     <serial type='file'><source path='{console}' append='on'/></serial>
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
@@ -318,6 +361,28 @@ fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) 
         console = guest.console_path(),
         extra = spec.extra_devices,
     )
+}
+
+/// What the kernel's line says of events, and the interface for them.
+fn events_of(guest: &Guest, events: &Events) -> (String, String) {
+    if *events == Events::Nothing {
+        return (String::new(), String::new());
+    }
+    let mut line = format!(
+        " drover.events={} drover.events_from={EVENTS_ADDRESS}:80 drover.events_ip={}/16",
+        events.word(),
+        guest.events_ip()
+    );
+    if let Events::PretendsToBe(mac) = events {
+        line += &format!(" drover.events_mac={mac}");
+    }
+    let interface = format!(
+        "<interface type='bridge'>
+      <mac address='{}'/><source bridge='{EVENTS_BRIDGE}'/><model type='virtio'/><rom enabled='no'/>
+    </interface>",
+        guest.events_mac()
+    );
+    (line, interface)
 }
 
 /// The numbers that a disk holds. Sound also while the guest runs: the ring's blocks never move, QEMU writes past the

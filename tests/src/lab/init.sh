@@ -1,7 +1,8 @@
 #!/bin/busybox sh
 # The first process of a lab guest. Kernel parameters: drover.ip (with prefix length), drover.gateway;
 # drover.agent=1 starts the real qemu-guest-agent; drover.ignore_acpi=1 makes a guest that does not hear its power
-# button. The others belong to drover-lab-guest.
+# button; drover.events_ip (with prefix length) is for the second interface, drover.events_mac the address that it then uses in place of
+# its own. The others belong to drover-lab-guest.
 
 # The channel shows up some time after the driver, without a name at first; the link of that name would be made by udev,
 # which is not here.
@@ -33,13 +34,15 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 read -r line </proc/cmdline
-ip= gateway= agent= ignore_acpi=
+ip= gateway= agent= ignore_acpi= events_ip= events_mac=
 for word in $line; do
     case $word in
     drover.ip=*) ip=${word#*=} ;;
     drover.gateway=*) gateway=${word#*=} ;;
     drover.agent=*) agent=${word#*=} ;;
     drover.ignore_acpi=*) ignore_acpi=${word#*=} ;;
+    drover.events_ip=*) events_ip=${word#*=} ;;
+    drover.events_mac=*) events_mac=${word#*=} ;;
     esac
 done
 while read -r module; do insmod "/modules/$module.ko"; done </modules/order
@@ -47,6 +50,11 @@ ip link set lo up
 ip link set eth0 up
 ip addr add "$ip" dev eth0
 ip route add default via "$gateway"
+if [ "$events_ip" ]; then
+    [ ! "$events_mac" ] || ip link set eth1 address "$events_mac"
+    ip link set eth1 up
+    ip addr add "$events_ip" dev eth1
+fi
 mount -t ext4 -o noatime /dev/vda /data || echo "trouble: no disk"
 if [ "$ignore_acpi" != 1 ]; then
     insmod /modules/evdev.ko

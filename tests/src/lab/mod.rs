@@ -29,7 +29,8 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use collector::COLLECTOR_PORT;
 pub use collector::{Collector, Heard};
-pub use guest::{DiskFormat, DiskPlace, Guest, GuestSpec};
+pub use guest::{DiskFormat, DiskPlace, Events, Guest, GuestSpec};
+pub use network::{EVENTS_ADDRESS, EVENTS_BRIDGE};
 pub use host::{Host, LIBVIRT_PORT, LOCAL_STORAGE, SHARED_STORAGE, Said};
 use image::Image;
 use process::ProcessId;

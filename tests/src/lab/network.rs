@@ -2,7 +2,8 @@
 //!
 //! Everything lies in one flat /24. The bridge has the address that ends in 1, so that a scheduler or collector in the
 //! root namespace is reached by hosts and guests alike. Inside of a host the link is a port of `br0`, to which guests
-//! are attached; the host's own address is on `br0`.
+//! are attached; the host's own address is on `br0`. A second bridge leads nowhere: on it guests ask their host's agent for
+//! their events, at the same address on every host.
 
 use std::fs;
 use std::io::Write as _;
@@ -16,6 +17,12 @@ use super::state::LabState;
 
 /// Where `ip netns` keeps namespaces by name.
 const NAMESPACES: &str = "/run/netns";
+
+/// The bridge in every host on which guests ask the host's agent for their events.
+pub const EVENTS_BRIDGE: &str = "meta0";
+
+/// Where they ask it.
+pub const EVENTS_ADDRESS: &str = "169.254.169.254";
 
 /// The last part of the address of host `host`, counted from 1.
 pub(super) fn host_part(host: usize) -> u8 {
@@ -56,7 +63,9 @@ pub(super) fn create(state: &LabState) -> Result<()> {
     for host in 1..=state.hosts {
         let inside = format!(
             "link set lo up\nlink add br0 type bridge stp_state 0 forward_delay 0\nlink set eth0 master br0 up\n\
-             addr add {}/24 dev br0\nlink set br0 up\nroute add default via {}\n",
+             addr add {}/24 dev br0\nlink set br0 up\nroute add default via {}\n\
+             link add {EVENTS_BRIDGE} type bridge stp_state 0 forward_delay 0\n\
+             addr add {EVENTS_ADDRESS}/16 dev {EVENTS_BRIDGE}\nlink set {EVENTS_BRIDGE} up\n",
             state.address(host_part(host)),
             state.address(1)
         );

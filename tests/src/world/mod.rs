@@ -11,6 +11,7 @@ pub mod clock;
 pub mod console;
 pub mod control;
 pub mod fleet_file;
+pub mod guest;
 pub mod mail;
 pub mod node;
 pub mod perform;

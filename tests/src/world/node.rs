@@ -63,8 +63,9 @@ impl Node {
             let open = survive(|| Agent::open(self.name.clone(), port, clock, &self.ledger));
             // One that is killed while it opens its ledger is simply not there.
             if let Ok(agent) = open {
-                self.agent =
-                    Some(agent.with_context(|| format!("the agent of {} does not start", self.name))?);
+                let agent = agent.with_context(|| format!("the agent of {} does not start", self.name))?;
+                agent.serve_guests();
+                self.agent = Some(agent);
             }
         }
         Ok(())
