@@ -18,6 +18,7 @@ on_both_engines![
     what_was_given_up_is_listed_and_can_be_tried_again,
     a_channel_that_is_gone_gives_up_all_that_waits_on_it,
     what_a_ticket_is_called_on_a_channel_comes_with_its_next_message,
+    how_far_a_channel_was_read_never_goes_back,
     what_was_told_is_known_as_long_as_it_matters,
 ];
 
@@ -252,6 +253,22 @@ async fn what_a_ticket_is_called_on_a_channel_comes_with_its_next_message(place:
     let external = store.external_ticket(&portal(), ticket_id(2)).await.expect("read");
     assert_eq!(external.as_deref(), Some("77"), "the first name stays");
     assert_eq!(all_due(&store, &MAIL, 0).await[0].external, None, "each channel has its own");
+    let called = |channel, name| {
+        let store = store.clone();
+        async move { store.ticket_called(&channel, name).await.expect("read") }
+    };
+    assert_eq!(called(portal(), "77").await, Some(ticket_id(2)));
+    assert_eq!((called(portal(), "78").await, called(MAIL, "77").await), (None, None));
+}
+
+async fn how_far_a_channel_was_read_never_goes_back(place: Place) {
+    let (store, _) = place.open_and_claim().await;
+    assert_eq!(store.read_to(&ChannelName::Rt).await.expect("read"), None);
+    for (noted, holds) in [(7, 7), (41, 41), (9, 41)] {
+        store.note_read_to(&ChannelName::Rt, noted).await.expect("noted");
+        assert_eq!(store.read_to(&ChannelName::Rt).await.expect("read"), Some(holds));
+    }
+    assert_eq!(store.read_to(&portal()).await.expect("read"), None, "each channel has its own");
 }
 
 async fn what_was_told_is_known_as_long_as_it_matters(place: Place) {

@@ -109,6 +109,7 @@ async fn write_the_sample_of_the_latest_migration() {
     let (store, fence) = place.open_and_claim().await;
     store.commit(&fence, everything()).await.expect("written");
     store.agent_seen(&host("h1"), 1, Some(&inventory(1)), at(0)).await.expect("taken in");
+    store.note_read_to(&ChannelName::Rt, 41).await.expect("noted");
     store.close().await;
     let latest =
         migrator("sqlite").await.iter().map(|migration| migration.version).max().expect("there is one");
@@ -127,6 +128,7 @@ async fn write_the_sample_of_the_latest_migration() {
         "notices",
         "deliveries",
         "channel_tickets",
+        "channel_cursors",
         "webhooks",
         "events",
         "windows",
