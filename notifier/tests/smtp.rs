@@ -197,7 +197,7 @@ fn mail(sample: &Sample) -> Mail {
     let renderer = Renderer::new(None).expect("sound templates");
     let message = renderer.render(&sample.notice, &sample.contact, &sample.links).expect("rendered");
     let sender = Sender { from: "Example Cloud <maintenance@cloud.example>".to_owned(), reply_to: None };
-    let letterhead = Letterhead { sender: &sender, links: &sample.links, standing: None };
+    let letterhead = Letterhead { sender: &sender, links: &sample.links, standing: None, answers: None };
     Mail::new(&message, &sample.notice, &sample.contact, &letterhead).expect("a mail")
 }
 
@@ -272,7 +272,8 @@ async fn each_recipient_is_answered_on_its_own_and_nobody_gets_it_twice() {
     assert!(matches!(&again, Delivery::Retry { left, .. } if left == &["later@example.org"]), "{again:?}");
     assert_eq!(server.arrived(2).len(), 2, "still one each");
 
-    let some = channel.open().deliver(&mail(&sample("done", 4, &["never@example.org", "ada@example.org"]))).await;
+    let some =
+        channel.open().deliver(&mail(&sample("done", 4, &["never@example.org", "ada@example.org"]))).await;
     assert!(matches!(&some, Delivery::Delivered { refused, .. } if refused.len() == 1), "{some:?}");
 }
 
@@ -445,4 +446,54 @@ fn settings_that_cannot_work_are_refused_by_name() {
         "{:?}",
         channel.check()
     );
+}
+
+/// Answers like a mail server to so many mails on a connection, and then closes it without a word. Counts connections and mails.
+async fn short_tempered(listener: tokio::net::TcpListener, patience: usize, counts: Arc<[AtomicUsize; 2]>) {
+    loop {
+        let (stream, _) = listener.accept().await.expect("a connection");
+        counts[0].fetch_add(1, Ordering::Relaxed);
+        let counts = Arc::clone(&counts);
+        tokio::spawn(async move {
+            let (read, mut write) = stream.into_split();
+            let mut lines = BufReader::new(read).lines();
+            let mut mails = 0;
+            write.write_all(b"220 here\r\n").await.expect("written");
+            while let Ok(Some(line)) = lines.next_line().await {
+                let answer: &[u8] = match line.as_str() {
+                    "DATA" => b"354 go on\r\n",
+                    "." => {
+                        mails += 1;
+                        counts[1].fetch_add(1, Ordering::Relaxed);
+                        b"250 taken\r\n"
+                    }
+                    command if ["EHLO", "MAIL", "RCPT", "QUIT"].iter().any(|c| command.starts_with(c)) => {
+                        b"250 yes\r\n"
+                    }
+                    _ => continue,
+                };
+                write.write_all(answer).await.expect("written");
+                if mails == patience {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn mails_share_a_connection_and_one_that_the_server_has_closed_is_replaced() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let counts = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let serving = tokio::spawn(short_tempered(listener, 4, Arc::clone(&counts)));
+    let config = format!(r#"{{"kind": "smtp", "host": "127.0.0.1", "port": {port}, "tls": "none"}}"#);
+    let mailer = serde_json::from_str::<Channel>(&config).expect("understood").open();
+    for n in 0..10 {
+        assert_delivered(&mailer.deliver(&mail(&sample("done", n, &["ada@example.org"]))).await);
+    }
+    mailer.close().await;
+    let [connections, mails] = [0, 1].map(|n| counts[n].load(Ordering::Relaxed));
+    assert_eq!((connections, mails), (3, 10), "four mails, four mails, and two");
+    serving.abort();
 }

@@ -22,9 +22,7 @@ async fn api() -> Api {
 }
 
 async fn deliver(api: &Api) {
-    let renderer = Renderer::new(None).expect("the shipped templates");
-    let delivering =
-        Arc::new(Delivering { renderer, mail: api.app.config.channel(), answers: None, rt: None });
+    let delivering = delivering(api);
     while deliver::deliver_due(&api.app, &delivering).await.expect("a store") > 0 {}
 }
 
@@ -36,6 +34,11 @@ async fn add(api: &Api, token: &str, url: &str) -> Value {
 
 async fn delete(api: &Api, token: &str, path: &str) -> Answer {
     api.ask(Method::DELETE, path).token(token).send().await
+}
+
+fn delivering(api: &Api) -> Arc<Delivering> {
+    let renderer = Renderer::new(None).expect("the shipped templates");
+    Arc::new(Delivering { renderer, mail: api.app.config.channel(), answers: None, rt: None })
 }
 
 /// What became of acme's only ticket's first message on a channel.
@@ -394,4 +397,38 @@ async fn the_operators_own_webhooks_hear_of_what_they_want_to_and_no_owner_hears
         assert_eq!(ticket.contains("portal"), sees, "{ticket}");
         assert!(ticket.contains("\"mail\""), "{ticket}");
     }
+}
+
+#[tokio::test]
+async fn mails_go_on_while_a_program_hangs() {
+    let receiver = Receiver::new().await;
+    receiver.answers(Manner::Silence);
+    let api = Api::configured(|config| {
+        config.delivery.webhook_timeout = Span::minutes(5);
+        config.outbound.allow = vec!["127.0.0.0/8".parse().expect("a network")];
+    })
+    .await;
+    let webhook = add(&api, &api.acme, &receiver.url()).await;
+    let contact = json!({ "mail": ["ops@acme.example"] });
+    assert!(api.put(&api.acme, "/v1/owners/acme", &contact).await.status.is_success());
+    let (app, delivering) = (Arc::clone(&api.app), delivering(&api));
+    let running = tokio::spawn(async move { deliver::run(&app, &delivering).await });
+    api.drain_h1().await;
+    // Two mails of the ticket, one after the other, while the program has not answered to the first.
+    api.post(&api.operator, "/v1/maintenances/1/cancel", &json!({})).await;
+    api.look().await;
+    let mut arrived = 0;
+    while arrived < 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        let tickets = api.get(&api.acme, "/v1/tickets?only=all").await.json();
+        let number = tickets["items"][0]["number"].as_str().expect("a ticket").to_owned();
+        let ticket = api.get(&api.acme, &format!("/v1/tickets/{number}")).await.json();
+        let notices = ticket["notices"].as_array().expect("notices");
+        let mails = notices.iter().flat_map(|notice| notice["deliveries"].as_array().expect("deliveries"));
+        arrived = mails.filter(|d| d["channel"] == "mail" && d["state"] == "delivered").count();
+    }
+    let channel = format!("webhook:{}", webhook["id"].as_str().expect("an id"));
+    assert_eq!(stands(&api, &api.acme, &channel).await["state"], "waiting");
+    assert_eq!(receiver.got().len(), 1, "and the second does not overtake the first");
+    running.abort();
 }
