@@ -3,6 +3,7 @@
 //! A shared machine is noisy, so nothing here fails because of a time: a goal that was missed is said to be missed, and the
 //! spread shows how much the figure is worth. What must be right (every guest has arrived, each host is empty) is checked.
 
+mod crowd;
 mod drain;
 mod overhead;
 mod process;
@@ -29,6 +30,8 @@ pub enum Part {
     Idle,
     /// From the start of the scheduler on an empty database to its being ready.
     Start,
+    /// Ten thousand tickets, their reminders and their windows at once.
+    Crowd,
 }
 
 /// What is asked for.
@@ -42,6 +45,8 @@ pub struct Options {
     pub migrations: usize,
     /// How often the scheduler is started.
     pub starts: usize,
+    /// How many servers the crowd has.
+    pub crowd: usize,
 }
 
 /// Measures, and tells on standard error how far it is.
@@ -77,6 +82,9 @@ pub fn run(options: &Options) -> Result<Report> {
     }
     if wants(Part::Start) {
         rows.extend(start::measure(options.starts, &interrupt)?);
+    }
+    if wants(Part::Crowd) {
+        rows.extend(crowd::measure(crowd::Crowd::of(options.crowd), &interrupt)?);
     }
     let machine = Machine {
         processors: std::thread::available_parallelism()?.get(),

@@ -37,6 +37,12 @@ impl Unit {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Sample(Vec<f64>);
 
+impl<const N: usize> From<[f64; N]> for Sample {
+    fn from(values: [f64; N]) -> Self {
+        Self(values.to_vec())
+    }
+}
+
 impl Sample {
     /// Takes in one more.
     pub fn add(&mut self, value: f64) {

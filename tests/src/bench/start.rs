@@ -59,11 +59,11 @@ fn start_once(program: &std::path::Path) -> Result<Duration> {
 }
 
 /// The system gives a port that nobody has; until the scheduler takes it, somebody else might, and then this start fails.
-fn free_address() -> Result<SocketAddr> {
+pub(super) fn free_address() -> Result<SocketAddr> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
 }
 
-fn wait_until_ready(child: &mut Child, address: SocketAddr, began: Instant) -> Result<Duration> {
+pub(super) fn wait_until_ready(child: &mut Child, address: SocketAddr, began: Instant) -> Result<Duration> {
     loop {
         if is_ready(address) {
             return Ok(began.elapsed());

@@ -20,6 +20,9 @@ struct Arguments {
     /// How often the scheduler is started.
     #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u16).range(1..))]
     starts: u16,
+    /// How many servers are to be rebooted at once.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..))]
+    crowd: u16,
     /// Print all figures as JSON.
     #[arg(long)]
     json: bool,
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         rounds: arguments.rounds.into(),
         migrations: arguments.migrations.into(),
         starts: arguments.starts.into(),
+        crowd: arguments.crowd.into(),
     };
     match bench::run(&options) {
         Ok(report) => {

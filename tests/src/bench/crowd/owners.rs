@@ -1,0 +1,51 @@
+//! The owners, and somebody who looks at the API all the time.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::Crowd;
+use crate::bench::report::Sample;
+use crate::installation::Api;
+
+/// How often the API is asked.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+
+pub(super) fn name(number: usize) -> String {
+    format!("owner-{number}")
+}
+
+/// Gives each account a mail address.
+pub(super) fn register(api: &Api, crowd: Crowd) -> Result<()> {
+    for number in 0..crowd.owners {
+        let owner = name(number);
+        let body = json!({ "mail": [format!("{owner}@example.org")] });
+        api.put(&format!("/v1/owners/{owner}"), &body)?.ok()?;
+    }
+    Ok(())
+}
+
+/// Asks what people ask, one thing after the other, until it is enough; gives back how long each answer took, in milliseconds.
+pub(super) fn keep_asking(api: &Api, enough: &AtomicBool) -> Result<Sample> {
+    let questions = [
+        "/v1/tickets?limit=20",
+        "/v1/servers/server-7",
+        "/v1/migrations?limit=20",
+        "/v1/tickets?limit=20&owner=owner-7",
+        "/v1/hosts/from-0",
+    ];
+    let mut sample = Sample::default();
+    for question in questions.iter().cycle() {
+        if enough.load(Ordering::Relaxed) {
+            break;
+        }
+        let began = Instant::now();
+        api.get(question)?.ok()?;
+        let took = began.elapsed();
+        sample.add(took.as_secs_f64() * 1e3);
+        std::thread::sleep(ASK_EVERY.saturating_sub(took));
+    }
+    Ok(sample)
+}
