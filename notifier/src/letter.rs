@@ -200,7 +200,10 @@ enum Told {
         by: String,
         by_owner: bool,
         message: String,
+        /// A command.
         reply: String,
+        /// Whether an answer to the mail is read, too.
+        by_mail: bool,
     },
     Answered {
         asked: String,
@@ -379,13 +382,14 @@ impl Teller<'_> {
             Tells::Written { by, text, via: _ } => Told::Written {
                 by: self.actor(by),
                 by_owner: matches!(by, Actor::Owner { .. }),
+                by_mail: !matches!(by, Actor::Owner { .. }) && self.answered_by_program(),
                 message: words::paragraphs(text, MESSAGE),
                 reply: format!(
                     "drover tickets reply {} \"...\"",
                     words::one_line(&self.notice.ticket.number, 20)
                 ),
             },
-            Tells::Answered { asked, answer } => {
+            Tells::Answered { asked, answer, .. } => {
                 Told::Answered { asked: words::one_line(asked, TEXT), answer: self.answer(answer) }
             }
         }

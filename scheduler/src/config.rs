@@ -288,7 +288,7 @@ mod tests {
 
     #[test]
     fn an_address_that_can_not_be_signed_is_refused_by_field() {
-        for address in ["Reply <reply@cloud.example>", "reply", "reply+x@cloud.example", "a-much-too-long-name@cloud.example"] {
+        for address in ["Reply <reply@cloud.example>", "reply", "reply+x@cloud.example", "a-name-that-is-too-long@cloud.example"] {
             let text = format!("[mail.incoming]\naddress = {address:?}\nlargest = 1");
             let config: Config = toml::from_str(&text).expect("it parses");
             let problems = config.problems();
