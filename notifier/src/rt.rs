@@ -134,14 +134,20 @@ pub enum RtError {
         /// The file.
         path: PathBuf,
     },
+    /// A file holds no certificate.
+    #[error("ca_file {} holds no certificate in PEM form", path.display())]
+    Certificates {
+        /// The file.
+        path: PathBuf,
+    },
     /// The settings make no client.
-    #[error("rt.ca_file or rt.url can't be used")]
+    #[error("url or ca_file make no connection")]
     Setup(#[source] reqwest::Error),
     /// Nothing was asked.
     #[error("Request Tracker at {url} can't be reached")]
     Unreachable {
         /// Where.
-        url: Url,
+        url: String,
         /// Why.
         source: reqwest::Error,
     },
@@ -149,7 +155,7 @@ pub enum RtError {
     #[error("Request Tracker at {url} did not answer to the end")]
     Unanswered {
         /// Where.
-        url: Url,
+        url: String,
         /// Why.
         source: reqwest::Error,
     },
@@ -157,7 +163,7 @@ pub enum RtError {
     #[error("Request Tracker at {url} answered {status}: {says}")]
     Busy {
         /// Where.
-        url: Url,
+        url: String,
         /// A status of 500 and above, or 429.
         status: StatusCode,
         /// In its words.
@@ -167,7 +173,7 @@ pub enum RtError {
     #[error("Request Tracker at {url} refused ({status}: {says}); {advice}")]
     Refused {
         /// Where.
-        url: Url,
+        url: String,
         /// Below 500.
         status: StatusCode,
         /// In its words.
@@ -181,7 +187,7 @@ pub enum RtError {
     )]
     Foreign {
         /// Where.
-        url: Url,
+        url: String,
         /// What it said instead.
         what: String,
     },
@@ -189,7 +195,7 @@ pub enum RtError {
     #[error("an answer of Request Tracker at {url} is longer than {most} bytes")]
     TooLong {
         /// Where.
-        url: Url,
+        url: String,
         /// The most that is read.
         most: usize,
     },
@@ -232,6 +238,7 @@ impl RtError {
             }
             Self::File { .. }
             | Self::Secret { .. }
+            | Self::Certificates { .. }
             | Self::Setup(_)
             | Self::Unreachable { .. }
             | Self::Busy { .. }
@@ -268,6 +275,9 @@ impl RtConfig {
             }
         }
         wrong.extend(self.check_secret());
+        if self.ca_file.is_some() {
+            wrong.extend(Rt::new(self.clone()).err().map(|error| crate::words::told(&error)));
+        }
         wrong
     }
 

@@ -160,7 +160,8 @@ impl Kit {
     /// What is written to and fro.
     fn thread(&self) -> Vec<Sample> {
         let written = |by, via, text: &str| Tells::Written { by, text: text.to_owned(), via };
-        let answered = |asked: &str, answer| Tells::Answered { asked: asked.to_owned(), answer };
+        let answered =
+            |asked: &str, answer| Tells::Answered { asked: asked.to_owned(), via: Via::Mail, answer };
         let done = |did| Answer::Done { did };
         let free = vec![slot(74, 2).start, slot(98, 2).start];
         vec![

@@ -497,6 +497,13 @@ fn settings_that_cannot_work_are_refused_by_name() {
     assert_eq!(sound.commands_by_mail, CommandsByMail::Read);
     let wrong = sound.check();
     assert!(wrong.len() == 1 && wrong[0].starts_with("token_file /nonexistent can't be read"), "{wrong:?}");
+    for (file, says) in [
+        ("/nonexistent.pem", "ca_file /nonexistent.pem can't be read"),
+        ("/dev/null", "ca_file /dev/null holds no certificate"),
+    ] {
+        let wrong = RtConfig { ca_file: Some(PathBuf::from(file)), ..sound.clone() }.check();
+        assert!(wrong.len() == 2 && wrong[1].starts_with(says), "{wrong:?}");
+    }
     let wrong = RtConfig {
         url: "http://rt.example/REST/2.0".to_owned(),
         queue: " ".to_owned(),

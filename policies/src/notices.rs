@@ -242,13 +242,21 @@ pub enum Tells {
         /// By which way it came.
         via: Via,
     },
-    /// An answer to what an owner asked for by mail.
+    /// An answer to what an owner asked for in words.
     Answered {
         /// His words.
         asked: String,
+        /// By which way they came.
+        #[serde(default = "by_mail")]
+        via: Via,
         /// What came of them.
         answer: Answer,
     },
+}
+
+/// It was the only way before it was written down.
+fn by_mail() -> Via {
+    Via::Mail
 }
 
 /// Why something that was asked for is not done.

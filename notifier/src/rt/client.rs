@@ -117,7 +117,11 @@ impl Rt {
                 path: path.clone(),
                 source,
             })?;
-            for certificate in Certificate::from_pem_bundle(&pem).map_err(RtError::Setup)? {
+            let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
+            if certificates.is_empty() {
+                return Err(RtError::Certificates { path: path.clone() });
+            }
+            for certificate in certificates {
                 builder = builder.add_root_certificate(certificate);
             }
         }
@@ -181,12 +185,12 @@ impl Rt {
         let body = self.whole(response).await?;
         if status.is_success() {
             return serde_json::from_slice(&body).map_err(|error| RtError::Foreign {
-                url: self.base.clone(),
+                url: self.base.to_string(),
                 what: format!("{error} in {:?}", excerpt(&body)),
             });
         }
         if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
-            return Err(RtError::Busy { url: self.base.clone(), status, says: said(&body) });
+            return Err(RtError::Busy { url: self.base.to_string(), status, says: said(&body) });
         }
         Err(self.refused(status, said(&body)))
     }
@@ -196,7 +200,7 @@ impl Rt {
         while let Some(chunk) = response.chunk().await.map_err(|source| self.unanswered(source))? {
             body.extend_from_slice(&chunk);
             if body.len() > MOST {
-                return Err(RtError::TooLong { url: self.base.clone(), most: MOST });
+                return Err(RtError::TooLong { url: self.base.to_string(), most: MOST });
             }
         }
         Ok(body)
@@ -204,7 +208,7 @@ impl Rt {
 
     /// Only a connection that never came about is sure to have done nothing.
     fn unanswered(&self, source: reqwest::Error) -> RtError {
-        let (url, source) = (self.base.clone(), source.without_url());
+        let (url, source) = (self.base.to_string(), source.without_url());
         if source.is_connect() || source.is_builder() {
             RtError::Unreachable { url, source }
         } else {
@@ -230,7 +234,7 @@ impl Rt {
             }
             _ => "look into Request Tracker's log for the reason".to_owned(),
         };
-        RtError::Refused { url: self.base.clone(), status, says, advice }
+        RtError::Refused { url: self.base.to_string(), status, says, advice }
     }
 }
 

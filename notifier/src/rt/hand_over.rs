@@ -120,9 +120,9 @@ impl Rt {
             },
             Err(error) => (None, Err(error)),
         };
-        let ended = ended.and_then(|()| {
+        let ended = ended.map(|()| {
             let number = ticket.map_or_else(String::new, |ticket| ticket.to_string());
-            Ok(format!("in ticket {number} of Request Tracker"))
+            format!("in ticket {number} of Request Tracker")
         });
         HandedOver { ticket, ended }
     }

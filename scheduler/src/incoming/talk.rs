@@ -256,7 +256,7 @@ impl Talk {
             Some(from) if !from.is_empty() => format!("{asked} [sent by {from}]"),
             Some(_) | None => asked.to_owned(),
         };
-        Tells::Answered { asked, answer }
+        Tells::Answered { asked, via: self.via, answer }
     }
 
     async fn stored(&self) -> Result<Option<Migration>, Problem> {

@@ -143,6 +143,7 @@ async fn what_staff_and_owner_write_in_request_tracker_comes_into_the_ticket_onc
     assert_eq!(scene.read().await, 1);
     let told = scene.told("acme").await;
     assert_eq!(told, ["proposed", "written", "answered", "accepted"]);
+    assert_eq!(scene.ticket("acme").await["notices"][2]["said"]["via"], "ticket_system");
     assert_eq!(scene.api.migration_of("db").await["appointment"]["state"], "accepted");
     scene.deliver().await;
     assert_eq!(entries(&tracker, ticket).await, before + 4, "what came of it is in the thread");

@@ -1,7 +1,7 @@
 //! What people say in a ticket, as the API shows it.
 
 use chrono::{DateTime, Utc};
-use drover_policies::notices::{Actor, Answer, Did, Notice, Tells, Via};
+use drover_policies::notices::{Actor, Answer, Did, Notice, Tells};
 use drover_policies::windows::Slot;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -46,9 +46,9 @@ impl SaidView {
             Tells::Written { by, text, via } => {
                 Some(Self { by: ActorView::of(by, eyes), via: word(via), text: text.clone(), answer: None })
             }
-            Tells::Answered { asked, answer } => Some(Self {
+            Tells::Answered { asked, via, answer } => Some(Self {
                 by: ActorView::of(&Actor::Owner { owner: notice.ticket.owner.clone() }, eyes),
-                via: word(&Via::Mail),
+                via: word(via),
                 text: asked.clone(),
                 answer: Some(AnswerView::of(answer)),
             }),
