@@ -142,7 +142,9 @@ pub enum Refusal {
         fixed_before: Span,
     },
     /// There is nothing to decline.
-    #[error("no time is proposed at present, so there is none to decline; choose one with reschedule, or start it now")]
+    #[error(
+        "no time is proposed at present, so there is none to decline; choose one with reschedule, or start it now"
+    )]
     NothingToDecline,
     /// What is proposed is what is left.
     #[error(

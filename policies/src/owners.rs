@@ -230,10 +230,7 @@ pub struct Frozen<'a> {
     pub slot: Slot,
 }
 
-fn by_owner<T>(
-    all: impl IntoIterator<Item = T>,
-    owner: impl Fn(&T) -> OwnerId,
-) -> BTreeMap<OwnerId, Vec<T>> {
+fn by_owner<T>(all: impl IntoIterator<Item = T>, owner: impl Fn(&T) -> OwnerId) -> BTreeMap<OwnerId, Vec<T>> {
     let mut map: BTreeMap<OwnerId, Vec<T>> = BTreeMap::new();
     for one in all {
         map.entry(owner(&one)).or_default().push(one);
@@ -298,9 +295,7 @@ impl OwnersRules {
 
     fn freezes_for(&self, whose: &Whose<'_>) -> impl Iterator<Item = (&OwnerFreeze, &Slots, Nearness)> {
         let owned = whose.owner.and_then(|owner| self.freezes.get(owner)).map_or(&[][..], Vec::as_slice);
-        owned
-            .iter()
-            .filter_map(move |(freeze, times)| Some((freeze, times, freeze.scope.nearness(whose)?)))
+        owned.iter().filter_map(move |(freeze, times)| Some((freeze, times, freeze.scope.nearness(whose)?)))
     }
 
     fn closed_for(&self, whose: &Whose<'_>, policy: &Policy) -> Slots {
@@ -392,7 +387,8 @@ mod tests {
         let opens = |server: ServerId, labels| {
             let whose = Whose { owner: Some(&owner), server, labels: Some(labels) };
             let (open, from) = rules.open_for(&whose, &policy, range);
-            let starts: Vec<String> = open.iter().map(|slot| slot.start.format("%d %H").to_string()).collect();
+            let starts: Vec<String> =
+                open.iter().map(|slot| slot.start.format("%d %H").to_string()).collect();
             (from, starts)
         };
         assert_eq!(opens(server(1), &db), (Nearness::Server, vec!["05 05".to_owned(), "08 05".to_owned()]));

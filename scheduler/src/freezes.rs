@@ -70,8 +70,8 @@ pub async fn run(app: &App) {
 pub async fn fetch_due(app: &App) -> Result<(), StoreError> {
     let now = app.clock.now();
     let due = app.store.freezes(None).await?.into_iter().filter(|freeze| is_due(&freeze.value, now));
-    let mut fetched = futures_util::stream::iter(due.map(|freeze| fetch_again(app, freeze, now)))
-        .buffer_unordered(AT_ONCE);
+    let mut fetched =
+        futures_util::stream::iter(due.map(|freeze| fetch_again(app, freeze, now))).buffer_unordered(AT_ONCE);
     while let Some(write) = fetched.next().await {
         let Some(write) = write else { continue };
         let batch = Batch { freezes: vec![write], ..Batch::new(app.clock.now()) };
@@ -91,11 +91,7 @@ fn is_due(stored: &StoredFreeze, now: Instant) -> bool {
     }
 }
 
-async fn fetch_again(
-    app: &App,
-    read: Versioned<StoredFreeze>,
-    now: Instant,
-) -> Option<Write<StoredFreeze>> {
+async fn fetch_again(app: &App, read: Versioned<StoredFreeze>, now: Instant) -> Option<Write<StoredFreeze>> {
     let Versioned { value: mut stored, generation } = read;
     let FreezeSource::Url { timezone, url, etag, good_at, next_at, failure } = &mut stored.source else {
         return None;

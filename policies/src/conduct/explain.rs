@@ -45,7 +45,9 @@ pub enum Hindrance {
     #[error("the hosts are busy with other migrations then")]
     Taken,
     /// Too many of the owner's own then.
-    #[error("{most} of the owner's servers have an appointment then, and no more are rebooted at once ({among})")]
+    #[error(
+        "{most} of the owner's servers have an appointment then, and no more are rebooted at once ({among})"
+    )]
     Limit {
         /// How many at once.
         most: u32,

@@ -104,7 +104,8 @@ impl<'a> Conductor<'a> {
     /// and in an emergency nobody is.
     fn own_limit_reached(&self, migration: &Migration) -> Option<String> {
         let owner = migration.owner.as_ref()?;
-        let waits = migration.ticket.is_some() && !matches!(migration.appointment, Appointment::Emergency { .. });
+        let waits =
+            migration.ticket.is_some() && !matches!(migration.appointment, Appointment::Emergency { .. });
         if !waits {
             return None;
         }
@@ -122,7 +123,11 @@ impl<'a> Conductor<'a> {
 
     /// As owners' rules want to know it.
     pub(super) fn whose<'b>(&'b self, migration: &'b Migration) -> Whose<'b> {
-        Whose { owner: migration.owner.as_ref(), server: migration.server, labels: self.labels(migration.server) }
+        Whose {
+            owner: migration.owner.as_ref(),
+            server: migration.server,
+            labels: self.labels(migration.server),
+        }
     }
 
     pub(super) fn whose_of<'b>(&'b self, owner: &'b OwnerId, server: ServerId) -> Whose<'b> {

@@ -32,7 +32,9 @@ const DEEPEST: usize = 8;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadCalendar {
     /// Too long.
-    #[error("the calendar has {bytes} bytes, and at most {LARGEST_CALENDAR} are read; export only what nothing may happen in")]
+    #[error(
+        "the calendar has {bytes} bytes, and at most {LARGEST_CALENDAR} are read; export only what nothing may happen in"
+    )]
     TooLarge {
         /// How many there are; of one that is fetched, how many had come when it was given up.
         bytes: usize,
@@ -236,7 +238,10 @@ impl Event<'_> {
             None => (text, zone),
         };
         let local = NaiveDateTime::parse_from_str(local, "%Y%m%dT%H%M%S").map_err(|_| {
-            self.bad(field, format!("{text:?} is no time; write it as 20261224, 20261224T180000 or 20261224T180000Z"))
+            self.bad(
+                field,
+                format!("{text:?} is no time; write it as 20261224, 20261224T180000 or 20261224T180000Z"),
+            )
         })?;
         let shown = Shown::of(local, zone).ok_or_else(|| self.bad(field, "lies outside of the calendar"))?;
         let moment = match shown {
@@ -257,7 +262,8 @@ impl Event<'_> {
                 (Start::At(from), Start::At(to)) if from <= to => Ok(Length::Exact(to - from)),
                 (Start::At(_), Start::At(_)) => Err(backward()),
                 (Start::Day(_), Start::At(_)) | (Start::At(_), Start::Day(_)) => {
-                    Err(self.bad("DTEND", "must be a day where DTSTART is a day, and a time where that is one"))
+                    Err(self
+                        .bad("DTEND", "must be a day where DTSTART is a day, and a time where that is one"))
                 }
             };
         }
@@ -267,7 +273,8 @@ impl Event<'_> {
                 Start::At(_) => Length::Exact(TimeDelta::zero()),
             });
         };
-        let bad = || self.bad("DURATION", format!("{text:?} is no length of time; write it as P1D or PT2H30M"));
+        let bad =
+            || self.bad("DURATION", format!("{text:?} is no length of time; write it as P1D or PT2H30M"));
         let exact = iso8601::duration(text).map_err(|_| bad())?;
         let exact = TimeDelta::from_std(exact.into()).map_err(|_| bad())?;
         match start {
@@ -314,7 +321,8 @@ impl Event<'_> {
     fn repeated(&self, text: &str, first: Start, zone: Tz) -> Result<Vec<Start>, BadCalendar> {
         const FIELD: &str = "RRULE";
         let bad = |error: &dyn std::fmt::Display| self.bad(FIELD, first_line(&error.to_string()));
-        let rule = RRule::<Unvalidated>::from_str(&self.with_until(text, zone)?).map_err(|error| bad(&error))?;
+        let rule =
+            RRule::<Unvalidated>::from_str(&self.with_until(text, zone)?).map_err(|error| bad(&error))?;
         match rule.get_freq() {
             Frequency::Yearly | Frequency::Monthly | Frequency::Weekly | Frequency::Daily => {}
             Frequency::Hourly | Frequency::Minutely | Frequency::Secondly => {
@@ -335,7 +343,9 @@ impl Event<'_> {
         let rule = rule.validate(begin).map_err(|error| bad(&error))?;
         let found = RRuleSet::new(begin).rrule(rule).all(MOST_OCCURRENCES);
         if found.limited {
-            return Err(self.bad(FIELD, format!("comes to no end within {MOST_OCCURRENCES} times; end it sooner")));
+            return Err(
+                self.bad(FIELD, format!("comes to no end within {MOST_OCCURRENCES} times; end it sooner"))
+            );
         }
         if found.dates.is_empty() {
             return Err(self.bad(FIELD, "never occurs; a rule names days that exist"));

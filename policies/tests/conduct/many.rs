@@ -29,12 +29,16 @@ fn ten_thousand_windows_that_open_in_the_same_second_are_all_begun_in_it_and_non
             });
         }
     }
-    let policy = "[limits]\nreboots_per_host = 1000\n[placement]\nvcpu_overcommit = 1000.0\nmemory_overhead = 0\n";
+    let policy =
+        "[limits]\nreboots_per_host = 1000\n[placement]\nvcpu_overcommit = 1000.0\nmemory_overhead = 0\n";
     let mut story = Story::new(sample.fleet(), policy);
     let hosts: Vec<&str> = from.iter().map(String::as_str).collect();
     story.drain(&hosts, Urgency::Normal);
-    let slots: BTreeSet<_> =
-        story.migrations.iter().map(|migration| migration.appointment.slot().expect("a time").start).collect();
+    let slots: BTreeSet<_> = story
+        .migrations
+        .iter()
+        .map(|migration| migration.appointment.slot().expect("a time").start)
+        .collect();
     let opens = *slots.first().expect("a time");
     assert_eq!((story.migrations.len(), slots.len()), (HOSTS * ON_EACH, 1), "all at the same time");
     for host in story.fleet.hosts.values_mut() {

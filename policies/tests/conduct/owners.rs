@@ -7,7 +7,7 @@ use drover_policies::fleet::{Allowance, ServerFacts};
 use drover_policies::maintenance::Urgency;
 use drover_policies::migration::{State, Waiting};
 use drover_policies::notices::{Actor, Tells};
-use drover_policies::owners::{Closed, OwnerFreeze, OwnerLimit, OwnerWindow, Opens, Scope};
+use drover_policies::owners::{Closed, Opens, OwnerFreeze, OwnerLimit, OwnerWindow, Scope};
 use drover_policies::samples::{Sample, host_name, owner_id};
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{Exclusion, Recurrence, Slot};
@@ -47,7 +47,11 @@ fn slot(story: &Story, server: &str) -> Slot {
 fn set_freeze(story: &mut Story, name: &str, from: Instant, to: Instant) {
     let (from, to) = (from.date_naive(), to.date_naive());
     let days = Exclusion { from, to, timezone: chrono_tz::UTC, name: name.to_owned() };
-    story.freezes.push(OwnerFreeze { owner: owner_id("acme"), scope: Scope::Account, closed: Closed::Days { days } });
+    story.freezes.push(OwnerFreeze {
+        owner: owner_id("acme"),
+        scope: Scope::Account,
+        closed: Closed::Days { days },
+    });
 }
 
 fn limit(scope: Scope, max_simultaneous: u32) -> OwnerLimit {
@@ -84,7 +88,9 @@ fn a_proposed_time_that_is_frozen_afterwards_is_withdrawn_and_one_that_was_agree
     let next = slot(&story, "db-1");
     assert!(next.start.date_naive() > first.end.date_naive(), "{next:?}");
     assert_eq!(story.migration("db-2").appointment, accepted, "its owner has agreed to it");
-    assert!(story.log.iter().any(|line| line.contains("is not kept: a freeze has been set for it (a launch)")));
+    assert!(
+        story.log.iter().any(|line| line.contains("is not kept: a freeze has been set for it (a launch)"))
+    );
     assert_eq!(story.told(), ["proposed", "proposed", "proposed"]);
 }
 
@@ -98,16 +104,26 @@ fn no_more_than_allowed_are_proposed_chosen_or_begun_at_once() {
     let refused = wishes(&story, "db-2", first.start).expect_err("the other has it");
     let Refusal::Limit { most: 1, free, .. } = &refused else { panic!("{refused:?}") };
     assert!(wishes(&story, "db-2", free[0]).is_ok(), "what is offered is accepted");
-    assert!(refused.to_string().contains("no more than 1 of the owner's servers are rebooted at once (label role=db)"));
+    assert!(
+        refused
+            .to_string()
+            .contains("no more than 1 of the owner's servers are rebooted at once (label role=db)")
+    );
 
-    let starts: Vec<_> = story.migrations.iter().map(|migration| {
-        let appointment = migration.appointment.clone().start_now(acme(), story.now).expect("it waits");
-        drover_policies::migration::Migration { appointment, ..migration.clone() }
-    }).collect();
+    let starts: Vec<_> = story
+        .migrations
+        .iter()
+        .map(|migration| {
+            let appointment = migration.appointment.clone().start_now(acme(), story.now).expect("it waits");
+            drover_policies::migration::Migration { appointment, ..migration.clone() }
+        })
+        .collect();
     story.migrations = starts;
     story.look();
     assert_eq!((story.state("db-1"), story.state("db-2")), ("cutting_over", "ready"), "one after the other");
-    let State::Ready { waits_for: Waiting::Turn { limit } } = &story.migration("db-2").state else { panic!() };
+    let State::Ready { waits_for: Waiting::Turn { limit } } = &story.migration("db-2").state else {
+        panic!()
+    };
     assert!(limit.contains("his limit for label role=db"), "{limit}");
     story.moves("db-1");
     assert_eq!(story.state("db-2"), "cutting_over");
@@ -134,7 +150,10 @@ fn a_time_that_is_declined_is_followed_by_one_in_another_opening_and_never_comes
         says_no(&mut story, "db-1").expect("there are other nights");
         let next = slot(&story, "db-1");
         assert!(seen.iter().all(|declined| !declined.overlaps(next)), "{next:?} was declined");
-        assert!(seen.iter().all(|declined| declined.start.date_naive() != next.start.date_naive()), "another night");
+        assert!(
+            seen.iter().all(|declined| declined.start.date_naive() != next.start.date_naive()),
+            "another night"
+        );
         seen.push(next);
     }
     assert_eq!(story.told(), ["proposed"; 6], "each is told at once, with the decline");
@@ -167,12 +186,17 @@ fn where_policy_says_so_the_last_time_before_the_deadline_is_proposed_outside_of
     let last = slot(&story, "db-1");
     let deadline = story.migration("db-1").deadline;
     assert!(last.end <= deadline && deadline - last.end < Span::hours(1).delta(), "{last:?}");
-    assert!(matches!(&story.told[0].1, Tells::Proposed { window, .. } if window.contains("last time before the deadline")));
+    assert!(
+        matches!(&story.told[0].1, Tells::Proposed { window, .. } if window.contains("last time before the deadline"))
+    );
     let refused = says_no(&mut story, "db-1").expect_err("nothing is left");
     assert!(refused.to_string().contains("is what is left before the deadline"), "{refused}");
     set_freeze(&mut story, "a launch", last.start, last.end);
     story.look();
-    assert!(slot(&story, "db-1").start.date_naive() < last.start.date_naive(), "freezes are kept all the same");
+    assert!(
+        slot(&story, "db-1").start.date_naive() < last.start.date_naive(),
+        "freezes are kept all the same"
+    );
 }
 
 #[test]

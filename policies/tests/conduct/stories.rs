@@ -1,12 +1,12 @@
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::{FailureClass, Method, Outcome, Report};
 use drover_policies::conduct::NewWish;
-use drover_policies::owners::{Opens, OwnerWindow, Scope};
 use drover_policies::fleet::{Allowance, Blocker, Power};
 use drover_policies::host::Standing;
 use drover_policies::maintenance::{State as MaintenanceState, Urgency};
 use drover_policies::migration::{State, Waiting};
 use drover_policies::notices::{Actor, Avoidance, Tells};
+use drover_policies::owners::{Opens, OwnerWindow, Scope};
 use drover_policies::samples::{NOON, Sample, gib, host_name, owner_id};
 use drover_policies::time::Span;
 use drover_policies::windows::{Recurrence, Slot};

@@ -104,7 +104,8 @@ fn opens(fates: Vec<Fate>, hourly: bool, met: &mut Met) -> BTreeSet<i64> {
 }
 
 fn is_there() -> bool {
-    let modules = Command::new("/usr/bin/python3").args(["-c", "import croniter, dateutil, zoneinfo"]).output();
+    let modules =
+        Command::new("/usr/bin/python3").args(["-c", "import croniter, dateutil, zoneinfo"]).output();
     modules.is_ok_and(|output| output.status.success())
 }
 

@@ -129,7 +129,10 @@ fn show(screen: &Screen, freeze: &FreezeView) {
         ("for", scope(&freeze.scope)),
         ("from", from(freeze)),
         ("state", screen.paint(&state, tone)),
-        ("copy of", calendar.and_then(|calendar| calendar.good_at).map(|at| times.both(at)).unwrap_or_default()),
+        (
+            "copy of",
+            calendar.and_then(|calendar| calendar.good_at).map(|at| times.both(at)).unwrap_or_default(),
+        ),
         ("last fetch", calendar.and_then(|calendar| calendar.failure.clone()).unwrap_or_default()),
     ]);
     for slot in &freeze.next {

@@ -195,7 +195,10 @@ fn show(screen: &Screen, detail: &MigrationDetail) {
         ("moved", moved.unwrap_or_default()),
         ("time", appointment(screen, &migration.appointment)),
         ("ticket", migration.ticket.clone().unwrap_or_default()),
-        ("to confirm", migration.confirm_until.map(|until| format!("until {}", times.both(until))).unwrap_or_default()),
+        (
+            "to confirm",
+            migration.confirm_until.map(|until| format!("until {}", times.both(until))).unwrap_or_default(),
+        ),
         ("reverts", migration.reverts.map(|number| format!("DR-{number}")).unwrap_or_default()),
         ("reverted by", migration.reverted_by.map(|number| format!("DR-{number}")).unwrap_or_default()),
         ("owner", migration.owner.as_ref().map(ToString::to_string).unwrap_or_default()),

@@ -21,7 +21,8 @@ pub(super) async fn windows(context: &Context, command: Windows) -> Result<(), F
             let dry_run = add.dry_run;
             let body = body(&context.screen, add)?;
             // The id is ours, so that a repeat after a lost answer is the same window.
-            let path = format!("/v1/windows/{}{}", RandomIds.next(), if dry_run { "?dry_run=true" } else { "" });
+            let path =
+                format!("/v1/windows/{}{}", RandomIds.next(), if dry_run { "?dry_run=true" } else { "" });
             let answer: Answer<WindowView> = context.client.put(&path, &body).await?;
             context.show(&answer, |screen, window| {
                 let what = opens(screen, &window.opens);

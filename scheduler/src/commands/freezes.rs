@@ -42,9 +42,11 @@ impl Wish {
             if known.as_ref().is_some_and(|known| known.value.freeze.owner != freeze.owner) {
                 return Err(Problem::new(Kind::Refused, "this id can't be used; choose another UUID"));
             }
-            let before = known.as_ref().map(|known| Reply::ok(&FreezeView::of(&known.value, now))).transpose()?;
+            let before =
+                known.as_ref().map(|known| Reply::ok(&FreezeView::of(&known.value, now))).transpose()?;
             self.check_etag(before.map(|reply| reply.body))?;
-            let others = self.app.store.freezes(Some(&freeze.owner)).await.map_err(|error| store_problem(&error))?;
+            let others =
+                self.app.store.freezes(Some(&freeze.owner)).await.map_err(|error| store_problem(&error))?;
             if known.is_none() && others.len() >= MOST_FREEZES {
                 return Err(too_many("freezes", MOST_FREEZES));
             }
@@ -83,7 +85,9 @@ impl Wish {
     async fn closed(&self, body: &FreezeBody, name: String) -> Result<(Closed, FreezeSource), Problem> {
         let timezone = || zone("timezone", body.timezone.as_deref().unwrap_or("UTC"));
         match (&body.days, &body.calendar, &body.url) {
-            (Some(days), None, None) => Ok((Closed::Days { days: exclusion(days, name)? }, FreezeSource::Days)),
+            (Some(days), None, None) => {
+                Ok((Closed::Days { days: exclusion(days, name)? }, FreezeSource::Days))
+            }
             (None, Some(text), None) => {
                 let timezone = timezone()?;
                 let times = freezes::read(text.clone(), timezone)
@@ -140,7 +144,8 @@ impl Wish {
         let open = self.app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
         let fleet = self.app.fleet();
         let times = new.freeze.times();
-        for migration in open.iter().map(|open| &open.value).filter(|open| open.owner.as_ref() == Some(owner)) {
+        for migration in open.iter().map(|open| &open.value).filter(|open| open.owner.as_ref() == Some(owner))
+        {
             let labels = fleet.server(migration.server).map(|server| &server.facts.labels);
             let whose = Whose { owner: Some(owner), server: migration.server, labels };
             let (Appointment::Accepted { slot, .. } | Appointment::Rescheduled { slot, .. }) =
@@ -266,9 +271,15 @@ fn too_many(what: &str, most: usize) -> Problem {
 
 fn name(given: &str) -> Result<String, Problem> {
     let name = given.trim();
-    let fits = !name.is_empty() && name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control);
+    let fits =
+        !name.is_empty() && name.chars().count() <= LONGEST_NAME && !name.chars().any(char::is_control);
     fits.then(|| name.to_owned()).ok_or_else(|| {
-        Problem::field("name", format!("field name must be one line of 1 to {LONGEST_NAME} characters, such as \"year-end sale\""))
+        Problem::field(
+            "name",
+            format!(
+                "field name must be one line of 1 to {LONGEST_NAME} characters, such as \"year-end sale\""
+            ),
+        )
     })
 }
 

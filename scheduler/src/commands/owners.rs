@@ -256,7 +256,8 @@ impl Wish {
 }
 
 fn applies(window: &OwnerWindow, server: &Server) -> bool {
-    server.facts.owner.as_ref() == Some(&window.owner) && window.scope.nearness(&Whose::server(server)).is_some()
+    server.facts.owner.as_ref() == Some(&window.owner)
+        && window.scope.nearness(&Whose::server(server)).is_some()
 }
 
 fn opens(view: &OpensView, now: Instant) -> Result<Opens, Problem> {
@@ -319,9 +320,10 @@ fn contact(owner: OwnerId, body: &ContactBody) -> Result<Contact, Problem> {
     if body.name.chars().count() > 200 || body.name.chars().any(char::is_control) {
         return Err(Problem::field("name", "field name must be one line of at most 200 characters"));
     }
-    let language: Language = body.language.parse().map_err(|bad: BadLanguage| {
-        Problem::field("language", format!("field language: {bad}"))
-    })?;
+    let language: Language = body
+        .language
+        .parse()
+        .map_err(|bad: BadLanguage| Problem::field("language", format!("field language: {bad}")))?;
     let reminders = if body.reminders { Reminders::Wanted } else { Reminders::Unwanted };
     let name = body.name.trim().to_owned();
     Ok(Contact { owner, name, mail: body.mail.clone(), timezone, language, reminders })

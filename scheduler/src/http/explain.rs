@@ -22,7 +22,10 @@ use super::Problems;
 use super::extract::{Named, Params};
 use super::policy::settings;
 use super::problem::Problem;
-use super::views::{Candidate, Explanation, Eyes, FreezeHolds, FreezeView, LimitHolds, MigrationBrief, PlaceView, Reason, ServerView, SlotView};
+use super::views::{
+    Candidate, Explanation, Eyes, FreezeHolds, FreezeView, LimitHolds, MigrationBrief, PlaceView, Reason,
+    ServerView, SlotView,
+};
 use crate::app::App;
 use crate::auth::Person;
 use crate::commands::migrate::blocked;
@@ -165,11 +168,12 @@ async fn freezes(
     for stored in own {
         let Some(from) = stored.value.freeze.scope.nearness(whose) else { continue };
         let view = FreezeView::of(&stored.value, now);
-        let stale = view.calendar.filter(|calendar| calendar.stale || calendar.failure.is_some()).map(|calendar| {
-            let why = calendar.failure.unwrap_or_else(|| "it has not been fetched for a day".to_owned());
-            let good = calendar.good_at.map(|at| at.to_string()).unwrap_or_default();
-            Reason::new("stale", format!("its calendar is as of {good}: {why}"))
-        });
+        let stale =
+            view.calendar.filter(|calendar| calendar.stale || calendar.failure.is_some()).map(|calendar| {
+                let why = calendar.failure.unwrap_or_else(|| "it has not been fetched for a day".to_owned());
+                let good = calendar.good_at.map(|at| at.to_string()).unwrap_or_default();
+                Reason::new("stale", format!("its calendar is as of {good}: {why}"))
+            });
         if !view.next.is_empty() || stale.is_some() {
             let from = from.code().to_owned();
             holds.push(FreezeHolds { name: view.name, from, next: view.next, stale });

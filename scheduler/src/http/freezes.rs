@@ -70,7 +70,8 @@ async fn show(
     let missing = || Problem::not_found("freeze", &name);
     let id: FreezeId = name.parse().map_err(|_| missing())?;
     let freeze = app.store.freeze(id).await.map_err(|error| store_problem(&error))?;
-    let freeze = freeze.filter(|freeze| caller.may_see(Some(&freeze.value.freeze.owner))).ok_or_else(missing)?;
+    let freeze =
+        freeze.filter(|freeze| caller.may_see(Some(&freeze.value.freeze.owner))).ok_or_else(missing)?;
     known.answer(None, &FreezeView::of(&freeze.value, app.clock.now()))
 }
 

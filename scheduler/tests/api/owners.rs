@@ -4,8 +4,8 @@
 mod postgres;
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::extract::{Path, State};
@@ -45,7 +45,11 @@ async fn reschedules(api: &Api, server: &str, start: Instant) -> Answer {
 
 /// The rule that was broken, after a look at what every such refusal has.
 fn rule(answer: &Answer) -> String {
-    assert_eq!((answer.status, answer.problem().as_str()), (StatusCode::CONFLICT, "appointment"), "{answer:?}");
+    assert_eq!(
+        (answer.status, answer.problem().as_str()),
+        (StatusCode::CONFLICT, "appointment"),
+        "{answer:?}"
+    );
     answer.json()["rule"].as_str().expect("a rule").to_owned()
 }
 
@@ -56,7 +60,10 @@ async fn every_rule_about_a_new_time_is_told_with_a_time_that_is_accepted() {
     let shops = time(&api.migration_of("shop").await["appointment"]["slot"]["start"]);
     let frozen = shops + Span::days(2).delta();
     let day = frozen.format("%Y-%m-%d").to_string();
-    assert_eq!(api.put(&api.acme, &freeze(1), &days("a launch", &day, &day)).await.status, StatusCode::CREATED);
+    assert_eq!(
+        api.put(&api.acme, &freeze(1), &days("a launch", &day, &day)).await.status,
+        StatusCode::CREATED
+    );
     let soon = "2026-01-05T12:10:00Z".parse::<Instant>().expect("a time");
     for (wished, broken, offer, words) in [
         (soon, "too_soon", "earliest", "or later, or start it now"),
@@ -75,7 +82,8 @@ async fn every_rule_about_a_new_time_is_told_with_a_time_that_is_accepted() {
     }
     assert_eq!(wishes(&api, "web", "reschedule", &json!({ "start": frozen })).await.problem(), "refused");
     let start = time(&api.migration_of("db").await["appointment"]["slot"]["start"]);
-    let close = Span::between("2026-01-05T12:00:00Z".parse().expect("a time"), start - Span::minutes(4).delta());
+    let close =
+        Span::between("2026-01-05T12:00:00Z".parse().expect("a time"), start - Span::minutes(4).delta());
     api.pass(close).await;
     for what in ["reschedule", "decline"] {
         let refused = wishes(&api, "db", what, &json!({ "start": start + Span::days(1).delta() })).await;
@@ -85,7 +93,9 @@ async fn every_rule_about_a_new_time_is_told_with_a_time_that_is_accepted() {
     }
     assert!(wishes(&api, "db", "approve", &json!({})).await.status.is_success(), "it may still be agreed to");
     assert!(api.post(&api.acme, "/v1/servers/db/migrate-now", &json!({})).await.status.is_success());
-    for (what, body) in [("reschedule", json!({ "start": start })), ("decline", json!({})), ("approve", json!({}))] {
+    for (what, body) in
+        [("reschedule", json!({ "start": start })), ("decline", json!({})), ("approve", json!({}))]
+    {
         let refused = wishes(&api, "db", what, &body).await;
         assert_eq!(rule(&refused), "already_begun", "{what}");
     }
@@ -101,7 +111,11 @@ async fn where_no_time_is_left_there_is_nothing_to_agree_to_or_to_decline() {
     for what in ["approve", "decline"] {
         let refused = wishes(&api, "db", what, &json!({})).await;
         assert_eq!(rule(&refused), "nothing_proposed");
-        assert!(refused.detail().contains("choose one with reschedule, or start it now"), "{}", refused.detail());
+        assert!(
+            refused.detail().contains("choose one with reschedule, or start it now"),
+            "{}",
+            refused.detail()
+        );
     }
     let chosen = reschedules(&api, "db", "2026-01-06T03:00:00Z".parse().expect("a time")).await;
     assert_eq!(chosen.status, StatusCode::OK, "{chosen:?}");
@@ -120,8 +134,12 @@ async fn declining_answers_with_the_next_time_and_tells_it_in_the_ticket() {
         (time(&before["appointment"]["slot"]["start"]), time(&next["appointment"]["slot"]["start"]));
     assert!(second - first >= Span::hours(12).delta(), "another night: {first} {second}");
     let ticket = api.get(&api.acme, &format!("/v1/tickets/DR-{}", before["number"])).await.json();
-    let codes: Vec<&str> =
-        ticket["notices"].as_array().expect("notices").iter().filter_map(|told| told["kind"].as_str()).collect();
+    let codes: Vec<&str> = ticket["notices"]
+        .as_array()
+        .expect("notices")
+        .iter()
+        .filter_map(|told| told["kind"].as_str())
+        .collect();
     assert_eq!(codes, ["proposed", "proposed"], "{ticket}");
     assert_eq!(wishes(&api, "shop", "decline", &json!({})).await.status, StatusCode::OK);
     let number = &before["number"];
@@ -136,11 +154,18 @@ async fn a_limit_of_ones_own_is_kept_by_whoever_chooses_a_time() {
     let limit = format!("/v1/limits/{}", id(1));
     for (body, field, words) in [
         (json!({ "max_simultaneous": 0 }), "max_simultaneous", "0 would let nothing happen ever"),
-        (json!({ "max_simultaneous": 1, "scope": { "for": "server", "server": "db" } }), "scope", "never rebooted twice at once"),
+        (
+            json!({ "max_simultaneous": 1, "scope": { "for": "server", "server": "db" } }),
+            "scope",
+            "never rebooted twice at once",
+        ),
         (json!({ "max_simultaneous": 1, "owner": "globex" }), "owner", "your own account only"),
     ] {
         let refused = api.put(&api.acme, &limit, &body).await;
-        assert_eq!((refused.status, refused.json()["field"].as_str()), (StatusCode::UNPROCESSABLE_ENTITY, Some(field)));
+        assert_eq!(
+            (refused.status, refused.json()["field"].as_str()),
+            (StatusCode::UNPROCESSABLE_ENTITY, Some(field))
+        );
         assert!(refused.detail().contains(words), "{}", refused.detail());
     }
     let body = json!({ "max_simultaneous": 1 });
@@ -160,7 +185,11 @@ async fn a_limit_of_ones_own_is_kept_by_whoever_chooses_a_time() {
     assert!(db.1 <= web.0 || web.1 <= db.0, "one after the other: {db:?} {web:?}");
     let refused = reschedules(&api, "web", db.0).await;
     assert_eq!(rule(&refused), "limit");
-    assert!(refused.detail().contains("no more than 1 of the owner's servers are rebooted at once (the whole account)"));
+    assert!(
+        refused
+            .detail()
+            .contains("no more than 1 of the owner's servers are rebooted at once (the whole account)")
+    );
     let offered = time(&refused.json()["free"][0]);
     assert_eq!(reschedules(&api, "web", offered).await.status, StatusCode::OK);
     let explained = api.get(&api.acme, "/v1/servers/db/explain").await.json();
@@ -178,7 +207,10 @@ async fn a_freeze_says_whom_it_leaves_without_a_time_and_explain_says_what_stand
     let put = api.put(&api.acme, &freeze(1), &days("years of rest", "2026-01-01", "2030-01-01")).await;
     assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
     let warnings = put.json()["warnings"].to_string();
-    assert!(warnings.contains("db: with this freeze none of its windows opens for long enough"), "{warnings}");
+    assert!(
+        warnings.contains("db: with this freeze none of its windows opens for long enough"),
+        "{warnings}"
+    );
     assert!(warnings.contains("(db) keeps the time that was agreed"), "{warnings}");
     let window = json!({ "opens": { "cron": "0 2 * * 0", "duration": "4h", "timezone": "UTC" } });
     let frozen = api.put(&api.acme, &format!("/v1/windows/{}", id(9)), &window).await;
@@ -196,9 +228,17 @@ async fn a_freeze_says_whom_it_leaves_without_a_time_and_explain_says_what_stand
 
     for (body, field, words) in [
         (json!({ "name": "x" }), "days", "write one of them"),
-        (json!({ "name": " ", "days": { "from": "2026-02-01", "to": "2026-02-01" } }), "name", "1 to 100 characters"),
+        (
+            json!({ "name": " ", "days": { "from": "2026-02-01", "to": "2026-02-01" } }),
+            "name",
+            "1 to 100 characters",
+        ),
         (days("x", "2026-02-02", "2026-02-01"), "days.to", "is before the first"),
-        (json!({ "name": "x", "days": { "from": "2026-02-01", "to": "2026-02-01", "timezone": "Berlin" } }), "days.timezone", "\"Europe/Berlin\""),
+        (
+            json!({ "name": "x", "days": { "from": "2026-02-01", "to": "2026-02-01", "timezone": "Berlin" } }),
+            "days.timezone",
+            "\"Europe/Berlin\"",
+        ),
         (json!({ "name": "x", "calendar": "hello" }), "calendar", "no iCalendar file"),
         (json!({ "name": "x", "url": "https://127.0.0.1/" }), "url", "is no public address"),
         (json!({ "name": "x", "url": "https://localhost/" }), "url", "is no public address"),
@@ -244,7 +284,11 @@ async fn calendars() -> (SocketAddr, Arc<AtomicBool>) {
     (address, works)
 }
 
-async fn calendar(State(works): State<Arc<AtomicBool>>, Path(name): Path<String>, headers: HeaderMap) -> Response {
+async fn calendar(
+    State(works): State<Arc<AtomicBool>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
     const GOOD: &str = "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:1\r\nDTSTART;VALUE=DATE:20260112\r\nDTEND;VALUE=DATE:20260114\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n";
     let etag = [(header::ETAG, "\"1\"")];
     match name.as_str() {
@@ -287,7 +331,10 @@ async fn a_calendar_at_an_address_is_fetched_again_and_an_old_copy_is_kept_and_s
     }
     let put = api.put(&api.acme, &freeze(1), &at("good.ics")).await;
     assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
-    assert_eq!(put.json()["next"], json!([{ "start": "2026-01-12T00:00:00Z", "end": "2026-01-14T00:00:00Z" }]));
+    assert_eq!(
+        put.json()["next"],
+        json!([{ "start": "2026-01-12T00:00:00Z", "end": "2026-01-14T00:00:00Z" }])
+    );
     let state = || async {
         fetch_due(&api.app).await.expect("fetched");
         api.get(&api.acme, &freeze(1)).await.json()["calendar"].clone()
@@ -298,11 +345,19 @@ async fn a_calendar_at_an_address_is_fetched_again_and_an_old_copy_is_kept_and_s
     works.store(false, Ordering::SeqCst);
     api.pass(Span::hours(2)).await;
     let failed = state().await;
-    assert_eq!((&failed["failure"], &failed["stale"]), (&json!("the address answers 503; it must answer 200"), &json!(false)));
+    assert_eq!(
+        (&failed["failure"], &failed["stale"]),
+        (&json!("the address answers 503; it must answer 200"), &json!(false))
+    );
     api.pass(Span::hours(30)).await;
     assert_eq!(state().await["stale"], true);
     let explained = api.get(&api.acme, "/v1/servers/db/explain?at=2026-01-13T02:00:00Z").await.json();
-    assert!(explained["freezes"][0]["stale"]["text"].as_str().is_some_and(|text| text.contains("as of 2026-01-05 14:00:00 UTC")), "{explained}");
+    assert!(
+        explained["freezes"][0]["stale"]["text"]
+            .as_str()
+            .is_some_and(|text| text.contains("as of 2026-01-05 14:00:00 UTC")),
+        "{explained}"
+    );
     assert_eq!(explained["at"]["hindrances"][0]["code"], "excluded", "the copy is in force all the same");
     works.store(true, Ordering::SeqCst);
     api.pass(Span::hours(1)).await;

@@ -59,6 +59,9 @@ async fn a_batch_is_found_again_as_it_was_written(place: Place) {
     assert_eq!(picture.operations[0].operation, operation(1, Some(1)).operation);
     assert_eq!(picture.told, [notice(1, 1, "proposed").key].into());
     assert_eq!(picture.windows, batch.windows_put);
+    assert_eq!(picture.limits, batch.limits_put);
+    let frozen = picture.freezes.iter().map(|freeze| Write::Insert(freeze.value.clone()));
+    assert_eq!(frozen.collect::<Vec<_>>(), batch.freezes);
     assert_eq!(picture.history, [(server_id(2), vec![Span::milliseconds(41_500)])].into());
     assert_eq!(picture.next_number, 1003);
     assert_eq!(store.plans(maintenance_id(1)).await.expect("plans"), batch.plans);
@@ -130,6 +133,11 @@ async fn every_kind_of_write_refuses_what_was_changed_meanwhile(place: Place) {
         Batch { tickets_opened: vec![ticket(1)], ..nothing.clone() },
         Batch { plans: vec![plan(1, 1, 0)], ..nothing.clone() },
         Batch { windows_put: vec![window(1, "globex")], ..nothing.clone() },
+        Batch { limits_put: vec![limit(1, "globex")], ..nothing.clone() },
+        Batch { freezes: vec![Write::Insert(freeze(1, "acme"))], ..nothing.clone() },
+        Batch { freezes: vec![Write::Update(freeze(1, "globex"), first)], ..nothing.clone() },
+        Batch { freezes: vec![Write::Update(freeze(1, "acme"), Generation(2))], ..nothing.clone() },
+        Batch { freezes: vec![Write::Update(freeze(2, "acme"), first)], ..nothing.clone() },
         Batch { tokens_added: vec![token(1, Role::Operator)], ..nothing.clone() },
         Batch { answer: Some(answer("key-1")), ..nothing.clone() },
     ];

@@ -4,10 +4,10 @@ use chrono::TimeDelta;
 use drover_agent_api::{Destination, Inventory, LiveMigrate, Operation, Order, Wish};
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::{Method, Moved, PowerOff};
-use drover_policies::owners::{Opens, OwnerWindow, Scope};
+use drover_policies::owners::{Closed, Opens, OwnerFreeze, OwnerLimit, OwnerWindow, Scope};
 use drover_policies::events::{Event, Happened};
 use drover_policies::ids::{
-    Generation, HostName, MaintenanceId, MigrationId, NoticeId, OperationId, OwnerId, PlanId, ServerId,
+    FreezeId, Generation, HostName, LimitId, MaintenanceId, MigrationId, NoticeId, OperationId, OwnerId, PlanId, ServerId,
     TicketId, WebhookId, WindowId,
 };
 use drover_policies::language::Language;
@@ -18,9 +18,9 @@ use drover_policies::placement::Reservation;
 use drover_policies::plan::Plan;
 use drover_policies::samples::{NOON, host_facts};
 use drover_policies::time::{Instant, Span};
-use drover_policies::windows::Slot;
+use drover_policies::windows::{Exclusion, Slot};
 use drover_scheduler::store::{
-    Answer, Batch, HostStanding, NewOperation, NewTicket, Role, StoredPlan, StoredWebhook, StoredWindow, Token,
+    Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, Role, StoredPlan, StoredFreeze, StoredLimit, StoredWebhook, StoredWindow, Token,
     Write,
 };
 use uuid::Uuid;
@@ -205,6 +205,18 @@ pub fn event(of: u32, text: &str) -> Event {
     }
 }
 
+pub fn freeze(n: u32, of: &str) -> StoredFreeze {
+    let day = at(0).date_naive();
+    let days = Exclusion { from: day, to: day, timezone: chrono_tz::UTC, name: "a launch".to_owned() };
+    let freeze = OwnerFreeze { owner: owner(of), scope: Scope::Account, closed: Closed::Days { days } };
+    StoredFreeze { id: FreezeId(window_id(n).0), freeze, source: FreezeSource::Days, created_at: at(1) }
+}
+
+pub fn limit(n: u32, of: &str) -> StoredLimit {
+    let limit = OwnerLimit { owner: owner(of), scope: Scope::Account, max_simultaneous: 2 };
+    StoredLimit { id: LimitId(window_id(n).0), limit, created_at: at(1) }
+}
+
 pub fn window(n: u32, of: &str) -> StoredWindow {
     StoredWindow {
         id: window_id(n),
@@ -295,6 +307,8 @@ pub fn everything() -> Batch {
         notices: vec![notice(1, 1, "proposed"), notice(2, 2, "done")],
         events: vec![event(1, "one"), event(2, "two")],
         windows_put: vec![window(1, "acme")],
+        freezes: vec![Write::Insert(freeze(1, "acme"))],
+        limits_put: vec![limit(1, "acme")],
         owners_put: vec![contact("acme")],
         webhooks_added: vec![webhook(1, "acme")],
         tokens_added: vec![

@@ -42,8 +42,13 @@ async fn what_every_earlier_version_wrote_is_read_after_all_migrations(place: Pl
             let line = if postgres { line.replace("X'", "'") } else { line.to_owned() };
             pool.execute(&line).await;
         }
+        let count = |table: &str| text.lines().filter(|line| line.starts_with(&format!("INSERT INTO {table} "))).count();
+        let (freezes, limits) = (count("freezes"), count("limits"));
         let webhooks = text.lines().filter(|line| line.starts_with("INSERT INTO webhooks ")).count();
-        all_is_readable(&place.open().await, webhooks).await;
+        let store = place.open().await;
+        let picture = store.picture().await.expect("a picture");
+        assert_eq!((picture.freezes.len(), picture.limits.len()), (freezes, limits));
+        all_is_readable(&store, webhooks).await;
     }
 }
 
@@ -132,6 +137,8 @@ async fn write_the_sample_of_the_latest_migration() {
         "webhooks",
         "events",
         "windows",
+        "freezes",
+        "limits",
         "owners",
         "tokens",
         "answers",

@@ -5,7 +5,9 @@ use super::*;
 fn calendar(events: &[&str]) -> String {
     let events: String = events
         .iter()
-        .map(|event| format!("BEGIN:VEVENT\r\nSUMMARY:Sale\r\n{}\r\nEND:VEVENT\r\n", event.replace('\n', "\r\n")))
+        .map(|event| {
+            format!("BEGIN:VEVENT\r\nSUMMARY:Sale\r\n{}\r\nEND:VEVENT\r\n", event.replace('\n', "\r\n"))
+        })
         .collect();
     format!("BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//x//y//EN\r\n{events}END:VCALENDAR\r\n")
 }
@@ -52,7 +54,11 @@ fn repeated_events_come_with_their_exceptions_and_moved_instances() {
                  DTSTART;TZID=Europe/Berlin:20260328T120000\nDTEND;TZID=Europe/Berlin:20260328T130000";
     assert_eq!(
         times(&[weekly, moved]),
-        ["2026-03-20T08:00 2026-03-20T09:00", "2026-03-28T11:00 2026-03-28T12:00", "2026-04-10T07:00 2026-04-10T08:00"],
+        [
+            "2026-03-20T08:00 2026-03-20T09:00",
+            "2026-03-28T11:00 2026-03-28T12:00",
+            "2026-04-10T07:00 2026-04-10T08:00"
+        ],
         "at nine in Berlin, before and after clocks are put forward"
     );
     let yearly = "DTSTART;VALUE=DATE:20251224\nDTEND;VALUE=DATE:20251227\nRRULE:FREQ=YEARLY;UNTIL=20271224";
@@ -73,16 +79,28 @@ fn a_refusal_names_the_event_the_field_and_what_would_be_right() {
     for (event, answer) in [
         ("SUMMARY:x", "DTSTART: is missing"),
         ("DTSTART:tomorrow", "DTSTART: \"tomorrow\" is no time; write it as 20261224"),
-        ("DTSTART;TZID=W. Europe Standard Time:20261201T100000", "DTSTART: \"W. Europe Standard Time\" is no time zone"),
+        (
+            "DTSTART;TZID=W. Europe Standard Time:20261201T100000",
+            "DTSTART: \"W. Europe Standard Time\" is no time zone",
+        ),
         ("DTSTART:20261201T100000Z\nDTEND:20261201T090000Z", "DTEND: is before the beginning"),
         ("DTSTART:20261201T100000Z\nDTEND;VALUE=DATE:20261202", "DTEND: must be a day where DTSTART is"),
         ("DTSTART:20261201T100000Z\nDURATION:soon", "DURATION: \"soon\" is no length of time"),
         ("DTSTART;VALUE=DATE:20261201\nRRULE:FREQ=YEARLY", "RRULE: repeats for ever"),
         ("DTSTART:20261201T100000Z\nRRULE:FREQ=SECONDLY;COUNT=5", "RRULE: repeats within a day"),
-        ("DTSTART;VALUE=DATE:20261201\nRRULE:FREQ=DAILY;COUNT=1000000", "RRULE: comes to no end within 10000"),
-        ("DTSTART;VALUE=DATE:20261201\nRRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;COUNT=2", "RRULE: never occurs"),
+        (
+            "DTSTART;VALUE=DATE:20261201\nRRULE:FREQ=DAILY;COUNT=1000000",
+            "RRULE: comes to no end within 10000",
+        ),
+        (
+            "DTSTART;VALUE=DATE:20261201\nRRULE:FREQ=DAILY;BYMONTH=2;BYMONTHDAY=30;COUNT=2",
+            "RRULE: never occurs",
+        ),
         ("DTSTART;VALUE=DATE:20261201\nRRULE:FREQ=NEVER", "RRULE: "),
-        ("DTSTART;VALUE=DATE:20261201\nRDATE;VALUE=PERIOD:20261201T000000Z/P1D", "RDATE: periods are not read"),
+        (
+            "DTSTART;VALUE=DATE:20261201\nRDATE;VALUE=PERIOD:20261201T000000Z/P1D",
+            "RDATE: periods are not read",
+        ),
     ] {
         let said = refused(&["DTSTART;VALUE=DATE:20261111", event]);
         assert!(said.starts_with("event 2 of the calendar (\"Sale\"), "), "{said}");

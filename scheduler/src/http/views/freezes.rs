@@ -114,11 +114,9 @@ impl FreezeView {
         let freeze = &stored.freeze;
         let times = freeze.times();
         let days = match &freeze.closed {
-            Closed::Days { days } => Some(DaysView {
-                from: days.from,
-                to: days.to,
-                timezone: days.timezone.name().to_owned(),
-            }),
+            Closed::Days { days } => {
+                Some(DaysView { from: days.from, to: days.to, timezone: days.timezone.name().to_owned() })
+            }
             Closed::Calendar { .. } => None,
         };
         let calendar = match &stored.source {

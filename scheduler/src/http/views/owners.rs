@@ -1,10 +1,10 @@
 //! Contacts, windows and tokens, as the API shows them.
 
 use chrono::{DateTime, Utc};
-use drover_policies::owners::{Opens, OwnerWindow, Scope};
 use drover_policies::ids::{OwnerId, ServerId, WindowId};
 use drover_policies::language::Language;
 use drover_policies::notices::{Contact, Reminders};
+use drover_policies::owners::{Opens, OwnerWindow, Scope};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
