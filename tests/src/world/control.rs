@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use drover_notifier::deliver::{Channel, MaildirConfig};
 use drover_notifier::render::Renderer;
+use drover_notifier::reply::Keys;
 use drover_policies::ids::IdSource;
 use drover_policies::policy::PolicySet;
 use drover_policies::time::{Clock, Instant};
@@ -13,6 +14,7 @@ use drover_scheduler::app::{App, Parts};
 use drover_scheduler::config::{Config, MailConfig};
 use drover_scheduler::deliver::{self, Delivering};
 use drover_scheduler::execute;
+use drover_scheduler::incoming::Answering;
 use drover_scheduler::lease::Lease;
 use drover_scheduler::store::Store;
 use futures_util::FutureExt;
@@ -30,6 +32,7 @@ pub struct Control {
     /// How many deliveries it has tried, over all of its lives.
     pub deliveries: u64,
     ids: Arc<CountingIds>,
+    answering: Answering,
     policies: Arc<PolicySet>,
     config: Config,
     delivering: Arc<Delivering>,
@@ -71,18 +74,29 @@ impl Control {
             Ok(renderer) => renderer,
             Err(problems) => bail!("the shipped templates are wrong: {problems:?}"),
         };
+        let answering = Answering {
+            address: "reply@cloud.example".parse().context("a fixed address")?,
+            keys: Keys::read(&"5a".repeat(32)).context("a fixed key")?,
+        };
         Ok(Self {
             clock: MachineClock::new(time),
             app: None,
             commits: 0,
             deliveries: 0,
             ids: Arc::new(CountingIds::default()),
+            answering: answering.clone(),
             policies: Arc::new(policies),
             config,
-            delivering: Arc::new(Delivering { renderer, mail: channel }),
+            delivering: Arc::new(Delivering { renderer, mail: channel, answers: Some(answering), rt: None }),
             look_at: None,
             looked_at: None,
         })
+    }
+
+    /// How answers to mails are recognised.
+    #[must_use]
+    pub fn answering(&self) -> &Answering {
+        &self.answering
     }
 
     /// Where mails arrive.

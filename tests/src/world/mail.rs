@@ -93,12 +93,13 @@ impl Mailbox {
         Ok(())
     }
 
-    /// What a mail program sends when the last mail of a ticket is answered.
+    /// What a mail program sends when somebody answers the last mail of a ticket that he got.
     ///
     /// # Errors
     /// There is no mail of that ticket.
     pub fn answer_to(&self, ticket: &str, from: &str, text: &str, at: Instant) -> Result<String> {
-        let known = self.mails.iter().rev().find(|mail| mail.ticket == ticket);
+        let his = |mail: &&Mail| mail.ticket == ticket && mail.to.contains(from);
+        let known = self.mails.iter().rev().find(his);
         let known = known.with_context(|| format!("there is no mail about {ticket} to be answered"))?;
         let Mail { answer_to, message_id, subject, says, .. } = known;
         let quoted: String = says.iter().map(|line| format!("> {line}\r\n")).collect();

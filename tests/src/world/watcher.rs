@@ -151,6 +151,12 @@ impl Watcher {
             }
             Happened::Accepted { .. } => self.count(event, "accepted"),
             Happened::Missed { .. } => self.count(event, "missed"),
+            // That time is not agreed any more.
+            Happened::Declined { .. } | Happened::Withdrawn { .. } => {
+                if let Some(migration) = event.migration {
+                    self.slots.remove(&migration);
+                }
+            }
             Happened::Avoided { .. } => self.count(event, "avoided"),
             Happened::Cancelled => self.count(event, "cancelled"),
             Happened::StartNow { .. } => {
