@@ -44,7 +44,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// The states that may be asked for.
-const STATES: [&str; 16] = [
+const STATES: [&str; 18] = [
     "pending",
     "preflight",
     "transferring",
@@ -57,6 +57,8 @@ const STATES: [&str; 16] = [
     "discarding",
     "closed",
     "reverted",
+    "rehearsing",
+    "rehearsed",
     "rolled_back",
     "failed",
     "cancelled",

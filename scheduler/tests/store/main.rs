@@ -5,6 +5,7 @@ mod postgres;
 
 mod crash;
 mod deciding;
+mod drills;
 mod listing;
 mod place;
 mod samples;

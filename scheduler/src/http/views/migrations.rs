@@ -76,7 +76,7 @@ pub struct MigrationView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why_not_live: Option<Reason>,
     /// `pending`, `preflight`, `transferring`, `ready`, `cutting_over`, `verifying`, `succeeded`, `completed`, `reverting`, `discarding`, `closed`, `reverted`,
-    /// `rolled_back`, `failed`, `cancelled` or `avoided`.
+    /// `rolled_back`, `failed`, `cancelled` or `avoided`; `rehearsing` and `rehearsed` of a drill.
     pub state: String,
     /// Where in a cutover it is.
     #[serde(skip_serializing_if = "Option::is_none")]
