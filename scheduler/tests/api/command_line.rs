@@ -117,7 +117,7 @@ async fn every_screen_of_a_drain_can_be_read() {
         (&["owners", "list"], "drover owners set"),
         (&["windows", "list"], "default ones"),
         (&["windows", "add", "--owner", "acme", "--cron", "0 2 * * 0", "--duration", "4h", "--dry-run"], "Nothing was added."),
-        (&["windows", "add", "--owner", "acme", "--from", "2027-01-20 02:00", "--to", "2027-01-20 06:00"], "Added "),
+        (&["windows", "add", "--owner", "acme", "--server", "web", "--from", "2027-01-20 02:00", "--to", "2027-01-20 06:00"], "Added "),
         (&["windows", "list"], "once, "),
         (&["freezes", "list"], "No freeze is set"),
         (&["freezes", "add", "a sale", "--owner", "acme", "--from", "2026-01-12", "--to", "2026-01-13"], "nothing happens "),
