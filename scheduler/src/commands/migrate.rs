@@ -1,10 +1,10 @@
 //! Moving a server by a reboot, because somebody wishes so: now, or at a time that he chooses.
 
+use drover_policies::attempt::Method;
 use drover_policies::conduct::{self, Request};
 use drover_policies::eligibility::{Suits, WhyBlocked, WhyNotLive, method_without_live, obstacles};
 use drover_policies::events::{Happened, Through};
 use drover_policies::fleet::Server;
-use drover_policies::attempt::Method;
 use drover_policies::ids::ServerId;
 use drover_policies::migration::{Migration, Purpose, State, Waiting};
 use drover_policies::notices::Actor;
@@ -37,9 +37,7 @@ impl Wish {
             && let Some(open) = self.open_of(find_server(&self.app.fleet(), &self.caller, given)?).await?
         {
             // Its ticket has a time already; another one is chosen by the same rules as ever.
-            return self
-                .migration(&open.value.number.to_string(), MigrationWish::Reschedule { start })
-                .await;
+            return self.migration(&open.value.number.to_string(), MigrationWish::Reschedule { start }).await;
         }
         let _promising = self.app.promise_times().await;
         self.carry_out(|| async {
@@ -57,9 +55,8 @@ impl Wish {
 
     async fn open_of(&self, server: &Server) -> Result<Option<Versioned<Migration>>, Problem> {
         let open = self.app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
-        let of = |known: &Versioned<Migration>| {
-            known.value.server == server.facts.id && !known.value.is_drill()
-        };
+        let of =
+            |known: &Versioned<Migration>| known.value.server == server.facts.id && !known.value.is_drill();
         Ok(open.into_iter().find(of))
     }
 
@@ -128,10 +125,8 @@ impl Wish {
         match refusal {
             AskedRefusal::Time(refusal) => appointment_refused(refusal),
             AskedRefusal::TooOften(limit) => {
-                let problem = Problem::new(
-                    if limit.next().is_some() { Kind::TooOften } else { Kind::Refused },
-                    detail,
-                );
+                let problem =
+                    Problem::new(if limit.next().is_some() { Kind::TooOften } else { Kind::Refused }, detail);
                 let problem = problem.with("rule", limit.code());
                 limit.next().map_or(problem.clone(), |next| problem.with("next", next))
             }

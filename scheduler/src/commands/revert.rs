@@ -28,12 +28,13 @@ impl Wish {
             let refused = |refusal: &dyn ToString| Problem::new(Kind::Refused, refusal.to_string());
             let changes = conduct::cancel(loaded.situation(&self.app), found.value.id, &by)
                 .map_err(|refusal| refused(&refusal))?
-                .ok_or_else(|| refused(&format!("it is {}; there is nothing left to cancel", found.value.state.name())))?;
+                .ok_or_else(|| {
+                    refused(&format!("it is {}; there is nothing left to cancel", found.value.state.name()))
+                })?;
             let after = changes.migrations.iter().find(|known| known.id == found.value.id).cloned();
             let view = MigrationView::of(after.as_ref().unwrap_or(&found.value), None, self.caller.eyes());
-            let batch = execute::batch(&self.app, &loaded, changes)
-                .await
-                .map_err(|error| store_problem(&error))?;
+            let batch =
+                execute::batch(&self.app, &loaded, changes).await.map_err(|error| store_problem(&error))?;
             Ok(Decided::new(batch, Reply::ok(&view)?))
         })
         .await

@@ -11,6 +11,7 @@ mod rt;
 mod guests;
 mod owners;
 mod scheduled;
+mod self_service;
 mod stories;
 mod webhooks;
 mod threads;
