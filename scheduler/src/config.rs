@@ -80,9 +80,12 @@ impl DeliveryConfig {
             problems.push(format!("at_once {} is out of range; write 1 to 256", self.at_once));
         }
         if !(Span::seconds(1)..=Span::minutes(5)).contains(&self.webhook_timeout) {
-            problems.push(format!("webhook_timeout {} is out of range; write 1s to 5m", self.webhook_timeout));
+            problems
+                .push(format!("webhook_timeout {} is out of range; write 1s to 5m", self.webhook_timeout));
         }
-        if self.event_source.is_empty() || self.event_source.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        if self.event_source.is_empty()
+            || self.event_source.chars().any(|c| c.is_whitespace() || c.is_control())
+        {
             problems.push(format!(
                 "event_source {:?} is no URI; write for example \"https://cloud.example/drover\"",
                 self.event_source
@@ -133,7 +136,10 @@ impl IncomingConfig {
     #[must_use]
     pub fn address(&self) -> Option<Address> {
         // The signature needs 42 of the 64 characters that may stand before the `@`.
-        self.address.parse().ok().filter(|address: &Address| !address.user().contains('+') && address.user().len() <= 20)
+        self.address
+            .parse()
+            .ok()
+            .filter(|address: &Address| !address.user().contains('+') && address.user().len() <= 20)
     }
 
     fn problems(&self) -> Vec<String> {
@@ -147,7 +153,8 @@ impl IncomingConfig {
         if !(4096..=64 * 1024 * 1024).contains(&self.largest) {
             problems.push(format!("largest {} is out of range; write 4096 to 67108864 bytes", self.largest));
         }
-        problems.extend(self.imap.iter().flat_map(|imap| imap.check()).map(|problem| format!("imap.{problem}")));
+        problems
+            .extend(self.imap.iter().flat_map(|imap| imap.check()).map(|problem| format!("imap.{problem}")));
         problems
     }
 }
@@ -288,15 +295,24 @@ mod tests {
 
     #[test]
     fn an_address_that_can_not_be_signed_is_refused_by_field() {
-        for address in ["Reply <reply@cloud.example>", "reply", "reply+x@cloud.example", "a-name-that-is-too-long@cloud.example"] {
+        for address in [
+            "Reply <reply@cloud.example>",
+            "reply",
+            "reply+x@cloud.example",
+            "a-name-that-is-too-long@cloud.example",
+        ] {
             let text = format!("[mail.incoming]\naddress = {address:?}\nlargest = 1");
             let config: Config = toml::from_str(&text).expect("it parses");
             let problems = config.problems();
             assert_eq!(problems.len(), 2, "{problems:?}");
-            assert!(problems[0].starts_with(&format!("mail.incoming.address {address:?} can't be made")), "{problems:?}");
+            assert!(
+                problems[0].starts_with(&format!("mail.incoming.address {address:?} can't be made")),
+                "{problems:?}"
+            );
             assert_eq!(problems[1], "mail.incoming.largest 1 is out of range; write 4096 to 67108864 bytes");
         }
-        let config: Config = toml::from_str("[mail.incoming]\naddress = \"reply@cloud.example\"").expect("it parses");
+        let config: Config =
+            toml::from_str("[mail.incoming]\naddress = \"reply@cloud.example\"").expect("it parses");
         assert_eq!(config.problems(), Vec::<String>::new());
     }
 

@@ -24,7 +24,7 @@ use drover_policies::notices::TicketSummary;
 pub use handle::{HandleError, Handled, handle};
 pub use imap::{ImapConfig, ImapError, fetch, keep_fetching};
 pub use keys::{KeysError, make_keys, read_keys};
-pub use spool::{Refused, Spool, receive};
+pub use spool::{Refused, Spool, Taking, receive};
 pub(crate) use talk::{Commands, Heard, Talk};
 
 use crate::app::App;

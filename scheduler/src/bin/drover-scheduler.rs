@@ -12,7 +12,7 @@ use drover_policies::language::Language;
 use drover_policies::time::Clock;
 use drover_scheduler::clock::{RandomIds, SystemClock};
 use drover_scheduler::config::{Config, EXAMPLE};
-use drover_scheduler::incoming::{Refused, Spool, make_keys, receive, spool_of};
+use drover_scheduler::incoming::{Refused, Spool, Taking, make_keys, receive, spool_of};
 use drover_scheduler::store::Role;
 use drover_scheduler::{auth, http, mails, policy_files, serve};
 use tracing_subscriber::EnvFilter;
@@ -159,7 +159,8 @@ fn take_in(path: &std::path::Path, recipient: Option<&str>) -> anyhow::Result<()
         Some(_) | None => String::new(),
     };
     let name = format!("pipe-{}", RandomIds.next());
-    receive(std::io::stdin().lock(), &head, &spool, &name, incoming.largest)?;
+    let taking = Taking { name: &name, head: &head, largest: incoming.largest };
+    receive(std::io::stdin().lock(), &taking, &spool)?;
     Ok(())
 }
 

@@ -302,12 +302,9 @@ impl<'a> Fetcher<'a> {
         let Some(raw) = found.iter().find_map(|found| found.body()) else { return Ok(false) };
         let name = format!("imap-{}-{uid:010}", self.validity);
         let new = self.spool.put(&name, raw).map_err(ImapError::Spool)?;
-        match &self.config.done {
-            Some(done) => {
-                let copied = self.mailbox.uid_copy(&set, done);
-                asked(&self.server, "COPY to the folder of taken mails", copied).await?;
-            }
-            None => {}
+        if let Some(done) = &self.config.done {
+            let copied = self.mailbox.uid_copy(&set, done);
+            asked(&self.server, "COPY to the folder of taken mails", copied).await?;
         }
         self.mark(&set, "+FLAGS.SILENT (\\Deleted)").await?;
         let expunged = async { self.mailbox.expunge().await?.try_collect::<Vec<_>>().await };

@@ -44,11 +44,23 @@ pub enum Refused {
     Spool(#[source] io::Error),
 }
 
-/// Takes a mail from somebody and puts it into the spool; answers under which name.
+/// How a mail is taken from somebody.
+#[derive(Debug, Clone, Copy)]
+pub struct Taking<'a> {
+    /// Its name in the spool, unlike all others.
+    pub name: &'a str,
+    /// Lines that are put before its headers.
+    pub head: &'a str,
+    /// The most bytes that it may have.
+    pub largest: u64,
+}
+
+/// Takes a mail from somebody and puts it into the spool.
 ///
 /// # Errors
 /// It is too large, there is none, or it can't be written. It is not in the spool then.
-pub fn receive(from: impl Read, head: &str, spool: &Spool, name: &str, largest: u64) -> Result<(), Refused> {
+pub fn receive(from: impl Read, taking: &Taking<'_>, spool: &Spool) -> Result<(), Refused> {
+    let Taking { name, head, largest } = *taking;
     let mut raw = head.as_bytes().to_vec();
     let read = from.take(largest + 1).read_to_end(&mut raw).map_err(Refused::Spool)?;
     if read == 0 {
@@ -202,13 +214,15 @@ mod tests {
         assert_eq!(spool.failures(), 1);
     }
 
+    const TAKING: Taking<'_> = Taking { name: "a", head: "X: y\n", largest: 10 };
+
     #[test]
     fn what_is_too_large_or_nothing_is_refused_and_leaves_nothing() {
         let (_folder, spool) = spool();
-        let refused = receive(&[b'x'; 11][..], "", &spool, "a", 10).expect_err("too large");
+        let refused = receive(&[b'x'; 11][..], &TAKING, &spool).expect_err("too large");
         assert!(matches!(refused, Refused::TooLarge { largest: 10 }));
-        assert!(matches!(receive(&b""[..], "X: y\n", &spool, "a", 10), Err(Refused::Empty)));
-        receive(&[b'x'; 10][..], "X: y\n", &spool, "a", 10).expect("fits");
+        assert!(matches!(receive(&b""[..], &TAKING, &spool), Err(Refused::Empty)));
+        receive(&[b'x'; 10][..], &TAKING, &spool).expect("fits");
         assert_eq!(spool.waiting().expect("read"), ["a"]);
     }
 
@@ -216,7 +230,7 @@ mod tests {
     fn a_disk_that_fails_is_told_and_nothing_is_half_there() {
         let (folder, spool) = spool();
         fs::remove_dir(folder.path().join("incoming/new")).expect("removed");
-        assert!(matches!(receive(&b"x"[..], "", &spool, "a", 10), Err(Refused::Spool(_))));
+        assert!(matches!(receive(&b"x"[..], &TAKING, &spool), Err(Refused::Spool(_))));
         assert_eq!(fs::read_dir(folder.path().join("incoming/tmp")).expect("read").count(), 0);
     }
 

@@ -267,7 +267,7 @@ impl Talk {
 
     /// Times to be offered; none where there is no appointment to move.
     async fn free(&self) -> Result<Vec<Instant>, Problem> {
-        if !self.stored().await?.is_some_and(|migration| migration.has_appointment().is_ok()) {
+        if self.stored().await?.is_none_or(|migration| migration.has_appointment().is_err()) {
             return Ok(Vec::new());
         }
         let loaded = Loaded::read(self.app()).await.map_err(|error| store_problem(&error))?;

@@ -94,6 +94,8 @@ async fn all_is_readable(store: &Store, webhooks: usize) {
     assert_eq!(store.tickets_page(&TicketFilter::default(), None, 10).await.expect("a page").items.len(), 2);
     let notices = store.notices_of(ticket_id(1)).await.expect("notices");
     assert_eq!(notices.len(), 1);
+    let bounces = store.bounces_of(ticket_id(1)).await.expect("bounces");
+    assert!(bounces.iter().all(|bounce| bounce.notice == notice_id(1)), "{bounces:?}");
     let mail = &notices[0].deliveries[..];
     assert!(matches!(mail, [delivery] if delivery.channel == ChannelName::Mail), "{mail:?}");
     let due = store.deliveries_due(&ChannelName::Mail, at(0), 10).await.expect("deliveries");
@@ -115,6 +117,7 @@ async fn write_the_sample_of_the_latest_migration() {
     store.commit(&fence, everything()).await.expect("written");
     store.agent_seen(&host("h1"), 1, Some(&inventory(1)), at(0)).await.expect("taken in");
     store.note_read_to(&ChannelName::Rt, 41).await.expect("noted");
+    store.note_bounce(notice_id(1), "ada@acme.example", "no such user", at(1)).await.expect("noted");
     store.close().await;
     let latest =
         migrator("sqlite").await.iter().map(|migration| migration.version).max().expect("there is one");
@@ -131,6 +134,7 @@ async fn write_the_sample_of_the_latest_migration() {
         "operations",
         "tickets",
         "notices",
+        "bounces",
         "deliveries",
         "channel_tickets",
         "channel_cursors",
