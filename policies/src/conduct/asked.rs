@@ -79,7 +79,9 @@ pub enum Refusal {
         number: u32,
     },
     /// It is not where it was moved to.
-    #[error("the server has been moved again since, so there is no way back; it can be moved with migrate, to whichever host suits it")]
+    #[error(
+        "the server has been moved again since, so there is no way back; it can be moved with migrate, to whichever host suits it"
+    )]
     MovedSince,
     /// No host can take it.
     #[error("no other host can take it at present: {why}")]
@@ -216,9 +218,8 @@ pub fn revert(situation: Situation<'_>, back: &Back) -> Result<Option<Opened>, R
     };
     let purpose = Purpose::Revert { of: original.link(), asked: asked.clone() };
     let opened = Migration { ticket: original.ticket, ..conductor.draft(server, purpose, &asked) };
-    let opened = conductor
-        .ensure_place(opened, server)
-        .map_err(|_| conductor.not_there(server, &original.from))?;
+    let opened =
+        conductor.ensure_place(opened, server).map_err(|_| conductor.not_there(server, &original.from))?;
     let opened = conductor.set_time(opened, &policy.policy, back.at)?;
     if let Some(slot) = opened.appointment.slot() {
         let downtime = conductor.expected_downtime(&opened, &policy.policy);
@@ -380,11 +381,7 @@ impl<'a> Conductor<'a> {
     }
 
     /// Changes another migration than the one that is being advanced.
-    pub(super) fn change(
-        &mut self,
-        id: MigrationId,
-        change: impl FnOnce(&mut Self, Migration) -> Migration,
-    ) {
+    pub(super) fn change(&mut self, id: MigrationId, change: impl FnOnce(&mut Self, Migration) -> Migration) {
         let Some(index) = self.migrations.iter().position(|known| known.id == id) else { return };
         let before = self.migrations[index].clone();
         let after = change(self, before.clone());
@@ -397,7 +394,10 @@ impl<'a> Conductor<'a> {
 
     /// Whether what was asked for can't be done in time any more.
     pub(super) fn is_out_of_time(&mut self, migration: &Migration) -> bool {
-        if migration.asked().is_none() || migration.maintenance.is_some() || migration.appointment.slot().is_some() {
+        if migration.asked().is_none()
+            || migration.maintenance.is_some()
+            || migration.appointment.slot().is_some()
+        {
             return false;
         }
         self.look_again_at(migration.deadline);
@@ -440,7 +440,9 @@ impl<'a> Conductor<'a> {
         let through = migration.link();
         let mut is_back = false;
         self.change(of.migration, |this, mut original| {
-            let State::Reverting { by, completed_at, moved, .. } = original.state.clone() else { return original };
+            let State::Reverting { by, completed_at, moved, .. } = original.state.clone() else {
+                return original;
+            };
             if by != through || migration.to() != Some(&original.from) {
                 return original;
             }
@@ -473,7 +475,8 @@ impl<'a> Conductor<'a> {
                 self.change(migration.id, |this, migration| this.release(migration));
             }
             let needs = self.maintenances.values().find(|maintenance| {
-                maintenance.state == MaintenanceState::Running && maintenance.hosts.contains_key(&migration.from)
+                maintenance.state == MaintenanceState::Running
+                    && maintenance.hosts.contains_key(&migration.from)
             });
             let free = self.find(migration.id).is_some_and(|known| known.maintenance.is_none());
             if let Some(maintenance) = needs.filter(|_| free).cloned() {

@@ -255,7 +255,10 @@ fn what_could_not_be_done_in_time_is_given_up() {
     assert_eq!(story.state("db"), "ready");
     story.wait(Span::days(31));
     assert_eq!(story.state("db"), "cancelled");
-    assert_eq!(story.told.last().map(|(_, tells)| tells), Some(&Tells::GivenUp { why: WhyGivenUp::OutOfTime }));
+    assert_eq!(
+        story.told.last().map(|(_, tells)| tells),
+        Some(&Tells::GivenUp { why: WhyGivenUp::OutOfTime })
+    );
 }
 
 #[test]
