@@ -225,7 +225,7 @@ impl EventState {
             },
             State::Preflight { .. } => Self::Starting,
             State::CuttingOver { phase, .. } => match phase {
-                Phase::Preflight => Self::Starting,
+                Phase::Preflight | Phase::Armed => Self::Starting,
                 Phase::Transferring
                 | Phase::PowerOffSource
                 | Phase::Finalize
@@ -364,7 +364,9 @@ pub fn window_at<'a>(
 fn times(migration: &Migration) -> (Option<Instant>, Option<Instant>) {
     if let Some(began_at) = migration.began_at() {
         let slot = migration.appointment.slot();
-        return (Some(began_at), migration.ended_at().or(slot.map(|slot| slot.end)));
+        // It may have been looked at before its time; it begins no earlier for all that.
+        let start = slot.map_or(began_at, |slot| began_at.max(slot.start));
+        return (Some(start), migration.ended_at().or(slot.map(|slot| slot.end)));
     }
     match &migration.appointment {
         Appointment::StartNow { at, .. } => (Some(*at), None),
