@@ -99,7 +99,7 @@ const GREETINGS: [&str; 10] = [
     "moin",
     "greetings",
 ];
-const THANKS: [&str; 16] = [
+const THANKS: [&str; 15] = [
     "thanks",
     "thank you",
     "many thanks",
@@ -114,11 +114,9 @@ const THANKS: [&str; 16] = [
     "sincerely",
     "yours",
     "greetings",
-    "please",
     "bye",
 ];
-/// After one of the words of thanks stands at most a name: so many lines, of so many characters.
-const NAME_LINES: usize = 3;
+/// The longest line of a greeting or of a signature, in characters.
 const NAME: usize = 60;
 
 /// Finds out what fresh text means, at a place and a time.
@@ -143,13 +141,14 @@ pub fn understand(text: &str, zone: Tz, now: Instant) -> Understood {
                 words::one_line(second, 80)
             ));
         }
-        // It can't be taken back, so what else is said comes first.
-        if command == Command::Now {
-            return unclear(
-                "there is more than \"now\" in the mail; to begin at once, answer with nothing but \"now\""
-                    .to_owned(),
-            );
-        }
+    }
+    // It can't be taken back, so whatever else is said comes first, if it is not plainly a goodbye.
+    let more = &lines[begin + 1..];
+    if command == Command::Now && !(besides.is_none() && more.first().is_none_or(|line| is_thanks(line))) {
+        return unclear(
+            "there is more than \"now\" in the mail; to begin at once, answer with nothing but \"now\""
+                .to_owned(),
+        );
     }
     Understood::Command { command, line: line_shown, besides }
 }
@@ -235,33 +234,45 @@ fn is_greeting(line: &str) -> bool {
         && after_any(&said.replace(',', " "), &GREETINGS).is_some_and(|rest| rest.split(' ').count() <= 4)
 }
 
-/// The lines after a command that say something.
+/// What is said after a command, if it is more than thanks and a name.
 fn besides(lines: &[&str]) -> Option<String> {
-    let thanks = lines.iter().position(|line| {
-        let said = plain(line).replace([',', '.', '!'], " ");
-        line.chars().count() <= NAME
-            && (said.is_empty() || after_any(&said, &THANKS).is_some_and(|rest| rest.split(' ').count() <= 4))
-    });
-    let said = match thanks {
-        Some(at)
-            if lines.len() - at - 1 <= NAME_LINES
-                && lines[at..].iter().all(|line| line.chars().count() <= NAME) =>
-        {
-            &lines[..at]
-        }
-        Some(_) | None => lines,
+    let ends = match lines.iter().position(|line| is_thanks(line)) {
+        Some(at) if lines[at + 1..].iter().all(|line| is_signature(line)) => at,
+        // A bare name is a signature too.
+        None if lines.len() <= 1 && lines.iter().all(|line| is_signature(line)) => 0,
+        Some(_) | None => lines.len(),
     };
-    // A bare name below a command is a signature.
-    let is_name = |line: &str| {
-        line.split(' ').count() <= 3
-            && line.chars().all(|c| c.is_alphabetic() || " .-'".contains(c))
-            && line.chars().next().is_some_and(char::is_uppercase)
-    };
-    match said {
-        [] => None,
-        [line] if is_name(line) && plain(line) != "now" && !ACCEPT.contains(&plain(line).as_str()) => None,
-        said => Some(said.join("\n")),
-    }
+    let said = &lines[..ends];
+    (!said.is_empty()).then(|| said.join("\n"))
+}
+
+/// `Thanks`, `Best regards, Ada`.
+fn is_thanks(line: &str) -> bool {
+    let said = plain(line).replace([',', '.', '!'], " ");
+    // Politeness alone leaves nothing of a line.
+    said.is_empty() || after_any(&said, &THANKS).is_some_and(|rest| rest.split_whitespace().count() <= 2)
+}
+
+/// Words that begin like a name at the beginning of a line, and say something all the same.
+const NO_NAMES: [&str; 16] = [
+    "not", "no", "never", "later", "after", "before", "until", "unless", "except", "only", "but", "wait",
+    "stop", "if", "when", "then",
+];
+
+/// A name, a company, a number to call.
+fn is_signature(line: &str) -> bool {
+    let words: Vec<String> = line.split_whitespace().map(plain).collect();
+    let begins = line.chars().next().is_some_and(|c| !c.is_alphabetic() || c.is_uppercase());
+    begins
+        && words.len() <= 4
+        && line.chars().count() <= NAME
+        && !words.iter().any(|word| {
+            let word = word.as_str();
+            NO_NAMES.contains(&word)
+                || ACCEPT.contains(&word)
+                || word == "now"
+                || word.parse::<chrono::Weekday>().is_ok()
+        })
 }
 
 #[cfg(test)]
@@ -316,6 +327,14 @@ mod tests {
             panic!("a command");
         };
         assert_eq!((line.as_str(), besides.as_deref()), ("accept", Some("Does it keep its addresses?")));
+        for text in ["accept\nNot on Friday", "accept\nThanks\nbut call me before"] {
+            let kept = text.strip_prefix("accept\n").expect("more");
+            let found = understood(text);
+            assert!(
+                matches!(&found, Understood::Command { besides: Some(more), .. } if more == kept),
+                "{found:?}"
+            );
+        }
     }
 
     #[test]
@@ -335,6 +354,10 @@ mod tests {
                 "there is a second line that can be a command: \"move to tomorrow 22:00\"",
             ),
             ("accept\nNow", "there is a second line that can be a command: \"Now\""),
+            ("now\nAfter Friday", "there is more than"),
+            ("now\nPlease wait until noon", "there is more than"),
+            ("now\nThanks\nbut not on Friday", "there is more than"),
+            ("now\nAda", "there is more than"),
             ("now\nunless the backup is still running", "there is more than \"now\" in the mail"),
         ] {
             match understood(text) {
