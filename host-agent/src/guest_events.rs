@@ -33,6 +33,28 @@ pub struct Config {
     pub vsock_port: Option<u32>,
 }
 
+/// What stands in the way of serving guests here, for `drover-agent check`: each line says what and what to do.
+#[must_use]
+pub fn check(config: &Config) -> Vec<String> {
+    let kernel = kernel::Kernel::default();
+    let mut found = Vec::new();
+    for Place { address, bridge } in &config.places {
+        if let Err(error) = kernel.bridge(bridge) {
+            found.push(format!("guest_events: {error}: make the bridge, or correct `bridges`"));
+        }
+        let ip = address.ip();
+        // Any free port: whether the host has the address is all that is asked.
+        if std::net::TcpListener::bind((*ip, 0)).is_err() {
+            found.push(format!(
+                "guest_events: this host has no address {ip}: ip addr add {ip}/32 dev {bridge}, or correct `listen`"
+            ));
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
 /// Begins to serve; the tasks run until the runtime ends.
 pub fn start(config: &Config, agent: &Arc<Agent>, list: Arc<List>) {
     agent.serve_guests();
@@ -42,5 +64,25 @@ pub fn start(config: &Config, agent: &Arc<Agent>, list: Arc<List>) {
     }
     if let Some(port) = config.vsock_port {
         tokio::spawn(vsock::listen(port, desk));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_names_a_bridge_and_an_address_that_are_not_there() {
+        let place = |address: &str, bridge: &str| Place {
+            address: address.parse().expect("an address"),
+            bridge: bridge.to_owned(),
+        };
+        // TEST-NET-1: no host has it.
+        let places = vec![place("192.0.2.7:80", "lo"), place("127.0.0.1:80", "no-such-bridge")];
+        let found = check(&Config { places, vsock_port: None });
+        assert_eq!(found.len(), 3, "{found:?}");
+        for words in ["lo is no Linux bridge", "no network device no-such-bridge", "no address 192.0.2.7"] {
+            assert!(found.iter().any(|line| line.contains(words)), "{words}: {found:?}");
+        }
     }
 }

@@ -157,6 +157,7 @@ fn check(settings: Settings) -> anyhow::Result<ExitCode> {
             path.display()
         )
     }));
+    found.extend(config.guest_events.iter().flat_map(guest_events::check));
     match Libvirt::new(config.host.clone()).map_err(anyhow::Error::msg)?.check() {
         Ok(lines) => found.extend(lines),
         Err(refusal) => found.push(format!("{refusal}: start libvirt, or correct `libvirt.uri`")),

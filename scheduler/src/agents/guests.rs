@@ -53,8 +53,14 @@ impl Agents {
         let mut inner = self.lock();
         let first = seconds(now);
         let known: BTreeSet<ServerId> = inner.guests.documents.keys().chain(news.keys()).copied().collect();
+        let mut places: BTreeMap<ServerId, BTreeSet<HostName>> =
+            news.iter().map(|(server, new)| (*server, new.hosts.clone())).collect();
+        for (host, seen) in &inner.fleet.sightings {
+            for server in seen.keys().filter(|server| known.contains(server)) {
+                places.entry(*server).or_default().insert(host.clone());
+            }
+        }
         let mut by_host: BTreeMap<HostName, Vec<GuestEvents>> = BTreeMap::new();
-        let fleet = inner.fleet.clone();
         for server in known {
             let new = news.get(&server);
             let events = new.map(|new| new.events.clone()).unwrap_or_default();
@@ -62,9 +68,7 @@ impl Agents {
                 Some(last) => Document::succeeding(Some(last), events),
                 None => Document { document_incarnation: first, ..Document::succeeding(None, events) },
             };
-            let seen = fleet.sightings.iter().filter(|(_, seen)| seen.contains_key(&server));
-            let mut hosts: BTreeSet<HostName> = seen.map(|(host, _)| host.clone()).collect();
-            hosts.extend(new.map(|new| new.hosts.clone()).unwrap_or_default());
+            let hosts = places.remove(&server).unwrap_or_default();
             if hosts.is_empty() {
                 // It is gone, and nobody is left who could see its document go back.
                 inner.guests.documents.remove(&server);
