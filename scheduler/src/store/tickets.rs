@@ -129,22 +129,6 @@ impl Store {
         )?;
         row.map(Row::record).transpose()
     }
-
-    /// The one about a migration, if one was opened; the latest, should there be several.
-    ///
-    /// # Errors
-    /// See [`StoreError`].
-    pub async fn ticket_of(&self, migration: MigrationId) -> StoreResult<Option<Ticket>> {
-        let row = fetch_optional!(
-            &mut self.db.read().await?.conn(),
-            "reading a migration's ticket",
-            Row,
-            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at, unanswered_since FROM tickets
-             WHERE migration = $1 ORDER BY opened_at DESC, id DESC LIMIT 1",
-            migration.0,
-        )?;
-        row.map(Row::record).transpose()
-    }
 }
 
 pub(super) async fn insert(conn: &mut Conn<'_>, new: &NewTicket, at: Instant) -> StoreResult<()> {

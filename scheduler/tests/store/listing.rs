@@ -95,7 +95,7 @@ async fn pages_of_tickets_are_complete_even_where_many_are_of_one_moment(place: 
     }
     let found = store.ticket_by_number("DR-1009").await.expect("read").expect("it is there");
     assert_eq!((found.opened_at, found.closed_at), (at(1), Some(at(2))));
-    assert_eq!(store.ticket_of(migration_id(9)).await.expect("read"), Some(found));
+    assert_eq!(store.ticket(found.id).await.expect("read"), Some(found));
 }
 
 async fn migrations_are_found_by_all_that_can_be_asked(place: Place) {
