@@ -23,7 +23,9 @@ pub struct Earlier {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// Policy says so.
-    #[error("migrations that are asked for without a maintenance are switched off for this server; ask the operators")]
+    #[error(
+        "migrations that are asked for without a maintenance are switched off for this server; ask the operators"
+    )]
     SwitchedOff,
     /// Too many for this server.
     #[error(
@@ -36,7 +38,9 @@ pub enum Refusal {
         next: Instant,
     },
     /// Too many for the whole account.
-    #[error("{most} were asked for within 24 hours, and no more are allowed; the next can be asked for at {next}")]
+    #[error(
+        "{most} were asked for within 24 hours, and no more are allowed; the next can be asked for at {next}"
+    )]
     OfAccount {
         /// How many are allowed.
         most: u32,
@@ -129,10 +133,7 @@ mod tests {
     fn the_third_for_one_server_in_a_day_is_told_when_it_may_come() {
         let earlier = [asked(1, 3), asked(1, 20), asked(1, 30)];
         let next = NOON + TimeDelta::hours(4);
-        assert_eq!(
-            may_ask(&rules(), server(1), &earlier, NOON),
-            Err(Refusal::OfServer { most: 2, next })
-        );
+        assert_eq!(may_ask(&rules(), server(1), &earlier, NOON), Err(Refusal::OfServer { most: 2, next }));
         assert_eq!(may_ask(&rules(), server(2), &earlier, NOON), Ok(()));
         assert_eq!(may_ask(&rules(), server(1), &earlier, next), Ok(()));
     }

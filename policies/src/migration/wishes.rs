@@ -46,7 +46,9 @@ pub enum Refusal {
     #[error("a maintenance needs this move, so it can't be cancelled; choose another time with reschedule")]
     Needed,
     /// Somebody else asked for it.
-    #[error("our operators asked for this move, so only they can cancel it; choose another time with reschedule")]
+    #[error(
+        "our operators asked for this move, so only they can cancel it; choose another time with reschedule"
+    )]
     AskedByOthers,
     /// It can't be taken back any more.
     #[error("it is {state}; what has begun or is over can't be cancelled")]
@@ -67,28 +69,38 @@ pub enum Refusal {
         by: u32,
     },
     /// It has gone back.
-    #[error("it has been reverted (by migration {by}); to move the server once more, ask for a new migration with migrate")]
+    #[error(
+        "it has been reverted (by migration {by}); to move the server once more, ask for a new migration with migrate"
+    )]
     WasReverted {
         /// The number of what reverted it.
         by: u32,
     },
     /// Confirmed, or the time for it is over.
-    #[error("it was confirmed by {by}, so it can't be reverted any more; the server can be moved again with migrate, to whichever host suits it")]
+    #[error(
+        "it was confirmed by {by}, so it can't be reverted any more; the server can be moved again with migrate, to whichever host suits it"
+    )]
     WasConfirmed {
         /// By whom; by Drover, when the time was over.
         by: String,
     },
     /// It is closed: confirmed by somebody's word, or by itself.
-    #[error("it is confirmed, by somebody's word or because the time to revert it was over; the server can be moved again with migrate, to whichever host suits it")]
+    #[error(
+        "it is confirmed, by somebody's word or because the time to revert it was over; the server can be moved again with migrate, to whichever host suits it"
+    )]
     IsClosed,
     /// The time to revert it is over.
-    #[error("it could be reverted until {until}; the server can be moved again with migrate, to whichever host suits it")]
+    #[error(
+        "it could be reverted until {until}; the server can be moved again with migrate, to whichever host suits it"
+    )]
     TooLate {
         /// Until when.
         until: Instant,
     },
     /// It is a revert itself.
-    #[error("it is a revert itself, and that is final; the server can be moved again with migrate, to whichever host suits it")]
+    #[error(
+        "it is a revert itself, and that is final; the server can be moved again with migrate, to whichever host suits it"
+    )]
     IsRevert,
 }
 
@@ -130,7 +142,7 @@ impl Migration {
         match &self.state {
             State::Preflight { operation } | State::Transferring { operation, .. } => Ok(*operation),
             State::CuttingOver { operation, phase } => match phase {
-                Phase::Preflight | Phase::PowerOffSource => Ok(*operation),
+                Phase::Preflight | Phase::Armed | Phase::PowerOffSource => Ok(*operation),
                 Phase::Transferring
                 | Phase::Finalize
                 | Phase::BootTarget
@@ -290,6 +302,14 @@ impl Migration {
         }
     }
 
+    /// Whether it can be started now: it waits for its time, here or at its agent.
+    ///
+    /// # Errors
+    /// There is nothing that waits.
+    pub fn can_be_started(&self) -> Result<(), Refusal> {
+        if self.is_armed() { Ok(()) } else { self.has_appointment() }
+    }
+
     /// Takes back what was asked for, before it has begun. Who waits for its end is not looked at here.
     ///
     /// # Errors
@@ -373,12 +393,17 @@ impl Migration {
     /// It is not done, confirmed, on its way back, or a revert itself.
     pub fn revertible(&self, confirm_within: Span, now: Instant) -> Result<Revertible, Refusal> {
         let (completed_at, moved, told) = match &self.state {
-            State::Completed { .. } | State::Discarding { .. } | State::Closed { .. } | State::Failed { .. }
+            State::Completed { .. }
+            | State::Discarding { .. }
+            | State::Closed { .. }
+            | State::Failed { .. }
                 if self.reverts().is_some() =>
             {
                 return Err(Refusal::IsRevert);
             }
-            State::Completed { at, moved, confirmation: Confirmation::Awaited { until } } => (at, moved, *until),
+            State::Completed { at, moved, confirmation: Confirmation::Awaited { until } } => {
+                (at, moved, *until)
+            }
             State::Failed { at, why: FailedBecause::NotSeenAlive { moved, .. } } => (at, moved, None),
             State::Completed { confirmation: Confirmation::Given { by }, .. } => {
                 return Err(Refusal::WasConfirmed { by: by.to_string() });

@@ -143,7 +143,11 @@ fn read(bytes: &[u8], at: Instant) -> Result<Mail> {
         kind: header("X-Drover-Kind")?,
         notice: header("X-Drover-Notice")?,
         ticket: header("X-Drover-Ticket")?,
-        answer_to: parsed.headers.get_first_value("Reply-To").or_else(|| parsed.headers.get_first_value("From")).context("no sender")?,
+        answer_to: parsed
+            .headers
+            .get_first_value("Reply-To")
+            .or_else(|| parsed.headers.get_first_value("From"))
+            .context("no sender")?,
         message_id: header("Message-ID")?,
         calendar: calendar(&parsed),
         says: says(&body),
@@ -181,7 +185,8 @@ fn calendar(part: &mailparse::ParsedMail<'_>) -> Option<String> {
 fn says(body: &str) -> Vec<String> {
     let mut says = Vec::new();
     let mut paragraph = String::new();
-    let greeting = |line: &&str| line.starts_with("Hello") || line.starts_with("Guten Tag") || line.trim().is_empty();
+    let greeting =
+        |line: &&str| line.starts_with("Hello") || line.starts_with("Guten Tag") || line.trim().is_empty();
     for line in body.lines().skip_while(greeting) {
         let line = line.trim_end();
         if ["What you can do", "Was Sie tun können", "--------"].contains(&line) {

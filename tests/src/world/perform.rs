@@ -111,8 +111,13 @@ impl World {
             Command::Limit { owner, most } => {
                 let owner_id = Uuid::new_v5(&Uuid::NAMESPACE_URL, owner.as_str().as_bytes());
                 let body = json!({ "max_simultaneous": most });
-                self.call(&Caller::Owner(owner.clone()), Method::PUT, &format!("/v1/limits/{owner_id}"), &body)
-                    .await?;
+                self.call(
+                    &Caller::Owner(owner.clone()),
+                    Method::PUT,
+                    &format!("/v1/limits/{owner_id}"),
+                    &body,
+                )
+                .await?;
             }
             Command::Touch { touch, server } => self.touch(*touch, server)?,
             Command::Fault(fault) => self.fault(fault)?,

@@ -378,11 +378,9 @@ fn parse_command(words: &[&str]) -> Result<Command> {
             duration: duration.parse()?,
             timezone: (*timezone).to_owned(),
         },
-        ["owner", owner, "freeze", day, name @ ..] => Command::Freeze {
-            owner: owner.parse()?,
-            day: (*day).to_owned(),
-            name: name.join(" "),
-        },
+        ["owner", owner, "freeze", day, name @ ..] => {
+            Command::Freeze { owner: owner.parse()?, day: (*day).to_owned(), name: name.join(" ") }
+        }
         ["owner", owner, "limit", most] => Command::Limit { owner: owner.parse()?, most: most.parse()? },
         ["owner", _, touch @ ("stop" | "start" | "pause" | "delete"), server] => {
             let touch = match *touch {
@@ -462,7 +460,9 @@ fn parse_migration(by: Caller, words: &[&str]) -> Result<Command> {
         ["migrate", server, time] => (MigrationVerb::At(since_start(time)?), server),
         ["reschedule", server, time] => (MigrationVerb::Reschedule(since_start(time)?), server),
         _ => {
-            bail!("abort, retry, force, approve, decline, cancel, confirm, revert, migrate-now SERVER or reschedule, migrate, revert SERVER +TIME belongs here")
+            bail!(
+                "abort, retry, force, approve, decline, cancel, confirm, revert, migrate-now SERVER or reschedule, migrate, revert SERVER +TIME belongs here"
+            )
         }
     };
     Ok(Command::Migration { by, verb, server: (*server).to_owned() })
