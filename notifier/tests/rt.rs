@@ -77,7 +77,7 @@ impl Story {
     }
 }
 
-#[allow(clippy::disallowed_methods, reason = "Request Tracker dates its history by the real time")]
+#[expect(clippy::disallowed_methods, reason = "Request Tracker dates its history by the real time")]
 fn now() -> Instant {
     chrono::DateTime::from(std::time::SystemTime::now())
 }

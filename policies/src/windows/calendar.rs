@@ -145,7 +145,7 @@ fn outline(text: &str) -> Result<String, BadCalendar> {
     if lines().next().is_none_or(|first| !first.eq_ignore_ascii_case("BEGIN:VCALENDAR")) {
         return not("it begins otherwise");
     }
-    if lines().last().is_none_or(|last| !last.eq_ignore_ascii_case("END:VCALENDAR")) {
+    if lines().next_back().is_none_or(|last| !last.eq_ignore_ascii_case("END:VCALENDAR")) {
         return not("it ends otherwise, so something is missing");
     }
     let mut depth = 0_usize;
