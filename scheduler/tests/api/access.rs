@@ -134,6 +134,7 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
             Some("reschedule") => json!({ "start": "2026-01-20T02:00:00Z" }),
             Some("drills") => json!({ "server": id(3), "starts_in": "5m" }),
             Some("migrate") => json!({ "at": "2026-01-20T02:00:00Z" }),
+            Some("messages") => json!({ "text": "What is this?" }),
             Some("webhooks") => webhook.clone(),
             _ if path == "/v1/dead-letters/replay" => json!({ "channel": "mail" }),
             _ if path.starts_with("/v1/windows/") && *method == Method::PUT => window.clone(),
