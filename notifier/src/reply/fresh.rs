@@ -117,9 +117,10 @@ fn is_head(lines: &[&str], at: usize, line: &str) -> bool {
     let bare = |line: &str| line.trim().trim_start_matches('*').to_lowercase();
     let line = line.trim_start_matches('*');
     let next = || lines[at + 1..].iter().filter(|next| !is_quoted(next)).take_while(|next| !next.is_empty());
-    HEADS.iter().filter(|(first, _)| line.starts_with(first)).any(|(_, second)| {
-        next().take(4).any(|next| second.iter().any(|word| bare(next).starts_with(word)))
-    })
+    HEADS
+        .iter()
+        .filter(|(first, _)| line.starts_with(first))
+        .any(|(_, second)| next().take(4).any(|next| second.iter().any(|word| bare(next).starts_with(word))))
 }
 
 /// `On …, … wrote:`, over up to four lines; answers where it ends.
