@@ -3,19 +3,17 @@
 //! Needs root and the packages that tests/lab/install.sh installs. Where they are missing, each test says SKIPPED and why.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use drover_notifier::samples::{Sample, samples};
 use drover_notifier::{Channel, Delivery, Letterhead, Mail, Renderer, Sender, SmtpConfig, TlsMode};
 use drover_policies::ids::NoticeId;
 use drover_policies::time::Span;
 use mail_parser::MessageParser;
+use opensmtpd::{MailServer, skipped};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -23,7 +21,8 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-const SMTPD: &str = "/usr/sbin/smtpd";
+#[path = "common/opensmtpd.rs"]
+mod opensmtpd;
 
 /// Refuses one recipient for now and one for good; knows one account for logging in.
 const CONFIG: &str = r#"
@@ -42,89 +41,7 @@ action "store" maildir "@DIR@/mail" virtual <everybody>
 match from any for domain "example.org" action "store"
 "#;
 
-/// The server's spool and its socket are at fixed places; over them lie file systems that only it sees.
-const START: &str = "mount --make-rprivate / && mount -t tmpfs tmpfs /var/spool && mkdir -m 711 /var/spool/smtpd \
-     && mount -t tmpfs tmpfs /run && exec \"$0\" -d -f \"$1\"";
-
-struct MailServer {
-    /// Killing it ends the namespace's first process, and with that every other one in there.
-    process: Child,
-    directory: tempfile::TempDir,
-    clear: u16,
-    starttls: u16,
-}
-
-impl Drop for MailServer {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-static SKIPPED: AtomicUsize = AtomicUsize::new(0);
-
-fn skipped(why: &str) {
-    let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
-    eprintln!("SKIPPED: {why} ({count} so far in this run)");
-}
-
 impl MailServer {
-    /// Nothing, said aloud, where this machine can't run one.
-    fn start() -> Option<Self> {
-        let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout == b"0\n");
-        let why = match (root, Path::new(SMTPD).exists()) {
-            (true, true) => return Some(Self::started()),
-            (_, false) => "there is no /usr/sbin/smtpd; tests/lab/install.sh installs opensmtpd",
-            (false, _) => "a mail server of one's own needs root",
-        };
-        skipped(why);
-        None
-    }
-
-    fn started() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("opened for the server's users");
-        fs::create_dir(path.join("mail")).expect("created");
-        fs::set_permissions(path.join("mail"), fs::Permissions::from_mode(0o777)).expect("opened");
-        certificate(path);
-        let hash = output(Command::new("openssl").args(["passwd", "-6", "right"]));
-        fs::write(path.join("accounts"), format!("drover {}", hash.trim())).expect("written");
-        let [clear, starttls] = free_ports();
-        let config = CONFIG
-            .replace("@DIR@", &path.display().to_string())
-            .replace("@CLEAR@", &clear.to_string())
-            .replace("@STARTTLS@", &starttls.to_string());
-        fs::write(path.join("smtpd.conf"), config).expect("written");
-        let log = fs::File::create(path.join("log")).expect("created");
-        let process = Command::new("unshare")
-            .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", START, SMTPD])
-            .arg(path.join("smtpd.conf"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("unshare runs");
-        let server = Self { process, directory, clear, starttls };
-        server.wait_until("it listens", || {
-            [clear, starttls].iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok())
-        });
-        server
-    }
-
-    fn wait_until(&self, what: &str, done: impl Fn() -> bool) {
-        let until = Instant::now() + Duration::from_secs(20);
-        while !done() {
-            let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
-            assert!(Instant::now() < until, "waited for 20 s until {what}; the mail server says:\n{log}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    fn file(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
     /// What has arrived, once there are this many.
     fn arrived(&self, count: usize) -> Vec<Vec<u8>> {
         let new = self.file("mail/new");
@@ -149,42 +66,6 @@ impl MailServer {
     }
 }
 
-/// Signed by itself, for localhost: what an operator's own mail server typically has.
-fn certificate(path: &Path) {
-    output(Command::new("openssl").current_dir(path).args([
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-keyout",
-        "key.pem",
-        "-out",
-        "cert.pem",
-        "-subj",
-        "/CN=localhost",
-        "-addext",
-        "subjectAltName=DNS:localhost",
-        "-addext",
-        "basicConstraints=critical,CA:FALSE",
-    ]));
-    fs::set_permissions(path.join("key.pem"), fs::Permissions::from_mode(0o600)).expect("closed");
-}
-
-fn output(command: &mut Command) -> String {
-    let output = command.output().expect("openssl is installed");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// Free at this moment; both are held until both are known, so that they differ.
-fn free_ports() -> [u16; 2] {
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    held.map(|listener| listener.local_addr().expect("bound").port())
-}
-
 fn sample(name: &str, notice: u128, to: &[&str]) -> Sample {
     let mut found =
         samples().expect("samples").into_iter().find(|s| s.name == name).expect("a sample of this name");
@@ -207,7 +88,7 @@ fn assert_delivered(delivery: &Delivery) {
 
 #[tokio::test]
 async fn mails_of_one_ticket_arrive_whole_and_in_one_thread() {
-    let Some(server) = MailServer::start() else { return };
+    let Some(server) = MailServer::start(CONFIG) else { return };
     let channel = Channel::Smtp(server.config());
     assert_eq!(channel.check(), Vec::<String>::new());
     let mut opening = sample("proposed", 0x2a, &["ada@example.org"]);
@@ -245,7 +126,7 @@ async fn mails_of_one_ticket_arrive_whole_and_in_one_thread() {
 
 #[tokio::test]
 async fn a_temporary_refusal_is_tried_again_and_a_permanent_one_is_not() {
-    let Some(server) = MailServer::start() else { return };
+    let Some(server) = MailServer::start(CONFIG) else { return };
     let channel = Channel::Smtp(server.config());
     let greylisted = channel.open().deliver(&mail(&sample("done", 1, &["later@example.org"]))).await;
     let Delivery::Retry { why, left, refused } = &greylisted else { panic!("{greylisted:?}") };
@@ -258,7 +139,7 @@ async fn a_temporary_refusal_is_tried_again_and_a_permanent_one_is_not() {
 
 #[tokio::test]
 async fn each_recipient_is_answered_on_its_own_and_nobody_gets_it_twice() {
-    let Some(server) = MailServer::start() else { return };
+    let Some(server) = MailServer::start(CONFIG) else { return };
     let channel = Channel::Smtp(server.config());
     let to = ["ada@example.org", "later@example.org", "never@example.org", "bob@example.org"];
     let whole = mail(&sample("done", 3, &to));
@@ -332,7 +213,7 @@ async fn relay(
 
 #[tokio::test]
 async fn nothing_is_sent_but_encrypted_and_to_a_server_that_is_the_one_named() {
-    let Some(server) = MailServer::start() else { return };
+    let Some(server) = MailServer::start(CONFIG) else { return };
     for (n, mode) in [(1, TlsMode::Starttls), (2, TlsMode::Implicit)] {
         let config = SmtpConfig {
             host: "localhost".to_owned(),
@@ -368,7 +249,7 @@ async fn nothing_is_sent_but_encrypted_and_to_a_server_that_is_the_one_named() {
 /// OpenSMTPD takes logins only over its own encryption.
 #[tokio::test]
 async fn a_login_that_is_refused_is_tried_again_and_works_once_it_is_mended() {
-    let Some(server) = MailServer::start() else { return };
+    let Some(server) = MailServer::start(CONFIG) else { return };
     let password = server.file("password");
     fs::write(&password, "wrong\n").expect("written");
     let config = SmtpConfig {

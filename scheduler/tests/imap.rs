@@ -3,136 +3,19 @@
 //! Needs root and the packages that tests/lab/install.sh installs. Where they are missing, each test says SKIPPED and why.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
+use dovecot::Dovecot;
 use drover_notifier::TlsMode;
 use drover_policies::time::Span;
 use drover_scheduler::incoming::{ImapConfig, ImapError, Spool, fetch, keep_fetching};
 
-const DOVECOT: &str = "/usr/sbin/dovecot";
+#[path = "common/dovecot.rs"]
+mod dovecot;
+
 const LARGEST: u64 = 10_000;
 
-/// Everybody with this password is the one user, whose mails belong to nobody.
-const CONFIG: &str = "
-base_dir = @DIR@/run
-log_path = @DIR@/log
-protocols = imap
-listen = 127.0.0.1
-ssl = yes
-ssl_cert = <@DIR@/cert.pem
-ssl_key = <@DIR@/key.pem
-disable_plaintext_auth = no
-mail_location = maildir:@DIR@/mail
-first_valid_uid = 1
-passdb {
-  driver = static
-  args = password=right
-}
-userdb {
-  driver = static
-  args = uid=65534 gid=65534 home=@DIR@/home
-}
-namespace inbox {
-  inbox = yes
-  mailbox Taken {
-    auto = create
-  }
-}
-service imap-login {
-  inet_listener imap {
-    port = @CLEAR@
-  }
-  inet_listener imaps {
-    port = @IMPLICIT@
-    ssl = yes
-  }
-}
-";
-
-struct Server {
-    /// Killing it ends the namespace's first process, and with that every other one in there.
-    process: Child,
-    directory: tempfile::TempDir,
-    clear: u16,
-    implicit: u16,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-impl Server {
-    /// Nothing, said aloud, where this machine can't run one.
-    fn start() -> Option<Self> {
-        let root = Command::new("id").arg("-u").output().is_ok_and(|o| o.stdout == b"0\n");
-        let why = match (root, Path::new(DOVECOT).exists() && Path::new("/usr/lib/dovecot/imap").exists()) {
-            (true, true) => return Some(Self::started()),
-            (_, false) => "there is no Dovecot with IMAP; tests/lab/install.sh installs dovecot-imapd",
-            (false, _) => "a mailbox server of one's own needs root",
-        };
-        eprintln!("SKIPPED: {why}");
-        None
-    }
-
-    fn started() -> Self {
-        let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path();
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).expect("opened for the server's users");
-        for folder in ["mail", "mail/tmp", "mail/new", "mail/cur", "home"] {
-            fs::create_dir(path.join(folder)).expect("created");
-            fs::set_permissions(path.join(folder), fs::Permissions::from_mode(0o777)).expect("opened");
-        }
-        certificate(path);
-        fs::write(path.join("password"), "right\n").expect("written");
-        fs::write(path.join("wrong-password"), "wrong\n").expect("written");
-        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
-        let [clear, implicit] = listeners.each_ref().map(|l| l.local_addr().expect("bound").port());
-        drop(listeners);
-        let config = CONFIG
-            .replace("@DIR@", &path.display().to_string())
-            .replace("@CLEAR@", &clear.to_string())
-            .replace("@IMPLICIT@", &implicit.to_string());
-        fs::write(path.join("dovecot.conf"), config).expect("written");
-        let output = fs::File::create(path.join("output")).expect("created");
-        let process = Command::new("unshare")
-            .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", DOVECOT, "-F", "-c"])
-            .arg(path.join("dovecot.conf"))
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("a second handle"))
-            .stderr(output)
-            .spawn()
-            .expect("unshare runs");
-        let server = Self { process, directory, clear, implicit };
-        server.wait_until("it listens", || {
-            [clear, implicit].iter().all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok())
-        });
-        server
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn wait_until(&self, what: &str, done: impl Fn() -> bool) {
-        let until = Instant::now() + Duration::from_secs(30);
-        while !done() {
-            let said = ["output", "log"].map(|name| fs::read_to_string(self.path(name)).unwrap_or_default());
-            assert!(
-                Instant::now() < until,
-                "waited for 30 s until {what}; the server says:\n{}",
-                said.concat()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
+impl Dovecot {
     /// As a mail server would put it there.
     fn receive(&self, name: &str, text: &str) {
         let half = self.path("mail/tmp").join(name);
@@ -167,22 +50,11 @@ impl Server {
     }
 }
 
-fn certificate(path: &Path) {
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"])
-        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
-        .args(["-keyout", "key.pem", "-out", "cert.pem"])
-        .current_dir(path)
-        .output()
-        .expect("openssl runs");
-    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-}
-
 const MAIL: &str = "From: ada@acme.example\nTo: reply@cloud.example\nSubject: x\n\naccept\n";
 
 #[tokio::test]
 async fn mails_are_taken_once_over_every_kind_of_connection() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Dovecot::start() else { return };
     let spool = server.spool();
     for (index, tls) in [TlsMode::None, TlsMode::Starttls, TlsMode::Implicit].into_iter().enumerate() {
         let config = server.config(tls);
@@ -201,7 +73,7 @@ async fn mails_are_taken_once_over_every_kind_of_connection() {
 
 #[tokio::test]
 async fn a_mail_that_was_stored_before_the_connection_broke_off_is_not_stored_again() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Dovecot::start() else { return };
     let spool = server.spool();
     server.receive("1.a", MAIL);
     // It breaks off after the mail is in the spool, and before it is away from the mailbox.
@@ -222,7 +94,7 @@ async fn a_mail_that_was_stored_before_the_connection_broke_off_is_not_stored_ag
 
 #[tokio::test]
 async fn a_mail_that_is_too_large_is_flagged_and_left_and_keeps_nobody_waiting() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Dovecot::start() else { return };
     let spool = server.spool();
     server.receive("1.a", &format!("{MAIL}{}\n", "x".repeat(20_000)));
     server.receive("2.b", MAIL);
@@ -235,8 +107,9 @@ async fn a_mail_that_is_too_large_is_flagged_and_left_and_keeps_nobody_waiting()
 
 #[tokio::test]
 async fn a_wrong_password_and_a_certificate_of_somebody_else_are_told() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Dovecot::start() else { return };
     let spool = server.spool();
+    fs::write(server.path("wrong-password"), "wrong\n").expect("written");
     let wrong =
         ImapConfig { password_file: server.path("wrong-password"), ..server.config(TlsMode::Implicit) };
     let error = fetch(&wrong, &spool, LARGEST).await.expect_err("refused");
@@ -248,7 +121,7 @@ async fn a_wrong_password_and_a_certificate_of_somebody_else_are_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mail_that_comes_while_nothing_is_asked_is_told_by_the_server() {
-    let Some(server) = Server::start() else { return };
+    let Some(server) = Dovecot::start() else { return };
     let spool = server.spool();
     let config = server.config(TlsMode::Implicit);
     let fetching = {

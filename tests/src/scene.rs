@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 
-use crate::installation::{Database, Installation, Options};
+use crate::installation::{Installation, Options};
 use crate::lab::{GuestSpec, Host, Lab, LabLife, LabOptions, Watcher, unable};
 
 /// How long a guest may take to boot while others do the same, on a machine that is busy with other things.
@@ -25,7 +25,7 @@ pub const MOVED: Duration = Duration::from_secs(120);
 
 /// What takes days in earnest takes seconds. A label makes a guest's memory go slowly, so that there is time to break
 /// something meanwhile; another one gives up early on a guest that does not hear its power button; a third one has its time lie far ahead.
-const POLICY: &str = r#"
+pub const POLICY: &str = r#"
 [notice]
 lead = "1s"
 reminders = []
@@ -102,15 +102,26 @@ macro_rules! tests {
     ($($test:ident),* $(,)?) => { &[$((stringify!($test), $test as fn(&$crate::scene::Scene) -> anyhow::Result<()>)),*] };
 }
 
-/// Runs the tests of a file on one lab of this name, with the scheduler on SQLite.
-#[must_use]
-pub fn run(lab: &'static str, tests: &'static [Test]) -> ExitCode {
-    run_on(lab, || Database::Sqlite, tests)
+/// What the tests of a file need to be there.
+#[derive(Debug, Clone, Copy)]
+pub struct Stage {
+    /// The lab's name.
+    pub lab: &'static str,
+    /// How many hosts it has.
+    pub hosts: usize,
+    /// How Drover is to be installed; asked each time that the lab is made anew.
+    pub options: fn() -> Result<Options>,
 }
 
-/// Runs the tests of a file on one lab of this name. Each time that the lab is made anew, a new database is asked for.
+/// Runs the tests of a file on one lab of this name, with three hosts and the scheduler on SQLite.
 #[must_use]
-pub fn run_on(lab: &'static str, database: fn() -> Database, tests: &'static [Test]) -> ExitCode {
+pub fn run(lab: &'static str, tests: &'static [Test]) -> ExitCode {
+    run_on(Stage { lab, hosts: 3, options: || Ok(Options::new(POLICY)) }, tests)
+}
+
+/// Runs the tests of a file on one lab.
+#[must_use]
+pub fn run_on(stage: Stage, tests: &'static [Test]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let unable = if arguments.list { None } else { unable() };
@@ -122,8 +133,7 @@ pub fn run_on(lab: &'static str, database: fn() -> Database, tests: &'static [Te
     let shared: Arc<Mutex<Option<Scene>>> = Arc::default();
     let trials = tests.iter().map(|(name, test)| {
         let shared = Arc::clone(&shared);
-        Trial::test(*name, move || perform((lab, database), &shared, test))
-            .with_ignored_flag(unable.is_some())
+        Trial::test(*name, move || perform(stage, &shared, test)).with_ignored_flag(unable.is_some())
     });
     let code = libtest_mimic::run(&arguments, trials.collect()).exit_code();
     drop(shared.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -139,7 +149,7 @@ fn alone() -> Option<File> {
 }
 
 fn perform(
-    stage: (&str, fn() -> Database),
+    stage: Stage,
     shared: &Mutex<Option<Scene>>,
     test: &fn(&Scene) -> Result<()>,
 ) -> Result<(), Failed> {
@@ -147,7 +157,7 @@ fn perform(
     let begun = Instant::now();
     let scene = match shared.take() {
         Some(scene) => scene,
-        None => Scene::open(stage.0, stage.1()).map_err(|error| Failed::from(format!("{error:#}")))?,
+        None => Scene::open(stage).map_err(|error| Failed::from(format!("{error:#}")))?,
     };
     let done = scene.perform(test);
     match done {
@@ -176,11 +186,12 @@ pub struct Scene {
 }
 
 impl Scene {
-    fn open(name: &str, database: Database) -> Result<Self> {
-        let options = LabOptions { name: name.to_owned(), hosts: 3, dir: None, life: LabLife::WithCreator };
-        let lab = Lab::create(options)?;
+    fn open(stage: Stage) -> Result<Self> {
+        let Stage { lab: name, hosts, options } = stage;
+        let lab =
+            Lab::create(LabOptions { name: name.to_owned(), hosts, dir: None, life: LabLife::WithCreator })?;
         lab.build_image()?;
-        let drover = Installation::start(&lab, &Options { database, ..Options::new(POLICY) })?;
+        let drover = Installation::start(&lab, &options()?)?;
         let contact = json!({ "name": "Ada", "mail": ["ada@acme.example"], "timezone": "Europe/Berlin" });
         drover.api().put("/v1/owners/acme", &contact)?.ok()?;
         Ok(Self { drover, lab })
@@ -352,6 +363,24 @@ impl Scene {
         Ok(migration)
     }
 
+    /// Waits until a server is moved by a reboot migration, in one boot, and its ticket is closed, and returns the migration.
+    ///
+    /// # Errors
+    /// As [`Self::until_moved`], or if it was moved otherwise.
+    pub fn until_rebooted(&self, server: &str) -> Result<Value> {
+        let migration = self.until_moved(server)?;
+        ensure!(migration["method"] == "reboot", "{migration:#}");
+        self.drover.wait(&format!("{server} to have booted again"), BOOT, || {
+            Ok((self.boots(server)? == 2).then_some(()))
+        })?;
+        let ticket = text(&migration["ticket"])?;
+        self.drover.wait(&format!("the ticket of {server} to be closed"), MOVED, || {
+            let ticket = self.drover.api().get(&format!("/v1/tickets/{ticket}"))?.ok()?;
+            Ok((ticket["state"] == "closed").then_some(()))
+        })?;
+        Ok(migration)
+    }
+
     /// Whether a guest runs on this host alone, goes on counting, and has its definition there.
     ///
     /// # Errors
@@ -394,6 +423,14 @@ impl Scene {
 pub fn guest(name: &str, host: &str, labels: &[(&str, &str)]) -> GuestSpec {
     let mut spec = GuestSpec::new(name, host);
     spec.metadata = metadata(labels, "");
+    spec
+}
+
+/// As [`guest`], on h1, and its owner wants it to be restarted rather than moved live.
+#[must_use]
+pub fn forbids_live(name: &str, labels: &[(&str, &str)]) -> GuestSpec {
+    let mut spec = guest(name, "h1", labels);
+    spec.metadata = metadata(labels, "<drover:live-migration>forbidden</drover:live-migration>");
     spec
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use drover_tests::lab::{Events, GuestSpec};
-use drover_tests::scene::{self, MOVED, Scene, guest, metadata, text};
+use drover_tests::scene::{self, MOVED, Scene, forbids_live, text};
 
 fn main() -> ExitCode {
     scene::run(
@@ -18,9 +18,7 @@ fn main() -> ExitCode {
 
 /// A guest that is told half an hour ahead that it will be restarted: whatever starts sooner was started by somebody.
 fn told_ahead(name: &str, events: Events) -> GuestSpec {
-    let labels = [("notice", "long")];
-    let mut spec = guest(name, "h1", &labels);
-    spec.metadata = metadata(&labels, "<drover:live-migration>forbidden</drover:live-migration>");
+    let mut spec = forbids_live(name, &[("notice", "long")]);
     spec.events = events;
     spec
 }

@@ -3,9 +3,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
-use drover_tests::installation::Database;
-use drover_tests::scene::{self, Scene, guest, metadata};
+use anyhow::{Context as _, Result, ensure};
+use drover_tests::installation::{Database, Options};
+use drover_tests::scene::{self, Scene, Stage, guest, metadata};
 
 #[path = "../../scheduler/tests/common/postgres.rs"]
 mod postgres;
@@ -15,17 +15,14 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     scene::run_on(
-        "test-postgres",
-        database,
+        Stage { lab: "test-postgres", hosts: 3, options },
         drover_tests::tests![a_drain_on_postgresql_outlives_its_scheduler],
     )
 }
 
-fn database() -> Database {
-    match postgres::cluster() {
-        Some(cluster) => Database::Postgres(cluster.database()),
-        None => Database::Sqlite,
-    }
+fn options() -> Result<Options> {
+    let cluster = postgres::cluster().context("there is no PostgreSQL any more")?;
+    Ok(Options { database: Database::Postgres(cluster.database()), ..Options::new(scene::POLICY) })
 }
 
 fn a_drain_on_postgresql_outlives_its_scheduler(scene: &Scene) -> Result<()> {

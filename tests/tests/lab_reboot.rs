@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use drover_tests::lab::{DiskFormat, GuestSpec, LOCAL_STORAGE};
-use drover_tests::scene::{self, MOVED, Scene, failures, guest, metadata, text};
+use drover_tests::lab::{DiskFormat, LOCAL_STORAGE};
+use drover_tests::scene::{self, MOVED, Scene, failures, forbids_live, guest, text};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
@@ -26,28 +26,6 @@ fn main() -> ExitCode {
     )
 }
 
-fn forbids_live(name: &str, labels: &[(&str, &str)]) -> GuestSpec {
-    let mut spec = guest(name, "h1", labels);
-    spec.metadata = metadata(labels, "<drover:live-migration>forbidden</drover:live-migration>");
-    spec
-}
-
-/// A reboot migration that has ended: moved in one boot, and its ticket closed.
-fn until_rebooted(scene: &Scene, server: &str) -> Result<Value> {
-    let migration = scene.until_moved(server)?;
-    ensure!(migration["method"] == "reboot", "{migration:#}");
-    let collector = scene.lab().collector()?;
-    scene.drover().wait(&format!("{server} to have booted again"), scene::BOOT, || {
-        Ok((collector.of(server).boots == 2).then_some(()))
-    })?;
-    let ticket = text(&migration["ticket"])?;
-    scene.drover().wait(&format!("the ticket of {server} to be closed"), MOVED, || {
-        let ticket = scene.drover().api().get(&format!("/v1/tickets/{ticket}"))?.ok()?;
-        Ok((ticket["state"] == "closed").then_some(()))
-    })?;
-    Ok(migration)
-}
-
 fn a_guest_is_powered_off_by_its_agent_by_its_power_button_or_hard_whichever_works_first(
     scene: &Scene,
 ) -> Result<()> {
@@ -63,7 +41,7 @@ fn a_guest_is_powered_off_by_its_agent_by_its_power_button_or_hard_whichever_wor
     })?;
     scene.drain("h1")?;
     for (server, how) in [("off-by-agent", "guest_agent"), ("off-by-button", "acpi"), ("off-hard", "hard")] {
-        let migration = until_rebooted(scene, server)?;
+        let migration = scene.until_rebooted(server)?;
         ensure!(migration["moved"]["power_off"] == how && migration["tries"] == 1, "{server}: {migration:#}");
     }
     scene.until_drained("h1")
@@ -74,7 +52,7 @@ fn a_rebooted_guest_finds_every_acknowledged_write_and_starts_with_its_new_host(
     (spec.beat_ms, spec.autostart) = (20, true);
     scene.add(&[spec])?;
     scene.drain("h1")?;
-    let migration = until_rebooted(scene, "writes-on")?;
+    let migration = scene.until_rebooted("writes-on")?;
     let to = text(&migration["to"])?;
     let marked = scene.host(to)?.virsh(["list", "--all", "--name", "--autostart"])?.ok()?;
     ensure!(marked.trim() == "writes-on", "started with {to}: {marked:?}");
@@ -96,7 +74,7 @@ fn a_killed_scheduler_takes_a_running_cutover_up_again(scene: &Scene) -> Result<
         Ok(running.iter().any(|host| host.name() != "h1").then_some(()))
     })?;
     scene.drover().start_scheduler()?;
-    let migration = until_rebooted(scene, "cut-scheduler")?;
+    let migration = scene.until_rebooted("cut-scheduler")?;
     ensure!(migration["tries"] == 1, "{migration:#}");
     scene.until_drained("h1")
 }
@@ -107,7 +85,7 @@ fn kill_agent_when(scene: &Scene, server: &str, mut now: impl FnMut() -> Result<
     scene.drover().wait("the moment to kill the agent", MOVED, || Ok(now()?.then_some(())))?;
     scene.drover().kill_agent("h1")?;
     scene.drover().start_agent("h1")?;
-    let migration = until_rebooted(scene, server)?;
+    let migration = scene.until_rebooted(server)?;
     ensure!(migration["tries"] == 1, "{migration:#}");
     scene.until_drained("h1")
 }
@@ -160,7 +138,7 @@ fn a_destination_libvirtd_killed_in_the_cutover_leaves_one_guest_that_comes_up_o
         Ok((source.virsh(["domstate", "cut-target"])?.stdout.trim() != "running").then_some(()))
     })?;
     scene.host(&to)?.start_libvirtd()?;
-    let migration = until_rebooted(scene, "cut-target")?;
+    let migration = scene.until_rebooted("cut-target")?;
     ensure!(migration["tries"] == 1, "{migration:#}");
     scene.until_drained("h1")
 }

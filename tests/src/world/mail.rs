@@ -27,13 +27,35 @@ pub struct Mail {
     pub answer_to: String,
     /// Its own id.
     pub message_id: String,
-    /// What its calendar entry says, if one comes with it: the method, the sequence, when it begins, and how sure that is.
-    pub calendar: Option<String>,
+    /// The calendar entry that comes with it.
+    pub calendar: Option<Entry>,
     /// What it says before it explains what can be done: one line per paragraph or row.
     pub says: Vec<String>,
 }
 
-/// The maildir that the scheduler delivers into.
+/// A calendar entry, as far as it is looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// `REQUEST` or `CANCEL`.
+    pub method: String,
+    /// By which a calendar knows it again.
+    pub uid: String,
+    /// The higher one holds.
+    pub sequence: u32,
+    /// When it begins.
+    pub starts: String,
+    /// How sure that is.
+    pub status: String,
+}
+
+/// Without what no reader sees.
+impl std::fmt::Display for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {}, {}", self.method, self.starts, self.status)
+    }
+}
+
+/// A maildir that owners' mails arrive in.
 pub struct Mailbox {
     directory: PathBuf,
     known: BTreeSet<String>,
@@ -161,8 +183,7 @@ fn plain(part: &mailparse::ParsedMail<'_>) -> Option<String> {
     part.subparts.iter().find_map(plain)
 }
 
-/// An entry in one line.
-fn calendar(part: &mailparse::ParsedMail<'_>) -> Option<String> {
+fn calendar(part: &mailparse::ParsedMail<'_>) -> Option<Entry> {
     if part.ctype.mimetype != "text/calendar" {
         return part.subparts.iter().find_map(calendar);
     }
@@ -173,12 +194,13 @@ fn calendar(part: &mailparse::ParsedMail<'_>) -> Option<String> {
         let line = text.lines().find(|line| line.starts_with(name))?;
         Some(line.trim_end().trim_start_matches(name).trim_start_matches([':', ';']).to_owned())
     };
-    Some(format!(
-        "{}, {}, {}",
-        field(&entry, "METHOD")?,
-        field(event, "DTSTART").unwrap_or_default(),
-        field(event, "STATUS").unwrap_or_default()
-    ))
+    Some(Entry {
+        method: field(&entry, "METHOD")?,
+        uid: field(event, "UID")?,
+        sequence: field(event, "SEQUENCE")?.parse().ok()?,
+        starts: field(event, "DTSTART").unwrap_or_default(),
+        status: field(event, "STATUS").unwrap_or_default(),
+    })
 }
 
 /// Without the greeting, the choices and the footer, which are the same in every mail.
