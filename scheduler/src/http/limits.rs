@@ -6,14 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use drover_policies::ids::LimitId;
-use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Problems;
 use super::extract::{Change, Known, Named, Nothing, Params};
-use super::lists::{limit, of_all};
+use super::lists::{OfOwner, limit, of_all};
 use super::problem::Problem;
 use super::views::{LimitBody, LimitView, Page};
 use crate::app::App;
@@ -24,28 +22,15 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, put, remove))
 }
 
-/// Which limits.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Which {
-    /// Of this owner.
-    owner: Option<String>,
-    /// How many, 1 to 500; 50 unless said.
-    limit: Option<u32>,
-    /// From the page before.
-    cursor: Option<String>,
-}
-
 /// List limits
 ///
 /// In the order of ids. An owner sees his own.
-#[utoipa::path(get, path = "/v1/limits", tag = "windows", params(Which), security(("token" = [])),
+#[utoipa::path(get, path = "/v1/limits", tag = "windows", params(OfOwner), security(("token" = [])),
     responses((status = 200, description = "A page of limits", body = Page<LimitView>), Problems))]
 async fn list(
     State(app): State<Arc<App>>,
     Person(caller): Person,
-    Params(which): Params<Which>,
+    Params(which): Params<OfOwner>,
 ) -> Result<Json<Page<LimitView>>, Problem> {
     let owner = owned(&caller, which.owner.as_deref())?;
     let mut limits = app.store.limits(owner.as_ref()).await.map_err(|error| store_problem(&error))?;

@@ -1,5 +1,8 @@
 //! Pages of lists.
 
+use serde::Deserialize;
+use utoipa::IntoParams;
+
 use crate::commands::store_problem;
 use crate::http::problem::Problem;
 use crate::http::views::Page;
@@ -8,6 +11,19 @@ use crate::store::{self, Cursor, StoreError};
 /// How many items a page has, unless somebody asks for another number, and at the most.
 const USUAL: u32 = 50;
 const MOST: u32 = 500;
+
+/// Which of the things that owners set.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(super) struct OfOwner {
+    /// Of this owner.
+    pub(super) owner: Option<String>,
+    /// How many, 1 to 500; 50 unless said.
+    pub(super) limit: Option<u32>,
+    /// From the page before.
+    pub(super) cursor: Option<String>,
+}
 
 /// The number of items asked for.
 ///

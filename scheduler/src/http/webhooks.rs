@@ -5,14 +5,12 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use drover_policies::ids::OwnerId;
-use serde::Deserialize;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Problems;
 use super::extract::{Change, Named, Nothing, Params};
-use super::lists::{limit, of_all};
+use super::lists::{OfOwner, limit, of_all};
 use super::problem::Problem;
 use super::views::{IssuedWebhook, Page, TestedWebhook, WebhookBody, WebhookView};
 use crate::app::App;
@@ -23,28 +21,15 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(remove)).routes(routes!(test))
 }
 
-/// Which webhooks.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Which {
-    /// Of this owner.
-    owner: Option<String>,
-    /// How many, 1 to 500; 50 unless said.
-    limit: Option<u32>,
-    /// From the page before.
-    cursor: Option<String>,
-}
-
 /// List webhooks
 ///
 /// In the order of ids, without their secrets. An owner sees his own; operators see theirs, which are set in the configuration, too.
-#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", params(Which), security(("token" = [])),
+#[utoipa::path(get, path = "/v1/webhooks", tag = "webhooks", params(OfOwner), security(("token" = [])),
     responses((status = 200, description = "A page of webhooks", body = Page<WebhookView>), Problems))]
 async fn list(
     State(app): State<Arc<App>>,
     Person(caller): Person,
-    Params(which): Params<Which>,
+    Params(which): Params<OfOwner>,
 ) -> Result<Json<Page<WebhookView>>, Problem> {
     let owner: Option<OwnerId> = owned(&caller, which.owner.as_deref())?;
     let stored = app.store.webhooks(owner.as_ref()).await.map_err(|error| store_problem(&error))?;

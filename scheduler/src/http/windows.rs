@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::Problems;
 use super::extract::{Change, Known, Named, Nothing, Params};
-use super::lists::{limit, of_all};
+use super::lists::{OfOwner, limit, of_all};
 use super::problem::Problem;
 use super::views::{Page, WindowBody, WindowView};
 use crate::app::App;
@@ -24,19 +24,6 @@ use crate::store::StoredWindow;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, put, remove))
-}
-
-/// Which windows.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-struct Which {
-    /// Of this owner.
-    owner: Option<String>,
-    /// How many, 1 to 500; 50 unless said.
-    limit: Option<u32>,
-    /// From the page before.
-    cursor: Option<String>,
 }
 
 /// How it is put.
@@ -56,12 +43,12 @@ fn view(app: &App, stored: &StoredWindow) -> WindowView {
 /// List windows
 ///
 /// In the order of ids. An owner sees his own.
-#[utoipa::path(get, path = "/v1/windows", tag = "windows", params(Which), security(("token" = [])),
+#[utoipa::path(get, path = "/v1/windows", tag = "windows", params(OfOwner), security(("token" = [])),
     responses((status = 200, description = "A page of windows", body = Page<WindowView>), Problems))]
 async fn list(
     State(app): State<Arc<App>>,
     Person(caller): Person,
-    Params(which): Params<Which>,
+    Params(which): Params<OfOwner>,
 ) -> Result<Json<Page<WindowView>>, Problem> {
     let windows = match owned(&caller, which.owner.as_deref())? {
         Some(owner) => app.store.windows_of(&owner).await,
