@@ -6,14 +6,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use drover_agent_api::{Operation, OperationState, PROTOCOL, SyncRequest, SyncResponse};
 use drover_policies::ids::{HostName, OperationId};
-use drover_policies::time::{Clock, Instant, Span};
+use drover_policies::time::{Instant, Span};
 use tokio::sync::watch;
 
-use crate::driver::{self, Context, Record, Stage, Step, When};
+use crate::clock::HostClock;
+use crate::cutover::Cutover;
+use crate::driver::{self, Context, Record, Stage, Step, When, Work};
 use crate::hypervisor::{Hypervisor, Wake};
 use crate::ledger::{Ledger, LedgerError};
 use crate::operation::{Admission, Known, Standing, admit, server_of};
@@ -33,7 +36,7 @@ const FULL_COMPARE: TimeDelta = TimeDelta::seconds(60);
 /// Events come in swarms; they are answered by one reading.
 const GATHER: TimeDelta = TimeDelta::milliseconds(300);
 /// How long a disk that refused a write is left alone.
-const WRITE_AGAIN: TimeDelta = TimeDelta::seconds(1);
+const WRITE_AGAIN: Duration = Duration::from_secs(1);
 
 /// Counts what there is to tell: whoever holds an older count than the agent's has not told it all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,7 +51,9 @@ pub struct News {
 pub struct Agent {
     host: HostName,
     hypervisor: Arc<dyn Hypervisor>,
-    clock: Arc<dyn Clock>,
+    clock: Arc<dyn HostClock>,
+    /// What the scheduler's clock showed in its last answer, and when that came by [`HostClock::elapsed`].
+    heard: Mutex<Option<(Instant, Duration)>>,
     ledger: Ledger,
     slots: Mutex<BTreeMap<OperationId, Slot>>,
     inventory: Mutex<InventoryState>,
@@ -77,6 +82,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn is_armed(stage: &Stage) -> bool {
+    matches!(stage, Stage::Working(Work::Cutover(Cutover::Armed)))
+}
+
 impl Agent {
     /// Opens the ledger and takes up what it holds.
     ///
@@ -85,14 +94,14 @@ impl Agent {
     pub fn open(
         host: HostName,
         hypervisor: Arc<dyn Hypervisor>,
-        clock: Arc<dyn Clock>,
+        clock: Arc<dyn HostClock>,
         ledger: &Path,
     ) -> Result<Arc<Self>, LedgerError> {
         let (ledger, found) = Ledger::open(ledger)?;
         for (path, why) in &found.unreadable {
             tracing::error!(path = %path.display(), "a file of the ledger can't be understood and was set aside: {why}");
         }
-        let now = clock.now();
+        let (now, due) = (clock.now(), clock.elapsed());
         let slots = found.records.into_iter().map(Record::after_restart).map(|record| {
             match &record.stage {
                 Stage::Working(work) => {
@@ -100,15 +109,13 @@ impl Agent {
                 }
                 Stage::Ended(end) => tracing::debug!(operation = %record.id, ?end, "known from the ledger"),
             }
-            (
-                record.id,
-                Slot { report: record.report(now), record, kept: Kept::Yes, due: now, hands: Hands::Free },
-            )
+            (record.id, Slot { report: record.report(now), record, kept: Kept::Yes, due, hands: Hands::Free })
         });
         let agent = Arc::new(Self {
             host,
             hypervisor,
             clock,
+            heard: Mutex::new(None),
             ledger,
             slots: Mutex::new(slots.collect()),
             inventory: Mutex::new(InventoryState { due: Some(now), ..InventoryState::default() }),
@@ -140,10 +147,32 @@ impl Agent {
         self.news.subscribe()
     }
 
-    /// Whether an operation goes on.
+    /// Whether an operation goes on that has something to tell again and again. One that waits for its time has not.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        lock(&self.slots).values().any(|slot| matches!(slot.record.stage, Stage::Working(_)))
+        lock(&self.slots)
+            .values()
+            .any(|slot| matches!(slot.record.stage, Stage::Working(_)) && !is_armed(&slot.record.stage))
+    }
+
+    /// The scheduler's present, as far as it is certain: what it said, and the time since that came here. The way of the answer
+    /// makes it a little less, never more.
+    fn scheduler_now(&self) -> Option<Instant> {
+        let (said, at) = (*lock(&self.heard))?;
+        Some(said + TimeDelta::from_std(self.clock.elapsed().saturating_sub(at)).unwrap_or_default())
+    }
+
+    /// Takes the scheduler's present; what waits by it looks again, for it may have been set.
+    fn hear(&self, now: Instant) {
+        let (reckoned, elapsed) = (self.scheduler_now(), self.clock.elapsed());
+        *lock(&self.heard) = Some((now, elapsed));
+        if reckoned == Some(now) {
+            return;
+        }
+        let mut slots = lock(&self.slots);
+        slots.values_mut().filter(|slot| is_armed(&slot.record.stage)).for_each(|slot| slot.poke(elapsed));
+        drop(slots);
+        self.poke.notify_all();
     }
 
     /// All that is to be told now.
@@ -173,6 +202,9 @@ impl Agent {
 
     /// Takes the scheduler's answer: begins, takes up, forgets.
     pub fn take(&self, response: &SyncResponse) {
+        if let Some(now) = response.now {
+            self.hear(now);
+        }
         *lock(&self.revision) = Some(response.revision);
         lock(&self.inventory).acknowledged = response.inventory_serial;
         if let Some(guests) = &response.guests {
@@ -196,7 +228,7 @@ impl Agent {
     }
 
     fn take_one(&self, wanted: &Operation) {
-        let now = self.clock.now();
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let mut slots = lock(&self.slots);
         let busy = server_of(&wanted.order).and_then(|server| working_on(&slots, server, wanted.id));
         let known = slots.get(&wanted.id).map(|slot| Known {
@@ -212,11 +244,11 @@ impl Agent {
             Admission::Begin => {
                 tracing::info!(operation = %wanted.id, order = ?wanted.order, "begun");
                 let record = Record::new(wanted);
-                slots.insert(wanted.id, Slot::new(record, now));
+                slots.insert(wanted.id, Slot::new(record, now, elapsed));
             }
             Admission::Refuse(failure) => {
                 tracing::info!(operation = %wanted.id, "refused: {}", failure.text);
-                slots.insert(wanted.id, Slot::new(Record::refused(wanted, failure), now));
+                slots.insert(wanted.id, Slot::new(Record::refused(wanted, failure), now, elapsed));
             }
             Admission::TakeUp { generation, wish } => {
                 tracing::info!(operation = %wanted.id, %generation, ?wish, "taken up");
@@ -225,7 +257,7 @@ impl Agent {
                     slot.record.wish = wish;
                     slot.report.generation = generation;
                     slot.kept = Kept::No;
-                    slot.poke(now);
+                    slot.poke(elapsed);
                 }
             }
             Admission::Nothing => return,
@@ -255,7 +287,7 @@ impl Agent {
                 let mut slots = lock(&self.slots);
                 if let Some(slot) = slots.get_mut(&id) {
                     slot.hands = Hands::Free;
-                    slot.due = self.clock.now() + WRITE_AGAIN;
+                    slot.due = self.clock.elapsed() + WRITE_AGAIN;
                 }
             }
         }
@@ -263,14 +295,14 @@ impl Agent {
     }
 
     fn pick_up(&self, id: OperationId) -> Option<Picked> {
-        let now = self.clock.now();
+        let stepped = (self.clock.now(), self.clock.elapsed());
         let mut slots = lock(&self.slots);
         let slot = slots.get_mut(&id)?;
-        if slot.hands != Hands::Free || slot.due > now || slot.is_over() {
+        if slot.hands != Hands::Free || slot.due > stepped.1 || slot.is_over() {
             return None;
         }
         slot.hands = Hands::Stepping;
-        Some(Picked { record: slot.record.clone(), kept: slot.kept })
+        Some(Picked { record: slot.record.clone(), kept: slot.kept, stepped })
     }
 
     /// Writes the state down if the step may touch something, and only then acts on it.
@@ -284,22 +316,24 @@ impl Agent {
             Stage::Working(work) => work,
             Stage::Ended(_) => return Ok(None),
         };
+        picked.stepped = (self.clock.now(), self.clock.elapsed());
         let context = Context {
             hypervisor: self.hypervisor.as_ref(),
             ledger: &self.ledger,
             id: record.id,
             wish: record.wish,
-            now: self.clock.now(),
+            now: picked.stepped.0,
+            scheduler_now: self.scheduler_now(),
         };
-        let step = driver::step(record, work, &context);
+        let step = driver::step(&picked.record, work, &context);
         if step.is_none() {
-            tracing::error!(operation = %record.id, "its file does not fit its order; it is left alone until a person mends it");
+            tracing::error!(operation = %picked.record.id, "its file does not fit its order; it is left alone until a person mends it");
         }
         Ok(step)
     }
 
     fn put_down(&self, picked: &Picked, step: Option<Step<driver::Work>>) {
-        let now = self.clock.now();
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let mut slots = lock(&self.slots);
         let Some(slot) = slots.get_mut(&picked.record.id) else {
             return;
@@ -314,7 +348,7 @@ impl Agent {
                 if let Some(server) = slot.has_left() {
                     lock(&self.inventory).forget(server);
                 }
-                slot.rest(now)
+                slot.rest(now, elapsed)
             }
             Some(Step::Go { state, progress, when }) => {
                 let stage = Stage::Working(state);
@@ -323,16 +357,17 @@ impl Agent {
                     slot.kept = Kept::No;
                 }
                 slot.due = match when {
-                    When::AtOnce => now,
-                    When::At(_) if poked => now,
-                    When::At(due) => due,
+                    When::AtOnce => elapsed,
+                    When::At(_) if poked => elapsed,
+                    // So much later, whatever has been done to the clock since.
+                    When::At(due) => picked.stepped.1 + (due - picked.stepped.0).to_std().unwrap_or_default(),
                 };
                 slot.tell(progress)
             }
             Some(Step::End(end)) => {
                 slot.record.stage = Stage::Ended(end);
                 slot.kept = Kept::No;
-                slot.due = now;
+                slot.due = elapsed;
                 None
             }
         };
@@ -344,9 +379,15 @@ impl Agent {
 
     fn next_of(&self, id: OperationId) -> Next {
         match lock(&self.slots).get(&id) {
-            Some(slot) if !slot.is_over() => Next::At(slot.due),
+            Some(slot) if !slot.is_over() => Next::At(self.shown_at(slot.due)),
             Some(_) | None => Next::Never,
         }
+    }
+
+    /// What this host's clock shows then, if it is left alone.
+    fn shown_at(&self, due: Duration) -> Instant {
+        let ahead = due.saturating_sub(self.clock.elapsed());
+        self.clock.now() + TimeDelta::from_std(ahead).unwrap_or(FULL_COMPARE)
     }
 
     /// Takes every step that is due, the operations in the order of their ids, and reads the inventory if that is due. Gives
@@ -355,10 +396,10 @@ impl Agent {
     /// For the simulated world. Do not mix with [`crate::runtime`].
     pub fn step(&self) -> Instant {
         loop {
-            let now = self.clock.now();
+            let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
             let due: Vec<OperationId> = lock(&self.slots)
                 .values()
-                .filter(|slot| !slot.is_over() && slot.due <= now)
+                .filter(|slot| !slot.is_over() && slot.due <= elapsed)
                 .map(|slot| slot.record.id)
                 .collect();
             if due.is_empty() && self.inventory_due().is_some_and(|due| due <= now) {
@@ -378,12 +419,13 @@ impl Agent {
     #[must_use]
     pub fn next_due(&self) -> Instant {
         let operations = lock(&self.slots).values().filter(|slot| !slot.is_over()).map(|slot| slot.due).min();
+        let operations = operations.map(|due| self.shown_at(due));
         let inventory = self.inventory_due();
         operations.into_iter().chain(inventory).min().unwrap_or_else(|| self.clock.now() + FULL_COMPARE)
     }
 
     fn woken(&self, wake: Wake) {
-        let now = self.clock.now();
+        let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         {
             let mut slots = lock(&self.slots);
             for slot in slots.values_mut() {
@@ -392,7 +434,7 @@ impl Agent {
                     Wake::Server(server) => server_of(&slot.record.order) == Some(server),
                 };
                 if concerned {
-                    slot.poke(now);
+                    slot.poke(elapsed);
                 }
             }
         }

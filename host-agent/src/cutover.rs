@@ -1,7 +1,8 @@
 //! A reboot migration over shared storage.
 //!
 //! ```text
-//! preflight ─▶ powering_off ─▶ fencing ─▶ fenced ─▶ boot_target ─▶ ended: moved
+//!     ┌───▶ armed ──┐ (its time has not come)
+//! preflight ────────┴▶ powering_off ─▶ fencing ─▶ fenced ─▶ boot_target ─▶ ended: moved
 //!     │             │             │          │           │
 //!     │             ▼             ▼          │           ▼
 //!     │        restoring ◀────────┴──────────┴────── undo_target (in doubt while the destination is silent)
@@ -15,7 +16,7 @@
 //!   the destination itself has said that it neither runs nor knows the server (`undo_target` → `restoring`).
 //! - Until the source is undefined an abort is honoured; after that the server is on its way and comes up at one of both ends.
 
-use drover_agent_api::{IfRunning, RebootMigrate, Wish};
+use drover_agent_api::{AbortBecause, IfRunning, RebootMigrate, Wish};
 use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, Phase, PowerOff, Progress};
 use drover_policies::fleet::Autostart;
 use drover_policies::time::{Instant, Span};
@@ -76,6 +77,8 @@ pub struct Off {
 pub enum Cutover {
     /// Both hosts are looked at; nothing is touched.
     Preflight,
+    /// Both hosts were found good. Nothing is touched until its time comes.
+    Armed,
     /// The guest is asked to shut down, then made to.
     PoweringOff {
         /// As it was found.
@@ -126,6 +129,7 @@ impl Cutover {
     pub(crate) fn phase(&self) -> Phase {
         match self {
             Self::Preflight => Phase::Preflight,
+            Self::Armed => Phase::Armed,
             Self::PoweringOff { .. } => Phase::PowerOffSource,
             Self::Fencing { .. } | Self::Fenced { .. } => Phase::Finalize,
             Self::BootTarget { .. } => Phase::BootTarget,
@@ -136,6 +140,7 @@ impl Cutover {
     pub(crate) fn step(self, order: &RebootMigrate, context: &Context<'_>) -> Step<Self> {
         match self {
             Self::Preflight => preflight(order, context),
+            Self::Armed => armed(order, context),
             Self::PoweringOff { before, pressure } => power_off::step(order, before, pressure, context),
             Self::Fencing { off } => fence(order, off, context),
             Self::Fenced { off } => target::approach(order, off, context),
@@ -170,15 +175,89 @@ impl Cutover {
 
 fn abort_wished(wish: Wish) -> Option<Failure> {
     match wish {
-        Wish::Abort { .. } => {
+        // Put off is only what has not been begun.
+        Wish::Abort { because: AbortBecause::Postponed } => None,
+        Wish::Abort { because: AbortBecause::Asked | AbortBecause::NotConverging } => {
             Some(Failure { class: FailureClass::Aborted, text: "aborted on request".to_owned() })
         }
-        Wish::Run | Wish::Tuned(_) => None,
+        Wish::Run | Wish::Tuned(_) | Wish::AtOnce => None,
+    }
+}
+
+/// Before anything is begun. Of an order with a time it is said that it was not begun, for its owner has not been told that it was.
+fn called_off(order: &RebootMigrate, wish: Wish) -> Option<Failure> {
+    match (wish, order.within) {
+        (Wish::Abort { because: AbortBecause::Postponed }, _) | (Wish::Abort { .. }, Some(_)) => {
+            Some(Failure { class: FailureClass::NotBegun, text: "called off before its time".to_owned() })
+        }
+        (wish, None) => abort_wished(wish),
+        (Wish::Run | Wish::Tuned(_) | Wish::AtOnce, Some(_)) => None,
+    }
+}
+
+/// Whether an order may be begun.
+enum Due {
+    Now,
+    Later(When),
+    Over(String),
+}
+
+/// By the scheduler's clock, as far as it is known for certain that it shows so much: never too early, whatever is done to this
+/// host's own clock. Who has not heard of it since his start waits until he does.
+fn due(order: &RebootMigrate, context: &Context<'_>) -> Due {
+    let Some(within) = order.within.filter(|_| context.wish != Wish::AtOnce) else { return Due::Now };
+    match context.scheduler_now {
+        None => Due::Later(context.after(SILENCE)),
+        Some(now) if now < within.not_before => Due::Later(When::At(context.now + (within.not_before - now))),
+        Some(now) if now <= within.not_after => Due::Now,
+        Some(now) => {
+            let by = Span::between(within.not_after, now).rounded();
+            Due::Over(format!("it could have been begun until {}, which was {by} ago", within.not_after))
+        }
+    }
+}
+
+/// Waits for its time. Once it has come there is nothing left to do but look whether the server still is as it was.
+fn armed(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
+    if let Some(failure) = called_off(order, context.wish) {
+        return Step::ended(Outcome::StayedAtSource { failure });
+    }
+    match due(order, context) {
+        Due::Later(when) => Cutover::Armed.go(context, when),
+        Due::Over(text) => Step::stayed(FailureClass::NotBegun, text),
+        Due::Now => match context.hypervisor.here().find(order.server) {
+            Ok(Some(here)) => match life_of(order, &here) {
+                Ok(life) => begin(life, &here, context),
+                Err(failure) => Step::ended(Outcome::StayedAtSource { failure }),
+            },
+            Ok(None) => find_elsewhere(order, context),
+            Err(refusal) => Cutover::Armed.unanswered(&refusal, context),
+        },
+    }
+}
+
+fn begin(life: Life, here: &Sighting, context: &Context<'_>) -> Step<Cutover> {
+    let before = Before { life, autostart: here.autostart };
+    Cutover::PoweringOff { before, pressure: Pressure::None }.go(context, When::AtOnce)
+}
+
+/// Whether it is on or off; anything else is nothing that can be moved.
+fn life_of(order: &RebootMigrate, here: &Sighting) -> Result<Life, Failure> {
+    let busy = |text| Err(Failure { class: FailureClass::Busy, text });
+    match here.state {
+        State::Running | State::Paused if order.if_running == IfRunning::LeaveAlone => {
+            busy(format!("{} was off and has been started meanwhile", here.name))
+        }
+        State::Running | State::Paused => Ok(Life::On),
+        State::Off => Ok(Life::Off),
+        State::Crashed | State::HeldByMigration | State::HeldOtherwise | State::Arriving => {
+            busy(format!("{} is {}: neither running nor off", here.name, here.state))
+        }
     }
 }
 
 fn preflight(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
-    if let Some(failure) = abort_wished(context.wish) {
+    if let Some(failure) = called_off(order, context.wish) {
         return Step::ended(Outcome::StayedAtSource { failure });
     }
     let here = match context.hypervisor.here().find(order.server) {
@@ -186,26 +265,23 @@ fn preflight(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
         Ok(None) => return find_elsewhere(order, context),
         Err(refusal) => return Cutover::Preflight.unanswered(&refusal, context),
     };
-    let life = match here.state {
-        State::Running | State::Paused if order.if_running == IfRunning::LeaveAlone => {
-            let text = format!("{} was off and has been started meanwhile", here.name);
-            return Step::stayed(FailureClass::Busy, text);
-        }
-        State::Running | State::Paused => Life::On,
-        State::Off => Life::Off,
-        State::Crashed | State::HeldByMigration | State::HeldOtherwise | State::Arriving => {
-            return Step::stayed(
-                FailureClass::Busy,
-                format!("{} is {}: neither running nor off", here.name, here.state),
-            );
-        }
+    if let Due::Over(text) = due(order, context) {
+        return Step::stayed(FailureClass::NotBegun, text);
+    }
+    let life = match life_of(order, &here) {
+        Ok(life) => life,
+        Err(failure) => return Step::ended(Outcome::StayedAtSource { failure }),
     };
     let peer = || context.hypervisor.peer(&order.destination);
     if let Err(failure) = destination_is_free(order.server, &here, order.destination.host.as_str(), peer) {
         return Step::ended(Outcome::StayedAtSource { failure });
     }
-    let before = Before { life, autostart: here.autostart };
-    Cutover::PoweringOff { before, pressure: Pressure::None }.go(context, When::AtOnce)
+    match due(order, context) {
+        Due::Later(when) => Cutover::Armed.go(context, when),
+        // The look at the destination may have taken long.
+        Due::Over(text) => Step::stayed(FailureClass::NotBegun, text),
+        Due::Now => begin(life, &here, context),
+    }
 }
 
 /// The server is not here, and this operation has (by its ledger) done nothing. Its owner deleted it, it was moved by other

@@ -121,7 +121,7 @@ impl Stage {
         match self {
             Self::Ended(_) => true,
             Self::Working(Work::Live(live)) => live.must_be_kept(),
-            Self::Working(Work::Cutover(cutover)) => *cutover != Cutover::Preflight,
+            Self::Working(Work::Cutover(cutover)) => !matches!(cutover, Cutover::Preflight | Cutover::Armed),
             Self::Working(Work::Verify(_) | Work::Count | Work::Discard) => false,
         }
     }
@@ -151,6 +151,8 @@ pub struct Context<'a> {
     pub wish: Wish,
     /// The present.
     pub now: Instant,
+    /// The scheduler's present, or a little before that; nothing until it was heard.
+    pub scheduler_now: Option<Instant>,
 }
 
 impl Context<'_> {

@@ -126,7 +126,7 @@ fn aborted(because: AbortBecause) -> Failure {
         AbortBecause::NotConverging => {
             Failure { class: FailureClass::NotConverging, text: "aborted as it did not converge".to_owned() }
         }
-        AbortBecause::Asked => {
+        AbortBecause::Asked | AbortBecause::Postponed => {
             Failure { class: FailureClass::Aborted, text: "aborted on request".to_owned() }
         }
     }
@@ -204,7 +204,7 @@ fn start(order: &LiveMigrate, autostart: Autostart, context: &Context<'_>) -> St
 fn wished_tuning(wish: Wish) -> Tuning {
     match wish {
         Wish::Tuned(tuning) => tuning,
-        Wish::Run | Wish::Abort { .. } => Tuning::default(),
+        Wish::Run | Wish::AtOnce | Wish::Abort { .. } => Tuning::default(),
     }
 }
 
@@ -272,7 +272,7 @@ impl Transfer {
                 self.abort = Some(because);
                 context.hypervisor.abort_migration(order.server)
             }
-            Wish::Run | Wish::Tuned(_) => {
+            Wish::Run | Wish::AtOnce | Wish::Tuned(_) => {
                 let tuning = wished_tuning(context.wish);
                 // QEMU's settings are put back at the beginning of a migration, so they are given once memory flows.
                 if tuning == self.applied || figures.total_bytes == 0 {
@@ -413,7 +413,7 @@ impl Decision {
         // An abort that a killed agent had asked for is known by the wish alone.
         match (self.abort, wish) {
             (Some(because), _) | (None, Wish::Abort { because }) => return aborted(because),
-            (None, Wish::Run | Wish::Tuned(_)) => {}
+            (None, Wish::Run | Wish::AtOnce | Wish::Tuned(_)) => {}
         }
         let said = self.said.as_ref().and_then(|said| said.failure.clone());
         said.unwrap_or_else(|| Failure {

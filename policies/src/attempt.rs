@@ -34,6 +34,8 @@ impl fmt::Display for Method {
 pub enum Phase {
     /// Looking at both hosts before anything is touched.
     Preflight,
+    /// Looked at and found good; its time has not come.
+    Armed,
     /// Memory is being sent.
     Transferring,
     /// The guest is asked to shut down, then made to.
@@ -54,6 +56,7 @@ impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Preflight => "preflight",
+            Self::Armed => "armed",
             Self::Transferring => "transferring",
             Self::PowerOffSource => "power off source",
             Self::Finalize => "finalize",
@@ -212,6 +215,8 @@ pub enum FailureClass {
     Busy,
     /// The server did not come up at the destination; it runs at the source again.
     TargetDidNotBoot,
+    /// Its time was over, or it was called off, before anything was touched.
+    NotBegun,
     /// Something that none of the above describes.
     Unexpected,
 }
@@ -225,9 +230,12 @@ impl FailureClass {
             | Self::DestinationUnreachable
             | Self::LostOnTheWay
             | Self::TargetDidNotBoot => true,
-            Self::NotConverging | Self::Aborted | Self::RefusedBySource | Self::Busy | Self::Unexpected => {
-                false
-            }
+            Self::NotConverging
+            | Self::Aborted
+            | Self::RefusedBySource
+            | Self::Busy
+            | Self::NotBegun
+            | Self::Unexpected => false,
         }
     }
 
@@ -242,6 +250,7 @@ impl FailureClass {
             | Self::LostOnTheWay
             | Self::Busy
             | Self::TargetDidNotBoot
+            | Self::NotBegun
             | Self::Unexpected => true,
         }
     }
@@ -258,6 +267,7 @@ impl fmt::Display for FailureClass {
             Self::LostOnTheWay => "the connection or the receiving side failed on the way",
             Self::Busy => "libvirt was busy with this server",
             Self::TargetDidNotBoot => "it did not come up at the destination",
+            Self::NotBegun => "it was not begun in its time",
             Self::Unexpected => "an unexpected error",
         })
     }

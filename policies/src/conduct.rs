@@ -4,6 +4,7 @@
 //! and on a timer; it keeps nothing between two calls, and called twice in the same situation it changes nothing the second time. There is one such
 //! path, used all the time, also after a crash.
 
+mod armed;
 mod asked;
 mod counted;
 mod drill;
@@ -34,6 +35,7 @@ use crate::windows::Slot;
 
 use counted::Counted;
 
+pub use armed::Within;
 pub use asked::{Back, Opened, Other, Refusal as AskedRefusal, Request, ask, cancel, revert};
 pub use explain::{Hindrance, hindrances};
 pub use schedule::slot_length;
@@ -56,6 +58,8 @@ pub struct Situation<'a> {
     pub maintenances: Vec<Maintenance>,
     /// Every migration that is not over.
     pub migrations: Vec<Migration>,
+    /// Hosts whose agents wait by themselves for the time of an order. Others get theirs when it has come.
+    pub patient: &'a BTreeSet<HostName>,
     /// What agents last told of their operations.
     pub reports: &'a BTreeMap<OperationId, Report>,
     /// What was wished last of the orders that run, where it is not simply that they be done.
@@ -141,6 +145,8 @@ pub enum Intent {
         to: HostName,
         /// What is done when it is found running: one that is moved because it is off is left alone once its owner has started it.
         if_running: IfRunning,
+        /// When; nothing for at once.
+        within: Option<Within>,
     },
     /// Look whether it is alive.
     Verify {
@@ -169,6 +175,10 @@ pub enum NewWish {
     AbortNotConverging,
     /// Stop: somebody wishes so.
     AbortAsked,
+    /// Not at this time; what has been begun goes on.
+    Postpone,
+    /// Now, whatever time was agreed.
+    StartAtOnce,
 }
 
 /// A message to be stored with the fact that it tells.
@@ -260,6 +270,7 @@ struct Conductor<'a> {
     fleet: &'a Fleet,
     policies: &'a PolicySet,
     owners: &'a OwnersRules,
+    patient: &'a BTreeSet<HostName>,
     reports: &'a BTreeMap<OperationId, Report>,
     wishes: &'a BTreeMap<OperationId, NewWish>,
     told: &'a BTreeSet<String>,
@@ -298,6 +309,7 @@ impl<'a> Conductor<'a> {
             fleet: situation.fleet,
             policies: situation.policies,
             owners: situation.owners,
+            patient: situation.patient,
             reports: situation.reports,
             wishes: situation.wishes,
             told: situation.told,

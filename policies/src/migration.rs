@@ -596,10 +596,17 @@ impl Migration {
         }
     }
 
+    /// Whether it was ordered ahead of its time, and has not begun.
+    #[must_use]
+    pub fn is_armed(&self) -> bool {
+        matches!(self.state, State::CuttingOver { phase: Phase::Armed, .. })
+    }
+
     /// When the try began that runs now, or that was the last one of what is over; nothing while it waits.
     #[must_use]
     pub fn began_at(&self) -> Option<Instant> {
         match self.state {
+            State::CuttingOver { phase: Phase::Armed, .. } => None,
             State::Preflight { .. }
             | State::Transferring { .. }
             | State::CuttingOver { .. }
@@ -770,8 +777,9 @@ impl Migration {
             (Purpose::Asked { asked }, None) => Cause::Asked { by: Wisher::of(&asked.by) },
             (Purpose::Revert { asked, .. }, None) => Cause::Revert { by: Wisher::of(&asked.by) },
             (Purpose::Drill { .. }, _) => Cause::Drill,
-            (Purpose::Move, _)
-            | (Purpose::Asked { .. } | Purpose::Revert { .. }, Some(_)) => Cause::Maintenance,
+            (Purpose::Move, _) | (Purpose::Asked { .. } | Purpose::Revert { .. }, Some(_)) => {
+                Cause::Maintenance
+            }
         }
     }
 }

@@ -217,12 +217,16 @@ impl EventState {
 
     fn of(migration: &Migration) -> Self {
         match &migration.state {
-            State::Pending { .. } | State::Ready { .. } => match &migration.appointment {
-                Appointment::Unscheduled | Appointment::Running { .. } | Appointment::Done => Self::Pending,
-                Appointment::Proposed { .. } => Self::Notified,
-                Appointment::Accepted { .. } | Appointment::Rescheduled { .. } => Self::Scheduled,
-                Appointment::StartNow { .. } | Appointment::Emergency { .. } => Self::Starting,
-            },
+            State::Pending { .. } | State::Ready { .. } | State::CuttingOver { phase: Phase::Armed, .. } => {
+                match &migration.appointment {
+                    Appointment::Unscheduled | Appointment::Running { .. } | Appointment::Done => {
+                        Self::Pending
+                    }
+                    Appointment::Proposed { .. } => Self::Notified,
+                    Appointment::Accepted { .. } | Appointment::Rescheduled { .. } => Self::Scheduled,
+                    Appointment::StartNow { .. } | Appointment::Emergency { .. } => Self::Starting,
+                }
+            }
             State::Preflight { .. } => Self::Starting,
             State::CuttingOver { phase, .. } => match phase {
                 Phase::Preflight | Phase::Armed => Self::Starting,
@@ -301,9 +305,7 @@ impl ScheduledEvent {
             can_reschedule: can_reschedule(about),
             can_start_now: match migration.method {
                 Method::Live => false,
-                Method::Reboot => {
-                    matches!(migration.state, State::Ready { .. }) && state != EventState::Starting
-                }
+                Method::Reboot => migration.can_be_started().is_ok() && state != EventState::Starting,
             },
             window_id: about.window,
             tz: about.timezone,
@@ -415,9 +417,7 @@ fn source(migration: &Migration) -> Source {
         (Purpose::Drill { by: Actor::Owner { .. }, .. }, _)
         | (Purpose::Move | Purpose::Asked { .. } | Purpose::Revert { .. }, None) => Source::User,
         (Purpose::Drill { by: Actor::Operator { .. } | Actor::Drover, .. }, _)
-        | (Purpose::Move | Purpose::Asked { .. } | Purpose::Revert { .. }, Some(_)) => {
-            Source::Platform
-        }
+        | (Purpose::Move | Purpose::Asked { .. } | Purpose::Revert { .. }, Some(_)) => Source::Platform,
     }
 }
 

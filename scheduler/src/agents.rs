@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use drover_agent_api::{
-    GuestsTold, Inventory, LifeSign, Operation, OperationReport, OperationState, PROTOCOL, SyncRequest, SyncResponse,
-    Verdict,
+    GuestsTold, Inventory, LifeSign, Operation, OperationReport, OperationState, PROTOCOL, SyncRequest,
+    SyncResponse, Verdict, WAITS_SINCE,
 };
 use drover_policies::attempt::{Progress, Report};
 use drover_policies::fleet::{Fleet, Host, Server};
@@ -97,6 +97,8 @@ struct Inner {
 #[derive(Default)]
 struct Presence {
     incarnation: u64,
+    /// As its agent speaks it; 0 until it has called.
+    protocol: u32,
     serial: Option<u64>,
     /// Calls that are being held: as long as one is, the agent is there.
     open_calls: u32,
@@ -187,6 +189,7 @@ impl Agents {
                 known: presence.incarnation,
             });
         }
+        presence.protocol = request.protocol;
         let mut news = News::default();
         if request.incarnation > presence.incarnation {
             presence.incarnation = request.incarnation;
@@ -226,11 +229,8 @@ impl Agents {
         // What was told is confirmed at once: until then the agent would tell it again with every call.
         let has_told = request.inventory.is_some()
             || request.guests.as_ref().is_some_and(|guests| !guests.acknowledged.is_empty());
-        let hold = if has_told {
-            Duration::ZERO
-        } else {
-            Duration::from_millis(request.wait_ms).min(LONGEST_HOLD)
-        };
+        let hold =
+            if has_told { Duration::ZERO } else { Duration::from_millis(request.wait_ms).min(LONGEST_HOLD) };
         // An agent that can't read its libvirt yet has none to send: answered at once, it would call again as fast as it can.
         let hold = if self.serial(&request.host).is_none() { hold.min(WITHOUT_INVENTORY) } else { hold };
         if !hold.is_zero() && request.seen_revision == Some(*changes.borrow_and_update()) {
@@ -247,7 +247,16 @@ impl Agents {
             inventory_serial: inner.presence.get(&request.host).and_then(|presence| presence.serial),
             operations,
             guests: request.guests.as_ref().map(|ask| inner.answer_for_guests(&request.host, ask)),
+            now: None,
         }
+    }
+
+    /// Hosts whose agents wait by themselves for the time of an order.
+    #[must_use]
+    pub fn patient(&self) -> BTreeSet<HostName> {
+        let inner = self.lock();
+        let patient = inner.presence.iter().filter(|(_, presence)| presence.protocol >= WAITS_SINCE);
+        patient.map(|(host, _)| host.clone()).collect()
     }
 
     fn serial(&self, host: &HostName) -> Option<u64> {
@@ -328,13 +337,11 @@ impl Agents {
 impl Inner {
     fn wanted(&mut self, host: &HostName) -> &mut Wanted {
         let first = self.first_revision;
-        self.wanted
-            .entry(host.clone())
-            .or_insert_with(|| Wanted {
-                operations: Vec::new(),
-                guests: None,
-                revision: watch::Sender::new(first),
-            })
+        self.wanted.entry(host.clone()).or_insert_with(|| Wanted {
+            operations: Vec::new(),
+            guests: None,
+            revision: watch::Sender::new(first),
+        })
     }
 
     fn touch(&mut self, host: &HostName, now: Instant) {

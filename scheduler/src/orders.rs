@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drover_agent_api::{
     AbortBecause, AutoConverge, Destination, IfRunning, LiveMigrate, Operation, Order, RebootMigrate, Tuning,
-    VerifyGuest, Wish,
+    VerifyGuest, Wish, Within,
 };
 use drover_policies::attempt::Method;
 use drover_policies::conduct::{self, Intent, NewOperation, NewWish};
@@ -36,7 +36,7 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             };
             (Order::LiveMigrate(order), Wish::Tuned(tuning))
         }
-        Intent::Reboot { server, to, if_running } => {
+        Intent::Reboot { server, to, if_running, within } => {
             let policy = policy_of(*server, fleet, policies);
             let order = RebootMigrate {
                 server: *server,
@@ -47,6 +47,8 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
                     conduct::IfRunning::PowerOff => IfRunning::PowerOff,
                     conduct::IfRunning::LeaveAlone => IfRunning::LeaveAlone,
                 },
+                within: within
+                    .map(|within| Within { not_before: within.not_before, not_after: within.not_after }),
             };
             (Order::RebootMigrate(order), Wish::Run)
         }
@@ -82,13 +84,20 @@ fn policy_of(server: ServerId, fleet: &Fleet, policies: &PolicySet) -> Policy {
     }
 }
 
-/// The wish that follows from what was wished before and is wished now. A new limit keeps the other one; nothing undoes an abort.
+/// The wish that follows from what was wished before and is wished now. A new limit keeps the other one; nothing undoes an abort but of
+/// what was only put off.
 #[must_use]
 pub fn wish(before: Wish, new: NewWish) -> Wish {
     match (before, new) {
-        (Wish::Abort { because }, _) => Wish::Abort { because },
+        (Wish::Abort { because: because @ (AbortBecause::Asked | AbortBecause::NotConverging) }, _) => {
+            Wish::Abort { because }
+        }
         (_, NewWish::AbortNotConverging) => Wish::Abort { because: AbortBecause::NotConverging },
         (_, NewWish::AbortAsked) => Wish::Abort { because: AbortBecause::Asked },
+        (_, NewWish::Postpone) => Wish::Abort { because: AbortBecause::Postponed },
+        (_, NewWish::StartAtOnce) => Wish::AtOnce,
+        // Not of the kind that has a downtime to be allowed.
+        (Wish::AtOnce | Wish::Abort { .. }, NewWish::AllowDowntime(_)) => before,
         (Wish::Tuned(tuning), NewWish::AllowDowntime(ms)) => {
             Wish::Tuned(Tuning { max_downtime_ms: Some(ms), ..tuning })
         }
@@ -108,6 +117,8 @@ pub fn wishes<'a>(operations: impl Iterator<Item = &'a Operation>) -> BTreeMap<O
                 Wish::Tuned(tuning) => NewWish::AllowDowntime(tuning.max_downtime_ms?),
                 Wish::Abort { because: AbortBecause::NotConverging } => NewWish::AbortNotConverging,
                 Wish::Abort { because: AbortBecause::Asked } => NewWish::AbortAsked,
+                Wish::Abort { because: AbortBecause::Postponed } => NewWish::Postpone,
+                Wish::AtOnce => NewWish::StartAtOnce,
             };
             Some((operation.id, wish))
         })

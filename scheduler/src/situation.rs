@@ -1,6 +1,6 @@
 //! All that a decision depends on, read in one go.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use drover_policies::attempt::Report;
@@ -26,6 +26,7 @@ pub struct Loaded {
     /// Where in the picture each migration is: with very many of them each is looked up several times.
     places: HashMap<MigrationId, usize>,
     owners: OwnersRules,
+    patient: BTreeSet<HostName>,
     reports: BTreeMap<OperationId, Report>,
     wishes: BTreeMap<OperationId, NewWish>,
 }
@@ -52,6 +53,7 @@ impl Loaded {
             ),
             wishes: orders::wishes(picture.operations.iter().map(|stored| &stored.operation)),
             reports,
+            patient: app.agents.patient(),
             places: picture.migrations.iter().enumerate().map(|(at, read)| (read.value.id, at)).collect(),
             picture,
         })
@@ -69,6 +71,7 @@ impl Loaded {
             owners: &self.owners,
             maintenances: self.picture.maintenances.iter().map(|read| read.value.clone()).collect(),
             migrations: self.picture.migrations.iter().map(|read| read.value.clone()).collect(),
+            patient: &self.patient,
             reports: &self.reports,
             wishes: &self.wishes,
             told: &self.picture.told,

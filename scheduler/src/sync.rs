@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use drover_agent_api::{SyncRequest, SyncResponse};
+use drover_agent_api::{SyncRequest, SyncResponse, WAITS_SINCE};
 use drover_policies::ids::HostName;
 
 use crate::agents::SyncRefusal;
@@ -50,5 +50,7 @@ pub async fn sync(app: &Arc<App>, token: &HostName, request: SyncRequest) -> Res
     if let Some(guests) = &mut response.guests {
         guests.taken = taken;
     }
+    // Read last: the agent counts from it.
+    response.now = (request.protocol >= WAITS_SINCE).then(|| app.clock.now());
     Ok(response)
 }

@@ -11,7 +11,11 @@ use drover_policies::upcoming::azure::Document;
 use serde::{Deserialize, Serialize};
 
 /// The version of this protocol. The scheduler refuses an agent that speaks a later one. Since 2: [`SyncRequest::guests`].
-pub const PROTOCOL: u32 = 2;
+/// Since 3: [`SyncResponse::now`] and [`RebootMigrate::within`].
+pub const PROTOCOL: u32 = 3;
+
+/// The first version whose agents wait for the time of an order by themselves.
+pub const WAITS_SINCE: u32 = 3;
 
 /// What an agent tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +55,9 @@ pub struct SyncResponse {
     /// For an agent that asked for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub guests: Option<GuestsAnswer>,
+    /// The scheduler's present when it answered, for agents since [`WAITS_SINCE`]: [`Within`] is meant by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<Instant>,
 }
 
 /// What an agent asks and tells for the guests on its host.
@@ -224,6 +231,19 @@ pub struct RebootMigrate {
     /// What is done when it is found running.
     #[serde(default)]
     pub if_running: IfRunning,
+    /// When it may be begun; nothing for at once. Until then both hosts are looked at, and nothing is touched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Within>,
+}
+
+/// When something may be begun, by the scheduler's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Within {
+    /// Not earlier.
+    pub not_before: Instant,
+    /// Not later: from then on the downtime would not fit into what was agreed.
+    pub not_after: Instant,
 }
 
 /// What is done with a server that is found running.
@@ -256,6 +276,8 @@ pub enum Wish {
     Run,
     /// Do it with these settings.
     Tuned(Tuning),
+    /// Begin it now, whatever time was agreed before.
+    AtOnce,
     /// Stop it and leave the server at its source. Refused once the source has been fenced.
     Abort {
         /// Who wishes so: it decides what the failure is called.
@@ -281,6 +303,8 @@ pub enum AbortBecause {
     NotConverging,
     /// An operator, or the end of the maintenance.
     Asked,
+    /// The scheduler: not at this time. What has been begun goes on.
+    Postponed,
 }
 
 /// What an agent knows of one operation.

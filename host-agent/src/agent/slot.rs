@@ -1,6 +1,7 @@
 //! One operation in the agent's memory: its record, whether the ledger has it, what is told of it, and who works on it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use drover_agent_api::{OperationReport, OperationState};
 use drover_policies::attempt::{Outcome, Phase, Progress};
@@ -17,7 +18,8 @@ pub(super) struct Slot {
     pub(super) kept: Kept,
     /// What is told. Never ahead of the ledger with an end.
     pub(super) report: OperationReport,
-    pub(super) due: Instant,
+    /// When its next step is to be taken, by [`crate::clock::HostClock::elapsed`]: nobody can set that.
+    pub(super) due: Duration,
     pub(super) hands: Hands,
 }
 
@@ -41,6 +43,8 @@ pub(super) enum Hands {
 pub(super) struct Picked {
     pub(super) record: Record,
     pub(super) kept: Kept,
+    /// When the step was taken, by both clocks.
+    pub(super) stepped: (Instant, Duration),
 }
 
 #[derive(Clone, Copy)]
@@ -50,7 +54,7 @@ pub(super) enum Urgency {
 }
 
 impl Slot {
-    pub(super) fn new(record: Record, now: Instant) -> Self {
+    pub(super) fn new(record: Record, now: Instant, elapsed: Duration) -> Self {
         let report = match record.stage {
             // Its refusal is told when it is in the ledger; until then it only has been received.
             Stage::Ended(_) => OperationReport {
@@ -60,14 +64,14 @@ impl Slot {
             },
             Stage::Working(_) => record.report(now),
         };
-        Self { record, kept: Kept::No, report, due: now, hands: Hands::Free }
+        Self { record, kept: Kept::No, report, due: elapsed, hands: Hands::Free }
     }
 
     pub(super) fn is_over(&self) -> bool {
         matches!(self.record.stage, Stage::Ended(_)) && self.kept == Kept::Yes
     }
 
-    pub(super) fn poke(&mut self, now: Instant) {
+    pub(super) fn poke(&mut self, now: Duration) {
         match self.hands {
             Hands::Free => self.due = self.due.min(now),
             Hands::Stepping | Hands::SteppingPoked => self.hands = Hands::SteppingPoked,
@@ -85,7 +89,7 @@ impl Slot {
     }
 
     /// After a step that had nothing to do: an end that is in the ledger now is told.
-    pub(super) fn rest(&mut self, now: Instant) -> Option<Urgency> {
+    pub(super) fn rest(&mut self, now: Instant, elapsed: Duration) -> Option<Urgency> {
         match &self.record.stage {
             Stage::Ended(end) if self.kept == Kept::Yes => {
                 let end = end.clone();
@@ -94,11 +98,11 @@ impl Slot {
                 Some(Urgency::Urgent)
             }
             Stage::Ended(_) => {
-                self.due = now;
+                self.due = elapsed;
                 None
             }
             Stage::Working(_) => {
-                self.due = now + FULL_COMPARE;
+                self.due = elapsed + FULL_COMPARE.to_std().unwrap_or_default();
                 None
             }
         }

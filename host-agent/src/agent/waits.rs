@@ -15,9 +15,9 @@ impl Agent {
     pub(crate) fn wait_for_operation(&self, id: OperationId) {
         let mut slots = lock(&self.slots);
         loop {
-            let now = self.clock.now();
+            let now = self.clock.elapsed();
             match slots.get(&id).map(|slot| slot.due) {
-                Some(due) if due > now => slots = wait(&self.poke, slots, bounded(now, due)),
+                Some(due) if due > now => slots = wait(&self.poke, slots, due - now),
                 Some(_) | None => return,
             }
         }

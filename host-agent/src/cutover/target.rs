@@ -161,6 +161,7 @@ fn failed(off: Off, since: Instant, refusal: &Refusal, context: &Context<'_>) ->
                 | FailureClass::LostOnTheWay
                 | FailureClass::Busy
                 | FailureClass::TargetDidNotBoot
+                | FailureClass::NotBegun
                 | FailureClass::Unexpected => FailureClass::TargetDidNotBoot,
             };
             undoing(off, Failure { class, text: refusal.text.clone() }, context)

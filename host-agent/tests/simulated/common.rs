@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeDelta};
 use drover_agent_api::{
     AutoConverge, Destination, IfRunning, LiveMigrate, Operation, OperationState, Order, RebootMigrate,
-    SyncResponse, Wish,
+    SyncResponse, Wish, Within,
 };
 use drover_host_agent::agent::Agent;
+use drover_host_agent::clock::HostClock;
 use drover_host_agent::hypervisor::simulated::{Guest, Place, SimulatedFleet, survive};
 use drover_policies::attempt::{FailureClass, Moved, Outcome, Phase, Progress};
 use drover_policies::fleet::{
@@ -24,6 +25,12 @@ pub struct VirtualClock(Mutex<Instant>);
 impl Clock for VirtualClock {
     fn now(&self) -> Instant {
         *self.0.lock().expect("no panics while held")
+    }
+}
+
+impl HostClock for VirtualClock {
+    fn elapsed(&self) -> std::time::Duration {
+        (self.now() - Instant::UNIX_EPOCH).to_std().expect("after 1970")
     }
 }
 
@@ -107,7 +114,18 @@ pub fn reboot() -> Order {
         agent_time: Span::seconds(20),
         acpi_time: Span::seconds(20),
         if_running: IfRunning::PowerOff,
+        within: None,
     })
+}
+
+/// To be begun from half a minute after the beginning of the rig on, for five minutes, by the scheduler's clock.
+pub fn reboot_at(scheduler_ahead: TimeDelta) -> Order {
+    let not_before = VirtualClock::new().now() + TimeDelta::seconds(30) + scheduler_ahead;
+    let within = Within { not_before, not_after: not_before + TimeDelta::minutes(5) };
+    match reboot() {
+        Order::RebootMigrate(order) => Order::RebootMigrate(RebootMigrate { within: Some(within), ..order }),
+        other => other,
+    }
 }
 
 /// In memory where the system has such a place: these tests write the ledger some ten thousand times.
@@ -122,11 +140,22 @@ pub struct Rig {
     pub operation: Operation,
     pub phases: Vec<Phase>,
     pub kills: u32,
+    /// By how much the scheduler's clock shows more than this host's.
+    pub scheduler_ahead: TimeDelta,
     directory: tempfile::TempDir,
 }
 
 impl Rig {
     pub fn new(order: Order, facts: ServerFacts, guest: Guest) -> Self {
+        Self::with_scheduler(order, facts, guest, TimeDelta::zero())
+    }
+
+    pub fn with_scheduler(
+        order: Order,
+        facts: ServerFacts,
+        guest: Guest,
+        scheduler_ahead: TimeDelta,
+    ) -> Self {
         let clock = VirtualClock::new();
         let fleet = SimulatedFleet::new(Arc::clone(&clock) as Arc<dyn Clock>);
         fleet.add_host(host("h1"), host_facts("h1"));
@@ -134,8 +163,10 @@ impl Rig {
         fleet.add_server(&host("h1"), facts, guest);
         let operation = Operation { id: OPERATION, generation: Generation::FIRST, order, wish: Wish::Run };
         let directory = scratch();
-        let mut rig = Self { clock, fleet, agent: None, operation, phases: Vec::new(), kills: 0, directory };
+        let (agent, phases, kills) = (None, Vec::new(), 0);
+        let mut rig = Self { clock, fleet, agent, operation, phases, kills, scheduler_ahead, directory };
         rig.open();
+        rig.order();
         rig
     }
 
@@ -145,16 +176,22 @@ impl Rig {
 
     fn open(&mut self) {
         let port = self.fleet.hypervisor(&host("h1"));
-        let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+        let clock = Arc::clone(&self.clock) as Arc<dyn HostClock>;
         let agent = Agent::open(host("h1"), port, clock, self.directory.path()).expect("opened");
         self.agent = Some(agent);
-        self.order();
     }
 
     /// As after kill -9: whatever the agent held in memory is gone.
     pub fn kill(&mut self) {
         self.agent = None;
         self.kills += 1;
+        self.open();
+        self.order();
+    }
+
+    /// As while the scheduler is down.
+    pub fn restart_unheard(&mut self) {
+        self.agent = None;
         self.open();
     }
 
@@ -181,6 +218,7 @@ impl Rig {
             inventory_serial: None,
             operations: vec![self.operation.clone()],
             guests: None,
+            now: Some(self.clock.now() + self.scheduler_ahead),
         };
         self.agent().take(&response);
     }

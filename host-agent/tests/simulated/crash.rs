@@ -1,6 +1,6 @@
 //! The agent is killed at every call that it makes of its hypervisor, and after every step, and still ends properly.
 
-use crate::common::{OPERATION, Rig, host, live, reboot, server_facts};
+use crate::common::{OPERATION, Rig, host, live, reboot, reboot_at, server_facts};
 use drover_agent_api::{OperationState, Order, Wish};
 use drover_host_agent::hypervisor::simulated::{Fault, Guest, Moment};
 use drover_policies::attempt::Outcome;
@@ -76,6 +76,13 @@ fn a_live_migration_that_fails_survives_a_kill_at_every_call() {
 fn a_reboot_migration_survives_a_kill_at_every_call() {
     kill_at_every_call(&reboot(), Power::Running, |_| {});
     kill_twice(&reboot(), Power::Running, |_| {});
+}
+
+#[test]
+fn a_reboot_migration_that_waits_for_its_time_survives_a_kill_at_every_call() {
+    let order = reboot_at(chrono::TimeDelta::zero());
+    kill_at_every_call(&order, Power::Running, |_| {});
+    kill_twice(&order, Power::Running, |_| {});
 }
 
 #[test]

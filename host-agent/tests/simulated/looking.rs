@@ -36,6 +36,7 @@ fn told(rig: &Rig) -> Option<Inventory> {
         inventory_serial: inventory.as_ref().map(|inventory| inventory.serial),
         operations: vec![rig.operation.clone()],
         guests: None,
+        now: None,
     };
     if inventory.is_some() {
         rig.agent().take(&response);
@@ -127,7 +128,8 @@ fn a_scheduler_that_has_lost_the_inventory_is_told_it_again() {
     rig.run();
     told(&rig).expect("the first one");
     assert_eq!(told(&rig), None);
-    let response = SyncResponse { revision: 2, inventory_serial: None, operations: Vec::new(), guests: None };
+    let response =
+        SyncResponse { revision: 2, inventory_serial: None, operations: Vec::new(), guests: None, now: None };
     rig.agent().take(&response);
     assert!(told(&rig).is_some());
 }
@@ -139,7 +141,8 @@ fn an_ended_operation_is_told_until_it_is_no_longer_wanted_and_then_forgotten() 
     rig.kill();
     rig.turn();
     assert_eq!(rig.state(), end, "also by the next agent, and without asking libvirt again");
-    let response = SyncResponse { revision: 2, inventory_serial: None, operations: Vec::new(), guests: None };
+    let response =
+        SyncResponse { revision: 2, inventory_serial: None, operations: Vec::new(), guests: None, now: None };
     rig.agent().take(&response);
     assert!(rig.agent().request(Span::ZERO).operations.is_empty());
 }

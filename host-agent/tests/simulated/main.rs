@@ -1,5 +1,6 @@
 //! The agent on simulated hypervisors.
 
+mod armed;
 mod common;
 mod crash;
 mod looking;

@@ -114,6 +114,7 @@ fn a_second_order_for_the_same_server_is_refused_and_stays_refused() {
         inventory_serial: None,
         operations: vec![rig.operation.clone(), second.clone()],
         guests: None,
+        now: None,
     };
     rig.agent().take(&both);
     rig.run();

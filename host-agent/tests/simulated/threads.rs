@@ -13,7 +13,6 @@ use drover_host_agent::runtime;
 use drover_policies::attempt::Outcome;
 use drover_policies::fleet::Power;
 use drover_policies::ids::Generation;
-use drover_policies::time::Clock;
 use tokio::sync::watch;
 
 use crate::common::{OPERATION, host, host_facts, live, server_facts};
@@ -60,14 +59,14 @@ impl Link for Desk {
             }
             let (revision, operations) = self.wanted.borrow().clone();
             let inventory_serial = request.inventory.map(|inventory| inventory.serial);
-            Ok(SyncResponse { revision, inventory_serial, operations, guests: None })
+            Ok(SyncResponse { revision, inventory_serial, operations, guests: None, now: None })
         })
     }
 }
 
 fn open(directory: &std::path::Path) -> (Arc<SimulatedFleet>, Arc<Agent>) {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let fleet = SimulatedFleet::new(Arc::clone(&clock));
+    let clock = Arc::new(SystemClock);
+    let fleet = SimulatedFleet::new(clock.clone());
     fleet.add_host(host("h1"), host_facts("h1"));
     fleet.add_host(host("h2"), host_facts("h2"));
     let mut facts = server_facts(Power::Running);

@@ -108,6 +108,7 @@ impl Conductor<'_> {
             max_downtime_ms: policy.live.ladder.downtime_start.as_milliseconds(),
         };
         let operation = self.begin(&mut migration, intent);
+        self.say_began(&migration);
         migration.state = State::Preflight { operation };
         migration
     }

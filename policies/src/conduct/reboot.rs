@@ -1,10 +1,11 @@
 //! The reboot way: a ticket, a time, the cutover, and what is kept for a while afterwards.
 
+use super::armed::{Within, ahead};
 use super::schedule::{Found, NoSlot};
 use super::shared::Whereabouts;
 use super::{Conductor, Go, IfRunning, Intent};
 use crate::appointment::{Appointment, MayBegin};
-use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, PowerOff, Report};
+use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, Phase, PowerOff, Report};
 use crate::events::Happened;
 use crate::fleet::{Power, Server};
 use crate::ids::{OperationId, TicketId};
@@ -21,7 +22,7 @@ impl Conductor<'_> {
             Ok(migration) => migration,
             Err(placeless) => return self.wait(placeless.migration, placeless.waits_for),
         };
-        self.cut_over(migration, policy, Appointment::Running { slot: None })
+        self.cut_over(migration, policy, IfRunning::LeaveAlone, None)
     }
 
     /// Holds a place, opens the ticket, proposes a time.
@@ -109,8 +110,17 @@ impl Conductor<'_> {
             MayBegin::NotAgreed => migration,
             MayBegin::NotBefore(until) => {
                 // The place is looked after while there is time to find another.
+                let order_at = until - ahead(policy).delta();
+                let waits_there = *go != Go::Paused && self.patient.contains(&migration.from);
                 match self.ensure_place(migration, server) {
-                    Ok(migration) => self.wait(migration, Waiting::Owner { until }),
+                    Ok(migration) if waits_there && self.now >= order_at => {
+                        let within = migration.appointment.slot().and_then(|slot| Within::of(slot, downtime));
+                        self.cut_over(migration, policy, IfRunning::PowerOff, within)
+                    }
+                    Ok(migration) => {
+                        self.look_again_at(order_at);
+                        self.wait(migration, Waiting::Owner { until })
+                    }
                     Err(placeless) => {
                         self.look_again_at(until);
                         self.wait(placeless.migration, placeless.waits_for)
@@ -123,8 +133,12 @@ impl Conductor<'_> {
                     Ok(migration) => migration,
                     Err(placeless) => return self.wait_within_slot(placeless.migration, placeless.waits_for),
                 };
-                let running = Appointment::Running { slot: migration.appointment.slot() };
-                self.cut_over(migration, &policy, running)
+                let agreed = migration.appointment.may_begin(self.now, downtime) == MayBegin::Now;
+                let if_running = if agreed { IfRunning::PowerOff } else { IfRunning::LeaveAlone };
+                let slot =
+                    migration.appointment.slot().filter(|_| agreed && self.patient.contains(&migration.from));
+                let within = slot.and_then(|slot| Within::of(slot, downtime));
+                self.cut_over(migration, policy, if_running, within)
             }
         }
     }
@@ -136,7 +150,15 @@ impl Conductor<'_> {
         self.wait(migration, waits_for)
     }
 
-    fn cut_over(&mut self, mut migration: Migration, policy: &Policy, appointment: Appointment) -> Migration {
+    /// Orders it, to be begun within a time if there is one. `if_running`: nobody has agreed to a reboot of a server that is moved because
+    /// it is off.
+    fn cut_over(
+        &mut self,
+        mut migration: Migration,
+        policy: &Policy,
+        if_running: IfRunning,
+        within: Option<Within>,
+    ) -> Migration {
         let Some(to) = migration.to().cloned() else { return migration };
         if let Some(limit) = self.limit_reached(&migration, policy, &to) {
             return self.wait_within_slot(migration, Waiting::Turn { limit });
@@ -145,26 +167,23 @@ impl Conductor<'_> {
             // Only a retried cold move comes here with the appointment of its last try.
             migration.appointment = Appointment::Unscheduled;
         }
-        let emergency = matches!(migration.appointment, Appointment::Emergency { .. });
-        // Nobody has agreed to a reboot of a server that is moved because it is off.
-        let downtime = self.expected_downtime(&migration, policy);
-        let if_running = match migration.appointment.may_begin(self.now, downtime) {
-            MayBegin::Now => IfRunning::PowerOff,
-            MayBegin::NotBefore(_) | MayBegin::Missed(_) | MayBegin::NotAgreed => IfRunning::LeaveAlone,
-        };
-        let intent = Intent::Reboot { server: migration.server, to, if_running };
+        let intent = Intent::Reboot { server: migration.server, to, if_running, within };
         let operation = self.begin(&mut migration, intent);
-        if !emergency {
-            self.tell(&migration, &format!("started/{operation}"), Tells::Started { downtime });
-            migration.appointment = appointment;
+        match within {
+            Some(_) => {
+                migration.state = State::CuttingOver { operation, phase: Phase::Armed };
+                migration
+            }
+            None => self.has_begun(migration, operation),
         }
-        migration.state = State::CuttingOver { operation, phase: crate::attempt::Phase::Preflight };
-        migration
     }
 
     pub(super) fn cutting_over(&mut self, mut migration: Migration) -> Migration {
         let State::CuttingOver { operation, phase } = migration.state else { return migration };
         self.abort_if_cancelled(&migration);
+        if phase == Phase::Armed {
+            return self.armed(migration, operation);
+        }
         match self.reports.get(&operation).cloned() {
             None => migration,
             Some(Report::Running(progress)) => {
@@ -186,7 +205,12 @@ impl Conductor<'_> {
         }
     }
 
-    fn stayed(&mut self, mut migration: Migration, operation: OperationId, failure: Failure) -> Migration {
+    pub(super) fn stayed(
+        &mut self,
+        mut migration: Migration,
+        operation: OperationId,
+        failure: Failure,
+    ) -> Migration {
         self.end_attempt(&mut migration, operation, Some(failure.clone()));
         let what =
             Happened::AttemptFailed { method: Method::Reboot, failure: failure.clone(), again_at: None };

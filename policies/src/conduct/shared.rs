@@ -209,22 +209,28 @@ impl<'a> Conductor<'a> {
         self.order(migration.from.clone(), Some(migration.id), intent)
     }
 
-    /// Orders the next try.
+    /// Orders the next try; that it has begun is for the caller to say.
     pub(super) fn begin(&mut self, migration: &mut Migration, intent: Intent) -> OperationId {
         let operation = self.order(migration.from.clone(), Some(migration.id), intent);
         let to = migration.to().cloned().unwrap_or_else(|| migration.from.clone());
-        let attempt =
-            migration.attempts.iter().filter(|attempt| attempt.method == migration.method).count() + 1;
         migration.attempts.push(Attempt {
             operation,
             method: migration.method,
-            to: to.clone(),
+            to,
             began_at: self.now,
             end: None,
         });
-        let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
-        self.say(migration, Happened::Began { method: migration.method, to, attempt });
         operation
+    }
+
+    /// The last try has been begun.
+    pub(super) fn say_began(&mut self, migration: &Migration) {
+        let method = migration.method;
+        let attempt = migration.attempts.iter().filter(|attempt| attempt.method == method).count();
+        let attempt = u32::try_from(attempt).unwrap_or(u32::MAX);
+        if let Some(last) = migration.attempts.last() {
+            self.say(migration, Happened::Began { method, to: last.to.clone(), attempt });
+        }
     }
 
     pub(super) fn order(

@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::{EventState, ScheduledEvent};
 use crate::attempt::Method;
-use crate::owners::{Opens, OwnerWindow, Scope};
 use crate::ids::{MigrationId, ServerId, WindowId};
+use crate::owners::{Opens, OwnerWindow, Scope};
 use crate::time::{Instant, Span};
 use crate::windows::Recurrence;
 

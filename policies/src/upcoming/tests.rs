@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::*;
 use crate::attempt::{Method, Moved};
-use crate::owners::{Opens, OwnerWindow, Scope};
 use crate::estimate::expected_reboot;
 use crate::ids::{OperationId, TicketId};
 use crate::migration::{Attempt, Confirmation, Waiting};
+use crate::owners::{Opens, OwnerWindow, Scope};
 use crate::placement::Reservation;
 use crate::policy::PolicySet;
 use crate::samples::{NOON, host_name, owner_id, server_id};
@@ -105,7 +105,11 @@ fn running() -> Migration {
 fn completed() -> Migration {
     let at = slot().start + TimeDelta::minutes(4);
     let moved = Moved { sent_bytes: 0, downtime: None, in_libvirt: None, power_off: None };
-    Migration { state: State::Completed { at, moved, confirmation: Confirmation::default() }, appointment: Appointment::Done, ..running() }
+    Migration {
+        state: State::Completed { at, moved, confirmation: Confirmation::default() },
+        appointment: Appointment::Done,
+        ..running()
+    }
 }
 
 fn drill() -> Migration {
@@ -141,7 +145,11 @@ fn azure_is_told_a_reboot_migration_as_a_redeploy_and_its_time_until_it_begins()
     assert_eq!(azure::Event::of(&over), None, "what is over is gone");
     let own = azure::Event::for_guest(&over).expect("the guest reads what has restarted it");
     assert_eq!((own.event_status, own.not_before.as_str()), (azure::EventStatus::Completed, ""));
-    assert_eq!(azure::Event::for_guest(&event()), Some(waits), "before its end it reads what its owner reads");
+    assert_eq!(
+        azure::Event::for_guest(&event()),
+        Some(waits),
+        "before its end it reads what its owner reads"
+    );
 }
 
 #[test]

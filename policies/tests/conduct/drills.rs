@@ -56,6 +56,7 @@ fn ask<T>(story: &Story, question: impl FnOnce(Situation<'_>) -> T) -> T {
         owners: &story.owners_rules(),
         maintenances: Vec::new(),
         migrations: story.migrations.clone(),
+        patient: &story.fleet.hosts.keys().cloned().collect(),
         reports: &story.reports,
         wishes: &story.wishes,
         told: &told,

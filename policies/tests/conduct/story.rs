@@ -130,6 +130,7 @@ impl Story {
             owners: &self.owners_rules(),
             maintenances: self.maintenances.values().cloned().collect(),
             migrations: self.migrations.iter().filter(|migration| !migration.is_over()).cloned().collect(),
+            patient: &self.fleet.hosts.keys().cloned().collect(),
             reports: &self.reports,
             wishes: &self.wishes,
             told: &told,

@@ -1,6 +1,6 @@
 //! Moving a server by a reboot, because somebody wishes so: now, or at a time that he chooses.
 
-use drover_policies::attempt::Method;
+use drover_policies::attempt::{Method, Phase};
 use drover_policies::conduct::{self, Request};
 use drover_policies::eligibility::{Suits, WhyBlocked, WhyNotLive, method_without_live, obstacles};
 use drover_policies::events::{Happened, Through};
@@ -180,7 +180,8 @@ impl Wish {
         let by = self.caller.actor();
         let refuse = |text: String| Err(Problem::new(Kind::Refused, text));
         match &migration.state {
-            State::Ready { .. } => {}
+            // What waits for its time at its agent is begun there.
+            State::Ready { .. } | State::CuttingOver { phase: Phase::Armed, .. } => {}
             // It has not begun: the owner may have it by a reboot now rather than live in its turn.
             State::Pending { .. } => {
                 migration.method = Method::Reboot;

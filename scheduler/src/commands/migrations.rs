@@ -347,7 +347,7 @@ impl Change<'_> {
     }
 
     fn start_now(&mut self, through: Through) -> Result<(), Problem> {
-        self.before.has_appointment().map_err(|refusal| refused(&refusal))?;
+        self.before.can_be_started().map_err(|refusal| refused(&refusal))?;
         let by = self.wish.caller.actor();
         let appointment = self.before.appointment.clone();
         self.after.appointment = appointment

@@ -1,8 +1,10 @@
 //! Time and ids of the world: both only ever do what the runner says.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use chrono::TimeDelta;
+use drover_host_agent::clock::HostClock;
 use drover_policies::ids::IdSource;
 use drover_policies::time::{Clock, Instant};
 use uuid::Uuid;
@@ -64,6 +66,12 @@ impl MachineClock {
 impl Clock for MachineClock {
     fn now(&self) -> Instant {
         self.time.now() + *lock(&self.wrong_by)
+    }
+}
+
+impl HostClock for MachineClock {
+    fn elapsed(&self) -> Duration {
+        (self.time.now() - Instant::UNIX_EPOCH).to_std().unwrap_or_default()
     }
 }
 

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use drover_agent_api::OperationState;
 use drover_host_agent::agent::Agent;
+use drover_host_agent::clock::HostClock;
 use drover_host_agent::hypervisor::simulated::{SimulatedFleet, survive};
 use drover_policies::ids::HostName;
-use drover_policies::time::{Clock, Instant};
+use drover_policies::time::{Clock as _, Instant, Span};
 
 use super::clock::{MachineClock, WorldTime};
 
@@ -59,7 +61,7 @@ impl Node {
     pub fn start(&mut self) -> Result<()> {
         if self.agent.is_none() {
             let port = self.fleet.hypervisor(&self.name);
-            let clock = Arc::clone(&self.clock) as Arc<dyn Clock>;
+            let clock = Arc::clone(&self.clock) as Arc<dyn HostClock>;
             let open = survive(|| Agent::open(self.name.clone(), port, clock, &self.ledger));
             // One that is killed while it opens its ledger is simply not there.
             if let Ok(agent) = open {
@@ -88,6 +90,13 @@ impl Node {
                 Lived::No
             }
         }
+    }
+
+    /// Whether its agent has an operation that has not ended, if only one that waits for its time.
+    #[must_use]
+    pub fn works(&self) -> bool {
+        let operations = self.agent.as_ref().map(|agent| agent.request(Span::ZERO).operations);
+        operations.unwrap_or_default().iter().any(|told| matches!(told.state, OperationState::Running { .. }))
     }
 
     /// When the agent wants to be stepped next, in the world's time.

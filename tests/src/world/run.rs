@@ -202,7 +202,8 @@ impl World {
         let now = self.time.now();
         let busy = self.nodes.values().any(|node| node.agent.as_ref().is_some_and(|agent| agent.is_busy()));
         let step = if busy || self.fleet.next_event().is_some() { BUSY_STEP } else { IDLE_STEP };
-        let agents = self.nodes.values().filter_map(Node::next_due).filter(|due| busy || *due - now <= SOON);
+        let works = busy || self.nodes.values().any(Node::works);
+        let agents = self.nodes.values().filter_map(Node::next_due).filter(|due| works || *due - now <= SOON);
         let silences =
             self.nodes.values().filter(|node| node.agent.is_none() || !node.reaches_scheduler).flat_map(
                 |node| {

@@ -144,7 +144,7 @@ impl FailureView {
 /// How far a running attempt is. Figures that the phase hasn't got are 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ProgressView {
-    /// `preflight`, `transferring`, `power_off_source`, `finalize`, `boot_target`, `verifying`, `rolling_back` or `in_doubt`.
+    /// `preflight`, `armed` (ordered, and its time has not come), `transferring`, `power_off_source`, `finalize`, `boot_target`, `verifying`, `rolling_back` or `in_doubt`.
     pub phase: String,
     /// When this was read.
     pub at: DateTime<Utc>,

@@ -52,7 +52,7 @@ impl Played {
         Ok(Self { heard, _runtime: runtime })
     }
 
-    /// When each reboot migration was ordered, as soon as there are so many.
+    /// When each reboot migration can begin: when its order came, or later where that says so; as soon as there are so many.
     pub(super) fn orders(
         &self,
         count: usize,
@@ -129,8 +129,10 @@ impl Agent {
                     self.request.seen_revision = Some(answer.revision);
                     let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
                     for operation in &answer.operations {
-                        if let Order::RebootMigrate(_) = operation.order {
-                            heard.entry(operation.id).or_insert(now);
+                        if let Order::RebootMigrate(order) = &operation.order {
+                            // A real one waits by itself until then.
+                            let begins = order.within.map_or(now, |within| within.not_before.max(now));
+                            heard.entry(operation.id).or_insert(begins);
                         }
                     }
                 }
