@@ -426,7 +426,9 @@ impl fmt::Display for Happened {
             Self::GivenUp { why: WhyGivenUp::ForReal } => {
                 f.write_str("the drill is ended: it is to be moved for real")
             }
-            Self::GivenUp { why: WhyGivenUp::OutOfTime } => f.write_str("given up: it could not be done in time"),
+            Self::GivenUp { why: WhyGivenUp::OutOfTime } => {
+                f.write_str("given up: it could not be done in time")
+            }
             Self::Confirmed { by: Actor::Drover } => {
                 f.write_str("confirmed by itself: the time to revert it is over")
             }

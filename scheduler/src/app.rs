@@ -14,8 +14,8 @@ use crate::agents::{Agents, StoredHost};
 use crate::config::Config;
 use crate::lease::Lease;
 use crate::outbound::Outbound;
-use crate::webhooks;
 use crate::store::{Batch, Committed, HostStanding, Seq, Store, StoreError, Write};
+use crate::webhooks;
 
 /// How many events and figures a slow reader of a stream may be behind before it has to begin anew.
 const STREAM_BACKLOG: usize = 4096;

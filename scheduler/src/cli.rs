@@ -141,9 +141,7 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         Command::MigrateNow { server, reason, yes } => {
             migrations::migrate_now(context, &server, reason, yes).await
         }
-        Command::Migrate { server, at, reason } => {
-            migrations::migrate(context, &server, &at, reason).await
-        }
+        Command::Migrate { server, at, reason } => migrations::migrate(context, &server, &at, reason).await,
         Command::Cancel { migration } => migrations::cancel(context, &migration).await,
         Command::Confirm { migration } => migrations::confirm_done(context, &migration).await,
         Command::Revert { migration, at, yes } => {

@@ -103,7 +103,8 @@ pub(crate) async fn batch(app: &App, loaded: &Loaded, changes: Changes) -> Resul
     }
     for migration in changes.migrations {
         let reverted = migration.reverts().and_then(|of| loaded.migration(of.migration));
-        match reverted.and_then(|original| original.ticket).filter(|shared| migration.ticket == Some(*shared)) {
+        match reverted.and_then(|original| original.ticket).filter(|shared| migration.ticket == Some(*shared))
+        {
             Some(shared) if loaded.migration(migration.id).is_none() => batch.tickets_reopened.push(shared),
             Some(_) | None => tickets(loaded.migration(migration.id), &migration, &mut batch),
         }

@@ -9,8 +9,8 @@ pub mod commands;
 pub mod config;
 pub mod deliver;
 pub mod execute;
-pub mod guests;
 pub mod freezes;
+pub mod guests;
 pub mod http;
 pub mod incoming;
 pub mod lease;
@@ -23,8 +23,8 @@ pub mod serve;
 pub mod situation;
 pub mod store;
 pub mod sync;
-pub mod webhooks;
 pub mod upcoming;
+pub mod webhooks;
 
 /// An error with all its causes, for a log line: each says only its own part.
 #[must_use]

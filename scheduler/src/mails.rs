@@ -98,17 +98,19 @@ fn write_sample(
     (language, standing): (&Language, Option<Slot>),
     folder: &Path,
 ) -> Result<(), MailsError> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| MailsError::Mail { sample: sample.name, source };
+    let failed =
+        |source: Box<dyn std::error::Error + Send + Sync>| MailsError::Mail { sample: sample.name, source };
     let answers = if config.incoming.is_some() { Answers::Read } else { Answers::Unread };
     let links = Links { answers, ..config.links.clone() };
     let contact = Contact { language: language.clone(), ..sample.contact.clone() };
-    let message =
-        renderer.render(&sample.notice, &contact, &links).map_err(|error| failed(error.into()))?;
+    let message = renderer.render(&sample.notice, &contact, &links).map_err(|error| failed(error.into()))?;
     let letterhead = Letterhead { sender: &config.sender, links: &links, standing, answers: None };
     let mail =
         Mail::new(&message, &sample.notice, &contact, &letterhead).map_err(|error| failed(error.into()))?;
     let text = format!("Subject: {}\n\n{}", message.subject, message.text);
-    for (ending, content) in [("eml", mail.bytes()), ("txt", text.as_bytes()), ("html", message.html.as_bytes())] {
+    for (ending, content) in
+        [("eml", mail.bytes()), ("txt", text.as_bytes()), ("html", message.html.as_bytes())]
+    {
         let path = folder.join(format!("{}.{ending}", sample.name));
         write(&path, content, Existing::Replaced)?;
     }
@@ -156,11 +158,12 @@ mod tests {
     fn a_mail_of_every_kind_is_written_in_the_language_that_is_asked_for() {
         let folder = tempfile::tempdir().expect("a directory");
         let german: Language = "de-CH".parse().expect("a language");
-        let count =
-            write_samples(&MailConfig::default(), Some(&german), folder.path()).expect("written");
+        let count = write_samples(&MailConfig::default(), Some(&german), folder.path()).expect("written");
         assert!(count >= Tells::KINDS.len());
         let read = |name: &str| fs::read_to_string(folder.path().join("de-CH").join(name)).expect("a file");
-        assert!(read("proposed.txt").starts_with("Subject: [BITTE BEACHTEN] Server-Umzug: web-1 [DR-1042]\n"));
+        assert!(
+            read("proposed.txt").starts_with("Subject: [BITTE BEACHTEN] Server-Umzug: web-1 [DR-1042]\n")
+        );
         assert!(read("proposed.html").contains("<html lang=\"de\""));
         assert!(read("cancelled.eml").contains("method=CANCEL"));
     }
@@ -169,7 +172,8 @@ mod tests {
     fn a_language_without_words_is_refused_with_those_that_there_are() {
         let folder = tempfile::tempdir().expect("a directory");
         let french: Language = "fr".parse().expect("a language");
-        let refused = write_samples(&MailConfig::default(), Some(&french), folder.path()).expect_err("refused");
+        let refused =
+            write_samples(&MailConfig::default(), Some(&french), folder.path()).expect_err("refused");
         assert_eq!(refused.to_string(), "there are no words for the language fr; there are de, en");
     }
 

@@ -54,7 +54,9 @@ pub enum BadTarget {
         host: String,
     },
     /// It is not public.
-    #[error("{host} is no public address, and this scheduler does not call such; an operator can allow its network (outbound.allow)")]
+    #[error(
+        "{host} is no public address, and this scheduler does not call such; an operator can allow its network (outbound.allow)"
+    )]
     NotPublic {
         /// The host as it is written.
         host: String,
@@ -76,7 +78,9 @@ pub enum CallError {
         why: &'static str,
     },
     /// It sends elsewhere.
-    #[error("the address answers {status} and sends elsewhere, which is not followed; write the address at which it is")]
+    #[error(
+        "the address answers {status} and sends elsewhere, which is not followed; write the address at which it is"
+    )]
     Redirected {
         /// The status.
         status: u16,
@@ -285,9 +289,7 @@ impl Resolve for Filtering {
         let allow = self.allow.clone();
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let callable: Vec<SocketAddr> = found
-                .filter(|address| callable(&allow, address.ip()))
-                .collect();
+            let callable: Vec<SocketAddr> = found.filter(|address| callable(&allow, address.ip())).collect();
             if callable.is_empty() {
                 return Err(Forbidden.into());
             }
@@ -355,9 +357,28 @@ mod tests {
             assert!(is_public(address.parse().expect("an address")), "{address}");
         }
         for address in [
-            "127.0.0.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "198.18.0.1",
-            "192.0.2.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:10.0.0.1",
-            "::ffff:1.1.1.1", "2002:a00:1::1", "64:ff9b::a00:1", "2001::1", "2001:db8::1",
+            "127.0.0.1",
+            "0.0.0.0",
+            "10.1.2.3",
+            "172.16.0.1",
+            "192.168.1.1",
+            "169.254.169.254",
+            "100.64.0.1",
+            "198.18.0.1",
+            "192.0.2.1",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "fe80::1",
+            "fc00::1",
+            "ff02::1",
+            "::ffff:10.0.0.1",
+            "::ffff:1.1.1.1",
+            "2002:a00:1::1",
+            "64:ff9b::a00:1",
+            "2001::1",
+            "2001:db8::1",
         ] {
             assert!(!is_public(address.parse().expect("an address")), "{address}");
         }
@@ -365,7 +386,8 @@ mod tests {
 
     #[test]
     fn an_address_is_refused_with_what_would_be_right() {
-        let outbound = Outbound::new(&OutboundConfig { allow: vec!["10.1.0.0/16".parse().expect("a network")] });
+        let outbound =
+            Outbound::new(&OutboundConfig { allow: vec!["10.1.0.0/16".parse().expect("a network")] });
         for (given, expected) in [
             ("https://calendar.example/a.ics", Ok(())),
             ("https://10.1.2.3/a.ics", Ok(())),
@@ -383,7 +405,9 @@ mod tests {
             let answer = outbound.target(given).map(drop);
             match (answer, expected) {
                 (Ok(()), Ok(())) => {}
-                (Err(refused), Err(text)) => assert!(refused.to_string().contains(text), "{given}: {refused}"),
+                (Err(refused), Err(text)) => {
+                    assert!(refused.to_string().contains(text), "{given}: {refused}")
+                }
                 (answer, expected) => panic!("{given}: {answer:?} instead of {expected:?}"),
             }
         }

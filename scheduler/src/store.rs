@@ -34,9 +34,11 @@ mod tickets;
 mod tokens;
 mod webhooks;
 
+pub use bounces::StoredBounce;
 pub use commit::{Batch, Committed, Write};
 pub use deliveries::{
-    Channels, DeadLetter, DeadLetterFilter, Delivery, DeliveryId, Due, Settled, StoredDelivery, Tried, Undelivered,
+    Channels, DeadLetter, DeadLetterFilter, Delivery, DeliveryId, Due, Settled, StoredDelivery, Tried,
+    Undelivered,
 };
 pub use error::{BadContent, StoreError};
 pub use events::EventFilter;
@@ -52,9 +54,8 @@ pub use records::{
     AgentSeen, Answer, HostRecord, HostStanding, NewOperation, NewTicket, NewWish, Only, Role, Seq,
     StoredOperation, StoredPlan, StoredWindow, Ticket, Token, Versioned,
 };
-pub use bounces::StoredBounce;
-pub use webhooks::StoredWebhook;
 pub use tickets::{LastWord, TicketFilter};
+pub use webhooks::StoredWebhook;
 
 use std::sync::Arc;
 

@@ -98,7 +98,8 @@ fn show(screen: &Screen, ticket: &TicketView) {
             screen.line(format!("    {line}").trim_end());
         }
         for bounce in &notice.bounces {
-            let came_back = format!("came back from {} {}: {}", bounce.address, times.at(bounce.at), bounce.why);
+            let came_back =
+                format!("came back from {} {}: {}", bounce.address, times.at(bounce.at), bounce.why);
             screen.line(format!("    {}", screen.paint(&came_back, Tone::Bad)));
         }
     }

@@ -34,21 +34,24 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// Whose events are asked for, and of which server if of one alone.
-fn whom(
-    app: &App,
-    caller: &Caller,
-    (owner, server): (Option<&str>, Option<&str>),
-) -> Result<Whom, Problem> {
+fn whom(app: &App, caller: &Caller, (owner, server): (Option<&str>, Option<&str>)) -> Result<Whom, Problem> {
     let owner = owned(caller, owner)?;
     let server = server.map(|given| find(app, caller, owner.as_ref(), given)).transpose()?;
     let owner = owner.or_else(|| server.as_ref().and_then(|(_, owner)| owner.clone())).ok_or_else(|| {
-        Problem::parameter("owner", "this form is one owner's: say whose with owner=NAME, or use an owner's token")
+        Problem::parameter(
+            "owner",
+            "this form is one owner's: say whose with owner=NAME, or use an owner's token",
+        )
     })?;
     Ok(Whom { owner, server: server.map(|(id, _)| id) })
 }
 
 /// One server alone: what is asked for where the real one is asked from within a server.
-fn whom_of_one(app: &App, caller: &Caller, (owner, server): (Option<&str>, Option<&str>)) -> Result<Whom, Problem> {
+fn whom_of_one(
+    app: &App,
+    caller: &Caller,
+    (owner, server): (Option<&str>, Option<&str>),
+) -> Result<Whom, Problem> {
     if server.is_none() {
         return Err(Problem::parameter(
             "server",
@@ -78,8 +81,10 @@ fn demand(headers: &HeaderMap, name: &'static str, value: &str, status: StatusCo
     if given.is_some_and(|given| given.eq_ignore_ascii_case(value)) {
         return Ok(());
     }
-    let mut problem =
-        Problem::parameter(name, format!("the header `{name}: {value}` is needed here, as the real service needs it"));
+    let mut problem = Problem::parameter(
+        name,
+        format!("the header `{name}: {value}` is needed here, as the real service needs it"),
+    );
     problem.status = status.as_u16();
     Err(problem)
 }

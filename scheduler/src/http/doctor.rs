@@ -19,8 +19,8 @@ use super::problem::Problem;
 use super::views::{Finding, Findings};
 use crate::app::App;
 use crate::auth::Operator;
-use crate::incoming::{Spool, spool_of};
 use crate::commands::store_problem;
+use crate::incoming::{Spool, spool_of};
 use crate::store::Undelivered;
 
 /// How many names a finding lists.

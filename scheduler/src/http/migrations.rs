@@ -22,7 +22,9 @@ use super::views::{FreeSlots, MayAtBody, MigrationDetail, MigrationView, Page, R
 use crate::app::App;
 use crate::auth::{Caller, Operator, Person};
 use crate::commands::migrations::MigrationWish;
-use crate::commands::{Reply, Wish, find_maintenance, find_migration, find_server, owned, store_problem, with_time};
+use crate::commands::{
+    Reply, Wish, find_maintenance, find_migration, find_server, owned, store_problem, with_time,
+};
 use crate::situation::Loaded;
 use crate::store::{EventFilter, MigrationFilter, Only, Purposes};
 

@@ -69,7 +69,9 @@ async fn list(
     let cursor = cursor(which.cursor.as_deref())?;
     let page = app.store.migrations_page(&filter, cursor.as_ref(), limit(which.limit)?).await;
     let page = page.map_err(|error| store_problem(&error))?;
-    let telling = Telling::of(&app, page.items.iter().map(|read| &read.value)).await.map_err(|error| store_problem(&error))?;
+    let telling = Telling::of(&app, page.items.iter().map(|read| &read.value))
+        .await
+        .map_err(|error| store_problem(&error))?;
     let items = page
         .items
         .iter()

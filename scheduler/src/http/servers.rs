@@ -23,7 +23,11 @@ use crate::auth::Person;
 use crate::commands::{Reply, Wish, find_server, owned, store_problem};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(migrate_now)).routes(routes!(migrate))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(migrate_now))
+        .routes(routes!(migrate))
 }
 
 /// Which servers.

@@ -17,7 +17,9 @@ use super::Problems;
 use super::extract::{Change, Known, Named, Params};
 use super::lists::{cursor, limit, only};
 use super::problem::Problem;
-use super::views::{AppointmentView, BounceView, DeliveryView, Eyes, MessageBody, NoticeView, Page, SaidView, TicketView};
+use super::views::{
+    AppointmentView, BounceView, DeliveryView, Eyes, MessageBody, NoticeView, Page, SaidView, TicketView,
+};
 use crate::app::App;
 use crate::auth::{Caller, Person};
 use crate::commands::{Reply, Wish, find_server, find_ticket, owned, store_problem, with_time};
@@ -101,7 +103,10 @@ async fn view(app: &App, caller: &Caller, ticket: &Ticket) -> Result<Option<Tick
     let view = TicketView::of(ticket, &migration.value, caller.eyes());
     // What is still to come, if it is on its way back, has the time that people talk about.
     let current = with_time(app, migration).await?;
-    Ok(Some(TicketView { appointment: AppointmentView::of(&current.value.appointment, caller.eyes()), ..view }))
+    Ok(Some(TicketView {
+        appointment: AppointmentView::of(&current.value.appointment, caller.eyes()),
+        ..view
+    }))
 }
 
 /// List tickets

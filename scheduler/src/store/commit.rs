@@ -13,12 +13,12 @@ use uuid::Uuid;
 
 use super::db::Conn;
 use super::deliveries::{self, DeadLetterFilter};
-use super::webhooks::{self, StoredWebhook};
 use super::freezes::{self, StoredFreeze, StoredLimit};
 use super::lease::{self, Fence};
 use super::records::{
     Answer, HostStanding, NewOperation, NewTicket, NewWish, Seq, StoredPlan, StoredWindow, Token,
 };
+use super::webhooks::{self, StoredWebhook};
 use super::{
     Store, StoreResult, answers, events, hosts, maintenances, migrations, notices, operations, owners,
 };

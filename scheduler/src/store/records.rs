@@ -3,12 +3,12 @@
 use std::fmt::Display;
 
 use drover_agent_api::{Inventory, Operation, Wish};
-use drover_policies::owners::OwnerWindow;
 use drover_policies::host::Standing;
 use drover_policies::ids::{
     Generation, HostName, MaintenanceId, MigrationId, OperationId, OwnerId, PlanId, ServerId, TicketId,
     WindowId,
 };
+use drover_policies::owners::OwnerWindow;
 use drover_policies::plan::Plan;
 use drover_policies::time::Instant;
 use serde::Serialize;

@@ -116,16 +116,39 @@ async fn every_screen_of_a_drain_can_be_read() {
         (&["policy", "show"], "live.allowed"),
         (&["owners", "list"], "drover owners set"),
         (&["windows", "list"], "default ones"),
-        (&["windows", "add", "--owner", "acme", "--cron", "0 2 * * 0", "--duration", "4h", "--dry-run"], "Nothing was added."),
-        (&["windows", "add", "--owner", "acme", "--server", "web", "--from", "2027-01-20 02:00", "--to", "2027-01-20 06:00"], "Added "),
+        (
+            &["windows", "add", "--owner", "acme", "--cron", "0 2 * * 0", "--duration", "4h", "--dry-run"],
+            "Nothing was added.",
+        ),
+        (
+            &[
+                "windows",
+                "add",
+                "--owner",
+                "acme",
+                "--server",
+                "web",
+                "--from",
+                "2027-01-20 02:00",
+                "--to",
+                "2027-01-20 06:00",
+            ],
+            "Added ",
+        ),
         (&["windows", "list"], "once, "),
         (&["freezes", "list"], "No freeze is set"),
-        (&["freezes", "add", "a sale", "--owner", "acme", "--from", "2026-01-12", "--to", "2026-01-13"], "nothing happens "),
+        (
+            &["freezes", "add", "a sale", "--owner", "acme", "--from", "2026-01-12", "--to", "2026-01-13"],
+            "nothing happens ",
+        ),
         (&["freezes", "list"], "in force"),
         (&["limits", "list"], "No limit is set"),
         (&["limits", "set", "1", "--owner", "acme"], "at most 1 at once for all servers"),
         (&["limits", "set", "2", "--owner", "acme"], "at most 2 at once for all servers"),
-        (&["explain", "db", "--at", "2026-01-13 02:00"], "nothing is done then: a sale (a freeze of its owner for the whole account) [excluded]"),
+        (
+            &["explain", "db", "--at", "2026-01-13 02:00"],
+            "nothing is done then: a sale (a freeze of its owner for the whole account) [excluded]",
+        ),
         (&["explain", "db"], "At most 2 at once (all servers)"),
         (&["reschedule", number, "--slots"], "It must be over by "),
         (&["decline", number], "proposed"),
@@ -166,7 +189,8 @@ async fn a_calendar_is_read_from_a_file_that_is_one() {
         let told = text(&output.stdout) + &text(&output.stderr);
         assert_eq!((code(&output), told.contains(said)), (expected, true), "{path}: {told}");
     }
-    let both = served.run(&["freezes", "add", "x", "--from", "2026-01-12", "--fetch", "https://x.example"]).await;
+    let both =
+        served.run(&["freezes", "add", "x", "--from", "2026-01-12", "--fetch", "https://x.example"]).await;
     assert_eq!(code(&both), 2, "one of them");
 }
 

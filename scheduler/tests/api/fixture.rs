@@ -6,7 +6,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
-use drover_agent_api::{GuestsAnswer, GuestsAsk, Inventory, OperationReport, OperationState, Order, PROTOCOL, SyncRequest};
+use drover_agent_api::{
+    GuestsAnswer, GuestsAsk, Inventory, OperationReport, OperationState, Order, PROTOCOL, SyncRequest,
+};
 use drover_policies::fleet::{Allowance, Fleet};
 use drover_policies::ids::{HostName, IdSource};
 use drover_policies::policy::PolicySet;

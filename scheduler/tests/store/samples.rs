@@ -4,24 +4,24 @@ use chrono::TimeDelta;
 use drover_agent_api::{Destination, Inventory, LiveMigrate, Operation, Order, Wish};
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::{Method, Moved, PowerOff};
-use drover_policies::owners::{Closed, Opens, OwnerFreeze, OwnerLimit, OwnerWindow, Scope};
 use drover_policies::events::{Event, Happened};
 use drover_policies::ids::{
-    FreezeId, Generation, HostName, LimitId, MaintenanceId, MigrationId, NoticeId, OperationId, OwnerId, PlanId, ServerId,
-    TicketId, WebhookId, WindowId,
+    FreezeId, Generation, HostName, LimitId, MaintenanceId, MigrationId, NoticeId, OperationId, OwnerId,
+    PlanId, ServerId, TicketId, WebhookId, WindowId,
 };
 use drover_policies::language::Language;
 use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency, Warned};
 use drover_policies::migration::{Migration, Purpose, State, Waiting};
 use drover_policies::notices::{Actor, Contact, Notice, Reminders, Tells};
+use drover_policies::owners::{Closed, Opens, OwnerFreeze, OwnerLimit, OwnerWindow, Scope};
 use drover_policies::placement::Reservation;
 use drover_policies::plan::Plan;
 use drover_policies::samples::{NOON, host_facts};
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{Exclusion, Slot};
 use drover_scheduler::store::{
-    Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, Role, StoredPlan, StoredFreeze, StoredLimit, StoredWebhook, StoredWindow, Token,
-    Write,
+    Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, Role, StoredFreeze, StoredLimit,
+    StoredPlan, StoredWebhook, StoredWindow, Token, Write,
 };
 use uuid::Uuid;
 
@@ -220,11 +220,7 @@ pub fn limit(n: u32, of: &str) -> StoredLimit {
 pub fn window(n: u32, of: &str) -> StoredWindow {
     StoredWindow {
         id: window_id(n),
-        window: OwnerWindow {
-            owner: owner(of),
-            scope: Scope::Account,
-            opens: Opens::Once { slot: slot() },
-        },
+        window: OwnerWindow { owner: owner(of), scope: Scope::Account, opens: Opens::Once { slot: slot() } },
         created_at: at(i64::from(n)),
     }
 }

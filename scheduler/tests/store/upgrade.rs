@@ -42,7 +42,9 @@ async fn what_every_earlier_version_wrote_is_read_after_all_migrations(place: Pl
             let line = if postgres { line.replace("X'", "'") } else { line.to_owned() };
             pool.execute(&line).await;
         }
-        let count = |table: &str| text.lines().filter(|line| line.starts_with(&format!("INSERT INTO {table} "))).count();
+        let count = |table: &str| {
+            text.lines().filter(|line| line.starts_with(&format!("INSERT INTO {table} "))).count()
+        };
         let (freezes, limits) = (count("freezes"), count("limits"));
         let webhooks = text.lines().filter(|line| line.starts_with("INSERT INTO webhooks ")).count();
         let store = place.open().await;

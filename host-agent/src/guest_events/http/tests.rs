@@ -119,7 +119,13 @@ fn open(ledger: &TempDir) -> Arc<Agent> {
 fn take(agent: &Agent, events: Option<Vec<GuestEvents>>, taken: Vec<drover_agent_api::Acknowledgement>) {
     let told = events.map(|events| GuestsTold { revision: 3, events, incarnation: 5 });
     let guests = Some(GuestsAnswer { told, taken });
-    agent.take(&SyncResponse { revision: 1, inventory_serial: None, operations: Vec::new(), guests, now: None });
+    agent.take(&SyncResponse {
+        revision: 1,
+        inventory_serial: None,
+        operations: Vec::new(),
+        guests,
+        now: None,
+    });
 }
 
 fn status(answer: &str) -> u16 {

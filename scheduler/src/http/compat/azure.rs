@@ -98,9 +98,7 @@ async fn start(
     let mut wanted = Vec::new();
     for request in &approval.start_requests {
         let migration = find_migration(&app, &caller, &request.migration().to_string()).await?;
-        let telling = Telling::of(&app, [&migration.value])
-            .await
-            .map_err(|error| store_problem(&error))?;
+        let telling = Telling::of(&app, [&migration.value]).await.map_err(|error| store_problem(&error))?;
         let event = telling.tell(&migration.value);
         match event.state {
             _ if event.can_start_now => wanted.push(migration.value.id),

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use drover_policies::events::{Event, Happened};
-use drover_policies::notices::{Actor, WhyGivenUp};
 use drover_policies::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
+use drover_policies::notices::{Actor, WhyGivenUp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -108,7 +108,9 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         },
         Happened::Alive { .. } => "seen alive".to_owned(),
         Happened::Failed { .. } => "needs an operator, who looks after it".to_owned(),
-        Happened::AskedFor { slot, by: who } => format!("to be moved at {}, says {}", at(&slot.start), by(who)),
+        Happened::AskedFor { slot, by: who } => {
+            format!("to be moved at {}, says {}", at(&slot.start), by(who))
+        }
         Happened::DrillAskedFor { slot, by: who } => {
             format!("a drill at {}, says {}", at(&slot.start), by(who))
         }

@@ -123,9 +123,7 @@ impl Counts {
             | State::Reverting { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
-            | State::Reverted { .. } => {
-                &mut self.moved_by_reboot
-            }
+            | State::Reverted { .. } => &mut self.moved_by_reboot,
             // A drill belongs to no maintenance.
             State::Avoided { .. } | State::Rehearsing { .. } | State::Rehearsed { .. } => &mut self.avoided,
             State::Cancelled { .. } => &mut self.cancelled,

@@ -8,8 +8,8 @@ use drover_policies::migration::{Attempt, Confirmation, FailedBecause, Migration
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::deliveries::DeliveryView;
 use super::common::{ActorView, Eyes, FailureView, ProgressView, Reason, SlotView, tag, word};
+use super::deliveries::DeliveryView;
 use super::events::EventView;
 use super::threads::{BounceView, SaidView};
 
