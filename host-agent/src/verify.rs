@@ -19,6 +19,9 @@ use crate::hypervisor::{Signs, State};
 /// How often it is looked at.
 const LOOK: Span = Span::milliseconds(100);
 
+/// How often in its first second: after a live migration the guest has never stopped, and its host is empty a moment sooner.
+const FIRST_LOOKS: Span = Span::milliseconds(50);
+
 /// A guest that dies at once after its start must not count as running.
 const STEADY: Span = Span::seconds(1);
 
@@ -51,7 +54,7 @@ impl Verify {
             Ok(Some(here)) => here.state,
             Ok(None) if late => return not_alive("libvirt does not know it here"),
             Err(refusal) if late => return not_alive(format!("libvirt could not be asked: {refusal}")),
-            Ok(None) | Err(_) => return first.since(since).go(context, context.after(LOOK)),
+            Ok(None) | Err(_) => return first.since(since).go(context, look_again(since, context)),
         };
         match (state, running_since) {
             (State::Running, _) => {
@@ -80,7 +83,7 @@ impl Verify {
                 | State::Arriving
                 | State::Crashed,
                 _,
-            ) => first.since(since).go(context, context.after(LOOK)),
+            ) => first.since(since).go(context, look_again(since, context)),
         }
     }
 
@@ -96,6 +99,11 @@ impl Verify {
     fn go(self, context: &Context<'_>, when: When) -> Step<Self> {
         Step::Go { state: self, progress: Progress::of(Phase::Verifying, context.now), when }
     }
+}
+
+fn look_again(since: Instant, context: &Context<'_>) -> When {
+    let first = Span::between(since, context.now) < Span::seconds(1);
+    context.after(if first { FIRST_LOOKS } else { LOOK })
 }
 
 fn alive<S>(sign: LifeSign) -> Step<S> {
@@ -140,7 +148,7 @@ impl Watched {
         } else {
             let Self { since, running_since, console_bytes, .. } = self;
             Verify::Watching { since, running_since: Some(running_since), console_bytes }
-                .go(context, context.after(LOOK))
+                .go(context, look_again(since, context))
         }
     }
 }

@@ -14,7 +14,7 @@ const READ_AGAIN: TimeDelta = TimeDelta::seconds(5);
 
 /// A reading asks a dozen things of every server. While events come without end, libvirt and the processors belong to what they tell of:
 /// after a reading that took so long, this many times as long passes before the next one …
-const REST: i32 = 10;
+const REST: i32 = 30;
 /// … but never more than this.
 const LONGEST_REST: TimeDelta = TimeDelta::seconds(10);
 
