@@ -2,7 +2,7 @@
 
 CARGO := $(shell command -v cargo || echo $(or $(CARGO_HOME),$(HOME)/.cargo)/bin/cargo)
 
-.PHONY: help install build demo demo-down test check bench generated
+.PHONY: help install build demo demo-down test check bench generated sample
 
 help:
 	@echo "make demo        bring up three real hypervisors and drain one (KEEP=1 leaves them up)"
@@ -10,6 +10,7 @@ help:
 	@echo "make test        everything: format, lints, documentation, and all tests, the lab's included"
 	@echo "make bench       how fast it is, beside its peers, in the same run"
 	@echo "make generated   write anew what is generated and checked in"
+	@echo "make sample      after a new migration of the database: write the sample that later ones are tried on"
 
 install:
 	@sh tests/lab/install.sh
@@ -42,3 +43,7 @@ generated: build
 	target/debug/drover man docs/man
 	INSTA_UPDATE=always $(CARGO) test -p drover-notifier
 	UPDATE_EXPECT=1 $(CARGO) test -p drover-tests --test scenarios
+
+# Not a part of `generated`: the sample of a version is what that version wrote.
+sample: build
+	$(CARGO) test -p drover-scheduler --test store -- --ignored write_the_sample

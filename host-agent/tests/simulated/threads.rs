@@ -84,10 +84,12 @@ async fn an_order_is_carried_out_by_threads_and_its_end_is_told_although_a_call_
     let desk = Desk::new();
     let ordered = Operation { id: OPERATION, generation: Generation::FIRST, order: live(), wish: Wish::Run };
     let work = async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        assert!(desk.held.load(Ordering::Relaxed) > 0, "an idle agent listens");
-        desk.want(vec![ordered]);
         let limit = Instant::now() + Duration::from_secs(20);
+        while desk.held.load(Ordering::Relaxed) == 0 {
+            assert!(Instant::now() < limit, "an idle agent listens");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        desk.want(vec![ordered]);
         loop {
             if let Some(end) = desk.end() {
                 return end;

@@ -112,7 +112,7 @@ async fn all_is_readable(store: &Store, webhooks: usize) {
 }
 
 #[tokio::test]
-#[ignore = "writes tests/store/samples anew"]
+#[ignore = "`make sample` runs it, once for each new migration of the database"]
 async fn write_the_sample_of_the_latest_migration() {
     let place = Place::sqlite();
     let (store, fence) = place.open_and_claim().await;
