@@ -189,7 +189,7 @@ fn read_disk(disk: Node<'_, '_>, storage: &Storage) -> Option<Disk> {
         None => (String::new(), Reach::Empty),
         Some(source) => read_source(disk.attribute("type").unwrap_or("file"), source, storage),
     };
-    Some(Disk { target, source, format, virtual_bytes: None, reach })
+    Some(Disk { target, source, format, virtual_bytes: None, allocated_bytes: None, reach })
 }
 
 fn read_source(kind: &str, source: Node<'_, '_>, storage: &Storage) -> (String, Reach) {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod libvirt;
 mod libvirt_sys;
+pub mod replication;
 pub mod simulated;
 
 /// The answer of the port.

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +40,37 @@ pub struct HostFacts {
     pub libvirt_version: u64,
     /// QEMU's version in the same way.
     pub qemu_version: u64,
+    /// How replicas of local disks reach this host; nothing when its agent takes and sends none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replication: Option<Replication>,
 }
+
+/// How replicas of local disks reach a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replication {
+    /// Where its agent listens for other agents: address and port.
+    pub address: String,
+    /// By which its agent is known to them.
+    pub certificate: CertificateDigest,
+    /// Directories in which disks may be, here and at other hosts, each with its room.
+    pub directories: Vec<LocalStorage>,
+}
+
+/// A directory for disks that only this host has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LocalStorage {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What its file system holds, in bytes.
+    pub total_bytes: u64,
+    /// What is free there for files of root, in bytes.
+    pub free_bytes: u64,
+}
+
+/// The SHA-256 digest of a certificate in DER, in hexadecimal: 64 digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CertificateDigest(pub String);
 
 /// A node's processor, as libvirt tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,6 +217,9 @@ pub struct Disk {
     pub format: String,
     /// As the guest sees it, in bytes; nothing when libvirt could not say.
     pub virtual_bytes: Option<u64>,
+    /// What its file takes up on the host, in bytes; nothing when libvirt could not say, or it is no local file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allocated_bytes: Option<u64>,
     /// Who can open it.
     pub reach: Reach,
 }

@@ -25,6 +25,7 @@ pub mod placement;
 pub mod plan;
 pub mod planner;
 pub mod policy;
+pub mod replica;
 pub mod samples;
 pub mod self_service;
 pub mod time;

@@ -83,6 +83,7 @@ pub fn host_facts(name: &str) -> HostFacts {
         shared_storage: set(&[STORAGE]),
         libvirt_version: 11_003_000,
         qemu_version: 10_000_002,
+        replication: None,
     }
 }
 
@@ -117,6 +118,7 @@ pub fn shared_disk(target: &str, server: &str) -> Disk {
         source: format!("/srv/{STORAGE}/{server}-{target}.qcow2"),
         format: "qcow2".to_owned(),
         virtual_bytes: Some(gib(10)),
+        allocated_bytes: None,
         reach: Reach::Shared { storage: STORAGE.to_owned() },
     }
 }
@@ -129,6 +131,7 @@ pub fn local_disk(target: &str, source: &str) -> Disk {
         source: source.to_owned(),
         format: "raw".to_owned(),
         virtual_bytes: Some(gib(1)),
+        allocated_bytes: None,
         reach: Reach::Local,
     }
 }

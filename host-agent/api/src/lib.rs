@@ -10,6 +10,10 @@ use drover_policies::time::{Instant, Span};
 use drover_policies::upcoming::azure::Document;
 use serde::{Deserialize, Serialize};
 
+mod replica;
+
+pub use replica::{Base, CutoverReplica, HoldReplica, Images, ReleaseReplica, ReplicaPeer, Replicate};
+
 /// The version of this protocol. The scheduler refuses an agent that speaks a later one. Since 2: [`SyncRequest::guests`].
 /// Since 3: [`SyncResponse::now`] and [`RebootMigrate::within`].
 pub const PROTOCOL: u32 = 3;

@@ -65,6 +65,7 @@ pub fn host_facts(name: &str) -> HostFacts {
         shared_storage: BTreeSet::from(["pool".to_owned()]),
         libvirt_version: 11_003_000,
         qemu_version: 10_000_002,
+        replication: None,
     }
 }
 
@@ -87,6 +88,7 @@ pub fn server_facts(power: Power) -> ServerFacts {
             source: "/pool/web-1.qcow2".into(),
             format: "qcow2".into(),
             virtual_bytes: Some(10 << 30),
+            allocated_bytes: None,
             reach: Reach::Shared { storage: "pool".into() },
         }],
         blockers: Vec::new(),

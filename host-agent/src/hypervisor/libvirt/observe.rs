@@ -106,6 +106,7 @@ fn read_host(connect: &Connect, config: &HostConfig, cache: &Mutex<Option<Cached
         shared_storage: config.storage.shared.iter().map(|(name, _)| name.clone()).collect(),
         libvirt_version: cached.libvirt.into(),
         qemu_version: cached.qemu.into(),
+        replication: None,
     })
 }
 

@@ -1,0 +1,99 @@
+//! Orders about replicas: the destination's agent holds one, the source's agent keeps it up to date over a connection between the two.
+
+use drover_policies::ids::{HostName, ReplicaId, ServerId};
+use drover_policies::replica::{Pace, ReplicaDisk};
+use drover_policies::fleet::CertificateDigest;
+use serde::{Deserialize, Serialize};
+
+/// To the destination's agent: take a replica from that host, and from no other. Ends when it may come.
+///
+/// Asked again it changes nothing. What is there in its way (a file of that name, too little room) refuses it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HoldReplica {
+    /// Names it at both ends.
+    pub replica: ReplicaId,
+    /// Of this server.
+    pub server: ServerId,
+    /// From there.
+    pub source: HostName,
+    /// By which the source's agent is known when it calls.
+    pub source_certificate: CertificateDigest,
+    /// What it consists of.
+    pub disks: Vec<ReplicaDisk>,
+    /// What is done with files that are there already.
+    pub base: Base,
+}
+
+/// What is done with files that are where the replica is to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Base {
+    /// They are somebody's: the order is refused.
+    #[default]
+    New,
+    /// They are what this host has retained of this server: the replica begins with them, so that only what differs is sent.
+    Retained,
+}
+
+/// To the source's agent: keep the replica up to date until told to stop, at the pace that is wished.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Replicate {
+    /// Which.
+    pub replica: ReplicaId,
+    /// Of this server.
+    pub server: ServerId,
+    /// Where it is held.
+    pub peer: ReplicaPeer,
+    /// What it consists of.
+    pub disks: Vec<ReplicaDisk>,
+    /// How often and how fast, until another pace is wished.
+    pub pace: Pace,
+}
+
+/// The agent that holds a replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaPeer {
+    /// Its host.
+    pub host: HostName,
+    /// Where it listens: address and port.
+    pub address: String,
+    /// By which it is known.
+    pub certificate: CertificateDigest,
+}
+
+/// The replica that a server is cut over with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CutoverReplica {
+    /// Which.
+    pub replica: ReplicaId,
+    /// Where it is held.
+    pub peer: ReplicaPeer,
+    /// What it consists of.
+    pub disks: Vec<ReplicaDisk>,
+    /// Most bytes per second on the wire; nothing for no limit.
+    pub bandwidth: Option<u64>,
+}
+
+/// To the destination's agent: hold this replica no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseReplica {
+    /// Which.
+    pub replica: ReplicaId,
+    /// What becomes of its images.
+    pub images: Images,
+}
+
+/// What becomes of a replica's images when it is not held any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Images {
+    /// They are deleted; never those that were put in their place for a server that runs from them.
+    Delete,
+    /// They are the server's disks now.
+    Keep,
+}

@@ -1,0 +1,424 @@
+//! The copy of a server's local disks at the destination, kept up to date while the server runs.
+//!
+//! A *round* brings the replica from one moment of the source's disks to a later one, and lands whole or not at all. What is missing
+//! since the last one is the *lag*, in bytes and as an age. The replica can be cut over to once the whole disks and at least one
+//! incremental round are there.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::Failure;
+use crate::time::{Instant, Span};
+
+/// An image's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageFormat {
+    /// QEMU's own: knows what was written since the last round, by a bitmap.
+    Qcow2,
+    /// Bytes as they are: what was written is found by comparing checksums of both sides.
+    Raw,
+}
+
+impl fmt::Display for ImageFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+        })
+    }
+}
+
+/// One disk that is copied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaDisk {
+    /// Its name in the guest's definition: `vda`.
+    pub target: String,
+    /// The file at the source.
+    pub source: PathBuf,
+    /// The file at the destination, once the replica is put in its place.
+    pub path: PathBuf,
+    /// The image's format, the same at both ends.
+    pub format: ImageFormat,
+    /// As the guest sees it, in bytes.
+    pub virtual_bytes: u64,
+}
+
+/// What a round does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoundKind {
+    /// The first: everything that is not empty.
+    Initial,
+    /// What was written since the last round.
+    Incremental,
+    /// Everything is read and compared, as it is not known what was written: of a raw image always, of another one after a crash.
+    Rescan,
+    /// What is left, read from the disks of a server that is off.
+    Tail,
+}
+
+/// Whether guest file systems stood still at the moment that a round brings over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Frozen {
+    /// The guest agent froze them: files are whole.
+    Yes,
+    /// No guest agent answered: as after a power failure.
+    #[default]
+    No,
+}
+
+/// How far a running round is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoundFigures {
+    /// What it does.
+    pub kind: RoundKind,
+    /// When it began.
+    pub began_at: Instant,
+    /// By disk, in the order of the definition.
+    pub disks: Vec<DiskFigures>,
+    /// Bytes per second on the wire, of late.
+    pub rate: u64,
+}
+
+/// How far a running round is with one disk.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskFigures {
+    /// The disk.
+    pub target: String,
+    /// What the round is to bring over, in bytes.
+    pub total_bytes: u64,
+    /// What it has.
+    pub done_bytes: u64,
+}
+
+/// A round that has landed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Round {
+    /// Counts the rounds of this replica from 1.
+    pub number: u64,
+    /// What it did.
+    pub kind: RoundKind,
+    /// The moment of the source's disks that the replica shows since.
+    pub consistent_at: Instant,
+    /// Whether guest file systems stood still at that moment.
+    pub frozen: Frozen,
+    /// What had been written since the round before, in bytes, by the source's own account.
+    pub dirty_bytes: u64,
+    /// What went over the wire, in bytes.
+    pub sent_bytes: u64,
+    /// How long it took.
+    pub took: Span,
+}
+
+/// What an agent tells of a replica that it keeps up to date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplicaStatus {
+    /// When this was read.
+    pub at: Instant,
+    /// What is being done.
+    pub activity: Activity,
+    /// Rounds that have landed.
+    pub rounds: u64,
+    /// The last one that landed.
+    pub last: Option<Round>,
+    /// What the guest has written since that one, by disk; empty before the first.
+    pub backlog: Vec<DiskBacklog>,
+    /// What the guest writes, in bytes per second, as the last rounds have shown.
+    pub dirty_rate: u64,
+}
+
+/// What has not been brought over of one disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DiskBacklog {
+    /// The disk.
+    pub target: String,
+    /// In bytes, at the granularity of the bitmap.
+    pub bytes: u64,
+}
+
+/// What is being done for a replica.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "activity", rename_all = "snake_case")]
+pub enum Activity {
+    /// Both hosts are looked at, connections are made.
+    Initiating,
+    /// A round runs.
+    Round(RoundFigures),
+    /// Up to date as of the last round; the next one comes then.
+    Resting {
+        /// When.
+        next_at: Instant,
+    },
+    /// Somebody has paused it.
+    Paused,
+    /// The last round failed; it is tried again then.
+    Stalled {
+        /// Why.
+        failure: Failure,
+        /// Since when rounds have failed.
+        since: Instant,
+        /// When it is tried again.
+        next_at: Instant,
+    },
+    /// The server is being cut over with it.
+    CuttingOver,
+}
+
+/// A replica's state, as people are shown it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// Being set up.
+    Initiating,
+    /// The whole disks are being copied for the first time.
+    InitialSync,
+    /// Everything is compared again.
+    Rescan,
+    /// A round runs.
+    Syncing,
+    /// Up to date, waiting for the next round.
+    Continuous,
+    /// The guest writes more than is brought over: the lag grows.
+    Backlog,
+    /// Paused by somebody.
+    Paused,
+    /// Rounds fail.
+    Stalled,
+    /// Being cut over.
+    CuttingOver,
+}
+
+impl fmt::Display for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Initiating => "initiating data replication",
+            Self::InitialSync => "initial sync",
+            Self::Rescan => "rescan",
+            Self::Syncing => "syncing",
+            Self::Continuous => "continuous data replication",
+            Self::Backlog => "backlog",
+            Self::Paused => "paused",
+            Self::Stalled => "stalled",
+            Self::CuttingOver => "cutting over",
+        })
+    }
+}
+
+/// A rest of more than this many planned ones is a backlog, not a rhythm.
+const BACKLOG_AFTER: u32 = 3;
+
+impl ReplicaStatus {
+    /// Before anything was done.
+    #[must_use]
+    pub fn new(at: Instant) -> Self {
+        Self { at, activity: Activity::Initiating, rounds: 0, last: None, backlog: Vec::new(), dirty_rate: 0 }
+    }
+
+    /// Whether a server can be cut over with it: the whole disks are there and at least one round after that.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.rounds >= 2
+    }
+
+    /// The lag as an age: how far the replica is behind the source.
+    #[must_use]
+    pub fn lag(&self, now: Instant) -> Option<Span> {
+        self.last.as_ref().map(|last| Span::between(last.consistent_at, now))
+    }
+
+    /// The lag in bytes, as far as it is known.
+    #[must_use]
+    pub fn lag_bytes(&self) -> Option<u64> {
+        self.last.as_ref().map(|_| self.backlog.iter().map(|disk| disk.bytes).sum())
+    }
+
+    /// How much of the first copy is there, 0 to 100; nothing when it is not under way.
+    #[must_use]
+    pub fn initial_percent(&self) -> Option<u8> {
+        match (&self.activity, self.rounds) {
+            (Activity::Round(figures), 0) => Some(figures.percent()),
+            _ => None,
+        }
+    }
+
+    /// As people are shown it.
+    #[must_use]
+    pub fn standing(&self, pace: &Pace) -> Standing {
+        match &self.activity {
+            Activity::Initiating => Standing::Initiating,
+            Activity::Paused => Standing::Paused,
+            Activity::Stalled { .. } => Standing::Stalled,
+            Activity::CuttingOver => Standing::CuttingOver,
+            Activity::Round(figures) => match figures.kind {
+                RoundKind::Initial => Standing::InitialSync,
+                RoundKind::Rescan if self.last.as_ref().is_none_or(|last| last.kind != RoundKind::Rescan) => {
+                    Standing::Rescan
+                }
+                RoundKind::Rescan | RoundKind::Incremental | RoundKind::Tail => Standing::Syncing,
+            },
+            Activity::Resting { .. } => {
+                let bearable = pace.interval(self.at).delta() * i32::try_from(BACKLOG_AFTER).unwrap_or(i32::MAX);
+                match self.lag(self.at) {
+                    Some(lag) if lag.delta() > bearable => Standing::Backlog,
+                    Some(_) | None => Standing::Continuous,
+                }
+            }
+        }
+    }
+}
+
+impl RoundFigures {
+    /// What it is to bring over, in bytes.
+    #[must_use]
+    pub fn total_bytes(&self) -> u64 {
+        self.disks.iter().map(|disk| disk.total_bytes).sum()
+    }
+
+    /// What it has, in bytes.
+    #[must_use]
+    pub fn done_bytes(&self) -> u64 {
+        self.disks.iter().map(|disk| disk.done_bytes).sum()
+    }
+
+    /// How far it is, 0 to 100.
+    #[must_use]
+    pub fn percent(&self) -> u8 {
+        match self.total_bytes() {
+            0 => 100,
+            total => u8::try_from(u128::from(self.done_bytes()) * 100 / u128::from(total)).unwrap_or(100).min(100),
+        }
+    }
+}
+
+/// Whether rounds are done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Going {
+    /// They are.
+    #[default]
+    On,
+    /// Somebody has paused them.
+    Paused,
+}
+
+/// How often rounds are done, and how fast. May change while a replica is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pace {
+    /// Whether rounds are done at all.
+    pub going: Going,
+    /// Between the beginnings of two rounds, while the cutover is far.
+    pub far: Span,
+    /// … and right before it.
+    pub near: Span,
+    /// When the server is to be cut over, by the scheduler's clock; nothing while that is open.
+    pub opens_at: Option<Instant>,
+    /// Most bytes per second on the wire; nothing for no limit.
+    pub bandwidth: Option<u64>,
+    /// Counts the rounds that somebody asked for: when it grows, one is done at once.
+    pub sync_now: u64,
+}
+
+/// The interval is this part of the time that is left until the cutover.
+const SHARE_OF_REST: u32 = 12;
+
+impl Pace {
+    /// The time between the beginnings of two rounds at this moment: the farther the cutover, the longer, so that the lag is next to
+    /// nothing when it comes and the guest is left in peace before.
+    #[must_use]
+    pub fn interval(&self, now: Instant) -> Span {
+        let (near, far) = (self.near.min(self.far), self.far.max(self.near));
+        match self.opens_at {
+            None => far,
+            Some(opens_at) => Span(Span::between(now, opens_at).0 / SHARE_OF_REST).clamp(near, far),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn at(seconds: i64) -> Instant {
+        DateTime::from_timestamp(1_800_000_000 + seconds, 0).expect("a moment")
+    }
+
+    fn pace() -> Pace {
+        Pace {
+            going: Going::On,
+            far: Span::minutes(5),
+            near: Span::seconds(10),
+            opens_at: Some(at(7200)),
+            bandwidth: None,
+            sync_now: 0,
+        }
+    }
+
+    fn landed(number: u64, consistent_at: Instant) -> Round {
+        Round {
+            number,
+            kind: RoundKind::Incremental,
+            consistent_at,
+            frozen: Frozen::No,
+            dirty_bytes: 65_536,
+            sent_bytes: 65_536,
+            took: Span::seconds(1),
+        }
+    }
+
+    #[test]
+    fn rounds_come_closer_as_the_cutover_does() {
+        let intervals = [0, 3600, 6600, 7180, 7300].map(|seconds| pace().interval(at(seconds)));
+        let expected = [300, 300, 50, 10, 10].map(Span::seconds);
+        assert_eq!(intervals, expected);
+        assert_eq!(Pace { opens_at: None, ..pace() }.interval(at(0)), Span::minutes(5));
+    }
+
+    #[test]
+    fn a_replica_is_ready_after_the_first_copy_and_one_round_more() {
+        let mut status = ReplicaStatus::new(at(0));
+        assert!(!status.is_ready() && status.lag(at(9)).is_none() && status.lag_bytes().is_none());
+        status.rounds = 1;
+        status.last = Some(landed(1, at(0)));
+        assert!(!status.is_ready());
+        status.rounds = 2;
+        status.last = Some(landed(2, at(60)));
+        assert!(status.is_ready());
+        assert_eq!(status.lag(at(65)), Some(Span::seconds(5)));
+    }
+
+    #[test]
+    fn a_rest_that_lasts_is_called_a_backlog() {
+        let mut status = ReplicaStatus::new(at(0));
+        status.rounds = 2;
+        status.last = Some(landed(2, at(0)));
+        status.activity = Activity::Resting { next_at: at(300) };
+        status.at = at(200);
+        assert_eq!(status.standing(&pace()), Standing::Continuous);
+        status.at = at(1000);
+        assert_eq!(status.standing(&pace()), Standing::Backlog);
+    }
+
+    proptest! {
+        #[test]
+        fn the_interval_lies_between_near_and_far_and_never_grows_towards_the_cutover(a in 0..8000_i64, b in 0..8000_i64) {
+            let (early, late) = (a.min(b), a.max(b));
+            let (before, after) = (pace().interval(at(early)), pace().interval(at(late)));
+            prop_assert!(after <= before);
+            prop_assert!(before <= Span::minutes(5) && after >= Span::seconds(10));
+        }
+    }
+}
