@@ -31,7 +31,9 @@ use crate::http::extract::Envelope;
 use crate::http::problem::{Kind, Problem};
 use crate::store::{Answer, Batch, StoreError};
 
-pub use find::{find_host, find_maintenance, find_migration, find_server, find_ticket, owned, with_time};
+pub use find::{
+    find_host, find_maintenance, find_migration, find_server, find_ticket, owned, reverting, with_time,
+};
 
 /// How often a wish is decided anew when somebody else changed the same thing in between.
 const TRIES: u32 = 5;

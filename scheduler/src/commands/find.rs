@@ -3,7 +3,7 @@
 //! What belongs to another owner is not found, by the same look-ups and with the same words as what does not exist.
 
 use drover_policies::fleet::{Fleet, Host, Server};
-use drover_policies::ids::{HostName, OwnerId};
+use drover_policies::ids::{HostName, MigrationId, OwnerId};
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::{Migration, State, operators};
 
@@ -120,9 +120,15 @@ pub async fn find_migration(
 /// # Errors
 /// The database failed.
 pub async fn with_time(app: &App, found: Versioned<Migration>) -> Result<Versioned<Migration>, Problem> {
-    let State::Reverting { by, .. } = found.value.state else { return Ok(found) };
-    let reverts = app.store.migration(by.migration).await.map_err(|error| store_problem(&error))?;
+    let Some(reverting) = reverting(&found.value) else { return Ok(found) };
+    let reverts = app.store.migration(reverting).await.map_err(|error| store_problem(&error))?;
     Ok(reverts.unwrap_or(found))
+}
+
+/// The migration that is taking the server of this one back.
+#[must_use]
+pub fn reverting(migration: &Migration) -> Option<MigrationId> {
+    if let State::Reverting { by, .. } = migration.state { Some(by.migration) } else { None }
 }
 
 /// A ticket, by uuid, `DR-1001` or `1001`, if the caller may see it.

@@ -54,10 +54,8 @@ impl Wish {
     }
 
     async fn open_of(&self, server: &Server) -> Result<Option<Versioned<Migration>>, Problem> {
-        let open = self.app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
-        let of =
-            |known: &Versioned<Migration>| known.value.server == server.facts.id && !known.value.is_drill();
-        Ok(open.into_iter().find(of))
+        let open = self.app.store.migrations_open_of([server.facts.id]).await;
+        Ok(open.map_err(|error| store_problem(&error))?.into_iter().next())
     }
 
     fn begin_open(&self, open: Versioned<Migration>) -> Result<Decided, Problem> {

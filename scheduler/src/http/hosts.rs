@@ -93,7 +93,7 @@ async fn show(
     let fleet = app.fleet();
     let host = find_host(&fleet, &name)?;
     let generation = standing(&app, host).await?.generation;
-    let open = open_migrations(&app, Eyes::Operator).await?;
+    let open = open_migrations(&app, fleet.on(&host.name), Eyes::Operator).await?;
     let detail = HostDetail {
         host: view(&app, &fleet, host),
         libvirt_uri: host.facts.libvirt_uri.clone(),

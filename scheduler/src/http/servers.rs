@@ -47,12 +47,14 @@ struct Which {
     cursor: Option<String>,
 }
 
-/// The open migration of each server that has one.
+/// The open migration of each of these servers that has one.
 pub(super) async fn open_migrations(
     app: &App,
+    servers: impl Iterator<Item = &Server>,
     eyes: Eyes,
 ) -> Result<BTreeMap<ServerId, MigrationBrief>, Problem> {
-    let open = app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
+    let open = app.store.migrations_open_of(servers.map(|server| server.facts.id)).await;
+    let open = open.map_err(|error| store_problem(&error))?;
     Ok(open
         .iter()
         .map(|migration| (migration.value.server, MigrationBrief::of(&migration.value, eyes)))
@@ -86,7 +88,7 @@ async fn list(
         .collect();
     let page =
         of_all(servers, |server| server.facts.id.to_string(), which.cursor.as_deref(), limit(which.limit)?);
-    let open = open_migrations(&app, caller.eyes()).await?;
+    let open = open_migrations(&app, page.items.iter().copied(), caller.eyes()).await?;
     let items = page
         .items
         .into_iter()
@@ -109,7 +111,7 @@ async fn show(
 ) -> Result<Response, Problem> {
     let fleet = app.fleet();
     let server = find_server(&fleet, &caller, &name)?;
-    let open = open_migrations(&app, caller.eyes()).await?;
+    let open = open_migrations(&app, std::iter::once(server), caller.eyes()).await?;
     let view = ServerView::of(server, open.get(&server.facts.id).cloned(), caller.eyes());
     known.answer(None, &view)
 }

@@ -1,11 +1,14 @@
 //! Tickets: what owners were told, and whether it arrived.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
+use drover_policies::appointment::Appointment;
 use drover_policies::channels::ChannelName;
+use drover_policies::ids::MigrationId;
 use drover_policies::migration::Migration;
 use drover_policies::notices::Via;
 use serde::Deserialize;
@@ -22,7 +25,7 @@ use super::views::{
 };
 use crate::app::App;
 use crate::auth::{Caller, Person};
-use crate::commands::{Reply, Wish, find_server, find_ticket, owned, store_problem, with_time};
+use crate::commands::{Reply, Wish, find_server, find_ticket, owned, reverting, store_problem};
 use crate::store::{LastWord, Only, StoredDelivery, StoredNotice, Ticket, TicketFilter};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -50,7 +53,7 @@ struct Which {
 }
 
 impl TicketView {
-    fn of(ticket: &Ticket, migration: &Migration, eyes: Eyes) -> Self {
+    fn of(ticket: &Ticket, migration: &Migration, time: &Appointment, eyes: Eyes) -> Self {
         let summary = migration.ticket_summary();
         Self {
             id: ticket.id,
@@ -67,7 +70,7 @@ impl TicketView {
             opened_at: ticket.opened_at,
             closed_at: ticket.closed_at,
             unanswered_since: ticket.unanswered_since,
-            appointment: AppointmentView::of(&migration.appointment, eyes),
+            appointment: AppointmentView::of(time, eyes),
             notices: None,
         }
     }
@@ -97,16 +100,25 @@ fn may_see(delivery: &StoredDelivery, eyes: Eyes) -> bool {
     }
 }
 
-async fn view(app: &App, caller: &Caller, ticket: &Ticket) -> Result<Option<TicketView>, Problem> {
-    let migration = app.store.migration(ticket.migration).await.map_err(|error| store_problem(&error))?;
-    let Some(migration) = migration else { return Ok(None) };
-    let view = TicketView::of(ticket, &migration.value, caller.eyes());
+/// What is shown of tickets, whatever their number by two queries.
+async fn views(app: &App, caller: &Caller, tickets: &[Ticket]) -> Result<Vec<TicketView>, Problem> {
+    let migrations = migrations_of(app, tickets.iter().map(|ticket| ticket.migration)).await?;
     // What is still to come, if it is on its way back, has the time that people talk about.
-    let current = with_time(app, migration).await?;
-    Ok(Some(TicketView {
-        appointment: AppointmentView::of(&current.value.appointment, caller.eyes()),
-        ..view
-    }))
+    let reverts = migrations_of(app, migrations.values().filter_map(reverting)).await?;
+    let views = tickets.iter().filter_map(|ticket| {
+        let migration = migrations.get(&ticket.migration)?;
+        let current = reverting(migration).and_then(|id| reverts.get(&id)).unwrap_or(migration);
+        Some(TicketView::of(ticket, migration, &current.appointment, caller.eyes()))
+    });
+    Ok(views.collect())
+}
+
+async fn migrations_of(
+    app: &App,
+    ids: impl Iterator<Item = MigrationId>,
+) -> Result<BTreeMap<MigrationId, Migration>, Problem> {
+    let found = app.store.migrations_by_id(ids).await.map_err(|error| store_problem(&error))?;
+    Ok(found.into_iter().map(|read| (read.value.id, read.value)).collect())
 }
 
 /// List tickets
@@ -135,10 +147,7 @@ async fn list(
     };
     let page = app.store.tickets_page(&filter, cursor.as_ref(), limit(which.limit)?).await;
     let page = page.map_err(|error| store_problem(&error))?;
-    let mut items = Vec::with_capacity(page.items.len());
-    for ticket in &page.items {
-        items.extend(view(&app, &caller, ticket).await?);
-    }
+    let items = views(&app, &caller, &page.items).await?;
     Ok(Json(Page { items, next_cursor: page.next.map(|cursor| cursor.to_string()) }))
 }
 
@@ -156,7 +165,8 @@ async fn show(
 ) -> Result<Response, Problem> {
     let ticket = find_ticket(&app, &caller, &name).await?;
     let notices = app.store.notices_of(ticket.id).await.map_err(|error| store_problem(&error))?;
-    let mut view = view(&app, &caller, &ticket).await?.ok_or_else(|| Problem::not_found("ticket", &name))?;
+    let view = views(&app, &caller, std::slice::from_ref(&ticket)).await?.pop();
+    let mut view = view.ok_or_else(|| Problem::not_found("ticket", &name))?;
     let mut notices: Vec<NoticeView> =
         notices.iter().map(|notice| NoticeView::of(notice, caller.eyes())).collect();
     if caller.eyes() == Eyes::Operator {

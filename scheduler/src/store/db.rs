@@ -13,7 +13,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Transaction, Type};
 
 use super::error::StoreError;
 
@@ -273,7 +273,42 @@ macro_rules! execute {
     };
 }
 
-pub(super) use {execute, fetch_all, fetch_optional};
+/// Runs a query on either engine whose text ends before a list of values, as in `… WHERE id IN`, and returns all rows. The list has
+/// one at least, as PostgreSQL takes no empty one, and at most the 32,766 parameters that SQLite takes.
+macro_rules! fetch_all_in {
+    ($conn:expr, $doing:literal, $row:ty, $sql:expr, $values:expr $(,)?) => {
+        match $conn {
+            $crate::store::db::Conn::Sqlite(held) => {
+                let mut query = $crate::store::db::with_list::<sqlx::Sqlite, _>($sql, $values);
+                // Its text differs with the length of the list, so it would push others out of the statements that are kept.
+                query.build_query_as::<$row>().persistent(false).fetch_all(&mut **held).await
+            }
+            $crate::store::db::Conn::Postgres(held) => {
+                let mut query = $crate::store::db::with_list::<sqlx::Postgres, _>($sql, $values);
+                query.build_query_as::<$row>().persistent(false).fetch_all(&mut **held).await
+            }
+        }
+        .map_err(|source| $crate::store::error::StoreError::database($doing, source))
+    };
+}
+
+/// A query whose text ends in a list of values.
+pub(super) fn with_list<DB, T>(sql: &'static str, values: impl IntoIterator<Item = T>) -> QueryBuilder<DB>
+where
+    DB: Database<Arguments: Default>,
+    T: for<'q> Encode<'q, DB> + Type<DB>,
+{
+    let mut query = QueryBuilder::new(sql);
+    query.push(" (");
+    let mut list = query.separated(", ");
+    for value in values {
+        list.push_bind(value);
+    }
+    query.push(")");
+    query
+}
+
+pub(super) use {execute, fetch_all, fetch_all_in, fetch_optional};
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,7 @@ use drover_policies::time::{Instant, Span};
 use uuid::Uuid;
 
 use super::commit::Write;
-use super::db::{Conn, execute, fetch_all, fetch_optional};
+use super::db::{Conn, execute, fetch_all, fetch_all_in, fetch_optional};
 use super::error::StoreError;
 use super::numbers::{self, Counter};
 use super::page::{Cursor, Page, cut, rows_for};
@@ -94,6 +94,46 @@ impl Store {
             MOVE,
         )?;
         rows.into_iter().map(record).collect()
+    }
+
+    /// Of these servers, the migrations by which each may still have to leave its host, oldest first; no drills.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn migrations_open_of(
+        &self,
+        servers: impl IntoIterator<Item = ServerId>,
+    ) -> StoreResult<Vec<Versioned<Migration>>> {
+        let query = "SELECT id, body, generation FROM migrations
+             WHERE is_open AND NOT is_over AND purpose = 'move' AND server IN";
+        self.migrations_in(query, servers.into_iter().map(|server| server.0).collect()).await
+    }
+
+    /// Those of these ids that there are, oldest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn migrations_by_id(
+        &self,
+        ids: impl IntoIterator<Item = MigrationId>,
+    ) -> StoreResult<Vec<Versioned<Migration>>> {
+        let query = "SELECT id, body, generation FROM migrations WHERE id IN";
+        self.migrations_in(query, ids.into_iter().map(|id| id.0).collect()).await
+    }
+
+    async fn migrations_in(
+        &self,
+        query: &'static str,
+        list: Vec<Uuid>,
+    ) -> StoreResult<Vec<Versioned<Migration>>> {
+        if list.is_empty() {
+            return Ok(Vec::new());
+        }
+        let session = &mut self.db.read().await?;
+        let rows = fetch_all_in!(&mut session.conn(), "reading some migrations", Row, query, list)?;
+        let mut found: Vec<_> = rows.into_iter().map(record).collect::<StoreResult<_>>()?;
+        found.sort_unstable_by_key(|read| read.value.number);
+        Ok(found)
     }
 
     /// All of a maintenance, oldest first.

@@ -130,6 +130,11 @@ async fn migrations_are_found_by_all_that_can_be_asked(place: Place) {
     assert_eq!(numbers(store.migrations_open().await.expect("read")), [1001, 1003, 1004]);
     assert_eq!(numbers(store.migrations_not_over().await.expect("read")), [1001, 1003, 1004]);
     assert_eq!(numbers(store.migrations_of(maintenance_id(1)).await.expect("read")), [1003]);
+    let of = [4, 2, 1, 9].map(server_id);
+    assert_eq!(numbers(store.migrations_open_of(of).await.expect("read")), [1001, 1004]);
+    assert!(store.migrations_open_of([]).await.expect("read").is_empty());
+    let ids = [3, 2, 9].map(migration_id);
+    assert_eq!(numbers(store.migrations_by_id(ids).await.expect("read")), [1002, 1003]);
     let found = store.migration_by_number(1003).await.expect("read").expect("it is there");
     assert_eq!(found.value, of_maintenance);
     assert_eq!(store.migration(MigrationId(maintenance_id(1).0)).await.expect("read"), None);
