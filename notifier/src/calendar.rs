@@ -1,7 +1,7 @@
 //! The appointment in its reader's calendar: an iCalendar invitation (RFC 5545, 5546) that later mails change and take back.
 //!
-//! Nothing is kept for it. The entry's UID is the ticket's id, its SEQUENCE the moment of the notice: later notices have higher ones,
-//! and the same notice always gives the same bytes. Times are in UTC, because an appointment is a moment: it does not move when a
+//! Nothing is kept for it. The entry's UID is the ticket's id, its SEQUENCE the second of the notice, or one more than the change
+//! before it had: each change has a higher one, and the same notice after the same story always gives the same bytes. Times are in UTC, because an appointment is a moment: it does not move when a
 //! country changes its clocks, and every calendar shows it in its own reader's zone (docs/decisions/013-mails.md).
 
 use chrono::{DateTime, Utc};
@@ -49,6 +49,8 @@ pub(crate) enum Method {
 /// Who invites, whom, and to what.
 pub(crate) struct Invitation<'a> {
     pub(crate) change: Change,
+    /// Where the messages before have left the entry.
+    pub(crate) standing: Standing,
     pub(crate) notice: &'a Notice,
     /// The domain of the sender's ids.
     pub(crate) domain: &'a str,
@@ -127,30 +129,35 @@ impl Change {
     }
 }
 
-/// Whether what a message changes can be told without those before it.
-#[must_use]
-pub fn depends_on_story(tells: &Tells) -> bool {
-    matches!(
-        tells,
-        Tells::Started { .. }
-            | Tells::Missed { slot: None, .. }
-            | Tells::RolledBack { slot: None, .. }
-            | Tells::NoSlot { .. }
-            | Tells::Cancelled
-            | Tells::Avoided { .. }
-            | Tells::GivenUp { .. }
-            | Tells::Emergency { .. }
-    )
+/// Where the messages of a ticket have left its entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// When it is; nothing when there is none.
+    pub slot: Option<Slot>,
+    /// The SEQUENCE of the last change; nothing before the first.
+    changed_by: Option<u32>,
 }
 
-/// Where these messages of a ticket, the oldest first, have left the entry; nothing when there is none.
-#[must_use]
-pub fn standing<'a>(story: impl IntoIterator<Item = &'a Notice>) -> Option<Slot> {
-    story.into_iter().fold(None, |standing, notice| match Change::of(notice, standing) {
-        Some(Change::Put { slot, .. }) => Some(slot),
-        Some(Change::Remove { .. }) => None,
-        None => standing,
-    })
+impl Standing {
+    /// Where these messages, all of a ticket from its first on, have left it.
+    #[must_use]
+    pub fn after<'a>(story: impl IntoIterator<Item = &'a Notice>) -> Self {
+        story.into_iter().fold(Self::default(), |standing, notice| {
+            let slot = match Change::of(notice, standing.slot) {
+                Some(Change::Put { slot, .. }) => Some(slot),
+                Some(Change::Remove { .. }) => None,
+                None => return standing,
+            };
+            Self { slot, changed_by: Some(standing.sequence(notice.at)) }
+        })
+    }
+
+    /// The SEQUENCE of a change that comes next, told at this moment: calendars leave out a change that has no higher one than what
+    /// they have, and two may come about within one second, or a clock may be set back.
+    fn sequence(self, at: Instant) -> u32 {
+        let after_the_last = self.changed_by.map_or(0, |last| last.saturating_add(1));
+        seconds(at).max(after_the_last).min(LARGEST_SEQUENCE)
+    }
 }
 
 impl Method {
@@ -193,7 +200,7 @@ impl Invitation<'_> {
         event
             .uid(&format!("{}@{}", self.notice.ticket.id, self.domain))
             .timestamp(to_the_second(self.notice.at))
-            .sequence(sequence(self.notice.at))
+            .sequence(self.standing.sequence(self.notice.at))
             .starts(to_the_second(slot.start))
             .ends(to_the_second(slot.end))
             .status(status)
@@ -229,11 +236,13 @@ fn person(key: &str, name: &str, address: &str) -> Property {
     property
 }
 
-/// Seconds since 2020: a number that fits the 31 bits that calendars keep for it until 2088.
-fn sequence(at: Instant) -> u32 {
+/// Calendars keep 31 bits of a SEQUENCE.
+const LARGEST_SEQUENCE: u32 = i32::MAX.unsigned_abs();
+
+/// Since 2020: a number that fits a SEQUENCE until 2088.
+fn seconds(at: Instant) -> u32 {
     const YEAR_2020: i64 = 1_577_836_800;
-    let most = i64::from(i32::MAX);
-    u32::try_from((at.timestamp() - YEAR_2020).clamp(0, most)).unwrap_or_default()
+    u32::try_from((at.timestamp() - YEAR_2020).max(0)).unwrap_or(LARGEST_SEQUENCE).min(LARGEST_SEQUENCE)
 }
 
 /// Calendars know nothing finer.
@@ -244,7 +253,7 @@ fn to_the_second(at: Instant) -> DateTime<Utc> {
 #[cfg(test)]
 mod tests {
     use chrono::TimeDelta;
-    use drover_policies::notices::{Actor, Avoidance};
+    use drover_policies::notices::{Actor, Avoidance, Via};
     use drover_policies::time::Span;
 
     use super::*;
@@ -266,8 +275,8 @@ mod tests {
     fn an_entry_is_where_the_last_time_was_told_until_it_is_taken_back() {
         let moved = notice(Tells::Rescheduled { from: slot(1), slot: slot(2), by: Actor::Drover });
         let cancelled = notice(Tells::Cancelled);
-        assert_eq!(standing([&accepted(1), &moved]), Some(slot(2)));
-        assert_eq!(standing([&accepted(1), &moved, &cancelled]), None);
+        assert_eq!(Standing::after([&accepted(1), &moved]).slot, Some(slot(2)));
+        assert_eq!(Standing::after([&accepted(1), &moved, &cancelled]).slot, None);
         assert_eq!(Change::of(&cancelled, Some(slot(2))), Some(Change::Remove { slot: slot(2) }));
     }
 
@@ -293,23 +302,30 @@ mod tests {
         assert_eq!(Change::of(&started, Some(slot(3))), Some(put));
         assert_eq!(Change::of(&started, None), None);
         let done = notice(Tells::Done { downtime: None, power_off: None, confirm_until: None });
-        assert_eq!(standing([&accepted(3), &started, &done]), Some(now));
+        assert_eq!(Standing::after([&accepted(3), &started, &done]).slot, Some(now));
     }
 
     #[test]
-    fn what_does_not_depend_on_the_story_is_the_same_with_and_without_it() {
-        for sample in samples().expect("samples") {
-            let with = Change::of(&sample.notice, Some(slot(9)));
-            let without = Change::of(&sample.notice, None);
-            assert!(depends_on_story(&sample.notice.tells) || with == without, "{}", sample.name);
-        }
+    fn each_change_has_a_higher_sequence_also_within_one_second_and_when_the_clock_is_set_back() {
+        let first = accepted(1);
+        let at = |seconds: i64, tells| Notice { at: first.at + TimeDelta::seconds(seconds), ..notice(tells) };
+        let moved = |seconds, from, to| {
+            at(seconds, Tells::Rescheduled { from: slot(from), slot: slot(to), by: Actor::Drover })
+        };
+        let words = at(0, Tells::Written { by: Actor::Drover, text: String::new(), via: Via::Api });
+        let story = [first.clone(), moved(0, 1, 2), words, moved(0, 2, 3), moved(-5, 3, 4), moved(60, 4, 5)];
+        let sequence = |told: usize| Standing::after(&story[..told]).sequence(story[told].at);
+        let from_the_first: Vec<u32> = [0, 1, 3, 4, 5].map(|told| sequence(told) - sequence(0)).into();
+        assert_eq!(from_the_first, [0, 1, 2, 3, 60]);
     }
 
     #[test]
-    fn sequences_grow_with_time_and_fit_what_calendars_keep() {
-        let at = |text: &str| sequence(text.parse().expect("a moment"));
+    fn sequences_are_of_the_clock_and_fit_what_calendars_keep() {
+        let at = |text: &str| Standing::default().sequence(text.parse().expect("a moment"));
+        assert_eq!(at("2019-12-31T00:00:00Z"), 0);
         assert_eq!(at("2020-01-01T00:00:01Z"), 1);
-        assert!(at("2026-11-21T09:00:00Z") < at("2026-11-21T09:00:01Z"));
-        assert_eq!(at("2100-01-01T00:00:00Z"), u32::try_from(i32::MAX).expect("positive"));
+        assert_eq!(at("2100-01-01T00:00:00Z"), LARGEST_SEQUENCE);
+        let last = Standing { slot: None, changed_by: Some(LARGEST_SEQUENCE) };
+        assert_eq!(last.sequence(Instant::UNIX_EPOCH), LARGEST_SEQUENCE);
     }
 }

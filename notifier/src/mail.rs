@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use drover_policies::ids::NoticeId;
 use drover_policies::notices::{Contact, Notice, Tells};
 use drover_policies::time::Instant;
-use drover_policies::windows::Slot;
 use lettre::Address;
 use lettre::message::header::{
     ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue,
@@ -16,7 +15,7 @@ use lettre::message::header::{
 use lettre::message::{Body, Mailbox, MultiPart, MultiPartKind, SinglePart};
 use serde::{Deserialize, Serialize};
 
-use crate::calendar::{self, Invitation};
+use crate::calendar::{Change, Invitation, Standing};
 use crate::letter::{Answers, Links, STOP_REMINDERS};
 use crate::render::Message;
 use crate::reply::Return;
@@ -59,9 +58,8 @@ pub struct Letterhead<'a> {
     pub sender: &'a Sender,
     /// Addresses that it may name.
     pub links: &'a Links,
-    /// Where earlier mails of the ticket have left its entry in the reader's calendar, as [`calendar::standing`] says. Only asked for
-    /// where [`calendar::depends_on_story`].
-    pub standing: Option<Slot>,
+    /// Where the messages before this one have left the ticket's entry in the reader's calendar.
+    pub standing: Standing,
     /// Where answers to it are taken in; nothing where nobody reads them, or where its reader must not answer for the ticket's owner.
     pub answers: Option<&'a Return>,
 }
@@ -153,8 +151,9 @@ impl Mail {
         }
         let attendees: Vec<String> = recipients.iter().map(ToString::to_string).collect();
         let page = links.ticket_page(notice);
-        let invitation = calendar::Change::of(notice, standing).map(|change| Invitation {
+        let invitation = Change::of(notice, standing.slot).map(|change| Invitation {
             change,
+            standing,
             notice,
             domain: &domain,
             organizer: (from.name.as_deref().unwrap_or_default(), from.email.as_ref()),

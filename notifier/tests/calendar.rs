@@ -5,10 +5,11 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use chrono::TimeDelta;
+use drover_notifier::calendar::Standing;
 use drover_notifier::samples::{Sample, samples};
 use drover_notifier::{Letterhead, Mail, Renderer, Sender};
-use drover_policies::notices::{Actor, Notice, Tells};
-use drover_policies::time::{Instant, Span};
+use drover_policies::notices::{Actor, Tells};
+use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
 use mail_parser::{MessageParser, MimeHeaders};
 use serde_json::{Value, json};
@@ -37,7 +38,7 @@ fn sample(name: &str) -> Sample {
     samples().expect("samples").into_iter().find(|s| s.name == name).expect("a sample of this name")
 }
 
-fn mail(sample: &Sample, standing: Option<Slot>) -> Vec<u8> {
+fn mail(sample: &Sample, standing: Standing) -> Vec<u8> {
     let sender = Sender {
         from: "\"Example: Cloud; \\\"the\\\" best\" <maintenance@cloud.example>".to_owned(),
         reply_to: None,
@@ -100,7 +101,7 @@ fn an_invitation_is_read_as_it_was_meant() {
     sample.notice.ticket.server_name = "Büro, 東京; \"🚀\" \\n שרת".to_owned();
     sample.contact.name = "Ada \"the; first\": Lovelace, Countess".to_owned();
     sample.contact.mail.push("night@acme.example".to_owned());
-    let (method, calendar) = invitation(&mail(&sample, None)).expect("an invitation");
+    let (method, calendar) = invitation(&mail(&sample, Standing::default())).expect("an invitation");
     assert_eq!(method, "REQUEST");
     let Some(read) = read_back(&calendar) else { return };
     let person = |address: &str| {
@@ -158,7 +159,7 @@ fn a_time_over_a_change_of_the_clocks_is_the_same_hours_in_the_readers_zone() {
         let slot = Slot { start: at(start), end: at(end) };
         let by = Actor::Owner { owner: sample.contact.owner.clone() };
         sample.notice.tells = Tells::Accepted { slot, by };
-        let (_, calendar) = invitation(&mail(&sample, None)).expect("an invitation");
+        let (_, calendar) = invitation(&mail(&sample, Standing::default())).expect("an invitation");
         let Some(read) = read_back(&calendar) else { return };
         assert_eq!((read["start"].as_str(), read["end"].as_str()), (Some(local_start), Some(local_end)));
         assert_eq!(read["status"], "CONFIRMED");
@@ -178,10 +179,11 @@ fn an_entry_is_proposed_moved_and_taken_back_under_one_id_with_rising_sequences(
     };
     let moved = after(1, Tells::Rescheduled { from: slot, slot: later, by: Actor::Drover });
     let cancelled = after(2, Tells::Cancelled);
-    let story: Vec<&Notice> = vec![&first.notice, &moved.notice];
-    let standing = drover_notifier::calendar::standing(story);
-    assert_eq!(standing, Some(later));
-    let mails = [mail(&first, None), mail(&moved, None), mail(&cancelled, standing)];
+    let none = Standing::default();
+    let first_told = Standing::after([&first.notice]);
+    let both_told = Standing::after([&first.notice, &moved.notice]);
+    assert_eq!(both_told.slot, Some(later));
+    let mails = [mail(&first, none), mail(&moved, first_told), mail(&cancelled, both_told)];
     let (methods, calendars): (Vec<String>, Vec<String>) =
         mails.iter().map(|mail| invitation(mail).expect("an invitation")).unzip();
     assert_eq!(methods, ["REQUEST", "REQUEST", "CANCEL"]);
@@ -196,16 +198,17 @@ fn an_entry_is_proposed_moved_and_taken_back_under_one_id_with_rising_sequences(
         assert_eq!(last["start"], "2026-11-25T03:00:00+01:00");
     }
     // Nothing is drawn by lot: a repeat is the same to the byte.
-    assert_eq!(mails[2], mail(&cancelled, standing));
+    assert_eq!(mails[2], mail(&cancelled, both_told));
 }
 
 #[test]
 fn mails_that_change_no_time_carry_no_calendar_and_neither_does_a_cancellation_of_what_was_never_told() {
     for name in ["done", "not_seen_alive", "started", "cancelled", "no_slot", "emergency", "avoided_deleted"]
     {
-        assert_eq!(invitation(&mail(&sample(name), None)), None, "{name}");
+        assert_eq!(invitation(&mail(&sample(name), Standing::default())), None, "{name}");
     }
-    let standing = Some(Slot::from_start(sample("cancelled").notice.at + TimeDelta::days(2), Span::hours(2)));
+    let standing = Standing::after([&sample("proposed").notice]);
+    assert!(standing.slot.is_some());
     assert_eq!(invitation(&mail(&sample("done"), standing)), None);
     let (method, _) = invitation(&mail(&sample("emergency"), standing)).expect("taken back");
     assert_eq!(method, "CANCEL");

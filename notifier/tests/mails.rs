@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use drover_notifier::calendar::Standing;
 use drover_notifier::letter::Answers;
 use drover_notifier::reply::{Incoming, Keys};
 use drover_notifier::samples::{Sample, samples};
@@ -10,7 +11,6 @@ use drover_notifier::{
     Channel, Delivery, Letterhead, Mail, MailError, MaildirConfig, Message, Renderer, Sender,
 };
 use drover_policies::ids::NoticeId;
-use drover_policies::windows::Slot;
 use mail_parser::{Address, HeaderValue, MessageParser};
 
 fn sample(name: &str) -> Sample {
@@ -24,10 +24,10 @@ fn sender() -> Sender {
 fn mail(sample: &Sample) -> Mail {
     let renderer = Renderer::new(None).expect("sound templates");
     let message = renderer.render(&sample.notice, &sample.contact, &sample.links).expect("rendered");
-    written(&message, sample, None).expect("a mail")
+    written(&message, sample, Standing::default()).expect("a mail")
 }
 
-fn written(message: &Message, sample: &Sample, standing: Option<Slot>) -> Result<Mail, MailError> {
+fn written(message: &Message, sample: &Sample, standing: Standing) -> Result<Mail, MailError> {
     let sender = sender();
     let letterhead = Letterhead { sender: &sender, links: &sample.links, standing, answers: None };
     Mail::new(message, &sample.notice, &sample.contact, &letterhead)
@@ -143,7 +143,7 @@ fn an_owner_without_a_usable_address_is_told_of_with_what_is_known() {
     sample.contact.mail = vec!["nobody at all".to_owned(), "a@b.example\r\nBcc: c@d.example".to_owned()];
     let renderer = Renderer::new(None).expect("sound templates");
     let message = renderer.render(&sample.notice, &sample.contact, &sample.links).expect("rendered");
-    let error = written(&message, &sample, None).expect_err("no mail");
+    let error = written(&message, &sample, Standing::default()).expect_err("no mail");
     assert!(matches!(&error, MailError::NoRecipient { known, .. } if known.len() == 2), "{error}");
     let wrong = Sender { from: "operators".to_owned(), reply_to: Some("x@y.example".to_owned()) };
     assert_eq!(
@@ -291,8 +291,12 @@ fn a_mail_that_can_be_answered_says_where_and_comes_back_to_there() {
     let ticket = &sample.notice.ticket;
     let given = keys.sign(&address, &ticket.number, ticket.id, &ticket.owner);
     let sender = Sender { reply_to: Some("support@cloud.example".to_owned()), ..sender() };
-    let letterhead =
-        Letterhead { sender: &sender, links: &sample.links, standing: None, answers: Some(&given) };
+    let letterhead = Letterhead {
+        sender: &sender,
+        links: &sample.links,
+        standing: Standing::default(),
+        answers: Some(&given),
+    };
     let mail = Mail::new(&message, &sample.notice, &sample.contact, &letterhead).expect("a mail");
     let parsed = MessageParser::default().parse(mail.bytes()).expect("a mail");
     let reply_to = parsed.reply_to().and_then(Address::first).and_then(|to| to.address());

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use drover_notifier::calendar::Standing;
 use drover_notifier::samples::{Sample, samples};
 use drover_notifier::{Channel, Delivery, Letterhead, Mail, Renderer, Sender, SmtpConfig, TlsMode};
 use drover_policies::ids::NoticeId;
@@ -78,7 +79,8 @@ fn mail(sample: &Sample) -> Mail {
     let renderer = Renderer::new(None).expect("sound templates");
     let message = renderer.render(&sample.notice, &sample.contact, &sample.links).expect("rendered");
     let sender = Sender { from: "Example Cloud <maintenance@cloud.example>".to_owned(), reply_to: None };
-    let letterhead = Letterhead { sender: &sender, links: &sample.links, standing: None, answers: None };
+    let letterhead =
+        Letterhead { sender: &sender, links: &sample.links, standing: Standing::default(), answers: None };
     Mail::new(&message, &sample.notice, &sample.contact, &letterhead).expect("a mail")
 }
 

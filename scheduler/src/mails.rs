@@ -4,14 +4,13 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use drover_notifier::calendar;
+use drover_notifier::calendar::Standing;
 use drover_notifier::letter::{Answers, Links};
 use drover_notifier::mail::{Letterhead, Mail};
 use drover_notifier::render::Renderer;
 use drover_notifier::samples::{Sample, samples};
 use drover_policies::language::Language;
 use drover_policies::notices::Contact;
-use drover_policies::windows::Slot;
 
 use crate::config::MailConfig;
 
@@ -79,7 +78,7 @@ pub fn write_samples(
         }
     };
     let samples = samples().map_err(|source| MailsError::Mail { sample: "any", source: source.into() })?;
-    let standing = calendar::standing(samples.first().map(|sample| &sample.notice));
+    let standing = Standing::after(samples.first().map(|sample| &sample.notice));
     let mut count = 0;
     for language in languages {
         let folder = directory.join(language.to_string());
@@ -95,7 +94,7 @@ fn write_sample(
     config: &MailConfig,
     renderer: &Renderer,
     sample: &Sample,
-    (language, standing): (&Language, Option<Slot>),
+    (language, standing): (&Language, Standing),
     folder: &Path,
 ) -> Result<(), MailsError> {
     let failed =

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use drover_notifier::calendar;
+use drover_notifier::calendar::Standing;
 use drover_notifier::deliver::{Delivery, Mailer};
 use drover_notifier::letter::{Answers, Links};
 use drover_notifier::mail::{Letterhead, Mail};
@@ -15,7 +15,6 @@ use drover_policies::language::Language;
 use drover_policies::migration::operators;
 use drover_policies::notices::{Contact, Notice, Reader, Reminders, Tells};
 use drover_policies::time::Instant;
-use drover_policies::windows::Slot;
 
 use super::{Delivering, rt};
 use crate::app::App;
@@ -251,13 +250,10 @@ async fn mail(delivering: &Delivering, mailer: &Mailer, handed: &Handed<'_>) -> 
     })
 }
 
-/// Where the mails before this one have left the appointment in the reader's calendar, if this one has to know.
-async fn standing(app: &App, notice: &Notice) -> Result<Option<Slot>, StoreError> {
-    if !calendar::depends_on_story(&notice.tells) {
-        return Ok(None);
-    }
-    let story = app.store.notices_of(notice.ticket.id).await?;
-    Ok(calendar::standing(story.iter().map(|told| &told.notice).take_while(|told| told.id != notice.id)))
+/// Where the messages before this one have left the entry in the reader's calendar.
+async fn standing(app: &App, notice: &Notice) -> Result<Standing, StoreError> {
+    let story = app.store.story_before(notice).await?;
+    Ok(Standing::after(&story))
 }
 
 /// How the reader of a message is reached. Operators stand in where a server has no owner.

@@ -52,6 +52,23 @@ impl Store {
         stored.collect()
     }
 
+    /// The messages of a ticket that came about before one of them, the oldest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`](super::StoreError).
+    pub async fn story_before(&self, notice: &Notice) -> StoreResult<Vec<Notice>> {
+        let rows = fetch_all!(
+            &mut self.db.read().await?.conn(),
+            "reading the notices before another",
+            (Uuid, String),
+            "SELECT id, body FROM notices
+             WHERE ticket = $1 AND seq < (SELECT seq FROM notices WHERE id = $2) ORDER BY seq",
+            notice.ticket.id.0,
+            notice.id.0,
+        )?;
+        rows.into_iter().map(|(id, body)| from_json(TABLE, &id, &body)).collect()
+    }
+
     /// Keys of the facts that have been told, of tickets that are open and of migrations that are not over.
     ///
     /// # Errors

@@ -102,6 +102,9 @@ async fn a_fact_that_was_told_is_not_told_again_and_the_rest_is_written(place: P
     let stored = store.notices_of(ticket_id(1)).await.expect("notices");
     let notices: Vec<_> = stored.into_iter().map(|stored| stored.notice).collect();
     assert_eq!(notices, [notice(1, 1, "proposed"), notice(3, 1, "reminder")]);
+    let before = store.story_before(&notice(3, 1, "reminder")).await.expect("notices");
+    assert_eq!(before, [notice(1, 1, "proposed")]);
+    assert_eq!(store.story_before(&notice(4, 2, "proposed")).await.expect("notices"), []);
 }
 
 async fn a_later_message_of_a_ticket_waits_for_the_earlier_one(place: Place) {
