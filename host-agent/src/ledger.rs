@@ -14,7 +14,7 @@
 //! written before it is done, so that after a kill at any point the ledger names everything that may have happened.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use drover_agent_api::Acknowledgement;
@@ -26,23 +26,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::cutover::Life;
 use crate::driver::Record;
+use crate::durable::{
+    DiskError, io_error, make_private_directory, read_json, remove, write_durably, write_json,
+};
 
 /// Why the ledger could not be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
     /// The directory or a file in it could not be read or written.
-    #[error("cannot {what} {path}: {kind}")]
-    Io {
-        /// What was tried.
-        what: &'static str,
-        /// On which file.
-        path: PathBuf,
-        /// The kind of the error.
-        kind: io::ErrorKind,
-        /// The system's error.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] DiskError),
     /// Another agent has it.
     #[error(
         "{path} is locked by another agent; only one agent may work with a ledger, so stop the other one first"
@@ -60,11 +53,6 @@ pub enum LedgerError {
         /// The file.
         path: PathBuf,
     },
-}
-
-fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LedgerError {
-    let path = path.to_owned();
-    move |source| LedgerError::Io { what, path, kind: source.kind(), source }
 }
 
 /// A definition that was taken away from libvirt here, kept until the scheduler says that it is not needed any more.
@@ -140,7 +128,7 @@ impl Ledger {
     /// # Errors
     /// When it could not be written; the file is as it was before.
     pub fn save(&self, record: &Record) -> Result<(), LedgerError> {
-        write_json(&self.operation(record.id), record)
+        Ok(write_json(&self.operation(record.id), record)?)
     }
 
     /// Forgets an operation.
@@ -148,7 +136,7 @@ impl Ledger {
     /// # Errors
     /// When the file could not be removed.
     pub fn forget(&self, id: OperationId) -> Result<(), LedgerError> {
-        remove(&self.operation(id))
+        Ok(remove(&self.operation(id))?)
     }
 
     /// Keeps what a guest has acknowledged; an earlier one of the same event is forgotten by that.
@@ -156,7 +144,7 @@ impl Ledger {
     /// # Errors
     /// When it could not be written.
     pub fn acknowledge(&self, acknowledgement: &Acknowledgement) -> Result<(), LedgerError> {
-        write_json(&self.acknowledged_path(acknowledgement.event), acknowledgement)
+        Ok(write_json(&self.acknowledged_path(acknowledgement.event), acknowledgement)?)
     }
 
     /// Forgets what a guest has acknowledged; nothing to forget is no error.
@@ -164,7 +152,7 @@ impl Ledger {
     /// # Errors
     /// When the file could not be removed.
     pub fn forget_acknowledged(&self, event: MigrationId) -> Result<(), LedgerError> {
-        remove(&self.acknowledged_path(event))
+        Ok(remove(&self.acknowledged_path(event))?)
     }
 
     /// Keeps a definition before libvirt forgets it. When this returns it is on the disk.
@@ -172,7 +160,7 @@ impl Ledger {
     /// # Errors
     /// When it could not be written.
     pub fn retain(&self, retained: &Retained) -> Result<(), LedgerError> {
-        write_json(&self.retained_path(retained.server), retained)
+        Ok(write_json(&self.retained_path(retained.server), retained)?)
     }
 
     /// A retained definition.
@@ -184,11 +172,13 @@ impl Ledger {
         match fs::exists(&path) {
             Ok(false) => return Ok(None),
             Ok(true) => {}
-            Err(source) => return Err(io_error("look for", &path)(source)),
+            Err(source) => return Err(io_error("look for", &path)(source).into()),
         }
         match read_json(&path)? {
             Ok(retained) => Ok(Some(retained)),
-            Err(why) => Err(io_error("understand", &path)(io::Error::new(io::ErrorKind::InvalidData, why))),
+            Err(why) => {
+                Err(io_error("understand", &path)(io::Error::new(io::ErrorKind::InvalidData, why)).into())
+            }
         }
     }
 
@@ -197,7 +187,7 @@ impl Ledger {
     /// # Errors
     /// When the file could not be removed.
     pub fn discard(&self, server: ServerId) -> Result<(), LedgerError> {
-        remove(&self.retained_path(server))
+        Ok(remove(&self.retained_path(server))?)
     }
 
     /// Throws a definition away if this operation retained it. One that can't be read is nobody's, and is thrown away as well.
@@ -224,17 +214,6 @@ impl Ledger {
     }
 }
 
-/// Definitions hold secrets (passwords of consoles), so nobody else may read here.
-fn make_private_directory(path: &Path) -> Result<(), LedgerError> {
-    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(io_error("make directory", path))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(io_error("restrict", path))
-}
-
 fn take_lock(path: &Path) -> Result<File, LedgerError> {
     let file = File::options()
         .create(true)
@@ -245,7 +224,7 @@ fn take_lock(path: &Path) -> Result<File, LedgerError> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(LedgerError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source)),
+        Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source).into()),
     }
 }
 
@@ -253,7 +232,7 @@ fn read_incarnation(path: &Path) -> Result<u64, LedgerError> {
     match fs::read_to_string(path) {
         Ok(text) => text.trim().parse().map_err(|_| LedgerError::Incarnation { path: path.to_owned() }),
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(0),
-        Err(source) => Err(io_error("read", path)(source)),
+        Err(source) => Err(io_error("read", path)(source).into()),
     }
 }
 
@@ -287,55 +266,12 @@ fn read_all<T: DeserializeOwned>(
     Ok(())
 }
 
-/// The outer error is the disk's, the inner one says what is wrong with the content.
-fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Result<T, String>, LedgerError> {
-    let bytes = fs::read(path).map_err(io_error("read", path))?;
-    Ok(serde_json::from_slice(&bytes).map_err(|error| error.to_string()))
-}
-
 fn set_aside(path: &Path) -> Result<PathBuf, LedgerError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".unreadable");
     let aside = PathBuf::from(name);
     fs::rename(path, &aside).map_err(io_error("set aside", path))?;
     Ok(aside)
-}
-
-fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), LedgerError> {
-    let bytes = serde_json::to_vec_pretty(value)
-        .map_err(|error| io_error("put into words", path)(io::Error::other(error)))?;
-    write_durably(path, &bytes)
-}
-
-fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), LedgerError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let mut file = File::options()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&new)
-        .map_err(io_error("create", &new))?;
-    file.write_all(bytes).map_err(io_error("write", &new))?;
-    file.sync_data().map_err(io_error("sync", &new))?;
-    fs::rename(&new, path).map_err(io_error("replace", path))?;
-    sync_parent(path)
-}
-
-fn remove(path: &Path) -> Result<(), LedgerError> {
-    match fs::remove_file(path) {
-        Ok(()) => sync_parent(path),
-        Err(missing) if missing.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(source) => Err(io_error("remove", path)(source)),
-    }
-}
-
-fn sync_parent(path: &Path) -> Result<(), LedgerError> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    File::open(parent).and_then(|directory| directory.sync_all()).map_err(io_error("sync", parent))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod config;
 pub mod cutover;
 pub mod domain_xml;
 pub mod driver;
+pub mod durable;
 pub mod guest_events;
 pub mod hypervisor;
 pub mod ledger;
