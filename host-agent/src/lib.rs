@@ -20,6 +20,7 @@ pub mod link;
 pub mod live;
 pub mod metadata;
 pub mod operation;
+pub mod replica;
 pub mod retained;
 pub mod runtime;
 pub mod verdict;

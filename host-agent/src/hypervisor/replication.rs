@@ -7,6 +7,7 @@
 use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer};
 use drover_policies::ids::{ReplicaId, ServerId};
 use drover_policies::replica::{DiskBacklog, ReplicaDisk, Round, RoundFigures};
+use serde::{Deserialize, Serialize};
 
 use super::Answer;
 
@@ -62,7 +63,8 @@ pub enum Held {
 }
 
 /// What was done to images while they were in their place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Touched {
     /// Nothing has run from them.
     No,
