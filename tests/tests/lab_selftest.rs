@@ -1,11 +1,13 @@
 //! The lab itself, on real libvirt and QEMU, without anything of Drover's: what the lab tests stand on.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::FileExt as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use drover_tests::lab::{
-    DiskFormat, DiskPlace, GuestSpec, Host, Lab, LabLife, LabOptions, LabState, cleanup, unable,
+    DiskFormat, DiskLoad, DiskPlace, GuestSpec, Host, LOCAL_STORAGE, Lab, LabLife, LabOptions, LabState,
+    Witness, cleanup, ring_on_disk, unable,
 };
 
 const BOOT: Duration = Duration::from_secs(60);
@@ -232,6 +234,81 @@ fn hosts_suffer_the_faults_that_tests_ask_for_and_recover() {
     assert_eq!(after.boots, 3);
     lab.check_no_acknowledged_write_lost()
         .expect("nothing acknowledged is lost by a crash or a loss of power");
+}
+
+#[test]
+fn a_guest_with_two_local_disks_begins_with_what_it_ended_with_and_the_witness_sees_when_not() {
+    let Some(lab) = lab("selftest-witness", 1) else { return };
+    let witness = Witness::install(&lab).expect("libvirtd comes back");
+    let host = &lab.hosts()[0];
+    let mut spec = GuestSpec::new("loaded", "h1");
+    (spec.disk, spec.format, spec.second) = (DiskPlace::Local, DiskFormat::Qcow2, Some(DiskFormat::Raw));
+    spec.load = DiskLoad { mib: 8, kib_per_second: 1024 };
+    let guest = lab.add_guest(&spec).expect("libvirt takes the guest");
+    lab.wait_until_heard(BOOT).expect("the guest boots");
+    let restart = |held_for: Duration| {
+        host.virsh(["shutdown", "loaded"]).expect("virsh runs").ok().expect("libvirt passes the wish on");
+        assert!(becomes_off(host, "loaded"));
+        let held = witness.hold("loaded").expect("the lab's directory can be written");
+        std::thread::scope(|scope| {
+            let start = scope.spawn(|| host.virsh(["start", "loaded"]).expect("virsh runs").ok());
+            std::thread::sleep(held_for);
+            assert!(host.qemu_pid("loaded").is_none(), "it began although it was held");
+            drop(held);
+            start.join().expect("no panic").expect("it starts again");
+        });
+    };
+    restart(Duration::from_secs(1));
+    let heard = lab.collector().expect("this process listens");
+    heard.wait_beyond("loaded", heard.of("loaded").last(), BOOT).expect("it counts on");
+    let seen = witness.check().expect("both disks are as they were");
+    assert_eq!(seen.get("loaded"), Some(&2));
+
+    host.virsh(["shutdown", "loaded"]).expect("virsh runs").ok().expect("libvirt passes the wish on");
+    assert!(becomes_off(host, "loaded"));
+    let newest = |disk: usize| {
+        let disk = &guest.disks()[disk];
+        let ring = ring_on_disk(&host.inside(&disk.path), disk.format).expect("the image can be read");
+        assert_eq!(ring.damaged, 0);
+        ring.newest().expect("it has counted").number
+    };
+    let (first, second) = (newest(0), newest(1));
+    assert!(first == second || first == second + 1, "disks of two moments: {first} and {second}");
+    lab.check_no_acknowledged_write_lost().expect("nothing acknowledged is lost");
+
+    // One number of one disk is taken back, as by a copy that is not whole.
+    let raw = host.inside(&guest.disks()[1].path);
+    let bytes = std::fs::read(&raw).expect("the image can be read");
+    let record =
+        ring_on_disk(&raw, DiskFormat::Raw).expect("it has a ring").newest().expect("it has counted");
+    let line = record.to_line();
+    let at =
+        bytes.windows(line.len()).position(|window| window == line.as_bytes()).expect("it is in the image");
+    let file = std::fs::OpenOptions::new().write(true).open(&raw).expect("the image can be written");
+    file.write_all_at(" ".repeat(line.len()).as_bytes(), at as u64).expect("written");
+    lab.check_no_acknowledged_write_lost().expect_err("a number is gone");
+    host.virsh(["start", "loaded"]).expect("virsh runs").ok().expect("it starts again");
+    let seen = witness.check().expect_err("a disk has changed").to_string();
+    assert!(seen.contains("loaded-more.raw"), "{seen}");
+}
+
+#[test]
+fn a_small_file_system_is_filled_and_has_room_again() {
+    let Some(lab) = lab("selftest-small", 1) else { return };
+    let host = &lab.hosts()[0];
+    host.mount_small(LOCAL_STORAGE, 32).expect("it can be mounted");
+    let write = || std::fs::write(host.inside(&format!("{LOCAL_STORAGE}/file")), [1; 4096]);
+    let ballast = host.fill(LOCAL_STORAGE).expect("it can be filled");
+    assert_eq!(write().expect_err("it is full").kind(), std::io::ErrorKind::StorageFull);
+    drop(ballast);
+    write().expect("it has room again");
+    let state = lab.state().clone();
+    lab.destroy().expect("the lab goes");
+    assert_no_trace(&state);
+    assert!(
+        !text_of("losetup", &["-a"]).contains(&state.dir.to_string_lossy().into_owned()),
+        "a loop device is left"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
+use drover_lab_guest::{RECORD, Reading};
 use serde::{Deserialize, Serialize};
 
 use super::collector::COLLECTOR_PORT;
@@ -16,17 +17,16 @@ use super::network::{EVENTS_ADDRESS, EVENTS_BRIDGE};
 use super::process::run;
 use super::state::{LabState, MOST_GUESTS, RegistryLock, check_name};
 
-/// MiB of a guest's disk; the file is sparse.
-const DISK_MIB: u64 = 64;
-
-/// Bytes of one record of the ring on the disk, as the guest program writes them.
-const RECORD: usize = 64;
+/// MiB of a guest's disk if nobody says otherwise; the file is sparse.
+const DISK_MIB: u32 = 64;
 
 /// How many records the ring has room for: an hour of beats.
 const RING_RECORDS: usize = 65_536;
 
-/// The empty disk that every guest's is a copy of.
-const BLANK_DISK: &str = "blank.raw";
+/// The empty disk of this size, which every guest's is a copy of.
+fn blank_disk(image: &Image, mib: u32) -> PathBuf {
+    image.dir().join(format!("blank-{mib}.raw"))
+}
 
 /// What is asked of [`super::Lab::add_guest`].
 #[derive(Debug, Clone)]
@@ -45,6 +45,12 @@ pub struct GuestSpec {
     pub disk: DiskPlace,
     /// The form of its disk.
     pub format: DiskFormat,
+    /// The form of its second disk, which lies beside the first; none for a guest with one disk.
+    pub second: Option<DiskFormat>,
+    /// MiB of each disk.
+    pub disk_mib: u32,
+    /// What it writes on its first disk beside its numbers.
+    pub load: DiskLoad,
     /// XML to be put into its `<metadata>`, as it is.
     pub metadata: String,
     /// XML to be put into its `<devices>`, as it is.
@@ -93,6 +99,15 @@ impl Events {
     }
 }
 
+/// Noise that a guest writes at places that change, in blocks of 64 KiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskLoad {
+    /// MiB of the file that it writes into; 0 for no load.
+    pub mib: u32,
+    /// How fast; 0 for as fast as the disk takes it.
+    pub kib_per_second: u32,
+}
+
 /// Where a disk lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DiskPlace {
@@ -132,6 +147,9 @@ impl GuestSpec {
             cpu_model: "qemu64".to_owned(),
             disk: DiskPlace::Shared,
             format: DiskFormat::Raw,
+            second: None,
+            disk_mib: DISK_MIB,
+            load: DiskLoad { mib: 0, kib_per_second: 0 },
             metadata: String::new(),
             extra_devices: String::new(),
             dirty_mib: 0,
@@ -169,6 +187,19 @@ pub struct Guest {
     pub disk: DiskPlace,
     /// The form of its disk.
     pub format: DiskFormat,
+    /// The form of its second disk, if it has one.
+    pub second: Option<DiskFormat>,
+}
+
+/// One disk of a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestDisk {
+    /// What the guest knows it by: `vda`.
+    pub target: &'static str,
+    /// Its path as the hosts see it.
+    pub path: String,
+    /// Its form.
+    pub format: DiskFormat,
 }
 
 impl Guest {
@@ -184,14 +215,30 @@ impl Guest {
         Ipv4Addr::new(169, 254, lab, guest)
     }
 
-    /// Its disk's path as the hosts see it.
+    /// The path of its first disk as the hosts see it.
     #[must_use]
     pub fn disk_path(&self) -> String {
+        self.path_of("", self.format)
+    }
+
+    /// All of its disks.
+    #[must_use]
+    pub fn disks(&self) -> Vec<GuestDisk> {
+        let first = GuestDisk { target: "vda", path: self.disk_path(), format: self.format };
+        let second = self.second.map(|format| GuestDisk {
+            target: "vdb",
+            path: self.path_of("-more", format),
+            format,
+        });
+        std::iter::once(first).chain(second).collect()
+    }
+
+    fn path_of(&self, suffix: &str, format: DiskFormat) -> String {
         let dir = match self.disk {
             DiskPlace::Shared => SHARED_STORAGE,
             DiskPlace::Local => LOCAL_STORAGE,
         };
-        format!("{dir}/{}.{}", self.name, self.format.word())
+        format!("{dir}/{}{suffix}.{}", self.name, format.word())
     }
 
     /// Its console's path as the hosts see it; on shared storage, so that the text goes on after a migration.
@@ -239,6 +286,7 @@ impl Guest {
             ip: state.address(100 + number),
             disk: spec.disk,
             format: spec.format,
+            second: spec.second,
         };
         fs::write(records(state).join(format!("{}.json", guest.name)), serde_json::to_vec_pretty(&guest)?)?;
         Ok(guest)
@@ -252,7 +300,10 @@ fn records(state: &LabState) -> PathBuf {
 /// Makes a guest's disk, defines it on its host and starts it. Does not wait until it has booted.
 pub(super) fn add(state: &LabState, image: &Image, host: &Host, spec: &GuestSpec) -> Result<Guest> {
     let guest = Guest::register(state, spec)?;
-    make_disk(image, &guest, &host.outside(&guest.disk_path()))?;
+    make_blank_disk(image, spec.disk_mib)?;
+    for disk in guest.disks() {
+        make_disk(&blank_disk(image, spec.disk_mib), &disk, &host.inside(&disk.path))?;
+    }
     let xml = records(state).join(format!("{}.xml", guest.name));
     fs::write(&xml, definition(state, image, &guest, spec))?;
     host.virsh(["define".as_ref(), xml.as_os_str()])?.ok()?;
@@ -265,26 +316,30 @@ pub(super) fn add(state: &LabState, image: &Image, host: &Host, spec: &GuestSpec
     Ok(guest)
 }
 
-/// Makes the disk that all others are copies of: an ext4 with the ring in it, all of its blocks written, so that the
-/// guest's writes change nothing but them.
-pub(super) fn make_blank_disk(image: &Image) -> Result<()> {
+/// Makes the disk that all others of its size are copies of, unless it is there: an ext4 with the ring in it, all of the
+/// ring's blocks written, so that the guest's writes change nothing but them.
+pub(super) fn make_blank_disk(image: &Image, mib: u32) -> Result<()> {
+    let path = blank_disk(image, mib);
+    // Guests are made several at once.
+    let lock = fs::File::create(image.dir().join("blank.lock"))?;
+    lock.lock()?;
+    if path.exists() {
+        return Ok(());
+    }
     let content = tempfile::tempdir()?;
     let mut ring = fs::File::create(content.path().join("ring"))?;
     ring.write_all(&vec![b'\n'; RECORD * RING_RECORDS])?;
-    let path = image.dir().join(BLANK_DISK);
-    fs::File::create(&path)?.set_len(DISK_MIB << 20)?;
+    let draft = path.with_extension("draft");
+    fs::File::create(&draft)?.set_len(u64::from(mib) << 20)?;
     run(Command::new("mkfs.ext4")
         .args(["-q", "-b", "4096", "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-d"])
-        .args([content.path(), &path]))
-    .map(drop)
+        .args([content.path(), &draft]))?;
+    fs::rename(&draft, &path).with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn make_disk(image: &Image, guest: &Guest, path: &Path) -> Result<()> {
-    let blank = image.dir().join(BLANK_DISK);
-    run(Command::new("qemu-img")
-        .args(["convert", "-f", "raw", "-O", guest.format.word()])
-        .args([&blank, path]))
-    .map(drop)
+fn make_disk(blank: &Path, disk: &GuestDisk, path: &Path) -> Result<()> {
+    run(Command::new("qemu-img").args(["convert", "-f", "raw", "-O", disk.format.word()]).args([blank, path]))
+        .map(drop)
 }
 
 /// The definition as libvirt wants it.
@@ -298,7 +353,7 @@ fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) 
     let kernel_line = format!(
         "console=ttyS0 quiet panic=1 clocksource=hpet nolapic_timer mitigations=off cryptomgr.notests \
          drover.name={} drover.ip={}/24 drover.gateway={} drover.collector={}:{COLLECTOR_PORT} drover.beat_ms={} \
-         drover.dirty_mib={} drover.dirty_pause_ms={} drover.agent={} drover.ignore_acpi={}{events}",
+         drover.dirty_mib={} drover.dirty_pause_ms={} drover.load_mib={} drover.load_kib_s={} drover.agent={} drover.ignore_acpi={}{events}",
         guest.name,
         guest.ip,
         state.address(1),
@@ -306,6 +361,8 @@ fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) 
         spec.beat_ms,
         spec.dirty_mib,
         spec.dirty_pause_ms,
+        spec.load.mib,
+        spec.load.kib_per_second,
         flag(spec.agent),
         flag(spec.ignore_acpi),
     );
@@ -332,11 +389,7 @@ fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) 
   <clock offset='utc'/>
   <on_poweroff>destroy</on_poweroff><on_reboot>restart</on_reboot><on_crash>destroy</on_crash>
   <devices>
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='{format}' cache='none'/>
-      <source file='{disk}'/>
-      <target dev='vda' bus='virtio'/>
-    </disk>
+    {disks}
     <interface type='bridge'>
       <mac address='{mac}'/><source bridge='br0'/><model type='virtio'/><rom enabled='no'/>
     </interface>
@@ -355,11 +408,24 @@ fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) 
         memory = spec.memory_mib,
         vcpus = spec.vcpus,
         cpu = spec.cpu_model,
-        format = guest.format.word(),
-        disk = guest.disk_path(),
+        disks = guest.disks().iter().map(disk_element).collect::<String>(),
         mac = guest.mac,
         console = guest.console_path(),
         extra = spec.extra_devices,
+    )
+}
+
+fn disk_element(disk: &GuestDisk) -> String {
+    format!(
+        "<disk type='file' device='disk'>
+      <driver name='qemu' type='{}' cache='none'/>
+      <source file='{}'/>
+      <target dev='{}' bus='virtio'/>
+    </disk>
+    ",
+        disk.format.word(),
+        disk.path,
+        disk.target
     )
 }
 
@@ -385,9 +451,12 @@ fn events_of(guest: &Guest, events: &Events) -> (String, String) {
     (line, interface)
 }
 
-/// The numbers that a disk holds. Sound also while the guest runs: the ring's blocks never move, QEMU writes past the
+/// What the ring on a disk holds. Sound also while the guest runs: the ring's blocks never move, QEMU writes past the
 /// page cache, and a number is acknowledged only after the guest's disk has it.
-pub(super) fn numbers_on_disk(path: &Path, format: DiskFormat) -> Result<Vec<u64>> {
+///
+/// # Errors
+/// If the image can't be read, or has no ring.
+pub fn ring_on_disk(path: &Path, format: DiskFormat) -> Result<Reading> {
     let scratch = tempfile::tempdir()?;
     let raw = match format {
         DiskFormat::Raw => path.to_owned(),
@@ -402,9 +471,7 @@ pub(super) fn numbers_on_disk(path: &Path, format: DiskFormat) -> Result<Vec<u64
     let ring = scratch.path().join("ring");
     run(Command::new("debugfs").arg("-R").arg(format!("dump /ring {}", ring.display())).arg(&raw))?;
     let bytes = fs::read(&ring).with_context(|| format!("{} holds no ring", path.display()))?;
-    let first_word =
-        |record: &[u8]| std::str::from_utf8(record).ok()?.split_whitespace().next()?.parse().ok();
-    Ok(bytes.chunks_exact(RECORD).filter_map(first_word).collect())
+    Ok(drover_lab_guest::read(&bytes))
 }
 
 /// Which of the acknowledged numbers a disk should hold and does not. A number whose place in the ring was taken by a

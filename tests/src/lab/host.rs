@@ -1,7 +1,7 @@
 //! One hypervisor of the lab: namespaces of its own, a libvirtd of its own, directories of its own.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -70,6 +70,18 @@ impl Said {
             bail!("{}", self.stderr.trim());
         }
         Ok(self.stdout.trim().to_owned())
+    }
+}
+
+/// What fills a file system; gone when this is dropped.
+#[derive(Debug)]
+pub struct Ballast {
+    file: PathBuf,
+}
+
+impl Drop for Ballast {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.file);
     }
 }
 
@@ -343,6 +355,45 @@ impl Host {
     pub fn regain_shared_storage(&self) -> Result<()> {
         run(self.command("mount").arg("--bind").args([&self.state.shared_dir(), Path::new(SHARED_STORAGE)]))
             .map(drop)
+    }
+
+    /// Mounts a file system of its own at `path` inside of the host, so small that it can be filled; a directory that is
+    /// there already keeps what is in it. It goes with the host.
+    ///
+    /// # Errors
+    /// If it can't be made or mounted.
+    pub fn mount_small(&self, path: &str, mib: u32) -> Result<()> {
+        let image = self.dir().join(format!("small{}.ext4", path.replace('/', "-")));
+        fs::File::create(&image)?.set_len(u64::from(mib) << 20)?;
+        run(Command::new("mkfs.ext4").args(["-q", "-m", "0", "-E", "root_owner=0:0"]).arg(&image))?;
+        run(self.command("mkdir").args(["--parents", path]))?;
+        run(self.command("mount").args(["--options", "loop"]).arg(&image).arg(path)).map(drop)
+    }
+
+    /// Fills the file system at `path` inside of the host to its last byte. It has room again when what is returned is dropped.
+    ///
+    /// # Errors
+    /// If that can't be written.
+    pub fn fill(&self, path: &str) -> Result<Ballast> {
+        let file = self.inside(&format!("{path}/ballast"));
+        let ballast = Ballast { file };
+        let mut out = fs::File::create(&ballast.file)?;
+        let mut bytes = vec![1; 1 << 20];
+        // In pieces that get smaller: the last free block counts too.
+        while !bytes.is_empty() {
+            match out.write_all(&bytes).and_then(|()| out.sync_data()) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::StorageFull => bytes.truncate(bytes.len() / 2),
+                Err(error) => return Err(error).context("cannot fill a file system"),
+            }
+        }
+        Ok(ballast)
+    }
+
+    /// What lies at any `path` inside of the host, mounts of its own included, as long as the host is up.
+    #[must_use]
+    pub fn inside(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.holder.pid))
     }
 
     /// The end of libvirtd's log.

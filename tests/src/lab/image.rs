@@ -195,7 +195,8 @@ fn build_program() -> Result<PathBuf> {
     let target = cache_dir().join("guest");
     run(Command::new("cargo")
         .current_dir(&workspace)
-        .args(["rustc", "--quiet", "--package", "drover-lab-guest", "--release", "--target-dir"])
+        .args(["rustc", "--quiet", "--package", "drover-lab-guest", "--bin", "drover-lab-guest"])
+        .args(["--release", "--target-dir"])
         .arg(&target)
         .args(["--", "-C", "target-feature=+crt-static"]))
     .context("the guest program cannot be built")?;
@@ -203,7 +204,8 @@ fn build_program() -> Result<PathBuf> {
 }
 
 fn fill(root: &Path, kernel: &str, program: &Path, flavour: Flavour) -> Result<()> {
-    for dir in ["bin", "sbin", "proc", "sys", "dev", "data", "run", "tmp", "modules", "etc/acpi/PWRF", "var"]
+    for dir in
+        ["bin", "sbin", "proc", "sys", "dev", "data", "more", "run", "tmp", "modules", "etc/acpi/PWRF", "var"]
     {
         fs::create_dir_all(root.join(dir))?;
     }

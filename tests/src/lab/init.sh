@@ -56,6 +56,7 @@ if [ "$events_ip" ]; then
     ip addr add "$events_ip" dev eth1
 fi
 mount -t ext4 -o noatime /dev/vda /data || echo "trouble: no disk"
+[ ! -b /dev/vdb ] || mount -t ext4 -o noatime /dev/vdb /more || echo "trouble: no second disk"
 if [ "$ignore_acpi" != 1 ]; then
     insmod /modules/evdev.ko
     insmod /modules/button.ko

@@ -6,7 +6,7 @@
 //!
 //! What comes from whom: [`Lab`] makes and removes; [`Host`] is one hypervisor and the faults that it can suffer;
 //! [`GuestSpec`] describes a guest; [`Collector`] hears what guests acknowledge and how long they were away;
-//! [`Watcher`] sees that nothing runs twice.
+//! [`Watcher`] sees that nothing runs twice; [`Witness`] sees what guests begin with.
 
 pub mod cleanup;
 pub mod collector;
@@ -17,6 +17,7 @@ pub mod network;
 pub mod process;
 pub mod state;
 pub mod watcher;
+pub mod witness;
 
 use std::fs;
 use std::net::SocketAddr;
@@ -29,14 +30,15 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use collector::COLLECTOR_PORT;
 pub use collector::{Collector, Heard};
-pub use guest::{DiskFormat, DiskPlace, Events, Guest, GuestSpec};
-pub use host::{Host, LIBVIRT_PORT, LOCAL_STORAGE, SHARED_STORAGE, Said};
+pub use guest::{DiskFormat, DiskLoad, DiskPlace, Events, Guest, GuestDisk, GuestSpec, ring_on_disk};
+pub use host::{Ballast, Host, LIBVIRT_PORT, LOCAL_STORAGE, SHARED_STORAGE, Said};
 use image::Image;
 pub use network::{EVENTS_ADDRESS, EVENTS_BRIDGE};
 use process::ProcessId;
 pub use state::LabState;
 use state::{MOST_HOSTS, RegistryLock};
 pub use watcher::{WatchReport, Watcher};
+pub use witness::Witness;
 
 /// Where labs keep their files if nobody says otherwise: on a disk, as `cache=none` needs O_DIRECT, which tmpfs has
 /// only since Linux 6.6.
@@ -79,7 +81,7 @@ pub struct WriteCheck {
     pub acknowledged: u64,
     /// The last of them.
     pub last_acknowledged: u64,
-    /// The last number on its disk, which may be later.
+    /// The last number that is on all of its disks, which may be later.
     pub last_on_disk: u64,
 }
 
@@ -240,7 +242,7 @@ impl Lab {
         let dir = self.state.shared_dir().join("image");
         if !dir.exists() {
             let draft = dir.with_extension("draft");
-            guest::make_blank_disk(&Image::build(&draft)?)?;
+            Image::build(&draft)?;
             fs::create_dir_all(self.state.shared_dir().join("console"))?;
             fs::rename(&draft, &dir)?;
         }
@@ -332,36 +334,46 @@ impl Lab {
     /// # Errors
     /// If a number that was acknowledged is not on the disk, or a disk cannot be read.
     pub fn check_no_acknowledged_write_lost(&self) -> Result<Vec<WriteCheck>> {
-        let mut checks = Vec::new();
-        for guest in self.guests()? {
-            // Before the disk is read: what is acknowledged later may be written later.
-            let heard = self.collector()?.of(&guest.name);
-            let disk = self.disk_of(&guest)?;
-            let on_disk = guest::numbers_on_disk(&disk, guest.format)?;
+        self.guests()?.iter().map(|guest| self.check_writes(guest)).collect()
+    }
+
+    fn check_writes(&self, guest: &Guest) -> Result<WriteCheck> {
+        // Before the disks are read: what is acknowledged later may be written later.
+        let heard = self.collector()?.of(&guest.name);
+        let mut last_on_disk = u64::MAX;
+        for disk in guest.disks() {
+            let path = self.image_of(guest, &disk)?;
+            let mut ring = ring_on_disk(&path, disk.format)?;
+            if ring.damaged > 0 {
+                // A record that was being written while it was read; it is whole by now.
+                ring = ring_on_disk(&path, disk.format)?;
+            }
+            ensure!(ring.damaged == 0, "{} of {} has damaged records", path.display(), guest.name);
+            let on_disk: Vec<u64> = ring.records.iter().map(|record| record.number).collect();
+            let newest = on_disk.iter().copied().max().unwrap_or(0);
             let lost = guest::lost(&heard.acknowledged, &on_disk);
             ensure!(
                 lost.is_empty(),
-                "{} lost {} acknowledged numbers, the first of them {}; its disk {} ends with {}",
+                "{} lost {} acknowledged numbers, the first of them {}; its disk {} ends with {newest}",
                 guest.name,
                 lost.len(),
                 lost[0],
-                disk.display(),
-                on_disk.iter().max().unwrap_or(&0)
+                path.display(),
             );
-            checks.push(WriteCheck {
-                guest: guest.name,
-                acknowledged: heard.acknowledged.iter().map(|(first, last)| last - first + 1).sum(),
-                last_acknowledged: heard.last(),
-                last_on_disk: on_disk.iter().copied().max().unwrap_or(0),
-            });
+            last_on_disk = last_on_disk.min(newest);
         }
-        Ok(checks)
+        Ok(WriteCheck {
+            guest: guest.name.clone(),
+            acknowledged: heard.acknowledged.iter().map(|(first, last)| last - first + 1).sum(),
+            last_acknowledged: heard.last(),
+            last_on_disk,
+        })
     }
 
-    /// Where the disk lies that a guest uses now, as seen from outside.
-    fn disk_of(&self, guest: &Guest) -> Result<PathBuf> {
+    /// Where the image of a disk lies that a guest uses now, as seen from outside.
+    fn image_of(&self, guest: &Guest, disk: &GuestDisk) -> Result<PathBuf> {
         if guest.disk == DiskPlace::Shared {
-            return Ok(self.hosts[0].outside(&guest.disk_path()));
+            return Ok(self.hosts[0].outside(&disk.path));
         }
         let mut known = Vec::new();
         for host in &self.hosts {
@@ -371,7 +383,7 @@ impl Lab {
         }
         let best = known.into_iter().max_by_key(|(running, _)| *running);
         let (_, host) = best.with_context(|| format!("no host knows {}", guest.name))?;
-        Ok(host.outside(&guest.disk_path()))
+        Ok(host.inside(&disk.path))
     }
 
     /// Makes the lab outlive this process; `drover-lab down` removes it.

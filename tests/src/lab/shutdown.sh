@@ -5,6 +5,7 @@
 echo "stopping"
 killall drover-lab-guest
 umount /data
+[ ! -b /dev/vdb ] || umount /more
 case " $* " in
 *" -r "*) reboot -f ;;
 *) poweroff -f ;;
