@@ -29,7 +29,7 @@ mod waits;
 use guests::GuestState;
 pub use guests::{NotAcknowledged, NotKnownYet};
 use inventory::InventoryState;
-use slot::{Hands, Kept, Picked, Slot, Urgency, working_on};
+use slot::{Hands, Kept, Picked, Slot, Urgency, beside, in_the_way, is_cutting_over};
 
 /// A full compare of the inventory, whether or not anything was heard.
 const FULL_COMPARE: TimeDelta = TimeDelta::seconds(60);
@@ -80,6 +80,13 @@ pub enum Next {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A thread that panicked has left no half-done change behind: each one is a plain assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_at_rest(stage: &Stage) -> bool {
+    match stage {
+        Stage::Working(Work::Replicate(warm)) => warm.is_at_rest(),
+        stage => is_armed(stage),
+    }
 }
 
 fn is_armed(stage: &Stage) -> bool {
@@ -147,12 +154,13 @@ impl Agent {
         self.news.subscribe()
     }
 
-    /// Whether an operation goes on that has something to tell again and again. One that waits for its time has not.
+    /// Whether an operation goes on that has something to tell again and again. One that waits for its time has not, nor has a replica
+    /// between two rounds.
     #[must_use]
     pub fn is_busy(&self) -> bool {
         lock(&self.slots)
             .values()
-            .any(|slot| matches!(slot.record.stage, Stage::Working(_)) && !is_armed(&slot.record.stage))
+            .any(|slot| matches!(slot.record.stage, Stage::Working(_)) && !is_at_rest(&slot.record.stage))
     }
 
     /// The scheduler's present, as far as it is certain: what it said, and the time since that came here. The way of the answer
@@ -187,7 +195,10 @@ impl Agent {
             let untold = state.current.clone().filter(|current| state.acknowledged != Some(current.serial));
             (untold, state.current.is_some())
         };
-        let tellable = |slot: &&Slot| has_read || matches!(slot.report.state, OperationState::Running { .. });
+        let goes_on = |state: &OperationState| {
+            matches!(state, OperationState::Running { .. } | OperationState::Replicating { .. })
+        };
+        let tellable = |slot: &&Slot| has_read || goes_on(&slot.report.state);
         SyncRequest {
             protocol: PROTOCOL,
             host: self.host.clone(),
@@ -230,7 +241,7 @@ impl Agent {
     fn take_one(&self, wanted: &Operation) {
         let (now, elapsed) = (self.clock.now(), self.clock.elapsed());
         let mut slots = lock(&self.slots);
-        let busy = server_of(&wanted.order).and_then(|server| working_on(&slots, server, wanted.id));
+        let busy = in_the_way(&slots, &wanted.order, wanted.id);
         let known = slots.get(&wanted.id).map(|slot| Known {
             generation: slot.record.generation,
             order: &slot.record.order,
@@ -324,6 +335,7 @@ impl Agent {
             wish: record.wish,
             now: picked.stepped.0,
             scheduler_now: self.scheduler_now(),
+            beside: beside(&lock(&self.slots), &record.order, record.id),
         };
         let step = driver::step(&picked.record, work, &context);
         if step.is_none() {
@@ -343,6 +355,7 @@ impl Agent {
         if slot.record == picked.record {
             slot.kept = picked.kept;
         }
+        let cut_over = is_cutting_over(&slot.record.stage);
         let urgency = match step {
             None => {
                 if let Some(server) = slot.has_left() {
@@ -350,7 +363,7 @@ impl Agent {
                 }
                 slot.rest(now, elapsed)
             }
-            Some(Step::Go { state, progress, when }) => {
+            Some(Step::Go { state, telling, when }) => {
                 let stage = Stage::Working(state);
                 if stage != slot.record.stage {
                     slot.record.stage = stage;
@@ -362,7 +375,7 @@ impl Agent {
                     // So much later, whatever has been done to the clock since.
                     When::At(due) => picked.stepped.1 + (due - picked.stepped.0).to_std().unwrap_or_default(),
                 };
-                slot.tell(progress)
+                slot.tell(telling)
             }
             Some(Step::End(end)) => {
                 slot.record.stage = Stage::Ended(end);
@@ -371,6 +384,13 @@ impl Agent {
                 None
             }
         };
+        // A replica's rounds rest while its server is cut over, and go on when that has failed.
+        if is_cutting_over(&slot.record.stage) != cut_over {
+            let (id, server) = (slot.record.id, server_of(&slot.record.order));
+            let others = slots.values_mut().filter(|slot| slot.record.id != id);
+            others.filter(|slot| server_of(&slot.record.order) == server).for_each(|slot| slot.poke(elapsed));
+            self.poke.notify_all();
+        }
         drop(slots);
         if let Some(urgency) = urgency {
             self.tell(urgency);

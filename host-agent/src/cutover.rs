@@ -22,7 +22,7 @@ use drover_policies::fleet::Autostart;
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
-use crate::driver::{Context, Step, When};
+use crate::driver::{Context, Step, Telling, When};
 use crate::hypervisor::{Refusal, Sighting, State};
 use crate::ledger::Retained;
 use crate::live::destination_is_free;
@@ -154,13 +154,13 @@ impl Cutover {
 
     fn go(self, context: &Context<'_>, when: When) -> Step<Self> {
         let progress = Progress::of(self.phase(), context.now);
-        Step::Go { state: self, progress, when }
+        Step::Go { state: self, telling: Telling::Progress(progress), when }
     }
 
     /// Told as a doubt, although the state is another: the destination is silent.
     fn in_doubt(self, context: &Context<'_>, since: Instant) -> Step<Self> {
         let progress = Progress::of(Phase::InDoubt, context.now);
-        Step::Go { state: self, progress, when: context.again(since) }
+        Step::Go { state: self, telling: Telling::Progress(progress), when: context.again(since) }
     }
 
     fn unanswered(self, refusal: &Refusal, context: &Context<'_>) -> Step<Self> {
@@ -180,7 +180,7 @@ fn abort_wished(wish: Wish) -> Option<Failure> {
         Wish::Abort { because: AbortBecause::Asked | AbortBecause::NotConverging } => {
             Some(Failure { class: FailureClass::Aborted, text: "aborted on request".to_owned() })
         }
-        Wish::Run | Wish::Tuned(_) | Wish::AtOnce => None,
+        Wish::Run | Wish::Tuned(_) | Wish::Pace(_) | Wish::AtOnce => None,
     }
 }
 
@@ -191,7 +191,7 @@ fn called_off(order: &RebootMigrate, wish: Wish) -> Option<Failure> {
             Some(Failure { class: FailureClass::NotBegun, text: "called off before its time".to_owned() })
         }
         (wish, None) => abort_wished(wish),
-        (Wish::Run | Wish::Tuned(_) | Wish::AtOnce, Some(_)) => None,
+        (Wish::Run | Wish::Tuned(_) | Wish::Pace(_) | Wish::AtOnce, Some(_)) => None,
     }
 }
 
@@ -298,6 +298,7 @@ fn find_elsewhere(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover>
             downtime: None,
             in_libvirt: None,
             power_off: None,
+            tail: None,
         })),
         Ok(None) => match context.ledger.retained(order.server) {
             Ok(Some(retained)) if retained.operation == context.id => {

@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use drover_agent_api::{Operation, OperationReport, OperationState, Order, Wish};
 use drover_policies::attempt::{Failure, FailureClass, Outcome, Phase, Progress};
 use drover_policies::ids::{Generation, OperationId};
+use drover_policies::replica::ReplicaStatus;
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::retained;
 use crate::verify::Verify;
+use crate::warm::{self, Warm};
 
 /// All that the ledger keeps of one operation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,8 +59,14 @@ pub enum Work {
     Verify(Verify),
     /// Counting what is left.
     Count,
-    /// Throwing a retained definition away.
+    /// Throwing away what is retained of a server.
     Discard,
+    /// Making ready to take a replica.
+    Hold,
+    /// Keeping a replica up to date.
+    Replicate(Warm),
+    /// Holding a replica no longer.
+    Release,
 }
 
 impl Record {
@@ -71,6 +79,9 @@ impl Record {
             Order::VerifyGuest(_) => Work::Verify(Verify::Preparing),
             Order::ConfirmEmpty => Work::Count,
             Order::DiscardRetained { .. } => Work::Discard,
+            Order::HoldReplica(_) => Work::Hold,
+            Order::Replicate(order) => Work::Replicate(Warm::new(order)),
+            Order::ReleaseReplica(_) => Work::Release,
         };
         Self::at(operation, Stage::Working(work))
     }
@@ -96,7 +107,10 @@ impl Record {
     pub fn after_restart(self) -> Self {
         let stage = match self.stage {
             Stage::Working(Work::Live(live)) => Stage::Working(Work::Live(live.after_restart())),
-            stage @ (Stage::Working(Work::Cutover(_) | Work::Verify(_) | Work::Count | Work::Discard)
+            Stage::Working(Work::Replicate(warm)) => Stage::Working(Work::Replicate(warm.after_restart())),
+            stage @ (Stage::Working(
+                Work::Cutover(_) | Work::Verify(_) | Work::Count | Work::Discard | Work::Hold | Work::Release,
+            )
             | Stage::Ended(_)) => stage,
         };
         Self { stage, ..self }
@@ -106,6 +120,7 @@ impl Record {
     #[must_use]
     pub fn report(&self, now: Instant) -> OperationReport {
         let state = match &self.stage {
+            Stage::Working(Work::Replicate(warm)) => OperationState::Replicating { status: warm.status(now) },
             Stage::Working(work) => OperationState::Running { progress: Progress::of(work.phase(), now) },
             Stage::Ended(state) => state.clone(),
         };
@@ -122,7 +137,10 @@ impl Stage {
             Self::Ended(_) => true,
             Self::Working(Work::Live(live)) => live.must_be_kept(),
             Self::Working(Work::Cutover(cutover)) => !matches!(cutover, Cutover::Preflight | Cutover::Armed),
-            Self::Working(Work::Verify(_) | Work::Count | Work::Discard) => false,
+            Self::Working(Work::Replicate(warm)) => warm.must_be_kept(),
+            Self::Working(Work::Verify(_) | Work::Count | Work::Discard | Work::Hold | Work::Release) => {
+                false
+            }
         }
     }
 }
@@ -133,7 +151,7 @@ impl Work {
             Self::Live(live) => live.phase(),
             Self::Cutover(cutover) => cutover.phase(),
             Self::Verify(_) => Phase::Verifying,
-            Self::Count | Self::Discard => Phase::Preflight,
+            Self::Count | Self::Discard | Self::Hold | Self::Replicate(_) | Self::Release => Phase::Preflight,
         }
     }
 }
@@ -153,6 +171,35 @@ pub struct Context<'a> {
     pub now: Instant,
     /// The scheduler's present, or a little before that; nothing until it was heard.
     pub scheduler_now: Option<Instant>,
+    /// What another open operation does with the same server.
+    pub beside: Beside,
+}
+
+/// What another open operation does with the same server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// Nothing that this one has to mind.
+    Nothing,
+    /// It is being cut over: its rounds are the cutover's.
+    CuttingOver,
+}
+
+/// What is told of an operation that goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Telling {
+    /// How far an attempt is.
+    Progress(Progress),
+    /// How a replica is.
+    Replica(ReplicaStatus),
+}
+
+impl From<Telling> for OperationState {
+    fn from(telling: Telling) -> Self {
+        match telling {
+            Telling::Progress(progress) => Self::Running { progress },
+            Telling::Replica(status) => Self::Replicating { status },
+        }
+    }
 }
 
 impl Context<'_> {
@@ -179,7 +226,7 @@ pub enum Step<S> {
         /// The state to be written down, then acted on.
         state: S,
         /// What is told meanwhile.
-        progress: Progress,
+        telling: Telling,
         /// When.
         when: When,
     },
@@ -199,7 +246,7 @@ pub enum When {
 impl<S> Step<S> {
     fn map<T>(self, into: impl FnOnce(S) -> T) -> Step<T> {
         match self {
-            Self::Go { state, progress, when } => Step::Go { state: into(state), progress, when },
+            Self::Go { state, telling, when } => Step::Go { state: into(state), telling, when },
             Self::End(end) => Step::End(end),
         }
     }
@@ -229,6 +276,21 @@ pub fn step(record: &Record, work: &Work, context: &Context<'_>) -> Option<Step<
         (Work::Discard, Order::DiscardRetained { server, kept_by }) => {
             retained::discard(*server, *kept_by, context).map(|()| Work::Discard)
         }
-        (Work::Live(_) | Work::Cutover(_) | Work::Verify(_) | Work::Count | Work::Discard, _) => return None,
+        (Work::Hold, Order::HoldReplica(order)) => warm::hold(order, context).map(|()| Work::Hold),
+        (Work::Replicate(state), Order::Replicate(order)) => state.step(order, context).map(Work::Replicate),
+        (Work::Release, Order::ReleaseReplica(order)) => {
+            warm::release(order, context).map(|()| Work::Release)
+        }
+        (
+            Work::Live(_)
+            | Work::Cutover(_)
+            | Work::Verify(_)
+            | Work::Count
+            | Work::Discard
+            | Work::Hold
+            | Work::Replicate(_)
+            | Work::Release,
+            _,
+        ) => return None,
     })
 }

@@ -13,6 +13,8 @@ use drover_policies::ids::ServerId;
 use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 
+use replication::Replication;
+
 pub mod libvirt;
 mod libvirt_sys;
 pub mod replication;
@@ -344,6 +346,9 @@ pub trait Hypervisor: Send + Sync {
     /// # Errors
     /// When it does not.
     fn ping(&self, server: ServerId) -> Answer<()>;
+
+    /// Replicas of local disks, those held here and those of servers here.
+    fn replication(&self) -> &dyn Replication;
 
     /// Names who is to be told when something has happened. The last one named counts.
     fn listen(&self, waker: Waker);

@@ -1,7 +1,7 @@
 //! The agent that runs on every hypervisor: finds what runs there, and moves servers off it.
 //!
 //! What it decides is pure ([`operation`], [`verdict`]); what it does is done by small steps over explicit states
-//! ([`driver`], [`live`], [`cutover`], [`verify`]) that are written into the [`ledger`] before they are acted on; what it does it to
+//! ([`driver`], [`live`], [`cutover`], [`warm`], [`verify`]) that are written into the [`ledger`] before they are acted on; what it does it to
 //! is behind a port ([`hypervisor`]) with two implementations, libvirt and a simulated fleet. What guests may read of their own
 //! servers is served by [`guest_events`].
 
@@ -25,3 +25,4 @@ pub mod retained;
 pub mod runtime;
 pub mod verdict;
 pub mod verify;
+pub mod warm;

@@ -15,7 +15,7 @@ use drover_policies::fleet::{Autostart, Definition};
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
-use crate::driver::{Context, Step, When};
+use crate::driver::{Context, Step, Telling, When};
 use crate::hypervisor::{Answer, Domains, Figures, MigrationStatus, Refusal, RefusalKind, Sighting, State};
 use crate::verdict::{PATIENCE, Seen, Verdict, after_live};
 
@@ -117,7 +117,7 @@ impl Live {
     /// Told in the words of the phase, without figures.
     fn go(self, context: &Context<'_>, when: When) -> Step<Self> {
         let progress = Progress::of(self.phase(), context.now);
-        Step::Go { state: self, progress, when }
+        Step::Go { state: self, telling: Telling::Progress(progress), when }
     }
 }
 
@@ -204,7 +204,7 @@ fn start(order: &LiveMigrate, autostart: Autostart, context: &Context<'_>) -> St
 fn wished_tuning(wish: Wish) -> Tuning {
     match wish {
         Wish::Tuned(tuning) => tuning,
-        Wish::Run | Wish::AtOnce | Wish::Abort { .. } => Tuning::default(),
+        Wish::Run | Wish::AtOnce | Wish::Pace(_) | Wish::Abort { .. } => Tuning::default(),
     }
 }
 
@@ -259,7 +259,11 @@ impl Transfer {
                     self.passes_before = Some(figures.iteration - 1);
                 }
                 let progress = progress(&figures, self.passes_before.unwrap_or(0), context.now);
-                Step::Go { state: self.state(), progress, when: context.after(LOOK) }
+                Step::Go {
+                    state: self.state(),
+                    telling: Telling::Progress(progress),
+                    when: context.after(LOOK),
+                }
             }
         }
     }
@@ -272,7 +276,7 @@ impl Transfer {
                 self.abort = Some(because);
                 context.hypervisor.abort_migration(order.server)
             }
-            Wish::Run | Wish::AtOnce | Wish::Tuned(_) => {
+            Wish::Run | Wish::AtOnce | Wish::Pace(_) | Wish::Tuned(_) => {
                 let tuning = wished_tuning(context.wish);
                 // QEMU's settings are put back at the beginning of a migration, so they are given once memory flows.
                 if tuning == self.applied || figures.total_bytes == 0 {
@@ -395,6 +399,7 @@ impl Decision {
             // A call that failed although the server has moved was not the one that moved it.
             in_libvirt: self.said.filter(|said| said.failure.is_none()).map(|said| said.in_hypervisor),
             power_off: None,
+            tail: None,
         }))
     }
 
@@ -413,7 +418,7 @@ impl Decision {
         // An abort that a killed agent had asked for is known by the wish alone.
         match (self.abort, wish) {
             (Some(because), _) | (None, Wish::Abort { because }) => return aborted(because),
-            (None, Wish::Run | Wish::AtOnce | Wish::Tuned(_)) => {}
+            (None, Wish::Run | Wish::AtOnce | Wish::Pace(_) | Wish::Tuned(_)) => {}
         }
         let said = self.said.as_ref().and_then(|said| said.failure.clone());
         said.unwrap_or_else(|| Failure {

@@ -1,7 +1,8 @@
 //! What an agent does with an order: pure, given what it knows and what is wished.
 //!
 //! ```text
-//! id unknown ─┬─ its server is being worked on by another ──▶ refuse, for ever
+//! id unknown ─┬─ its server is being worked on by another
+//!             │  that it may not stand beside ─────────────▶ refuse, for ever
 //!             └─ otherwise ─────────────────────────────────▶ begin
 //! id known ───┬─ older generation ──▶ ignore (a late message)
 //!             ├─ same generation ───▶ nothing new
@@ -10,7 +11,7 @@
 //!
 //! An id's order never changes. One that comes with another order is a mistake of the sender; what was begun is carried on.
 
-use drover_agent_api::{Operation, Order, Wish};
+use drover_agent_api::{Operation, Order, Replicate, Wish};
 use drover_policies::attempt::{Failure, FailureClass};
 use drover_policies::ids::{Generation, OperationId, ServerId};
 
@@ -58,7 +59,8 @@ pub enum Admission {
 
 /// Decides on an order.
 ///
-/// `known` is what is known under the same id; `busy` is another open operation on the same server, if any.
+/// `known` is what is known under the same id; `busy` is another open operation on the same server that it may not stand beside
+/// ([`may_stand_beside`]), if any.
 #[must_use]
 pub fn admit(wanted: &Operation, known: Option<Known<'_>>, busy: Option<OperationId>) -> Admission {
     let Some(known) = known else {
@@ -92,8 +94,32 @@ pub fn server_of(order: &Order) -> Option<ServerId> {
         Order::LiveMigrate(live) => Some(live.server),
         Order::RebootMigrate(reboot) => Some(reboot.server),
         Order::VerifyGuest(verify) => Some(verify.server),
+        Order::HoldReplica(hold) => Some(hold.server),
+        Order::Replicate(replicate) => Some(replicate.server),
         Order::DiscardRetained { server, .. } => Some(*server),
-        Order::ConfirmEmpty => None,
+        Order::ConfirmEmpty | Order::ReleaseReplica(_) => None,
+    }
+}
+
+/// Whether two operations may work on one server at the same time: only beside its replication, and only what neither needs the same
+/// block job nor deletes what the other reads.
+#[must_use]
+pub fn may_stand_beside(one: &Order, other: &Order) -> bool {
+    let beside = |replicate: &Replicate, order: &Order| match order {
+        Order::RebootMigrate(reboot) => {
+            reboot.replica.as_ref().is_some_and(|replica| replica.replica == replicate.replica)
+        }
+        Order::VerifyGuest(_)
+        | Order::DiscardRetained { .. }
+        | Order::ConfirmEmpty
+        | Order::ReleaseReplica(_) => true,
+        Order::LiveMigrate(_) | Order::HoldReplica(_) | Order::Replicate(_) => false,
+    };
+    match (one, other) {
+        (Order::Replicate(replicate), order) | (order, Order::Replicate(replicate)) => {
+            beside(replicate, order)
+        }
+        _ => false,
     }
 }
 

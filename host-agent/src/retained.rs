@@ -5,7 +5,7 @@ use drover_policies::attempt::{Phase, Progress};
 use drover_policies::ids::{OperationId, ServerId};
 use drover_policies::time::Span;
 
-use crate::driver::{Context, Step};
+use crate::driver::{Context, Step, Telling};
 
 /// How long to wait before a daemon or a disk that did not answer is asked again.
 const PAUSE: Span = Span::seconds(1);
@@ -38,6 +38,8 @@ pub fn discard(server: ServerId, kept_by: Option<OperationId>, context: &Context
     }
 }
 
-fn wait(context: &Context<'_>) -> Step<()> {
-    Step::Go { state: (), progress: Progress::of(Phase::Preflight, context.now), when: context.after(PAUSE) }
+/// The same again, soon.
+pub(crate) fn wait(context: &Context<'_>) -> Step<()> {
+    let progress = Progress::of(Phase::Preflight, context.now);
+    Step::Go { state: (), telling: Telling::Progress(progress), when: context.after(PAUSE) }
 }

@@ -13,7 +13,7 @@ use drover_policies::fleet::GuestAgent;
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
-use crate::driver::{Context, Step, When};
+use crate::driver::{Context, Step, Telling, When};
 use crate::hypervisor::{Signs, State};
 
 /// How often it is looked at.
@@ -97,7 +97,8 @@ impl Verify {
     }
 
     fn go(self, context: &Context<'_>, when: When) -> Step<Self> {
-        Step::Go { state: self, progress: Progress::of(Phase::Verifying, context.now), when }
+        let progress = Progress::of(Phase::Verifying, context.now);
+        Step::Go { state: self, telling: Telling::Progress(progress), when }
     }
 }
 

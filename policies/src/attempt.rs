@@ -7,6 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::replica::ReplicaStatus;
 use crate::time::{Instant, Span};
 
 /// What moves a server.
@@ -38,8 +39,12 @@ pub enum Phase {
     Armed,
     /// Memory is being sent.
     Transferring,
-    /// The guest is asked to shut down, then made to.
+    /// The last round of its local disks while it runs.
+    FinalDelta,
+    /// The guest is asked to shut down, then made to; what it wrote at last is read from the disks.
     PowerOffSource,
+    /// A guest of another kind of hypervisor is made fit to boot here.
+    GuestFixes,
     /// The source's definition is retained and taken away, so that it can't start there again.
     Finalize,
     /// Defined and started at the destination.
@@ -58,7 +63,9 @@ impl fmt::Display for Phase {
             Self::Preflight => "preflight",
             Self::Armed => "armed",
             Self::Transferring => "transferring",
+            Self::FinalDelta => "final delta",
             Self::PowerOffSource => "power off source",
+            Self::GuestFixes => "guest fixes",
             Self::Finalize => "finalize",
             Self::BootTarget => "boot target",
             Self::Verifying => "verifying",
@@ -140,7 +147,7 @@ pub enum Outcome {
 /// What an attempt that succeeded cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    /// Bytes sent; 0 on a reboot migration over shared storage.
+    /// Bytes sent; 0 on a reboot migration over shared storage. Of local disks: the rounds of the cutover, not those before.
     pub sent_bytes: u64,
     /// How long the server stood still or was off, as the hosts measured it.
     pub downtime: Option<Span>,
@@ -148,6 +155,18 @@ pub struct Moved {
     pub in_libvirt: Option<Span>,
     /// How it was powered off, on a reboot migration of a running server.
     pub power_off: Option<PowerOff>,
+    /// What was read from the powered-off disks, on a reboot migration of a server with local disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Tail>,
+}
+
+/// What the round from the powered-off disks cost: a part of the downtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tail {
+    /// What went over the wire, in bytes.
+    pub sent_bytes: u64,
+    /// From the power-off until it had landed, all tries together.
+    pub took: Span,
 }
 
 /// What made a server stop.
@@ -293,6 +312,14 @@ pub enum Report {
         /// When libvirt was asked.
         at: Instant,
     },
-    /// A retained definition is gone.
+    /// What was retained is gone.
     Discarded,
+    /// A replica may come.
+    Held,
+    /// A replica is kept up to date.
+    Replicating(ReplicaStatus),
+    /// A replica is not kept up to date any more.
+    Stopped,
+    /// A replica is not held any more.
+    Released,
 }

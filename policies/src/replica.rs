@@ -198,6 +198,25 @@ pub enum Standing {
     CuttingOver,
 }
 
+/// Where a replica is, as coarse as decisions see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Being set up.
+    Initiating,
+    /// No round has landed.
+    FirstCopy,
+    /// The first has.
+    SecondRound,
+    /// It can be cut over to, and rounds go on.
+    Ready,
+    /// Paused by somebody.
+    Paused,
+    /// Rounds fail.
+    Stalled,
+    /// Being cut over.
+    CuttingOver,
+}
+
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -228,6 +247,22 @@ impl ReplicaStatus {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.rounds >= 2
+    }
+
+    /// What decisions may depend on. Figures and the rhythm of rounds change within a stage.
+    #[must_use]
+    pub fn stage(&self) -> Stage {
+        match &self.activity {
+            Activity::Initiating => Stage::Initiating,
+            Activity::Round(_) | Activity::Resting { .. } => match self.rounds {
+                0 => Stage::FirstCopy,
+                1 => Stage::SecondRound,
+                _ => Stage::Ready,
+            },
+            Activity::Paused => Stage::Paused,
+            Activity::Stalled { .. } => Stage::Stalled,
+            Activity::CuttingOver => Stage::CuttingOver,
+        }
     }
 
     /// The lag as an age: how far the replica is behind the source.
@@ -267,7 +302,8 @@ impl ReplicaStatus {
                 RoundKind::Rescan | RoundKind::Incremental | RoundKind::Tail => Standing::Syncing,
             },
             Activity::Resting { .. } => {
-                let bearable = pace.interval(self.at).delta() * i32::try_from(BACKLOG_AFTER).unwrap_or(i32::MAX);
+                let bearable =
+                    pace.interval(self.at).delta() * i32::try_from(BACKLOG_AFTER).unwrap_or(i32::MAX);
                 match self.lag(self.at) {
                     Some(lag) if lag.delta() > bearable => Standing::Backlog,
                     Some(_) | None => Standing::Continuous,
@@ -295,7 +331,9 @@ impl RoundFigures {
     pub fn percent(&self) -> u8 {
         match self.total_bytes() {
             0 => 100,
-            total => u8::try_from(u128::from(self.done_bytes()) * 100 / u128::from(total)).unwrap_or(100).min(100),
+            total => {
+                u8::try_from(u128::from(self.done_bytes()) * 100 / u128::from(total)).unwrap_or(100).min(100)
+            }
         }
     }
 }

@@ -229,9 +229,10 @@ impl EventState {
             }
             State::Preflight { .. } => Self::Starting,
             State::CuttingOver { phase, .. } => match phase {
-                Phase::Preflight | Phase::Armed => Self::Starting,
+                Phase::Preflight | Phase::Armed | Phase::FinalDelta => Self::Starting,
                 Phase::Transferring
                 | Phase::PowerOffSource
+                | Phase::GuestFixes
                 | Phase::Finalize
                 | Phase::BootTarget
                 | Phase::RollingBack

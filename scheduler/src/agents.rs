@@ -314,7 +314,11 @@ impl Agents {
             | OperationState::Ended { .. }
             | OperationState::Verified { .. }
             | OperationState::Counted { .. }
-            | OperationState::Discarded => None,
+            | OperationState::Discarded
+            | OperationState::Held
+            | OperationState::Replicating { .. }
+            | OperationState::Stopped
+            | OperationState::Released => None,
         }
     }
 
@@ -396,14 +400,21 @@ fn is_decisive(before: Option<&OperationReport>, now: &OperationReport) -> bool 
         | OperationState::Ended { .. }
         | OperationState::Verified { .. }
         | OperationState::Counted { .. }
-        | OperationState::Discarded => None,
+        | OperationState::Discarded
+        | OperationState::Held
+        | OperationState::Replicating { .. }
+        | OperationState::Stopped
+        | OperationState::Released => None,
     };
-    match before {
-        None => true,
-        Some(before) => match (running(before), running(now)) {
-            (Some(then), Some(now)) => then != now,
-            _ => before.state != now.state,
-        },
+    let Some(before) = before else { return true };
+    if let (OperationState::Replicating { status: then }, OperationState::Replicating { status: now }) =
+        (&before.state, &now.state)
+    {
+        return then.stage() != now.stage();
+    }
+    match (running(before), running(now)) {
+        (Some(then), Some(now)) => then != now,
+        _ => before.state != now.state,
     }
 }
 
@@ -427,6 +438,10 @@ fn report_of(state: &OperationState) -> Report {
             Report::Counted { left: left.iter().map(|left| left.name.clone()).collect(), at: *at }
         }
         OperationState::Discarded => Report::Discarded,
+        OperationState::Held => Report::Held,
+        OperationState::Replicating { status } => Report::Replicating(status.clone()),
+        OperationState::Stopped => Report::Stopped,
+        OperationState::Released => Report::Released,
     }
 }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use drover_agent_api::{
-    AbortBecause, AutoConverge, Destination, IfRunning, LiveMigrate, Operation, Order, RebootMigrate, Tuning,
-    VerifyGuest, Wish, Within,
+    AbortBecause, AutoConverge, Destination, IfFailed, IfRunning, LiveMigrate, Operation, Order,
+    RebootMigrate, Tuning, VerifyGuest, Wish, Within,
 };
 use drover_policies::attempt::Method;
 use drover_policies::conduct::{self, Intent, NewOperation, NewWish};
@@ -49,6 +49,8 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
                 },
                 within: within
                     .map(|within| Within { not_before: within.not_before, not_after: within.not_after }),
+                replica: None,
+                if_failed: IfFailed::RestartSource,
             };
             (Order::RebootMigrate(order), Wish::Run)
         }
@@ -97,7 +99,7 @@ pub fn wish(before: Wish, new: NewWish) -> Wish {
         (_, NewWish::Postpone) => Wish::Abort { because: AbortBecause::Postponed },
         (_, NewWish::StartAtOnce) => Wish::AtOnce,
         // Not of the kind that has a downtime to be allowed.
-        (Wish::AtOnce | Wish::Abort { .. }, NewWish::AllowDowntime(_)) => before,
+        (Wish::AtOnce | Wish::Pace(_) | Wish::Abort { .. }, NewWish::AllowDowntime(_)) => before,
         (Wish::Tuned(tuning), NewWish::AllowDowntime(ms)) => {
             Wish::Tuned(Tuning { max_downtime_ms: Some(ms), ..tuning })
         }
@@ -113,7 +115,8 @@ pub fn wishes<'a>(operations: impl Iterator<Item = &'a Operation>) -> BTreeMap<O
     operations
         .filter_map(|operation| {
             let wish = match operation.wish {
-                Wish::Run => return None,
+                // A pace is given by the replica's own decisions.
+                Wish::Run | Wish::Pace(_) => return None,
                 Wish::Tuned(tuning) => NewWish::AllowDowntime(tuning.max_downtime_ms?),
                 Wish::Abort { because: AbortBecause::NotConverging } => NewWish::AbortNotConverging,
                 Wish::Abort { because: AbortBecause::Asked } => NewWish::AbortAsked,

@@ -6,6 +6,7 @@
 use drover_policies::attempt::{Failure, Outcome, Progress};
 use drover_policies::fleet::{HostFacts, ServerFacts};
 use drover_policies::ids::{Generation, HostName, MigrationId, OperationId, ServerId};
+use drover_policies::replica::{Pace, ReplicaStatus};
 use drover_policies::time::{Instant, Span};
 use drover_policies::upcoming::azure::Document;
 use serde::{Deserialize, Serialize};
@@ -15,11 +16,14 @@ mod replica;
 pub use replica::{Base, CutoverReplica, HoldReplica, Images, ReleaseReplica, ReplicaPeer, Replicate};
 
 /// The version of this protocol. The scheduler refuses an agent that speaks a later one. Since 2: [`SyncRequest::guests`].
-/// Since 3: [`SyncResponse::now`] and [`RebootMigrate::within`].
-pub const PROTOCOL: u32 = 3;
+/// Since 3: [`SyncResponse::now`] and [`RebootMigrate::within`]. Since 4: replicas of local disks, and [`RebootMigrate::if_failed`].
+pub const PROTOCOL: u32 = 4;
 
 /// The first version whose agents wait for the time of an order by themselves.
 pub const WAITS_SINCE: u32 = 3;
+
+/// The first version whose agents hold replicas, keep them up to date, and cut over with them.
+pub const REPLICATES_SINCE: u32 = 4;
 
 /// What an agent tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,7 +179,8 @@ pub enum Order {
     VerifyGuest(VerifyGuest),
     /// Ask libvirt, now, what is left on this host.
     ConfirmEmpty,
-    /// Throw away the retained definition of a server that left this host by a reboot migration.
+    /// Throw away what is retained of a server that left this host by a reboot migration: its definition, and its local disks. A file that
+    /// is a disk of any server of this host is never deleted.
     DiscardRetained {
         /// The server.
         server: ServerId,
@@ -184,6 +189,12 @@ pub enum Order {
         #[serde(default)]
         kept_by: Option<OperationId>,
     },
+    /// Take a replica of a server's local disks from another host.
+    HoldReplica(HoldReplica),
+    /// Keep a replica of a server's local disks up to date at another host. Goes on until it is stopped or the server has left.
+    Replicate(Replicate),
+    /// Hold a replica no longer.
+    ReleaseReplica(ReleaseReplica),
 }
 
 /// Where a server goes.
@@ -238,6 +249,31 @@ pub struct RebootMigrate {
     /// When it may be begun; nothing for at once. Until then both hosts are looked at, and nothing is touched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<Within>,
+    /// The replica of its local disks that it is booted from at the destination; nothing for a server whose disks the destination reaches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<CutoverReplica>,
+    /// What becomes of a server that ran and could not be brought up at the destination.
+    #[serde(default, skip_serializing_if = "IfFailed::is_restart")]
+    pub if_failed: IfFailed,
+}
+
+/// What becomes of a server that was powered off and could not be brought up at the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IfFailed {
+    /// It is started at its source again.
+    #[default]
+    RestartSource,
+    /// It stays off at its source, as policy says for servers that must not come up twice in one window. An abort that somebody asked for
+    /// starts it all the same.
+    LeaveOff,
+}
+
+impl IfFailed {
+    /// Left out on the wire, where agents before [`REPLICATES_SINCE`] do not know it.
+    fn is_restart(&self) -> bool {
+        *self == Self::RestartSource
+    }
 }
 
 /// When something may be begun, by the scheduler's clock.
@@ -282,7 +318,10 @@ pub enum Wish {
     Tuned(Tuning),
     /// Begin it now, whatever time was agreed before.
     AtOnce,
-    /// Stop it and leave the server at its source. Refused once the source has been fenced.
+    /// Keep the replica up to date at this pace.
+    Pace(Pace),
+    /// Stop it and leave the server at its source. Refused once the source has been fenced. A replica is not kept up to date any more,
+    /// and nothing of its rounds stays at the source.
     Abort {
         /// Who wishes so: it decides what the failure is called.
         because: AbortBecause,
@@ -354,8 +393,19 @@ pub enum OperationState {
         /// When libvirt was asked.
         at: Instant,
     },
-    /// The retained definition is gone (or there was none).
+    /// What was retained is gone (or there was nothing).
     Discarded,
+    /// The replica may come.
+    Held,
+    /// The replica is kept up to date; goes on.
+    Replicating {
+        /// How far.
+        status: ReplicaStatus,
+    },
+    /// The replica is not kept up to date any more, and nothing of its rounds is left here: it was aborted, or the server has left.
+    Stopped,
+    /// The replica is not held any more (or was not).
+    Released,
 }
 
 /// What was seen of a guest.

@@ -1,8 +1,9 @@
 //! Orders about replicas: the destination's agent holds one, the source's agent keeps it up to date over a connection between the two.
 
+use drover_policies::fleet::CertificateDigest;
 use drover_policies::ids::{HostName, ReplicaId, ServerId};
 use drover_policies::replica::{Pace, ReplicaDisk};
-use drover_policies::fleet::CertificateDigest;
+use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 
 /// To the destination's agent: take a replica from that host, and from no other. Ends when it may come.
@@ -76,6 +77,13 @@ pub struct CutoverReplica {
     pub disks: Vec<ReplicaDisk>,
     /// Most bytes per second on the wire; nothing for no limit.
     pub bandwidth: Option<u64>,
+    /// Rounds that must have landed before it is begun. 0 where the whole disks may be copied as a part of it: in an emergency, or of a
+    /// server that is off.
+    pub rounds: u64,
+    /// How long the last round of the running server may take. Past that nothing has been touched, and the server stays.
+    pub final_delta_within: Span,
+    /// How long the round from the powered-off disks may take, all tries together. Past that the server is brought back at its source.
+    pub tail_within: Span,
 }
 
 /// To the destination's agent: hold this replica no longer.

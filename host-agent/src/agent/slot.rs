@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use drover_agent_api::{OperationReport, OperationState};
+use drover_agent_api::{OperationReport, OperationState, Order};
 use drover_policies::attempt::{Outcome, Phase, Progress};
 use drover_policies::ids::{OperationId, ServerId};
+use drover_policies::replica::ReplicaStatus;
 use drover_policies::time::Instant;
 
 use super::FULL_COMPARE;
-use crate::driver::{Record, Stage};
-use crate::operation::server_of;
+use crate::cutover::Cutover;
+use crate::driver::{Beside, Record, Stage, Telling, Work};
+use crate::operation::{may_stand_beside, server_of};
 
 pub(super) struct Slot {
     pub(super) record: Record,
@@ -109,35 +111,89 @@ impl Slot {
     }
 
     /// What a step tells. The same again is no news, though it was read later.
-    pub(super) fn tell(&mut self, progress: Progress) -> Option<Urgency> {
-        let urgency = match &self.report.state {
-            OperationState::Running { progress: told } if told.phase == progress.phase => {
+    pub(super) fn tell(&mut self, telling: Telling) -> Option<Urgency> {
+        let urgency = match (&self.report.state, &telling) {
+            (OperationState::Running { progress: told }, Telling::Progress(progress))
+                if told.phase == progress.phase =>
+            {
                 if (Progress { at: told.at, ..progress.clone() }) == *told {
                     return None;
                 }
                 Urgency::Casual
             }
-            OperationState::Running { .. }
-            | OperationState::Refused { .. }
-            | OperationState::Ended { .. }
-            | OperationState::Verified { .. }
-            | OperationState::Counted { .. }
-            | OperationState::Discarded => Urgency::Urgent,
+            (OperationState::Replicating { status: told }, Telling::Replica(status))
+                if told.stage() == status.stage() =>
+            {
+                if (ReplicaStatus { at: told.at, ..status.clone() }) == *told {
+                    return None;
+                }
+                Urgency::Casual
+            }
+            (
+                OperationState::Running { .. }
+                | OperationState::Refused { .. }
+                | OperationState::Ended { .. }
+                | OperationState::Verified { .. }
+                | OperationState::Counted { .. }
+                | OperationState::Discarded
+                | OperationState::Held
+                | OperationState::Replicating { .. }
+                | OperationState::Stopped
+                | OperationState::Released,
+                _,
+            ) => Urgency::Urgent,
         };
-        self.report.state = OperationState::Running { progress };
+        self.report.state = telling.into();
         Some(urgency)
     }
 }
 
-/// Another open operation on the same server.
-pub(super) fn working_on(
-    slots: &BTreeMap<OperationId, Slot>,
-    server: ServerId,
-    except: OperationId,
-) -> Option<OperationId> {
+/// Other open operations on the same server.
+fn others<'a>(
+    slots: &'a BTreeMap<OperationId, Slot>,
+    order: &Order,
+    id: OperationId,
+) -> impl Iterator<Item = &'a Slot> {
+    let server = server_of(order);
     slots
         .values()
-        .filter(|slot| slot.record.id != except && matches!(slot.record.stage, Stage::Working(_)))
-        .find(|slot| server_of(&slot.record.order) == Some(server))
+        .filter(move |slot| slot.record.id != id && matches!(slot.record.stage, Stage::Working(_)))
+        .filter(move |slot| server.is_some() && server_of(&slot.record.order) == server)
+}
+
+/// Another open operation on the same server that this one may not stand beside.
+pub(super) fn in_the_way(
+    slots: &BTreeMap<OperationId, Slot>,
+    order: &Order,
+    id: OperationId,
+) -> Option<OperationId> {
+    others(slots, order, id)
+        .find(|slot| !may_stand_beside(&slot.record.order, order))
         .map(|slot| slot.record.id)
+}
+
+/// What another open operation does with the same server.
+pub(super) fn beside(slots: &BTreeMap<OperationId, Slot>, order: &Order, id: OperationId) -> Beside {
+    if others(slots, order, id).any(|slot| is_cutting_over(&slot.record.stage)) {
+        Beside::CuttingOver
+    } else {
+        Beside::Nothing
+    }
+}
+
+/// Whether a server is being cut over: from the last round of its disks on.
+pub(super) fn is_cutting_over(stage: &Stage) -> bool {
+    match stage {
+        Stage::Working(Work::Cutover(cutover)) => !matches!(cutover, Cutover::Preflight | Cutover::Armed),
+        Stage::Working(
+            Work::Live(_)
+            | Work::Verify(_)
+            | Work::Count
+            | Work::Discard
+            | Work::Hold
+            | Work::Replicate(_)
+            | Work::Release,
+        )
+        | Stage::Ended(_) => false,
+    }
 }

@@ -186,7 +186,13 @@ fn arrived(
         PowerOff::WasOff => None,
         PowerOff::GuestAgent | PowerOff::Acpi | PowerOff::Hard => Some(Span::between(off.at, context.now)),
     };
-    Step::ended(Outcome::Moved(Moved { sent_bytes: 0, downtime, in_libvirt: None, power_off: Some(off.by) }))
+    Step::ended(Outcome::Moved(Moved {
+        sent_bytes: 0,
+        downtime,
+        in_libvirt: None,
+        power_off: Some(off.by),
+        tail: None,
+    }))
 }
 
 /// Takes the server back from the destination. The source stays as it is until the destination has said that the server

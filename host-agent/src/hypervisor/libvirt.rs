@@ -15,6 +15,7 @@ use virt::domain::Domain;
 use virt_sys as sys;
 
 use super::libvirt_sys;
+use super::replication::{NotConfigured, Replication};
 use super::{
     Answer, Domains, Hypervisor, MigrationStatus, Observed, Refusal, RefusalKind, ShutdownBy, Signs, Waker,
 };
@@ -234,6 +235,10 @@ impl Hypervisor for Libvirt {
     fn ping(&self, server: ServerId) -> Answer<()> {
         let ping = |domain: &Domain| domain.qemu_agent_command(r#"{"execute":"guest-ping"}"#, 1, 0);
         self.control.on(server, Duration::from_secs(5), ping).map(drop)
+    }
+
+    fn replication(&self) -> &dyn Replication {
+        &NotConfigured
     }
 
     fn listen(&self, waker: Waker) {

@@ -5,15 +5,18 @@
 //! incremental one, a rescan), and one that was cut off anywhere is simply done again.
 
 use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer};
-use drover_policies::ids::{ReplicaId, ServerId};
+use drover_policies::attempt::FailureClass;
+use drover_policies::ids::{OperationId, ReplicaId, ServerId};
 use drover_policies::replica::{DiskBacklog, ReplicaDisk, Round, RoundFigures};
 use serde::{Deserialize, Serialize};
 
-use super::Answer;
+use super::{Answer, Refusal, RefusalKind};
 
 /// What a round is done for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoundOrder {
+    /// The operation that asks for it, and alone is told how it ended: a replica's own, or that of a cutover with it.
+    pub operation: OperationId,
     /// The replica.
     pub replica: ReplicaId,
     /// The server.
@@ -40,7 +43,7 @@ pub enum ReadFrom {
 /// How a round of a server stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RoundStatus {
-    /// None runs, and this agent has seen none end since it began.
+    /// That operation has none that runs, and this agent has seen none of it end since it began.
     None,
     /// Under way.
     Running(RoundFigures),
@@ -89,14 +92,14 @@ pub trait Replication: Send + Sync {
     /// Begins a round; how it goes is told by [`Replication::round`], and its end wakes the agent.
     ///
     /// # Errors
-    /// When it could not even be begun; also when one runs already.
+    /// When it could not even be begun; [`FailureClass::Busy`] when one runs already, whoever asked for it.
     fn start_round(&self, order: &RoundOrder) -> Answer<()>;
 
-    /// How the round of a server stands.
+    /// How the round stands that this operation has started for a server. Of one that another operation has started it tells nothing.
     ///
     /// # Errors
     /// When that can't be said.
-    fn round(&self, server: ServerId) -> Answer<RoundStatus>;
+    fn round(&self, server: ServerId, operation: OperationId) -> Answer<RoundStatus>;
 
     /// Ends a running round without its landing. That it has ended is told by [`Replication::round`]; none running is no error.
     ///
@@ -114,12 +117,17 @@ pub trait Replication: Send + Sync {
     ///
     /// # Errors
     /// When the hypervisor can't be asked.
-    fn backlog(&self, replica: ReplicaId, server: ServerId, disks: &[ReplicaDisk]) -> Answer<Vec<DiskBacklog>>;
+    fn backlog(
+        &self,
+        replica: ReplicaId,
+        server: ServerId,
+        disks: &[ReplicaDisk],
+    ) -> Answer<Vec<DiskBacklog>>;
 
     /// What the destination has of a replica.
     ///
     /// # Errors
-    /// When it can't be asked.
+    /// When it can't be asked, and when something lies where the images are to be put, so that [`Replication::put_in_place`] would refuse.
     fn held(&self, replica: ReplicaId, peer: &ReplicaPeer) -> Answer<Held>;
 
     /// Has the destination put the images where the server's definition names them. Whole or not at all; a repeat changes nothing.
@@ -145,4 +153,71 @@ pub trait Replication: Send + Sync {
     /// # Errors
     /// When they can't be deleted; a file that is not there is no error.
     fn delete_retained(&self, server: ServerId, disks: &[ReplicaDisk]) -> Answer<()>;
+}
+
+/// Replication on a host whose agent is not configured for it: it has nothing and takes nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NotConfigured;
+
+impl NotConfigured {
+    fn refuse<T>(class: FailureClass) -> Answer<T> {
+        let text = "this host's agent keeps no replicas: set `[replication] listen` in its configuration";
+        Err(Refusal::new(RefusalKind::Failed(class), text))
+    }
+}
+
+impl Replication for NotConfigured {
+    fn hold(&self, _order: &HoldReplica) -> Answer<()> {
+        Self::refuse(FailureClass::RefusedByDestination)
+    }
+
+    fn release(&self, _order: &ReleaseReplica) -> Answer<()> {
+        Self::refuse(FailureClass::RefusedByDestination)
+    }
+
+    fn start_round(&self, _order: &RoundOrder) -> Answer<()> {
+        Self::refuse(FailureClass::RefusedBySource)
+    }
+
+    fn round(&self, _server: ServerId, _operation: OperationId) -> Answer<RoundStatus> {
+        Ok(RoundStatus::None)
+    }
+
+    fn abort_round(&self, _server: ServerId) -> Answer<()> {
+        Ok(())
+    }
+
+    fn limit_round(&self, _server: ServerId, _bandwidth: Option<u64>) -> Answer<()> {
+        Self::refuse(FailureClass::RefusedBySource)
+    }
+
+    fn backlog(
+        &self,
+        _replica: ReplicaId,
+        _server: ServerId,
+        _disks: &[ReplicaDisk],
+    ) -> Answer<Vec<DiskBacklog>> {
+        Self::refuse(FailureClass::RefusedBySource)
+    }
+
+    fn held(&self, _replica: ReplicaId, _peer: &ReplicaPeer) -> Answer<Held> {
+        Self::refuse(FailureClass::RefusedBySource)
+    }
+
+    fn put_in_place(&self, _replica: ReplicaId, _peer: &ReplicaPeer) -> Answer<()> {
+        Self::refuse(FailureClass::RefusedBySource)
+    }
+
+    fn take_out(&self, _replica: ReplicaId, _peer: &ReplicaPeer, _touched: Touched) -> Answer<()> {
+        Self::refuse(FailureClass::RefusedBySource)
+    }
+
+    /// Rounds were never done: there is nothing to forget.
+    fn forget(&self, _replica: ReplicaId, _server: ServerId) -> Answer<()> {
+        Ok(())
+    }
+
+    fn delete_retained(&self, _server: ServerId, _disks: &[ReplicaDisk]) -> Answer<()> {
+        Self::refuse(FailureClass::RefusedBySource)
+    }
 }

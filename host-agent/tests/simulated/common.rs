@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta};
 use drover_agent_api::{
-    AutoConverge, Destination, IfRunning, LiveMigrate, Operation, OperationState, Order, RebootMigrate,
-    SyncResponse, Wish, Within,
+    AutoConverge, Destination, IfFailed, IfRunning, LiveMigrate, Operation, OperationState, Order,
+    RebootMigrate, SyncResponse, Wish, Within,
 };
 use drover_host_agent::agent::Agent;
 use drover_host_agent::clock::HostClock;
@@ -117,6 +117,8 @@ pub fn reboot() -> Order {
         acpi_time: Span::seconds(20),
         if_running: IfRunning::PowerOff,
         within: None,
+        replica: None,
+        if_failed: IfFailed::RestartSource,
     })
 }
 

@@ -65,7 +65,11 @@ impl Conductor<'_> {
                 | Report::Alive(_)
                 | Report::NotAlive(_)
                 | Report::Counted { .. }
-                | Report::Discarded,
+                | Report::Discarded
+                | Report::Held
+                | Report::Replicating(_)
+                | Report::Stopped
+                | Report::Released,
             ) => {
                 let migration = self.has_begun(migration, operation);
                 self.cutting_over(migration)

@@ -188,7 +188,11 @@ impl Conductor<'_> {
                     | Report::Ended(_)
                     | Report::Alive(_)
                     | Report::NotAlive(_)
-                    | Report::Discarded,
+                    | Report::Discarded
+                    | Report::Held
+                    | Report::Replicating(_)
+                    | Report::Stopped
+                    | Report::Released,
                 ) => {
                     self.changes.ended.push(operation);
                     Drain::Draining

@@ -124,7 +124,16 @@ impl Conductor<'_> {
                 self.live_failed(migration, failure)
             }
             Some(Report::Ended(Outcome::Gone)) => self.gone(migration, operation),
-            Some(Report::Alive(_) | Report::NotAlive(_) | Report::Counted { .. } | Report::Discarded) => {
+            Some(
+                Report::Alive(_)
+                | Report::NotAlive(_)
+                | Report::Counted { .. }
+                | Report::Discarded
+                | Report::Held
+                | Report::Replicating(_)
+                | Report::Stopped
+                | Report::Released,
+            ) => {
                 let text = "the agent's answer does not fit the order".to_owned();
                 self.live_failed(migration, Failure { class: FailureClass::Unexpected, text })
             }

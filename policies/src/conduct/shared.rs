@@ -285,9 +285,15 @@ impl<'a> Conductor<'a> {
             }
             Some(Report::NotAlive(text)) => Some(text.clone()),
             Some(Report::Refused(failure)) => Some(failure.text.clone()),
-            Some(Report::Ended(_) | Report::Counted { .. } | Report::Discarded) => {
-                Some("the agent's answer does not fit the question".to_owned())
-            }
+            Some(
+                Report::Ended(_)
+                | Report::Counted { .. }
+                | Report::Discarded
+                | Report::Held
+                | Report::Replicating(_)
+                | Report::Stopped
+                | Report::Released,
+            ) => Some("the agent's answer does not fit the question".to_owned()),
         };
         self.changes.ended.push(operation);
         match not_alive {

@@ -142,8 +142,9 @@ impl Migration {
         match &self.state {
             State::Preflight { operation } | State::Transferring { operation, .. } => Ok(*operation),
             State::CuttingOver { operation, phase } => match phase {
-                Phase::Preflight | Phase::Armed | Phase::PowerOffSource => Ok(*operation),
+                Phase::Preflight | Phase::Armed | Phase::FinalDelta | Phase::PowerOffSource => Ok(*operation),
                 Phase::Transferring
+                | Phase::GuestFixes
                 | Phase::Finalize
                 | Phase::BootTarget
                 | Phase::Verifying

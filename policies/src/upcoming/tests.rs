@@ -104,7 +104,7 @@ fn running() -> Migration {
 
 fn completed() -> Migration {
     let at = slot().start + TimeDelta::minutes(4);
-    let moved = Moved { sent_bytes: 0, downtime: None, in_libvirt: None, power_off: None };
+    let moved = Moved { sent_bytes: 0, downtime: None, in_libvirt: None, power_off: None, tail: None };
     Migration {
         state: State::Completed { at, moved, confirmation: Confirmation::default() },
         appointment: Appointment::Done,

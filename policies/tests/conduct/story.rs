@@ -259,7 +259,7 @@ impl Story {
 }
 
 pub fn moved(power_off: Option<PowerOff>) -> Moved {
-    Moved { sent_bytes: 1, downtime: Some(Span::milliseconds(40)), in_libvirt: None, power_off }
+    Moved { sent_bytes: 1, downtime: Some(Span::milliseconds(40)), in_libvirt: None, power_off, tail: None }
 }
 
 pub fn transferring(iteration: u32, at: Instant) -> Progress {

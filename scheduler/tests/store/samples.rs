@@ -132,7 +132,13 @@ pub fn migration(n: u32) -> Migration {
 }
 
 pub fn moved(downtime: Span) -> Moved {
-    Moved { sent_bytes: 0, downtime: Some(downtime), in_libvirt: None, power_off: Some(PowerOff::GuestAgent) }
+    Moved {
+        sent_bytes: 0,
+        downtime: Some(downtime),
+        in_libvirt: None,
+        power_off: Some(PowerOff::GuestAgent),
+        tail: None,
+    }
 }
 
 /// The same, moved, with everything done.

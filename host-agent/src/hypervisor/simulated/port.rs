@@ -8,6 +8,7 @@ use drover_policies::attempt::FailureClass;
 use drover_policies::fleet::{Autostart, Definition, ServerFacts};
 use drover_policies::ids::{HostName, ServerId};
 
+use super::super::replication::{NotConfigured, Replication};
 use super::super::{
     Answer, Domains, Figures, Hypervisor, MigrationStatus, Observed, Refusal, RefusalKind, ShutdownBy,
     Sighting, Signs, State, Wake, Waker,
@@ -365,6 +366,10 @@ impl Hypervisor for Port {
                 state => Err(failed(FailureClass::Busy, format!("Guest agent is not responding: {state}"))),
             }
         })
+    }
+
+    fn replication(&self) -> &dyn Replication {
+        &NotConfigured
     }
 
     fn listen(&self, waker: Waker) {

@@ -1,0 +1,410 @@
+//! Keeping a replica of a server's local disks up to date at another host, round by round, until told to stop.
+//!
+//! ```text
+//! initiating ─▶ resting ─▶ round ─▶ resting …        told to stop, or the server has left:
+//!      ▲           │         │                          (a round is ended) ─▶ forget ─▶ ended: stopped
+//!      │           ▼         ▼
+//!      └──────── stalled ◀───┘  (tried for ever, less and less often)
+//! ```
+//!
+//! What must hold, whatever is killed whenever:
+//! - Both ends know what has landed, and a round finds out by itself what it has to be. So nothing here is needed to go on; what the
+//!   ledger has are figures for people and which of the rounds that somebody asked for have been done.
+//! - While the server is being cut over the rounds are the cutover's: none is begun here.
+//! - A round that runs is never cut to obey a pause. It would have to be done again as a whole, so what it has sent would be lost; who
+//!   needs the network back now lowers the bandwidth, which a running round takes up at once.
+
+use chrono::TimeDelta;
+use drover_agent_api::{OperationState, Replicate, Wish};
+use drover_policies::attempt::{Failure, FailureClass};
+use drover_policies::replica::{Activity, DiskBacklog, Going, Pace, ReplicaStatus, Round, RoundKind};
+use drover_policies::time::{Instant, Span};
+use serde::{Deserialize, Serialize};
+
+use crate::driver::{Beside, Context, Step, Telling, When};
+use crate::hypervisor::replication::{Held, ReadFrom, RoundOrder, RoundStatus, Touched};
+use crate::hypervisor::{Refusal, State};
+
+mod hold;
+
+pub use hold::{hold, release};
+
+/// How often a running round is looked at; its end wakes the agent.
+const LOOK: Span = Span::seconds(1);
+
+/// How often a rest is looked at: whether the server is still here, and what it has written.
+const REST_LOOK: Span = Span::seconds(30);
+
+/// How long a daemon that did not answer is left alone.
+const PAUSE: Span = Span::seconds(1);
+
+/// A replica that is kept up to date.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Warm {
+    /// What is being done.
+    doing: Doing,
+    /// [`Pace::sync_now`] when the last round was begun.
+    asked: u64,
+    /// When the last round was begun.
+    began_at: Option<Instant>,
+    /// Since when rounds have failed.
+    failing_since: Option<Instant>,
+    /// Rounds that have landed.
+    landed: u64,
+    /// The last one that landed while this was kept up to date.
+    last: Option<Round>,
+    /// What the guest has written since, when that was last asked.
+    backlog: Vec<DiskBacklog>,
+    /// What the guest writes, in bytes per second.
+    dirty_rate: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Doing {
+    /// Both ends are looked at.
+    Initiating,
+    /// This operation has begun a round, with this limit.
+    Round { bandwidth: Option<u64> },
+    /// One has just landed; the ledger has that once.
+    Landed,
+    /// Nothing, until the next round is due.
+    Resting,
+    /// The last round failed.
+    Stalled { failure: Failure, next_at: Instant },
+}
+
+impl Warm {
+    /// Nothing done yet. What the order's pace asks for is the first round.
+    #[must_use]
+    pub fn new(order: &Replicate) -> Self {
+        Self {
+            doing: Doing::Initiating,
+            asked: order.pace.sync_now,
+            began_at: None,
+            failing_since: None,
+            landed: 0,
+            last: None,
+            backlog: Vec::new(),
+            dirty_rate: 0,
+        }
+    }
+
+    /// As an agent that has just been started takes it up: a round that ran has ended with the agent before.
+    #[must_use]
+    pub(crate) fn after_restart(self) -> Self {
+        Self { doing: Doing::Initiating, ..self }
+    }
+
+    /// Whether the ledger is to have it: after each round, for the sake of what people are shown.
+    #[must_use]
+    pub(crate) fn must_be_kept(&self) -> bool {
+        self.doing == Doing::Landed
+    }
+
+    /// Whether it has nothing to tell again and again.
+    #[must_use]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        match self.doing {
+            Doing::Round { .. } => false,
+            Doing::Initiating | Doing::Landed | Doing::Resting | Doing::Stalled { .. } => true,
+        }
+    }
+
+    /// What is told of it before a step has anything better to tell.
+    #[must_use]
+    pub(crate) fn status(&self, now: Instant) -> ReplicaStatus {
+        ReplicaStatus {
+            at: now,
+            activity: self.activity(now),
+            rounds: self.landed,
+            last: self.last.clone(),
+            backlog: self.backlog.clone(),
+            dirty_rate: self.dirty_rate,
+        }
+    }
+
+    fn activity(&self, now: Instant) -> Activity {
+        match &self.doing {
+            Doing::Initiating | Doing::Round { .. } => Activity::Initiating,
+            Doing::Landed | Doing::Resting => Activity::Resting { next_at: now },
+            Doing::Stalled { failure, next_at } => Activity::Stalled {
+                failure: failure.clone(),
+                since: self.failing_since.unwrap_or(now),
+                next_at: *next_at,
+            },
+        }
+    }
+
+    pub(crate) fn step(self, order: &Replicate, context: &Context<'_>) -> Step<Self> {
+        let stops = matches!((context.beside, context.wish), (Beside::Nothing, Wish::Abort { .. }));
+        match (&self.doing, context.beside) {
+            (Doing::Round { bandwidth }, _) => {
+                let applied = *bandwidth;
+                self.in_round(applied, stops, order, context)
+            }
+            // What the cutover's rounds have brought over is asked for when it has ended.
+            (
+                Doing::Initiating | Doing::Landed | Doing::Resting | Doing::Stalled { .. },
+                Beside::CuttingOver,
+            ) => Self { doing: Doing::Initiating, ..self }.tell(
+                Activity::CuttingOver,
+                context,
+                context.after(REST_LOOK),
+            ),
+            (Doing::Initiating | Doing::Landed | Doing::Resting | Doing::Stalled { .. }, Beside::Nothing) => {
+                if stops {
+                    self.stop(order, context)
+                } else {
+                    self.idle(order, context)
+                }
+            }
+        }
+    }
+
+    /// The server is looked at first: it may have been deleted, moved or switched off since.
+    fn idle(self, order: &Replicate, context: &Context<'_>) -> Step<Self> {
+        let state = match context.hypervisor.here().find(order.server) {
+            Ok(Some(here)) => here.state,
+            // Deleted by its owner, or it has left by the cutover that stood beside.
+            Ok(None) => return self.stop(order, context),
+            Err(refusal) => return self.unanswered(&refusal, context),
+        };
+        let pace = pace(order, context.wish);
+        if pace.going == Going::Paused {
+            return self.paused(order, context);
+        }
+        if self.doing == Doing::Initiating {
+            return self.initiate(state, order, context);
+        }
+        let due = self.due(&pace, context);
+        if due > context.now {
+            return self.rest(due, order, context);
+        }
+        match (&self.doing, from(state)) {
+            // Something is wrong between the two ends: both are looked at anew.
+            (Doing::Stalled { .. }, _) => self.initiate(state, order, context),
+            (Doing::Initiating | Doing::Round { .. } | Doing::Landed | Doing::Resting, Some(from)) => {
+                self.begin(from, &pace, order, context)
+            }
+            (Doing::Initiating | Doing::Round { .. } | Doing::Landed | Doing::Resting, None) => {
+                let text = format!("the server is {state}: its disks can't be read now");
+                self.stalled(Failure { class: FailureClass::Busy, text }, context)
+            }
+        }
+    }
+
+    /// Asks the destination what it has.
+    fn initiate(self, state: State, order: &Replicate, context: &Context<'_>) -> Step<Self> {
+        let replication = context.hypervisor.replication();
+        let host = &order.peer.host;
+        let failure = match replication.held(order.replica, &order.peer) {
+            Ok(Held::Rounds { landed }) => {
+                let state = Self { doing: Doing::Resting, landed, ..self };
+                return state.tell(Activity::Initiating, context, When::AtOnce);
+            }
+            Ok(Held::Nothing) => {
+                let text = format!("{host} does not hold this replica");
+                Failure { class: FailureClass::RefusedByDestination, text }
+            }
+            // Left by a cutover that was taken back while the destination was silent. The server runs here, so nothing runs from them
+            // there.
+            Ok(Held::InPlace) if matches!(state, State::Running | State::Paused) => {
+                match replication.take_out(order.replica, &order.peer, Touched::Perhaps) {
+                    Ok(()) => {
+                        let state = Self { doing: Doing::Initiating, ..self };
+                        return state.tell(Activity::Initiating, context, When::AtOnce);
+                    }
+                    Err(refusal) => refusal.at_destination(),
+                }
+            }
+            Ok(Held::InPlace) => {
+                let text = format!("its images are in their place at {host}, and the server is {state} here");
+                Failure { class: FailureClass::Busy, text }
+            }
+            Err(refusal) => refusal.at_destination(),
+        };
+        self.stalled(failure, context)
+    }
+
+    /// When the next round is to be begun. The cutover's time is meant by the scheduler's clock.
+    fn due(&self, pace: &Pace, context: &Context<'_>) -> Instant {
+        let interval = pace.interval(context.scheduler_now.unwrap_or(context.now)).delta();
+        if pace.sync_now > self.asked {
+            return context.now;
+        }
+        let due = match (&self.doing, self.began_at) {
+            (Doing::Stalled { next_at, .. }, _) => *next_at,
+            // The first copy is of no use without the round after it, and one that failed is not left to the rhythm.
+            (_, Some(began_at)) if self.landed > 1 && self.failing_since.is_none() => began_at + interval,
+            (Doing::Initiating | Doing::Round { .. } | Doing::Landed | Doing::Resting, _) => context.now,
+        };
+        // A clock that was set back must not hold it up.
+        due.min(context.now + interval)
+    }
+
+    fn begin(self, from: ReadFrom, pace: &Pace, order: &Replicate, context: &Context<'_>) -> Step<Self> {
+        let round = RoundOrder {
+            operation: context.id,
+            replica: order.replica,
+            server: order.server,
+            peer: order.peer.clone(),
+            disks: order.disks.clone(),
+            bandwidth: pace.bandwidth,
+            from,
+        };
+        let begun = Self { asked: pace.sync_now, began_at: Some(context.now), ..self };
+        match context.hypervisor.replication().start_round(&round) {
+            Ok(()) => {
+                let doing = Doing::Round { bandwidth: pace.bandwidth };
+                Self { doing, ..begun }.in_round(pace.bandwidth, false, order, context)
+            }
+            Err(refusal) => begun.stalled(refusal.at_source(), context),
+        }
+    }
+
+    fn in_round(
+        self,
+        applied: Option<u64>,
+        stops: bool,
+        order: &Replicate,
+        context: &Context<'_>,
+    ) -> Step<Self> {
+        match context.hypervisor.replication().round(order.server, context.id) {
+            Ok(RoundStatus::Running(figures)) => {
+                let bandwidth = steer(applied, stops, order, context);
+                let state = Self { doing: Doing::Round { bandwidth }, ..self };
+                state.tell(Activity::Round(figures), context, context.after(LOOK))
+            }
+            Ok(RoundStatus::Returned(Ok(round))) => self.landed(round).tell_anew(context),
+            Ok(RoundStatus::Returned(Err(refusal))) => self.stalled(refusal.at_source(), context),
+            Ok(RoundStatus::None) => Self { doing: Doing::Initiating, ..self }.tell_anew(context),
+            Err(refusal) => self.unanswered(&refusal, context),
+        }
+    }
+
+    fn landed(self, round: Round) -> Self {
+        let measured = self.last.as_ref().filter(|_| round.kind == RoundKind::Incremental).and_then(|last| {
+            let between = Span::between(last.consistent_at, round.consistent_at).as_milliseconds();
+            round.dirty_bytes.saturating_mul(1000).checked_div(between)
+        });
+        // The one before counts as much as all before that: a rate that is calm, and follows within a few rounds.
+        let dirty_rate = match (measured, self.dirty_rate) {
+            (None, known) => known,
+            (Some(measured), 0) => measured,
+            (Some(measured), known) => measured.midpoint(known),
+        };
+        Self {
+            doing: Doing::Landed,
+            landed: round.number,
+            last: Some(round),
+            backlog: Vec::new(),
+            failing_since: None,
+            dirty_rate,
+            ..self
+        }
+    }
+
+    fn paused(mut self, order: &Replicate, context: &Context<'_>) -> Step<Self> {
+        self.read_backlog(order, context);
+        Self { doing: Doing::Initiating, ..self }.tell(Activity::Paused, context, context.after(REST_LOOK))
+    }
+
+    fn rest(mut self, due: Instant, order: &Replicate, context: &Context<'_>) -> Step<Self> {
+        self.read_backlog(order, context);
+        let activity = match &self.doing {
+            Doing::Stalled { .. } => self.activity(context.now),
+            Doing::Initiating | Doing::Round { .. } | Doing::Landed | Doing::Resting => {
+                self.doing = Doing::Resting;
+                Activity::Resting { next_at: due }
+            }
+        };
+        let look = context.now + REST_LOOK.delta();
+        self.tell(activity, context, When::At(due.min(look)))
+    }
+
+    fn read_backlog(&mut self, order: &Replicate, context: &Context<'_>) {
+        if self.landed == 0 {
+            return;
+        }
+        match context.hypervisor.replication().backlog(order.replica, order.server, &order.disks) {
+            Ok(backlog) => self.backlog = backlog,
+            Err(refusal) => {
+                tracing::debug!(operation = %context.id, "what the server has written since is not known: {refusal}")
+            }
+        }
+    }
+
+    /// Tried again for ever, less and less often: neither a link that is down for a day nor a full disk ends a replica.
+    fn stalled(self, failure: Failure, context: &Context<'_>) -> Step<Self> {
+        const SOONEST: TimeDelta = TimeDelta::seconds(1);
+        const LATEST: TimeDelta = TimeDelta::minutes(1);
+        let since = self.failing_since.unwrap_or(context.now);
+        let next_at = context.now + ((context.now - since) / 4).clamp(SOONEST, LATEST);
+        tracing::warn!(operation = %context.id, "the replica is not brought up to date: {failure}");
+        let doing = Doing::Stalled { failure, next_at };
+        let state = Self { doing, failing_since: Some(since), ..self };
+        let activity = state.activity(context.now);
+        state.tell(activity, context, When::At(next_at))
+    }
+
+    /// Nothing of it stays here. The destination is told by its own order.
+    fn stop(self, order: &Replicate, context: &Context<'_>) -> Step<Self> {
+        match context.hypervisor.replication().forget(order.replica, order.server) {
+            Ok(()) => Step::End(OperationState::Stopped),
+            Err(refusal) => self.unanswered(&refusal, context),
+        }
+    }
+
+    fn unanswered(self, refusal: &Refusal, context: &Context<'_>) -> Step<Self> {
+        tracing::warn!(operation = %context.id, "libvirt does not answer: {refusal}");
+        let activity = self.activity(context.now);
+        self.tell(activity, context, context.after(PAUSE))
+    }
+
+    fn tell_anew(self, context: &Context<'_>) -> Step<Self> {
+        let activity = self.activity(context.now);
+        self.tell(activity, context, When::AtOnce)
+    }
+
+    fn tell(self, activity: Activity, context: &Context<'_>, when: When) -> Step<Self> {
+        let status = ReplicaStatus { activity, ..self.status(context.now) };
+        Step::Go { state: self, telling: Telling::Replica(status), when }
+    }
+}
+
+/// Ends a running round that nobody wants any more, or gives it the limit that is wished now. Gives the limit that it has.
+fn steer(applied: Option<u64>, stops: bool, order: &Replicate, context: &Context<'_>) -> Option<u64> {
+    let wished = pace(order, context.wish).bandwidth;
+    let replication = context.hypervisor.replication();
+    let (answer, applied) = if stops {
+        (replication.abort_round(order.server), applied)
+    } else if wished == applied {
+        (Ok(()), applied)
+    } else {
+        let answer = replication.limit_round(order.server, wished);
+        let applied = if answer.is_ok() { wished } else { applied };
+        (answer, applied)
+    };
+    if let Err(refusal) = answer {
+        tracing::info!(operation = %context.id, "the running round did not take up {:?}: {refusal}", context.wish);
+    }
+    applied
+}
+
+fn pace(order: &Replicate, wish: Wish) -> Pace {
+    match wish {
+        Wish::Pace(pace) => pace,
+        Wish::Run | Wish::Tuned(_) | Wish::AtOnce | Wish::Abort { .. } => order.pace,
+    }
+}
+
+/// Of what a round can read the disks in this state.
+fn from(state: State) -> Option<ReadFrom> {
+    match state {
+        State::Running | State::Paused => Some(ReadFrom::Running),
+        State::Off => Some(ReadFrom::PoweredOff),
+        State::HeldByMigration | State::HeldOtherwise | State::Arriving | State::Crashed => None,
+    }
+}
