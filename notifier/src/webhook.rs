@@ -9,4 +9,4 @@ mod sign;
 
 pub use event::{MEDIA_TYPE, Readers, body, test_body};
 pub use post::{Answered, Event, post};
-pub use sign::{BadSecret, Secret};
+pub use sign::{BadSecret, Secret, Signing};

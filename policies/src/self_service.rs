@@ -10,6 +10,23 @@ use crate::time::{Instant, Span};
 /// In which time it is counted.
 pub const COUNTED: Span = Span::hours(24);
 
+/// How many test events the webhooks of an account are posted within [`TESTS_COUNTED`]. Each is a call to an address that the owner has
+/// named, so that without a limit anybody with a token could have it called without end.
+pub const MOST_TESTS: u32 = 10;
+
+/// In which time test events are counted.
+pub const TESTS_COUNTED: Span = Span::minutes(10);
+
+/// Why no test event is posted now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{MOST_TESTS} test events were posted within {TESTS_COUNTED}, and no more are; the next can be posted at {next}"
+)]
+pub struct TooManyTests {
+    /// When the next can be posted.
+    pub next: Instant,
+}
+
 /// Something that an owner has asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Earlier {
@@ -84,23 +101,39 @@ pub fn may_ask(
         return Err(Refusal::SwitchedOff);
     }
     let of_server = earlier.iter().filter(|asked| asked.server == server).map(|asked| asked.at);
-    if let Some(next) = full_until(of_server, rules.self_service_per_server, now) {
+    if let Some(next) = full_until(of_server, (rules.self_service_per_server, COUNTED), now) {
         return Err(Refusal::OfServer { most: rules.self_service_per_server, next });
     }
-    if let Some(next) = full_until(earlier.iter().map(|asked| asked.at), rules.self_service_per_day, now) {
+    let of_account = earlier.iter().map(|asked| asked.at);
+    if let Some(next) = full_until(of_account, (rules.self_service_per_day, COUNTED), now) {
         return Err(Refusal::OfAccount { most: rules.self_service_per_day, next });
     }
     Ok(())
 }
 
-/// When one more fits, if none does now. 0 is no limit.
-fn full_until(asked: impl Iterator<Item = Instant>, most: u32, now: Instant) -> Option<Instant> {
+/// Whether an owner may have one more test event posted; `earlier` is when he had the others, in any order.
+///
+/// # Errors
+/// There were too many; it says when the next is possible.
+pub fn may_test(earlier: &[Instant], now: Instant) -> Result<(), TooManyTests> {
+    match full_until(earlier.iter().copied(), (MOST_TESTS, TESTS_COUNTED), now) {
+        Some(next) => Err(TooManyTests { next }),
+        None => Ok(()),
+    }
+}
+
+/// When one more fits, if none does now: at most so many within so long. 0 is no limit.
+fn full_until(
+    asked: impl Iterator<Item = Instant>,
+    (most, within): (u32, Span),
+    now: Instant,
+) -> Option<Instant> {
     let most = usize::try_from(most).ok().filter(|most| *most > 0)?;
-    let mut counted: Vec<Instant> = asked.filter(|at| *at + COUNTED.delta() > now).collect();
+    let mut counted: Vec<Instant> = asked.filter(|at| *at + within.delta() > now).collect();
     counted.sort_unstable();
-    // One more fits when all but `most - 1` of them are a day old.
+    // One more fits when all but `most - 1` of them have gone.
     let last_to_go = counted.len().checked_sub(most)?;
-    counted.get(last_to_go).map(|at| *at + COUNTED.delta())
+    counted.get(last_to_go).map(|at| *at + within.delta())
 }
 
 #[cfg(test)]
@@ -143,6 +176,16 @@ mod tests {
         let earlier = [asked(1, 1), asked(2, 2), asked(3, 3), asked(4, 23)];
         let refused = may_ask(&rules(), server(5), &earlier, NOON).expect_err("the fifth");
         assert_eq!(refused, Refusal::OfAccount { most: 4, next: NOON + TimeDelta::hours(1) });
+    }
+
+    #[test]
+    fn the_eleventh_test_event_waits_until_the_first_is_ten_minutes_old() {
+        let ago = |minutes: i64| NOON - TimeDelta::minutes(minutes);
+        let earlier: Vec<Instant> = (0..10).map(ago).collect();
+        let next = ago(9) + TimeDelta::minutes(10);
+        assert_eq!(may_test(&earlier, NOON), Err(TooManyTests { next }));
+        assert_eq!(may_test(&earlier, next), Ok(()));
+        assert_eq!(may_test(&earlier[..9], NOON), Ok(()));
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct App {
     pub stirred: Notify,
     /// For the operators' own webhooks; nothing where this machine can't make one.
     pub webhook_client: Option<reqwest::Client>,
+    /// Test events of owners' webhooks.
+    pub webhook_tests: webhooks::Tests,
     /// Touched when there may be something to deliver.
     pub outbox: watch::Sender<()>,
     /// Calls to addresses that others have named.
@@ -92,6 +94,7 @@ impl App {
         Ok(Arc::new(Self {
             agents: Agents::new(hosts.collect(), wanted, first_revision),
             webhook_client: webhooks::operators_client(),
+            webhook_tests: webhooks::Tests::default(),
             store: parts.store.with_listeners(parts.config.listeners()),
             outbound: Outbound::new(&parts.config.outbound),
             config: parts.config,

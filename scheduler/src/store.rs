@@ -55,7 +55,7 @@ pub use records::{
     StoredOperation, StoredPlan, StoredWindow, Ticket, Token, Versioned,
 };
 pub use tickets::{LastWord, TicketFilter};
-pub use webhooks::StoredWebhook;
+pub use webhooks::{ReplacedSecret, RotatedWebhook, StoredWebhook};
 
 use std::sync::Arc;
 

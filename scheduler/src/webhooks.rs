@@ -1,12 +1,15 @@
 //! Webhooks: the operator's from the configuration, and what holds for those of owners.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
-use drover_notifier::webhook::{Answered, BadSecret, Event, Readers, Secret, post};
+use drover_notifier::webhook::{Answered, BadSecret, Event, Readers, Secret, Signing, post};
 use drover_policies::channels::{ChannelName, Listener};
 use drover_policies::ids::{OwnerId, WebhookName};
 use drover_policies::notices::Tells;
+use drover_policies::self_service::{TESTS_COUNTED, TooManyTests, may_test};
+use drover_policies::time::Instant;
 use reqwest::{Client, Url, redirect};
 use serde::{Deserialize, Serialize};
 
@@ -44,7 +47,7 @@ pub struct Hook {
     /// Where to.
     pub url: Url,
     /// What it is signed with.
-    pub secret: Secret,
+    pub signing: Signing,
     /// Whose it is: the operators' reach any address, the owners' only what [`Outbound`](crate::outbound::Outbound) reaches.
     pub readers: Readers,
 }
@@ -62,7 +65,7 @@ impl Hook {
             Err(error) => return not_now(error.to_string()),
         };
         let timeout = app.config.delivery.webhook_timeout;
-        let event = Event { url: &self.url, secret: &self.secret, id, body, timeout };
+        let event = Event { url: &self.url, signing: &self.signing, id, body, timeout };
         match post(client, event, app.clock.now()).await {
             Ok(answered) => answered,
             Err(error) => not_now(match self.readers {
@@ -70,6 +73,28 @@ impl Hook {
                 Readers::Operators => crate::chain(&error),
             }),
         }
+    }
+}
+
+/// When each account had test events posted lately. Kept in memory only: a restart forgets it, and a few events more do no harm.
+#[derive(Debug, Default)]
+pub struct Tests(Mutex<BTreeMap<OwnerId, Vec<Instant>>>);
+
+impl Tests {
+    /// Counts one more, if the account may have it posted.
+    ///
+    /// # Errors
+    /// It had too many lately.
+    pub fn count(&self, owner: &OwnerId, now: Instant) -> Result<(), TooManyTests> {
+        let mut lately = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        lately.retain(|_, tests| {
+            tests.retain(|at| *at + TESTS_COUNTED.delta() > now);
+            !tests.is_empty()
+        });
+        let tests = lately.entry(owner.clone()).or_default();
+        may_test(tests, now)?;
+        tests.push(now);
+        Ok(())
     }
 }
 

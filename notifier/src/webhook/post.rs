@@ -5,7 +5,7 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::{Client, StatusCode, Url};
 
 use super::event::MEDIA_TYPE;
-use super::sign::Secret;
+use super::sign::Signing;
 
 /// No receiver makes us wait longer than this by `Retry-After`.
 const LONGEST_WAIT: Span = Span::hours(24);
@@ -15,7 +15,7 @@ pub struct Event<'a> {
     /// Where to.
     pub url: &'a Url,
     /// What it is signed with.
-    pub secret: &'a Secret,
+    pub signing: &'a Signing,
     /// Its id, the same for every try.
     pub id: &'a str,
     /// What it says.
@@ -49,14 +49,13 @@ pub enum Answered {
 /// # Errors
 /// There was no answer.
 pub async fn post(client: &Client, event: Event<'_>, now: Instant) -> Result<Answered, reqwest::Error> {
-    let timestamp = now.timestamp();
     let request = client
         .post(event.url.clone())
         .timeout(event.timeout.0)
         .header(CONTENT_TYPE, MEDIA_TYPE)
         .header("webhook-id", event.id)
-        .header("webhook-timestamp", timestamp)
-        .header("webhook-signature", event.secret.sign(event.id, timestamp, &event.body))
+        .header("webhook-timestamp", now.timestamp())
+        .header("webhook-signature", event.signing.sign(event.id, now, &event.body))
         .body(event.body);
     // The answer's body is dropped unread, and its connection with it.
     let response = request.send().await.map_err(reqwest::Error::without_url)?;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use drover_policies::time::Instant;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -60,8 +61,38 @@ impl Secret {
     }
 }
 
+/// What a receiver's events are signed with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signing {
+    /// The secret that holds.
+    pub secret: Secret,
+    /// Those that it has replaced, each with the moment until which it signs beside it: the receiver changes over in between.
+    pub replaced: Vec<(Secret, Instant)>,
+}
+
+impl From<Secret> for Signing {
+    fn from(secret: Secret) -> Self {
+        Self { secret, replaced: Vec::new() }
+    }
+}
+
+impl Signing {
+    /// The value of `webhook-signature` for an event that is sent now: a signature by each secret that signs now, the latest first. A
+    /// receiver takes the event if one of them is right.
+    #[must_use]
+    pub fn sign(&self, id: &str, now: Instant, body: &[u8]) -> String {
+        let replaced = self.replaced.iter().rev().filter(|(_, until)| now < *until).map(|(secret, _)| secret);
+        let signatures = std::iter::once(&self.secret).chain(replaced);
+        let signatures: Vec<String> =
+            signatures.map(|secret| secret.sign(id, now.timestamp(), body)).collect();
+        signatures.join(" ")
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use drover_policies::time::Span;
+
     use super::*;
 
     /// Both are published: the first in the specification (with a key that is shorter than it asks for), the second in the documentation
@@ -87,6 +118,25 @@ mod tests {
             let key = secret.strip_prefix(PREFIX).expect("a secret");
             let secret = Secret(STANDARD.decode(key).expect("base64"));
             assert_eq!(secret.sign(id, timestamp, body.as_bytes()), signature);
+        }
+    }
+
+    #[test]
+    fn a_replaced_secret_signs_too_until_its_time_is_over() {
+        let now = Instant::UNIX_EPOCH;
+        let after = |minutes| now + Span::minutes(minutes).delta();
+        let [first, second, third] = [1, 2, 3].map(|n| Secret::of([n; 32]));
+        let replaced = vec![(first.clone(), after(10)), (second.clone(), after(20))];
+        let signing = Signing { secret: third.clone(), replaced };
+        let by = |secrets: &[&Secret], at: Instant| {
+            secrets.iter().map(|secret| secret.sign("1", at.timestamp(), b"x")).collect::<Vec<_>>().join(" ")
+        };
+        for (at, secrets) in [
+            (after(9), vec![&third, &second, &first]),
+            (after(10), vec![&third, &second]),
+            (after(20), vec![&third]),
+        ] {
+            assert_eq!(signing.sign("1", at, b"x"), by(&secrets, at), "{at}");
         }
     }
 

@@ -588,6 +588,14 @@ pub enum Webhooks {
         /// Its id
         webhook: String,
     },
+    /// Give one another secret, which is shown this once
+    Rotate {
+        /// Its id
+        webhook: String,
+        /// For so long events are signed with the present secret, too; 0s for one that somebody else has seen [default: 24h]
+        #[arg(long, value_name = "SPAN")]
+        grace: Option<Span>,
+    },
     /// Post a test event to one, and show what was answered
     Test {
         /// Its id

@@ -5,7 +5,7 @@ use super::client::{Answer, Parameter};
 use super::exit::{Exit, Failed};
 use super::screen::{Rows, Screen, Tone};
 use super::{Context, part};
-use crate::http::views::{IssuedWebhook, TestedWebhook, WebhookBody, WebhookView};
+use crate::http::views::{IssuedWebhook, RotateBody, TestedWebhook, WebhookBody, WebhookView};
 
 pub(super) async fn webhooks(context: &Context, command: Webhooks) -> Result<(), Failed> {
     match command {
@@ -20,6 +20,21 @@ pub(super) async fn webhooks(context: &Context, command: Webhooks) -> Result<(),
             context.show(&answer, |screen, issued| {
                 screen.line(format!(
                     "Added {}. Events are signed with this secret, which is shown only now:",
+                    issued.webhook.id
+                ));
+                screen.line(issued.secret.as_deref().unwrap_or("it was shown before"));
+            });
+        }
+        Webhooks::Rotate { webhook, grace } => {
+            let path = format!("/v1/webhooks/{}/rotate", part(&webhook));
+            let answer: Answer<IssuedWebhook> = context.client.post(&path, &RotateBody { grace }).await?;
+            context.show(&answer, |screen, issued| {
+                let before = match issued.webhook.replaced_until {
+                    Some(until) => format!("until {} also with the one before", screen.times().at(until)),
+                    None => "from now on with no other".to_owned(),
+                };
+                screen.line(format!(
+                    "Events of {} are signed with this secret, which is shown only now, {before}:",
                     issued.webhook.id
                 ));
                 screen.line(issued.secret.as_deref().unwrap_or("it was shown before"));
@@ -57,7 +72,12 @@ fn list(screen: &Screen, webhooks: &[WebhookView]) {
     for webhook in webhooks {
         let kinds: Vec<&str> = webhook.kinds.iter().map(String::as_str).collect();
         let state = match (webhook.disabled_at, &webhook.disabled_because) {
-            (None, _) => ("in use".to_owned(), Tone::Good),
+            (None, _) => {
+                let changes = webhook
+                    .replaced_until
+                    .map(|until| format!(", signed with a replaced secret too until {}", times.at(until)));
+                (format!("in use{}", changes.unwrap_or_default()), Tone::Good)
+            }
             (Some(at), why) => {
                 (format!("disabled {}: {}", times.at(at), why.as_deref().unwrap_or_default()), Tone::Bad)
             }

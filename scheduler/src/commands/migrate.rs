@@ -123,10 +123,11 @@ impl Wish {
         match refusal {
             AskedRefusal::Time(refusal) => appointment_refused(refusal),
             AskedRefusal::TooOften(limit) => {
-                let problem =
-                    Problem::new(if limit.next().is_some() { Kind::TooOften } else { Kind::Refused }, detail);
-                let problem = problem.with("rule", limit.code());
-                limit.next().map_or(problem.clone(), |next| problem.with("next", next))
+                let problem = match limit.next() {
+                    Some(next) => Problem::too_often(detail, next, self.app.clock.now()),
+                    None => Problem::new(Kind::Refused, detail),
+                };
+                problem.with("rule", limit.code())
             }
             AskedRefusal::UnderWay { number } => {
                 Problem::new(Kind::Refused, detail).with("migration", format!("DR-{number}"))

@@ -179,7 +179,7 @@ async fn program(app: &App, name: &WebhookName) -> Result<Channel, NoChannel> {
     let configured = configured.ok_or(NoChannel::Unknown)?;
     let url = configured.url().ok_or(NoChannel::Unknown)?;
     Ok(match configured.secret() {
-        Ok(secret) => ready(Hook { url, secret, readers: Readers::Operators }),
+        Ok(secret) => ready(Hook { url, signing: secret.into(), readers: Readers::Operators }),
         Err(missing) => Channel::Unready(name.clone(), missing),
     })
 }

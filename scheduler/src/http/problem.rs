@@ -6,6 +6,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use drover_policies::time::Instant;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -138,6 +139,9 @@ pub struct Problem {
     #[serde(flatten)]
     #[schema(additional_properties)]
     pub more: Map<String, Value>,
+    /// After how many seconds it may be asked for again, where that is known; the header `Retry-After`.
+    #[serde(skip)]
+    pub retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -150,6 +154,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             more: Map::new(),
+            retry_after: None,
         }
     }
 
@@ -161,6 +166,12 @@ impl Problem {
             self.more.insert(name.to_owned(), value);
         }
         self
+    }
+
+    /// Too much was asked for lately; it may be asked for again at `next`.
+    pub fn too_often(detail: impl Into<String>, next: Instant, now: Instant) -> Self {
+        let wait = u64::try_from((next - now).num_milliseconds()).unwrap_or_default().div_ceil(1000);
+        Self { retry_after: Some(wait), ..Self::new(Kind::TooOften, detail).with("next", next) }
     }
 
     /// A field of the body is wrong.
@@ -215,8 +226,9 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"drover\""));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        let usual = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(2);
+        if let Some(seconds) = self.retry_after.or(usual) {
+            headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(IsProblem(self));
         response

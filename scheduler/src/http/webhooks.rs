@@ -12,13 +12,17 @@ use super::Problems;
 use super::extract::{Change, Named, Nothing, Params};
 use super::lists::{OfOwner, limit, of_all};
 use super::problem::Problem;
-use super::views::{IssuedWebhook, Page, TestedWebhook, WebhookBody, WebhookView};
+use super::views::{IssuedWebhook, Page, RotateBody, TestedWebhook, WebhookBody, WebhookView};
 use crate::app::App;
 use crate::auth::Person;
 use crate::commands::{Reply, Wish, owned, store_problem};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list, add)).routes(routes!(remove)).routes(routes!(test))
+    OpenApiRouter::new()
+        .routes(routes!(list, add))
+        .routes(routes!(remove))
+        .routes(routes!(rotate))
+        .routes(routes!(test))
 }
 
 /// List webhooks
@@ -33,7 +37,8 @@ async fn list(
 ) -> Result<Json<Page<WebhookView>>, Problem> {
     let owner: Option<OwnerId> = owned(&caller, which.owner.as_deref())?;
     let stored = app.store.webhooks(owner.as_ref()).await.map_err(|error| store_problem(&error))?;
-    let mut webhooks: Vec<WebhookView> = stored.iter().map(WebhookView::from).collect();
+    let mut webhooks: Vec<WebhookView> =
+        stored.iter().map(|webhook| WebhookView::of(webhook, app.clock.now())).collect();
     if caller.owner().is_none() {
         let configured =
             app.config.webhooks.iter().filter(|webhook| owner.is_none() || webhook.owner == owner);
@@ -70,9 +75,27 @@ async fn remove(
     Wish { app, caller, envelope }.remove_webhook(&name).await
 }
 
+/// Give a webhook another secret
+///
+/// It stands in this answer and in no other. Until the time of grace is over, events are signed with both: a receiver takes an event if
+/// one of the signatures in `webhook-signature` is right. Three secrets that were replaced may sign at once (429, `too-often`, with the
+/// moment of the `next`).
+#[utoipa::path(post, path = "/v1/webhooks/{webhook}/rotate", tag = "webhooks", request_body = RotateBody,
+    params(("webhook" = String, Path, description = "Its id")), security(("token" = [])),
+    responses((status = 200, description = "The webhook", body = IssuedWebhook), Problems))]
+async fn rotate(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, RotateBody>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, body) = change.split();
+    Wish { app, caller, envelope }.rotate_webhook(&name, &body).await
+}
+
 /// Try a webhook out
 ///
-/// An event of the type `dev.drover.notice.test` is posted to it at once; the answer says what came of it.
+/// An event of the type `dev.drover.notice.test` is posted to it at once; the answer says what came of it. An owner may have ten posted
+/// within ten minutes (429, `too-often`, with `Retry-After`).
 #[utoipa::path(post, path = "/v1/webhooks/{webhook}/test", tag = "webhooks",
     params(("webhook" = String, Path, description = "Its id")), security(("token" = [])),
     responses((status = 200, description = "What the receiver answered", body = TestedWebhook), Problems))]

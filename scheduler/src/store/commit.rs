@@ -18,7 +18,7 @@ use super::lease::{self, Fence};
 use super::records::{
     Answer, HostStanding, NewOperation, NewTicket, NewWish, Seq, StoredPlan, StoredWindow, Token,
 };
-use super::webhooks::{self, StoredWebhook};
+use super::webhooks::{self, RotatedWebhook, StoredWebhook};
 use super::{
     Store, StoreResult, answers, events, hosts, maintenances, migrations, notices, operations, owners,
 };
@@ -62,6 +62,8 @@ pub struct Batch {
     pub notices: Vec<Notice>,
     /// Webhooks that owners register.
     pub webhooks_added: Vec<StoredWebhook>,
+    /// Webhooks that get another secret; a conflict when one has another than was read.
+    pub webhooks_rotated: Vec<RotatedWebhook>,
     /// Webhooks that are no more; a conflict when one is not there.
     pub webhooks_removed: Vec<WebhookId>,
     /// Dead letters to be tried again.
@@ -117,6 +119,7 @@ impl Batch {
             tickets_reopened: Vec::new(),
             notices: Vec::new(),
             webhooks_added: Vec::new(),
+            webhooks_rotated: Vec::new(),
             webhooks_removed: Vec::new(),
             replays: Vec::new(),
             events: Vec::new(),
@@ -215,6 +218,9 @@ async fn write_tickets(
     }
     for webhook in &batch.webhooks_added {
         webhooks::insert(conn, webhook).await?;
+    }
+    for rotated in &batch.webhooks_rotated {
+        webhooks::rotate(conn, rotated).await?;
     }
     for replay in &batch.replays {
         deliveries::replay(conn, replay, batch.at).await?;

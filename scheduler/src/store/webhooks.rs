@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use drover_notifier::webhook::Readers;
+use drover_notifier::webhook::{BadSecret, Readers, Signing};
 use drover_policies::channels::{ChannelName, Listener};
 use drover_policies::ids::{OwnerId, WebhookId};
 use drover_policies::time::Instant;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::db::{Conn, execute, fetch_all, fetch_optional};
@@ -28,12 +29,38 @@ pub struct StoredWebhook {
     pub url: String,
     /// What it is signed with.
     pub secret: String,
+    /// What it was signed with before, the oldest first.
+    pub replaced: Vec<ReplacedSecret>,
     /// The kinds of messages that it hears; none for all.
     pub kinds: BTreeSet<String>,
     /// Since when it is there.
     pub created_at: Instant,
     /// Since when nothing is sent to it any more, and why.
     pub disabled: Option<(Instant, String)>,
+}
+
+/// A secret that another has replaced.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplacedSecret {
+    /// The secret.
+    pub secret: String,
+    /// Until when it signs beside the other.
+    pub until: Instant,
+}
+
+impl fmt::Debug for ReplacedSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplacedSecret").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+/// A webhook that gets another secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RotatedWebhook {
+    /// As it was read.
+    pub before: StoredWebhook,
+    /// As it is to be. Only its secrets are written.
+    pub after: StoredWebhook,
 }
 
 impl fmt::Debug for StoredWebhook {
@@ -58,7 +85,15 @@ impl StoredWebhook {
         };
         Ok(Hook {
             url: self.url.parse().map_err(|_| bad("url"))?,
-            secret: self.secret.parse().map_err(|_| bad("secret"))?,
+            signing: Signing {
+                secret: self.secret.parse().map_err(|_| bad("secret"))?,
+                replaced: self
+                    .replaced
+                    .iter()
+                    .map(|replaced| Ok((replaced.secret.parse()?, replaced.until)))
+                    .collect::<Result<_, BadSecret>>()
+                    .map_err(|_| bad("replaced_secrets"))?,
+            },
             readers: Readers::Owners,
         })
     }
@@ -80,6 +115,7 @@ struct Row {
     owner: String,
     url: String,
     secret: String,
+    replaced_secrets: String,
     kinds: String,
     created_at: Instant,
     disabled_at: Option<Instant>,
@@ -93,6 +129,11 @@ impl Row {
             owner: owner_id(TABLE, &self.id, self.owner)?,
             url: self.url,
             secret: self.secret,
+            // What can't be read is not repeated: a secret must not be logged.
+            replaced: serde_json::from_str(&self.replaced_secrets).map_err(|_| {
+                let found = "something else".to_owned();
+                corrupt(TABLE, &self.id, BadContent::Value { column: "replaced_secrets", found })
+            })?,
             kinds: from_json(TABLE, &self.id, &self.kinds)?,
             created_at: self.created_at,
             disabled: self.disabled_at.map(|at| (at, self.disabled_why.unwrap_or_default())),
@@ -118,7 +159,8 @@ impl Store {
             &mut self.db.read().await?.conn(),
             "reading a webhook",
             Row,
-            "SELECT id, owner, url, secret, kinds, created_at, disabled_at, disabled_why FROM webhooks WHERE id = $1",
+            "SELECT id, owner, url, secret, replaced_secrets, kinds, created_at, disabled_at, disabled_why
+             FROM webhooks WHERE id = $1",
             id.0,
         )?;
         row.map(Row::record).transpose()
@@ -147,7 +189,7 @@ async fn of(conn: &mut Conn<'_>, owner: Option<&OwnerId>) -> StoreResult<Vec<Sto
         conn,
         "reading webhooks",
         Row,
-        "SELECT id, owner, url, secret, kinds, created_at, disabled_at, disabled_why FROM webhooks
+        "SELECT id, owner, url, secret, replaced_secrets, kinds, created_at, disabled_at, disabled_why FROM webhooks
          WHERE ($1 IS NULL OR owner = $1) ORDER BY created_at, id",
         owner.map(OwnerId::as_str),
     )?;
@@ -171,16 +213,32 @@ pub(super) async fn insert(conn: &mut Conn<'_>, new: &StoredWebhook) -> StoreRes
     execute!(
         conn,
         "storing a webhook",
-        "INSERT INTO webhooks (id, owner, url, secret, kinds, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+        "INSERT INTO webhooks (id, owner, url, secret, replaced_secrets, kinds, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         new.id.0,
         new.owner.as_str(),
         new.url.as_str(),
         new.secret.as_str(),
+        to_json(TABLE, &new.replaced)?,
         to_json(TABLE, &new.kinds)?,
         new.created_at,
     )
     .map_err(|error| error.on_insert(TABLE, new.id))?;
     Ok(())
+}
+
+/// Over the secret that was read: of two that rotate it at once, the second decides anew.
+pub(super) async fn rotate(conn: &mut Conn<'_>, rotated: &RotatedWebhook) -> StoreResult<()> {
+    let RotatedWebhook { before, after } = rotated;
+    let written = execute!(
+        conn,
+        "changing a webhook's secret",
+        "UPDATE webhooks SET secret = $1, replaced_secrets = $2 WHERE id = $3 AND secret = $4",
+        after.secret.as_str(),
+        to_json(TABLE, &after.replaced)?,
+        before.id.0,
+        before.secret.as_str(),
+    )?;
+    if written == 1 { Ok(()) } else { Err(StoreError::conflict(TABLE, before.id)) }
 }
 
 /// With all that has not arrived there; what has stays in the story of its ticket.

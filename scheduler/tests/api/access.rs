@@ -10,9 +10,12 @@ use crate::fixture::{Api, id};
 
 /// Words that an owner must never read: hosts, the other owner, operators, paths.
 fn leaks(text: &str) -> Option<&'static str> {
-    ["\"h1\"", "\"h2\"", "\"h3\"", "h1 ", "h2 ", "h3 ", "globex", "shop", "ada", "secret-path", "qemu+tls"]
+    // As a word: the digits of an id may spell it.
+    let operator = text.split(|c: char| !c.is_alphanumeric()).find(|word| *word == "ada").map(|_| "ada");
+    ["\"h1\"", "\"h2\"", "\"h3\"", "h1 ", "h2 ", "h3 ", "globex", "shop", "secret-path", "qemu+tls"]
         .into_iter()
         .find(|word| text.contains(word))
+        .or(operator)
 }
 
 #[tokio::test]

@@ -4,9 +4,10 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use axum::http::{Method, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use drover_notifier::render::Renderer;
-use drover_policies::time::Span;
+use drover_notifier::webhook::Secret;
+use drover_policies::time::{Instant, Span};
 use drover_scheduler::deliver::{self, Delivering};
 use drover_scheduler::webhooks::WebhookConfig;
 use serde_json::{Value, json};
@@ -285,6 +286,7 @@ async fn an_address_inside_is_refused_when_it_is_registered_and_when_it_is_conne
             owner: "acme".parse().expect("an owner"),
             url,
             secret: SECRET.to_owned(),
+            replaced: Vec::new(),
             kinds: Default::default(),
             created_at: drover_policies::samples::NOON,
             disabled: None,
@@ -362,6 +364,100 @@ async fn webhooks_are_their_owners_own() {
         let answer = api.post(&api.acme, "/v1/webhooks", &json!({ "url": receiver.url() })).await;
         assert_eq!(answer.status.is_success(), n < 10, "{n}: {answer:?}");
     }
+}
+
+#[tokio::test]
+async fn a_secret_that_was_replaced_signs_too_until_its_receiver_had_time_to_change_over() {
+    let (api, receiver) = (api().await, Receiver::new().await);
+    let webhook = add(&api, &api.acme, &receiver.url()).await;
+    let path = format!("/v1/webhooks/{}", webhook["id"].as_str().expect("an id"));
+    let rotate = async |body: &Value| api.post(&api.acme, &format!("{path}/rotate"), body).await;
+    let secret = |issued: &Value| -> Secret {
+        issued["secret"].as_str().expect("shown once").parse().expect("a secret")
+    };
+    // The signatures of a test event, each by the secret that made it.
+    let signed = async |secrets: &[&Secret]| {
+        api.post(&api.operator, &format!("{path}/test"), &json!({})).await;
+        let got = receiver.got().pop().expect("a test event");
+        let timestamp = got.header("webhook-timestamp").parse().expect("a number");
+        let expected: Vec<String> = secrets
+            .iter()
+            .map(|secret| secret.sign(got.header("webhook-id"), timestamp, &got.body))
+            .collect();
+        assert_eq!(got.header("webhook-signature"), expected.join(" "));
+    };
+    let first = secret(&webhook);
+    signed(&[&first]).await;
+
+    let issued = rotate(&json!({})).await.json();
+    let second = secret(&issued);
+    signed(&[&second, &first]).await;
+    let ends = |body: &Value| -> Instant {
+        body["replaced_until"].as_str().expect("told").parse().expect("a moment")
+    };
+    let now = || drover_policies::time::Clock::now(api.app.clock.as_ref());
+    assert_eq!(ends(&issued), now() + Span::hours(24).delta());
+    let listed = api.get(&api.acme, "/v1/webhooks").await;
+    assert_eq!(ends(&listed.json()["items"][0]), ends(&issued));
+    assert!(!listed.text.contains("whsec_"), "{}", listed.text);
+    api.pass(Span::hours(24)).await;
+    signed(&[&second]).await;
+    assert!(api.get(&api.acme, "/v1/webhooks").await.json()["items"][0]["replaced_until"].is_null());
+
+    // A repeat of the same wish changes nothing more, and shows nothing.
+    let again = || {
+        let ask = api.ask(Method::POST, &format!("{path}/rotate")).token(&api.acme);
+        ask.header("idempotency-key", "r1").json(&json!({ "grace": "1h" })).send()
+    };
+    let (issued, repeated) = (again().await.json(), again().await.json());
+    assert!(repeated["secret"].is_null(), "{repeated}");
+    let third = secret(&issued);
+    signed(&[&third, &second]).await;
+    let mut last = third.clone();
+    for _ in 0..2 {
+        last = secret(&rotate(&json!({ "grace": "2h" })).await.json());
+    }
+    let full = rotate(&json!({ "grace": "2h" })).await;
+    assert_eq!(
+        (full.problem().as_str(), &full.headers["retry-after"]),
+        ("too-often", &HeaderValue::from(3600))
+    );
+    // One that somebody else has seen ends at once, with all before it.
+    let fresh = secret(&rotate(&json!({ "grace": "0s" })).await.json());
+    assert_ne!(fresh, last);
+    signed(&[&fresh]).await;
+
+    assert_eq!(rotate(&json!({ "grace": "8d" })).await.json()["field"], "grace");
+    for token in [&api.globex, &api.agent] {
+        let refused = api.post(token, &format!("{path}/rotate"), &json!({})).await;
+        assert!(matches!(refused.status, StatusCode::NOT_FOUND | StatusCode::FORBIDDEN), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_owner_has_ten_test_events_posted_and_is_told_when_the_next_can_be() {
+    let (api, receiver) = (api().await, Receiver::new().await);
+    let mut paths = Vec::new();
+    for _ in 0..2 {
+        let webhook = add(&api, &api.acme, &receiver.url()).await;
+        paths.push(format!("/v1/webhooks/{}/test", webhook["id"].as_str().expect("an id")));
+    }
+    for n in 0..10 {
+        let tested = api.post(&api.acme, &paths[n % 2], &json!({})).await;
+        assert_eq!(tested.status, StatusCode::OK, "{n}: {tested:?}");
+    }
+    api.pass(Span::minutes(4)).await;
+    let refused = api.post(&api.acme, &paths[0], &json!({})).await;
+    assert_eq!((refused.status, refused.problem().as_str()), (StatusCode::TOO_MANY_REQUESTS, "too-often"));
+    assert_eq!(refused.headers["retry-after"], "360");
+    assert_eq!(receiver.got().len(), 10, "the eleventh was not posted");
+    // Another account, and operators, are not held up by it.
+    let other = add(&api, &api.globex, &receiver.url()).await;
+    let other = format!("/v1/webhooks/{}/test", other["id"].as_str().expect("an id"));
+    assert_eq!(api.post(&api.globex, &other, &json!({})).await.status, StatusCode::OK);
+    assert_eq!(api.post(&api.operator, &paths[0], &json!({})).await.status, StatusCode::OK);
+    api.pass(Span::minutes(6)).await;
+    assert_eq!(api.post(&api.acme, &paths[0], &json!({})).await.status, StatusCode::OK);
 }
 
 #[tokio::test]

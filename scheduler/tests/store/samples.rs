@@ -20,8 +20,8 @@ use drover_policies::samples::{NOON, host_facts};
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{Exclusion, Slot};
 use drover_scheduler::store::{
-    Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, Role, StoredFreeze, StoredLimit,
-    StoredPlan, StoredWebhook, StoredWindow, Token, Write,
+    Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, ReplacedSecret, Role, StoredFreeze,
+    StoredLimit, StoredPlan, StoredWebhook, StoredWindow, Token, Write,
 };
 use uuid::Uuid;
 
@@ -286,6 +286,10 @@ pub fn webhook(n: u32, of: &str) -> StoredWebhook {
         owner: owner(of),
         url: "https://hooks.example.org/drover".to_owned(),
         secret: "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+        replaced: vec![ReplacedSecret {
+            secret: "whsec_AgICAgICAgICAgICAgICAgICAgICAgIC".to_owned(),
+            until: at(60),
+        }],
         kinds: ["proposed".to_owned()].into(),
         created_at: at(0),
         disabled: None,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use drover_policies::ids::OwnerId;
+use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -26,6 +27,9 @@ pub struct WebhookView {
     /// Since when it is there; missing of one that is set in the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<DateTime<Utc>>,
+    /// Until when events are signed with a secret that was replaced, too; missing when with none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replaced_until: Option<DateTime<Utc>>,
     /// Since when nothing is sent to it any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled_at: Option<DateTime<Utc>>,
@@ -34,8 +38,10 @@ pub struct WebhookView {
     pub disabled_because: Option<String>,
 }
 
-impl From<&StoredWebhook> for WebhookView {
-    fn from(webhook: &StoredWebhook) -> Self {
+impl WebhookView {
+    /// One that is stored, at this moment.
+    #[must_use]
+    pub fn of(webhook: &StoredWebhook, now: Instant) -> Self {
         let (disabled_at, disabled_because) = webhook.disabled.clone().unzip();
         Self {
             id: webhook.id.to_string(),
@@ -43,6 +49,7 @@ impl From<&StoredWebhook> for WebhookView {
             url: webhook.url.clone(),
             kinds: webhook.kinds.clone(),
             created_at: Some(webhook.created_at),
+            replaced_until: webhook.replaced.iter().map(|secret| secret.until).filter(|at| now < *at).max(),
             disabled_at,
             disabled_because,
         }
@@ -57,6 +64,7 @@ impl From<&WebhookConfig> for WebhookView {
             url: webhook.url().map(|url| url.origin().ascii_serialization()).unwrap_or_default(),
             kinds: webhook.kinds.clone(),
             created_at: None,
+            replaced_until: None,
             disabled_at: None,
             disabled_because: None,
         }
@@ -86,6 +94,17 @@ pub struct WebhookBody {
     /// Whose it is; an owner's token needs none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
+}
+
+/// Another secret for a webhook.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RotateBody {
+    /// For so long events are signed with the present secret, too: `24h` unless said, at most 7 days. With `0s` it ends at once, and
+    /// those before it as well: for one that somebody else has seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub grace: Option<Span>,
 }
 
 /// What came of trying a webhook out.
