@@ -13,6 +13,8 @@ use crate::domain_xml::Storage;
 use crate::guest_events::{self, Place};
 use crate::hypervisor::libvirt::{ConsoleHeartbeat, Encryption, HostConfig};
 use crate::metadata::Imported;
+use crate::replica;
+use crate::replica::config::ReplicationFile;
 
 /// The file as it is written. Everything may be missing here: flags may say it instead.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
@@ -48,6 +50,9 @@ pub struct File {
     /// Where guests are served their own events.
     #[serde(default)]
     pub guest_events: GuestEventsFile,
+    /// Replicas of local disks.
+    #[serde(default)]
+    pub replication: ReplicationFile,
 }
 
 /// The `[guest_events]` table.
@@ -101,6 +106,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where guests are served their own events; nothing when they are not.
     pub guest_events: Option<guest_events::Config>,
+    /// How this host takes and sends replicas of local disks; nothing when it does not.
+    pub replication: Option<replica::config::Config>,
 }
 
 /// Why there is no configuration.
@@ -204,7 +211,8 @@ impl File {
         };
         let data_dir = self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/drover-agent"));
         let guest_events = guest_events(&self.guest_events)?;
-        Ok(Config { host, scheduler, token_file, ca_file: self.ca_file, data_dir, guest_events })
+        let replication = replica::config::complete(self.replication, &host.name, &data_dir)?;
+        Ok(Config { host, scheduler, token_file, ca_file: self.ca_file, data_dir, guest_events, replication })
     }
 }
 
@@ -348,6 +356,10 @@ mod tests {
             "listen",
             "bridges",
             "vsock_port",
+            "replication",
+            "directories",
+            "scratch",
+            "bandwidth",
         ] {
             assert!(text.contains(key), "{key} is not in the example");
         }
@@ -364,6 +376,7 @@ mod tests {
         assert!(
             file.ca_file.is_some() && file.libvirt.migration_address.is_some() && file.servers_file.is_some()
         );
+        assert!(file.replication.scratch.is_some() && file.replication.bandwidth.is_some());
         let events = guest_events(&file.guest_events).expect("right").expect("served");
         assert_eq!((events.places.len(), events.vsock_port), (1, Some(80)));
     }

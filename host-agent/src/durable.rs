@@ -1,6 +1,6 @@
 //! Files that are whole or not there, also after a power failure: temporary file, fsync, rename, fsync of the directory.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -79,4 +79,15 @@ pub(crate) fn remove(path: &Path) -> Result<(), DiskError> {
 pub(crate) fn sync_parent(path: &Path) -> Result<(), DiskError> {
     let parent = path.parent().unwrap_or(Path::new("."));
     File::open(parent).and_then(|directory| directory.sync_all()).map_err(io_error("sync", parent))
+}
+
+/// Locks a file for as long as it is held open. Nothing when another process has it.
+pub(crate) fn try_lock(path: &Path) -> Result<Option<File>, DiskError> {
+    let opened = File::options().create(true).truncate(false).write(true).open(path);
+    let file = opened.map_err(io_error("open", path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source)),
+    }
 }

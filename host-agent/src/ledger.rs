@@ -13,7 +13,7 @@
 //! A write is whole or not there: temporary file, fsync, rename, fsync of the directory. What a driver is about to do is
 //! written before it is done, so that after a kill at any point the ledger names everything that may have happened.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::cutover::Life;
 use crate::driver::Record;
 use crate::durable::{
-    DiskError, io_error, make_private_directory, read_json, remove, write_durably, write_json,
+    DiskError, io_error, make_private_directory, read_json, remove, try_lock, write_durably, write_json,
 };
 
 /// Why the ledger could not be used.
@@ -215,17 +215,7 @@ impl Ledger {
 }
 
 fn take_lock(path: &Path) -> Result<File, LedgerError> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .map_err(io_error("open", path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(LedgerError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source).into()),
-    }
+    try_lock(path)?.ok_or_else(|| LedgerError::Locked { path: path.to_owned() })
 }
 
 fn read_incarnation(path: &Path) -> Result<u64, LedgerError> {

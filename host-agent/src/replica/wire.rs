@@ -36,7 +36,7 @@ pub const LARGEST_RANGE: u64 = 1 << 30;
 pub const LARGEST_EXTRA: usize = 80 << 20;
 
 /// What is there of a replica.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Status {
     /// Rounds that have landed.
@@ -45,6 +45,8 @@ pub struct Status {
     pub content: Content,
     /// Where its images are.
     pub place: Place,
+    /// A file that lies where an image is to be put, if there is one: putting the replica in its place would be refused.
+    pub in_the_way: Option<PathBuf>,
 }
 
 /// What images hold.
@@ -105,6 +107,8 @@ pub struct DiskSize {
     pub target: String,
     /// As the guest sees it, in bytes.
     pub virtual_bytes: u64,
+    /// What the round is expected to write, in bytes, as far as the source knows: the round is refused where there is no room for it.
+    pub expected_bytes: u64,
 }
 
 /// Tell the checksums of a part of a disk, as it was when the round began.

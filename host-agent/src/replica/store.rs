@@ -1,0 +1,517 @@
+//! The replicas that this host holds.
+//!
+//! Each has a directory with its record; every step is written there before it is begun and after it was done, and may be repeated. Steps
+//! of one replica are done one after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::path::{Component, Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use drover_agent_api::{Base, HoldReplica, Images, ReleaseReplica};
+use drover_policies::fleet::CertificateDigest;
+use drover_policies::ids::ReplicaId;
+use drover_policies::replica::ReplicaDisk;
+
+use super::config::{Config, room};
+use super::error::ReplicaError;
+use super::nbd;
+use super::record::{LONGEST_SUFFIX, Record, Stage};
+use super::rounds::Running;
+use super::tools::Image;
+use super::wire::{Place, Status};
+use crate::durable::{
+    DiskError, io_error, make_private_directory, read_json, sync_parent, try_lock, write_json,
+};
+
+/// How long a step waits for another one of the same replica.
+const TURN: Duration = Duration::from_secs(10);
+/// What must be free where a replica is to be, in bytes, for its images' heads. How much the first round needs is known when it begins.
+const LEAST_ROOM: u64 = 64 << 20;
+/// The longest name of a file.
+const LONGEST_NAME: usize = 255;
+
+/// Why a host can't hold replicas.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A directory or file could not be used.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// Another agent has them.
+    #[error(
+        "{path} is locked by another agent; only one agent may hold replicas there, so stop the other one first"
+    )]
+    Locked {
+        /// The lock's file.
+        path: PathBuf,
+    },
+}
+
+/// The replicas that this host holds.
+#[derive(Debug)]
+pub struct Replicas {
+    root: PathBuf,
+    pub(super) config: Config,
+    /// The configured directories without symbolic links.
+    directories: Vec<PathBuf>,
+    slots: Mutex<BTreeMap<ReplicaId, Arc<Slot>>>,
+    /// Held while a new one is looked at and made, so that no two are made for one path.
+    holding: Mutex<()>,
+    /// Held open: the lock ends with it.
+    _lock: File,
+}
+
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// By which its source is known.
+    certificate: Mutex<CertificateDigest>,
+    /// Where its disks go, without symbolic links.
+    paths: Vec<PathBuf>,
+    busy: Mutex<bool>,
+    free: Condvar,
+    work: Mutex<Work>,
+}
+
+/// What steps work on.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) record: Record,
+    /// The round that goes on.
+    pub(super) round: Option<Arc<Running>>,
+}
+
+/// The right to do a step, until it is dropped.
+pub(super) struct Turn<'a> {
+    // Given back in this order.
+    work: MutexGuard<'a, Work>,
+    _busy: Busy<'a>,
+}
+
+struct Busy<'a>(&'a Slot);
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a thread that panicked was doing is in the record, and is done again from there.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Slot {
+    fn new(record: Record, paths: Vec<PathBuf>) -> Arc<Self> {
+        Arc::new(Self {
+            certificate: Mutex::new(record.source_certificate.clone()),
+            paths,
+            busy: Mutex::new(false),
+            free: Condvar::new(),
+            work: Mutex::new(Work { record, round: None }),
+        })
+    }
+
+    pub(super) fn turn(&self) -> Result<Turn<'_>, ReplicaError> {
+        let busy = lock(&self.busy);
+        let (mut busy, waited) =
+            self.free.wait_timeout_while(busy, TURN, |busy| *busy).unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return Err(ReplicaError::Busy);
+        }
+        *busy = true;
+        drop(busy);
+        let busy = Busy(self);
+        Ok(Turn { work: lock(&self.work), _busy: busy })
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.busy) = false;
+        self.0.free.notify_one();
+    }
+}
+
+impl Deref for Turn<'_> {
+    type Target = Work;
+
+    fn deref(&self) -> &Work {
+        &self.work
+    }
+}
+
+impl DerefMut for Turn<'_> {
+    fn deref_mut(&mut self) -> &mut Work {
+        &mut self.work
+    }
+}
+
+impl Replicas {
+    /// Opens what is held, and ends the processes of an earlier agent. What was cut off is finished by [`Replicas::recover`].
+    ///
+    /// # Errors
+    /// When the directory can't be used, or another agent has it.
+    pub fn open(config: Config, data_dir: &Path) -> Result<Arc<Self>, OpenError> {
+        let root = data_dir.join("replicas");
+        make_private_directory(&root)?;
+        let path = root.join("lock");
+        let Some(held) = try_lock(&path)? else { return Err(OpenError::Locked { path }) };
+        nbd::end_orphans(&root).map_err(io_error("look for processes by", Path::new("/proc")))?;
+        let resolve = |path: &PathBuf| fs::canonicalize(path).map_err(io_error("look at", path));
+        let directories = config.directories.iter().map(resolve).collect::<Result<_, _>>()?;
+        let replicas = Self {
+            root,
+            config,
+            directories,
+            slots: Mutex::default(),
+            holding: Mutex::default(),
+            _lock: held,
+        };
+        replicas.read()?;
+        Ok(Arc::new(replicas))
+    }
+
+    fn read(&self) -> Result<(), DiskError> {
+        for entry in fs::read_dir(&self.root).map_err(io_error("list", &self.root))? {
+            let directory = entry.map_err(io_error("list", &self.root))?.path();
+            let path = directory.join("record.json");
+            if !directory.is_dir() {
+                continue;
+            }
+            if !path.exists() {
+                // Nothing was made yet, or nothing is left.
+                fs::remove_dir_all(&directory).map_err(io_error("remove", &directory))?;
+                continue;
+            }
+            match read_json::<Record>(&path)? {
+                Ok(record) => {
+                    let paths = record.disks.iter().filter_map(|disk| resolved(&disk.path).ok()).collect();
+                    lock(&self.slots).insert(record.replica, Slot::new(record, paths));
+                }
+                Err(why) => tracing::error!(
+                    "{} can't be understood: the replica is not held, and its files are left alone: {why}",
+                    path.display()
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    /// Finishes what an earlier agent was in the middle of: each replica ends with the round before or the round after, and with its images
+    /// in their place or out of it. May take long, as a round that is complete is joined with its image.
+    pub fn recover(&self) {
+        let slots: Vec<Arc<Slot>> = lock(&self.slots).values().cloned().collect();
+        for slot in slots {
+            let Ok(mut turn) = slot.turn() else { continue };
+            let replica = turn.record.replica;
+            if let Err(error) = self.settle(&mut turn) {
+                tracing::warn!(%replica, "not finished yet, it is tried again when it is asked for: {}", error.failure().text);
+            }
+            if turn.round.is_none()
+                && let Err(error) = remove_overlays(&turn.record)
+            {
+                tracing::warn!(%replica, "left behind: {error}");
+            }
+        }
+    }
+
+    /// Brings a step that was cut off to its end.
+    pub(super) fn settle(&self, work: &mut Work) -> Result<(), ReplicaError> {
+        match work.record.stage.clone() {
+            Stage::Beside | Stage::InPlace => Ok(()),
+            Stage::Landing { .. } => self.finish_landing(work),
+            Stage::Placing => self.finish_placing(work),
+            Stage::TakingOut { touched } => self.finish_taking_out(work, touched),
+            Stage::Releasing { images } => self.finish_release(work, images),
+        }
+    }
+
+    /// Whether some replica is to come from the agent with this certificate.
+    pub(super) fn knows(&self, certificate: &CertificateDigest) -> bool {
+        lock(&self.slots).values().any(|slot| *lock(&slot.certificate) == *certificate)
+    }
+
+    /// A replica, for the agent with this certificate.
+    pub(super) fn of_source(
+        &self,
+        replica: ReplicaId,
+        certificate: &CertificateDigest,
+    ) -> Result<Arc<Slot>, ReplicaError> {
+        self.slot(replica)
+            .filter(|slot| *lock(&slot.certificate) == *certificate)
+            .ok_or(ReplicaError::Unknown)
+    }
+
+    fn slot(&self, replica: ReplicaId) -> Option<Arc<Slot>> {
+        lock(&self.slots).get(&replica).cloned()
+    }
+
+    pub(super) fn directory(&self, replica: ReplicaId) -> PathBuf {
+        self.root.join(replica.to_string())
+    }
+
+    pub(super) fn save(&self, record: &Record) -> Result<(), DiskError> {
+        write_json(&self.directory(record.replica).join("record.json"), record)
+    }
+
+    /// Makes ready to take a replica. A repeat changes nothing, but takes the source's certificate anew.
+    ///
+    /// # Errors
+    /// When it can't be held here: a file in its way, too little room, a path outside of the directories for disks, another replica.
+    pub fn hold(&self, order: &HoldReplica) -> Result<(), ReplicaError> {
+        let _one = lock(&self.holding);
+        if let Some(slot) = self.slot(order.replica) {
+            return self.hold_again(&slot, order);
+        }
+        let paths = self.check(order)?;
+        let directory = self.directory(order.replica);
+        make_private_directory(&directory)?;
+        sync_parent(&directory)?;
+        let record = Record::new(order);
+        self.save(&record)?;
+        let slot = Slot::new(record, paths);
+        lock(&self.slots).insert(order.replica, Arc::clone(&slot));
+        let mut turn = slot.turn()?;
+        let made = self.make_images(&mut turn.record);
+        if made.is_err()
+            && let Err(error) = self.release_work(&mut turn, Images::Delete)
+        {
+            tracing::warn!(replica = %order.replica, "could not be held, and was not tidied: {error}");
+        }
+        made
+    }
+
+    fn hold_again(&self, slot: &Slot, order: &HoldReplica) -> Result<(), ReplicaError> {
+        let mut turn = slot.turn()?;
+        self.settle(&mut turn)?;
+        if !turn.record.is_of(order) || matches!(turn.record.stage, Stage::Releasing { .. }) {
+            return Err(ReplicaError::Different);
+        }
+        if turn.record.source_certificate != order.source_certificate {
+            turn.record.source_certificate = order.source_certificate.clone();
+            turn.record.source = order.source.clone();
+            self.save(&turn.record)?;
+            *lock(&slot.certificate) = order.source_certificate.clone();
+        }
+        if turn.record.landed == 0 && turn.round.is_none() {
+            self.make_images(&mut turn.record)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the images that are not there yet, or begins with what this host has retained.
+    fn make_images(&self, record: &mut Record) -> Result<(), ReplicaError> {
+        for n in 0..record.disks.len() {
+            let Some(disk) = record.disks.get(n).cloned() else { break };
+            let path = record.beside(&disk.path);
+            let image = Image { path: &path, format: disk.format };
+            let is_there = fs::exists(&path).map_err(io_error("look for", &path))?;
+            match record.base {
+                Base::New if is_there => {}
+                Base::New => image.create(disk.virtual_bytes)?,
+                Base::Retained => {
+                    if !is_there && fs::exists(&disk.path).map_err(io_error("look for", &disk.path))? {
+                        move_new(&disk.path, &path)?;
+                    } else if !is_there {
+                        image.create(disk.virtual_bytes)?;
+                    }
+                    let virtual_bytes = image.virtual_bytes()?;
+                    if let Some(known) = record.disks.get_mut(n) {
+                        known.virtual_bytes = virtual_bytes;
+                    }
+                }
+            }
+            sync_parent(&path)?;
+        }
+        Ok(self.save(record)?)
+    }
+
+    /// Looks at an order before anything is touched. Gives back the disks' paths without symbolic links.
+    fn check(&self, order: &HoldReplica) -> Result<Vec<PathBuf>, ReplicaError> {
+        let targets: BTreeSet<&str> = order.disks.iter().map(|disk| disk.target.as_str()).collect();
+        if targets.is_empty() || targets.len() != order.disks.len() {
+            let target = order.disks.first().map(|disk| disk.target.clone()).unwrap_or_default();
+            return Err(ReplicaError::Name { target });
+        }
+        let mut paths: Vec<PathBuf> = Vec::new();
+        for disk in &order.disks {
+            let path = self.check_disk(disk, order.base)?;
+            if paths.contains(&path) {
+                return Err(ReplicaError::Path { path, why: "two disks can't have one file".to_owned() });
+            }
+            let other =
+                lock(&self.slots).iter().find(|(_, slot)| slot.paths.contains(&path)).map(|(id, _)| *id);
+            if let Some(by) = other {
+                return Err(ReplicaError::HeldByOther { path, by });
+            }
+            need_room(&path, LEAST_ROOM)?;
+            paths.push(path);
+        }
+        Ok(paths)
+    }
+
+    fn check_disk(&self, disk: &ReplicaDisk, base: Base) -> Result<PathBuf, ReplicaError> {
+        let ReplicaDisk { target, path, virtual_bytes, .. } = disk;
+        if target.is_empty() || target.len() > 32 || !target.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        {
+            return Err(ReplicaError::Name { target: target.clone() });
+        }
+        if *virtual_bytes == 0 || virtual_bytes % 512 != 0 {
+            return Err(ReplicaError::Size { target: target.clone(), virtual_bytes: *virtual_bytes });
+        }
+        let real = self.within(path, &[])?;
+        let in_the_way = || ReplicaError::InTheWay { path: path.clone() };
+        match (fs::symlink_metadata(&real), base) {
+            (Err(missing), _) if missing.kind() == io::ErrorKind::NotFound => {}
+            (Err(error), _) => return Err(io_error("look for", path)(error).into()),
+            (Ok(_), Base::New) => return Err(in_the_way()),
+            (Ok(found), Base::Retained) if found.is_file() => {}
+            (Ok(_), Base::Retained) => {
+                return Err(ReplicaError::Path { path: path.clone(), why: "it is no plain file".to_owned() });
+            }
+        }
+        Ok(real)
+    }
+
+    /// The path without symbolic links, if it lies in one of the directories for disks or in one of these.
+    pub(super) fn within(&self, path: &Path, others: &[&Path]) -> Result<PathBuf, ReplicaError> {
+        let refuse = |why: String| ReplicaError::Path { path: path.to_owned(), why };
+        let is_plain = path.is_absolute()
+            && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        let name =
+            path.file_name().filter(|_| is_plain && !path.as_os_str().as_encoded_bytes().ends_with(b"/"));
+        let Some(name) = name else {
+            return Err(refuse("write the file's whole path, without \"..\"".to_owned()));
+        };
+        if name.len() + LONGEST_SUFFIX > LONGEST_NAME {
+            return Err(refuse("its name is too long to put a few letters after it".to_owned()));
+        }
+        let real = resolved(path).map_err(|error| refuse(format!("its directory can't be used: {error}")))?;
+        let others = others.iter().filter_map(|other| fs::canonicalize(other).ok());
+        let allowed: Vec<PathBuf> = self.directories.iter().cloned().chain(others).collect();
+        if allowed.iter().any(|directory| real.parent().is_some_and(|parent| parent.starts_with(directory))) {
+            return Ok(real);
+        }
+        let names: Vec<String> = allowed.iter().map(|directory| directory.display().to_string()).collect();
+        Err(refuse(format!(
+            "this host takes disks below {} only; see `replication.directories` in its agent's configuration",
+            names.join(", ")
+        )))
+    }
+
+    /// What is there of a replica.
+    pub(super) fn status(&self, work: &mut Work) -> Result<Status, ReplicaError> {
+        self.settle(work)?;
+        let record = &work.record;
+        let place = match &record.stage {
+            Stage::Beside | Stage::Landing { .. } => Place::Beside,
+            Stage::InPlace => Place::InPlace,
+            Stage::Placing | Stage::TakingOut { .. } => Place::Between,
+            Stage::Releasing { .. } => return Err(ReplicaError::Unknown),
+        };
+        let in_the_way = match place {
+            Place::Beside => {
+                record.disks.iter().map(|disk| &disk.path).find(|path| fs::symlink_metadata(path).is_ok())
+            }
+            Place::InPlace | Place::Between => None,
+        };
+        Ok(Status { landed: record.landed, content: record.content, place, in_the_way: in_the_way.cloned() })
+    }
+
+    /// Holds a replica no longer. One that is not known is no error.
+    ///
+    /// # Errors
+    /// When its files can't be removed; when it is in its place and is to be deleted, or is not and is to be kept.
+    pub fn release(&self, order: &ReleaseReplica) -> Result<(), ReplicaError> {
+        match self.slot(order.replica) {
+            Some(slot) => self.release_work(&mut *slot.turn()?, order.images),
+            None => Ok(()),
+        }
+    }
+
+    fn release_work(&self, work: &mut Work, images: Images) -> Result<(), ReplicaError> {
+        match (&work.record.stage, images) {
+            (Stage::InPlace | Stage::Placing | Stage::TakingOut { .. }, Images::Delete) => {
+                return Err(ReplicaError::InPlace);
+            }
+            (
+                Stage::Beside | Stage::Landing { .. } | Stage::Placing | Stage::TakingOut { .. },
+                Images::Keep,
+            ) => {
+                return Err(ReplicaError::NotInPlace);
+            }
+            (Stage::InPlace, Images::Keep)
+            | (Stage::Beside | Stage::Landing { .. }, Images::Delete)
+            | (Stage::Releasing { .. }, _) => {}
+        }
+        work.abandon();
+        let images = match work.record.stage {
+            Stage::Releasing { images } => images,
+            _ => images,
+        };
+        work.record.stage = Stage::Releasing { images };
+        self.save(&work.record)?;
+        self.finish_release(work, images)
+    }
+
+    fn finish_release(&self, work: &mut Work, images: Images) -> Result<(), ReplicaError> {
+        let record = &work.record;
+        match images {
+            Images::Delete => {
+                remove_overlays(record)?;
+                // Retained disks that no round has reached are what they were.
+                let is_untouched = record.base == Base::Retained && record.landed == 0;
+                for disk in &record.disks {
+                    let path = record.beside(&disk.path);
+                    if is_untouched && path.exists() {
+                        move_new(&path, &disk.path)?;
+                    } else {
+                        remove_file(&path)?;
+                    }
+                }
+                self.delete_extras(record)?;
+            }
+            Images::Keep => self.keep_extras(record)?,
+        }
+        let directory = self.directory(record.replica);
+        fs::remove_dir_all(&directory).map_err(io_error("remove", &directory))?;
+        sync_parent(&directory)?;
+        lock(&self.slots).remove(&record.replica);
+        Ok(())
+    }
+}
+
+/// A path whose directory has no symbolic links.
+fn resolved(path: &Path) -> io::Result<PathBuf> {
+    let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(fs::canonicalize(parent)?.join(name))
+}
+
+/// Refuses where a file is to be that takes so much.
+pub(super) fn need_room(path: &Path, needed_bytes: u64) -> Result<(), ReplicaError> {
+    let directory = path.parent().unwrap_or(path);
+    let found = room(directory).map_err(io_error("look at", directory))?;
+    if found.free_bytes >= needed_bytes {
+        return Ok(());
+    }
+    Err(ReplicaError::NoRoom { path: directory.to_owned(), free_bytes: found.free_bytes, needed_bytes })
+}
+
+pub(super) fn remove_overlays(record: &Record) -> Result<(), DiskError> {
+    record.disks.iter().try_for_each(|disk| remove_file(&record.overlay(disk)))
+}
+
+pub(super) use crate::durable::remove as remove_file;
+
+/// Gives a file another name, which nothing may have. Done already is no error.
+pub(super) fn move_new(from: &Path, to: &Path) -> Result<(), ReplicaError> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE).map_err(io::Error::from) {
+        Ok(()) => {}
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound && fs::symlink_metadata(to).is_ok() => {}
+        Err(there) if there.kind() == io::ErrorKind::AlreadyExists => {
+            return Err(ReplicaError::InTheWay { path: to.to_owned() });
+        }
+        Err(error) => return Err(io_error("move", from)(error).into()),
+    }
+    sync_parent(from)?;
+    Ok(sync_parent(to)?)
+}
