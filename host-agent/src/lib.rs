@@ -3,12 +3,13 @@
 //! What it decides is pure ([`operation`], [`verdict`]); what it does is done by small steps over explicit states
 //! ([`driver`], [`live`], [`cutover`], [`warm`], [`verify`]) that are written into the [`ledger`] before they are acted on; what it does it to
 //! is behind a port ([`hypervisor`]) with two implementations, libvirt and a simulated fleet. What guests may read of their own
-//! servers is served by [`guest_events`].
+//! servers is served by [`guest_events`]. Servers of other kinds of hypervisors are brought here by [`convert`].
 
 pub mod agent;
 pub mod capabilities;
 pub mod clock;
 pub mod config;
+pub mod convert;
 pub mod cutover;
 pub mod domain_xml;
 pub mod driver;

@@ -18,6 +18,8 @@ use drover_host_agent::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+mod import;
+
 /// The host agent of Drover: tells the scheduler what runs on this hypervisor, and moves servers off it.
 ///
 /// What it has begun goes on in libvirt when it ends, and is taken up at its next start.
@@ -65,6 +67,11 @@ struct Settings {
 enum Command {
     /// Say what is wrong with this installation, and what to do.
     Check,
+    /// Bring a server of another kind of hypervisor here, as a file describes it.
+    ///
+    /// Its disks are copied, made fit to boot here by virt-v2v, and the server is defined. What was begun is taken up
+    /// by calling it again.
+    Import(import::Arguments),
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -81,6 +88,9 @@ fn main() -> ExitCode {
         .init();
     let done = match arguments.command {
         Some(Command::Check) => check(arguments.settings),
+        Some(Command::Import(import)) => {
+            configure(arguments.settings).and_then(|config| import::run(&import, &config))
+        }
         None => run(arguments.settings).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

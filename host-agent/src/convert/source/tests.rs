@@ -1,0 +1,122 @@
+use super::*;
+
+const GOOD: &str = r#"
+[import]
+name = "legacy"
+owner = "acme"
+memory_mib = 512
+vcpus = 2
+firmware = "uefi"
+
+[[network]]
+bridge = "br0"
+mac = "00:0c:29:3a:11:5e"
+
+[[disk]]
+target = "vda"
+source = "/srv/in/legacy.vmdk"
+path = "/srv/images/legacy.qcow2"
+
+[[disk]]
+target = "vdb"
+source = "nbd+unix:///data?socket=/run/nbd.sock"
+path = "/srv/images/legacy-data.raw"
+format = "raw"
+"#;
+
+/// What is said of the description with one text in it replaced.
+fn refused(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from} is not in the good description");
+    Description::parse(&GOOD.replacen(from, to, 1)).expect_err("refused").to_string()
+}
+
+#[test]
+fn a_description_is_read_whole() {
+    let description = Description::parse(GOOD).expect("good");
+    assert_eq!(
+        (description.name.as_str(), description.memory_bytes, description.vcpus),
+        ("legacy", 512 << 20, 2)
+    );
+    assert_eq!((description.firmware, description.accelerator), (Firmware::Uefi, Accelerator::Kvm));
+    assert_eq!(description.conversion_limit, Span::hours(1));
+    let [first, second] = description.disks.as_slice() else { panic!("two disks") };
+    let vmdk = Source::File { path: "/srv/in/legacy.vmdk".into(), format: SourceFormat::Vmdk };
+    assert_eq!((&first.source, first.format), (&vmdk, ImageFormat::Qcow2));
+    assert_eq!((second.source.format(), second.format), (SourceFormat::Raw, ImageFormat::Raw));
+    let kept = serde_json::to_string(&description).expect("as JSON");
+    assert_eq!(serde_json::from_str::<Description>(&kept).expect("read again"), description);
+}
+
+#[test]
+fn what_is_missing_is_named_with_what_would_be_right() {
+    for (line, key, advice) in [
+        ("name = \"legacy\"", "import.name", "name = \"legacy\""),
+        ("memory_mib = 512", "import.memory_mib", "memory_mib = 2048"),
+        ("vcpus = 2", "import.vcpus", "vcpus = 2"),
+        ("bridge = \"br0\"", "network[0].bridge", "network = \"default\""),
+        ("target = \"vdb\"", "disk[1].target", "target = \"vda\""),
+        ("source = \"/srv/in/legacy.vmdk\"", "disk[0].source", "nbd://"),
+        ("path = \"/srv/images/legacy-data.raw\"", "disk[1].path", "/var/lib/libvirt/images"),
+    ] {
+        let said = refused(line, "");
+        assert!(said.starts_with(&format!("{key} is not set")) && said.contains(advice), "{line}: {said}");
+    }
+    let none =
+        Description::parse("[import]\nname = \"x\"\nmemory_mib = 1\nvcpus = 1\n").expect_err("refused");
+    assert!(none.to_string().starts_with("disk is not set"), "{none}");
+}
+
+#[test]
+fn what_is_wrong_is_named_by_its_field() {
+    for (from, to, key) in [
+        ("\"legacy\"", "\"../legacy\"", "import.name"),
+        ("\"acme\"", "\"two words\"", "import.owner"),
+        ("= 512", "= 0", "import.memory_mib"),
+        ("= 512", "= 2147483648", "import.memory_mib"),
+        ("vcpus = 2", "vcpus = 0", "import.vcpus"),
+        ("vcpus = 2", "vcpus = 2\nconsole_log = \"console\"", "import.console_log"),
+        ("vcpus = 2", "vcpus = 2\nconversion_limit = \"0s\"", "import.conversion_limit"),
+        ("bridge = \"br0\"", "bridge = \"\"", "network[0].bridge"),
+        ("bridge = \"br0\"", "bridge = \"br0\"\nnetwork = \"default\"", "network[0].network"),
+        ("00:0c:29:3a:11:5e", "00-0c-29-3a-11-5e", "network[0].mac"),
+        ("00:0c:29:3a:11:5e", "01:0c:29:3a:11:5e", "network[0].mac"),
+        ("\"vdb\"", "\"vda\"", "disk[1].target"),
+        ("\"vdb\"", "\"sdb\"", "disk[1].target"),
+        ("/srv/in/legacy.vmdk", "legacy.vmdk", "disk[0].source"),
+        ("/srv/in/legacy.vmdk", "/srv/in/../legacy.vmdk", "disk[0].source"),
+        ("/srv/in/legacy.vmdk", "https://example.org/legacy.vmdk", "disk[0].source"),
+        ("/srv/in/legacy.vmdk", "nbds://host/disk", "disk[0].source"),
+        ("/srv/in/legacy.vmdk", "nbd:///disk", "disk[0].source"),
+        ("nbd+unix:///data?socket=/run/nbd.sock", "nbd+unix:///data", "disk[1].source"),
+        ("/srv/images/legacy.qcow2", "/srv/in/legacy.vmdk", "disk[0].path"),
+        ("/srv/images/legacy-data.raw", "/srv/images/legacy.qcow2", "disk[1].path"),
+        ("/srv/images/legacy-data.raw", "images/legacy.raw", "disk[1].path"),
+    ] {
+        let said = refused(from, to);
+        assert!(said.starts_with(&format!("{key} is ")), "{to}: {said}");
+    }
+    assert!(refused("/srv/in/legacy.vmdk", "/srv/in/legacy").contains("disk[0].source_format is not set"));
+}
+
+#[test]
+fn a_misspelt_key_is_refused_by_its_name_and_line() {
+    let error = Description::parse(&GOOD.replace("vcpus", "cpus")).expect_err("refused");
+    let BadDescription::Malformed(source) = error else { panic!("{error}") };
+    assert!(source.to_string().contains("cpus") && source.to_string().contains("line 6"), "{source}");
+}
+
+#[test]
+fn the_format_is_said_or_read_from_the_ending_and_never_from_the_content() {
+    for (ending, format) in [
+        ("vhd", SourceFormat::Vpc),
+        ("VHDX", SourceFormat::Vhdx),
+        ("vmdk", SourceFormat::Vmdk),
+        ("img", SourceFormat::Raw),
+        ("qcow2", SourceFormat::Qcow2),
+    ] {
+        let text = GOOD.replace("legacy.vmdk", &format!("legacy.{ending}"));
+        assert_eq!(Description::parse(&text).expect("good").disks[0].source.format(), format);
+    }
+    let said = GOOD.replacen("target = \"vda\"", "target = \"vda\"\nsource_format = \"vhd\"", 1);
+    assert_eq!(Description::parse(&said).expect("good").disks[0].source.format(), SourceFormat::Vpc);
+}
