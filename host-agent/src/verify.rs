@@ -108,7 +108,7 @@ fn look_again(since: Instant, context: &Context<'_>) -> When {
 }
 
 fn alive<S>(sign: LifeSign) -> Step<S> {
-    Step::End(OperationState::Verified { verdict: Verdict::Alive { sign } })
+    Step::End(OperationState::Verified { verdict: Verdict::Alive { sign, looked: None } })
 }
 
 fn not_alive<S>(text: impl Into<String>) -> Step<S> {

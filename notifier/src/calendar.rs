@@ -98,6 +98,7 @@ impl Change {
             | Tells::Confirmed { .. }
             | Tells::Reverted { .. }
             | Tells::NotSeenAlive { .. }
+            | Tells::ChecksFailed { .. }
             | Tells::Written { .. }
             | Tells::Answered { answer: Answer::Refused { .. } | Answer::NotUnderstood { .. }, .. }
             | Tells::Answered {
@@ -301,7 +302,12 @@ mod tests {
         let put = Change::Put { slot: now, sureness: Sureness::Confirmed };
         assert_eq!(Change::of(&started, Some(slot(3))), Some(put));
         assert_eq!(Change::of(&started, None), None);
-        let done = notice(Tells::Done { downtime: None, power_off: None, confirm_until: None });
+        let done = notice(Tells::Done {
+            downtime: None,
+            power_off: None,
+            confirm_until: None,
+            findings: Vec::new(),
+        });
         assert_eq!(Standing::after([&accepted(3), &started, &done]).slot, Some(now));
     }
 

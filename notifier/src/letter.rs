@@ -4,9 +4,10 @@
 use chrono::TimeDelta;
 use chrono_tz::Tz;
 use drover_policies::attempt::PowerOff;
+use drover_policies::checks::{Finding, Item, Verdict, Weight};
 use drover_policies::language::{Direction, Language};
 use drover_policies::notices::{
-    Actor, Answer, Avoidance, Cause, Contact, Did, Notice, Reserved, Tells, WhyGivenUp, Wisher,
+    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Notice, Reserved, Tells, WhyGivenUp, Wisher,
 };
 use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
@@ -142,9 +143,19 @@ enum Told {
         until: Option<When>,
         confirm: Option<String>,
         revert: Option<String>,
+        checks: Vec<CheckWords>,
     },
     NotSeenAlive {
         seen: String,
+    },
+    ChecksFailed {
+        checks: Vec<CheckWords>,
+        /// It goes back by itself; else it waits for somebody's word.
+        reverting: bool,
+        /// A sentence; only where it was to go back by itself.
+        why_not_reverted: Option<String>,
+        confirm: String,
+        revert: String,
     },
     RolledBack {
         why: String,
@@ -209,6 +220,20 @@ enum Told {
         asked: String,
         answer: AnswerWords,
     },
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+struct CheckWords {
+    /// `power`, `life`, `addresses`, `interfaces`, `disks` or `own`.
+    item: &'static str,
+    /// Of an owner's own check: what he calls it.
+    name: Option<String>,
+    /// `passed`, `failed`, `failed_before` or `not_looked`.
+    verdict: &'static str,
+    must_pass: bool,
+    /// What was seen; may be empty.
+    seen: String,
 }
 
 /// What came of something that was asked for by mail.
@@ -338,7 +363,8 @@ impl Teller<'_> {
                 Told::NoSlot { why: self.sentence(why), choices: self.choices(None, Approval::NotNeeded) }
             }
             Tells::Started { downtime } => Told::Started { downtime: self.speech.about(*downtime) },
-            Tells::Done { downtime, power_off, confirm_until } => Told::Done {
+            Tells::Done { downtime, power_off, confirm_until, findings } => Told::Done {
+                checks: self.checks(findings),
                 downtime: downtime.map(|downtime| self.speech.exactly(downtime)),
                 shutdown: power_off.map(shutdown),
                 until: confirm_until.map(|until| self.speech.moment(until, self.contact.timezone)),
@@ -346,6 +372,18 @@ impl Teller<'_> {
                 revert: confirm_until.map(|_| self.command("revert")),
             },
             Tells::NotSeenAlive { text } => Told::NotSeenAlive { seen: self.sentence(text) },
+            Tells::ChecksFailed { findings, then } => Told::ChecksFailed {
+                checks: self.checks(findings),
+                reverting: matches!(then, AfterFailedChecks::Reverting),
+                why_not_reverted: match then {
+                    AfterFailedChecks::Held { why_not_reverted } => {
+                        why_not_reverted.as_deref().map(|why| self.sentence(why))
+                    }
+                    AfterFailedChecks::Reverting => None,
+                },
+                confirm: self.command("confirm"),
+                revert: self.command("revert"),
+            },
             Tells::Cancelled => Told::Cancelled {},
             Tells::Avoided { how } => Told::Avoided { how: avoidance(*how) },
             Tells::Emergency { why } => Told::Emergency { why: self.sentence(why) },
@@ -393,6 +431,32 @@ impl Teller<'_> {
                 Told::Answered { asked: words::one_line(asked, TEXT), answer: self.answer(answer) }
             }
         }
+    }
+
+    fn checks(&self, findings: &[Finding]) -> Vec<CheckWords> {
+        let words = |finding: &Finding| {
+            let (item, name) = match &finding.item {
+                Item::Power => ("power", None),
+                Item::Life => ("life", None),
+                Item::Addresses => ("addresses", None),
+                Item::Interfaces => ("interfaces", None),
+                Item::Disks => ("disks", None),
+                Item::Own { check } => ("own", Some(words::one_line(check.as_str(), NAME))),
+            };
+            CheckWords {
+                item,
+                name,
+                verdict: match finding.verdict {
+                    Verdict::Passed => "passed",
+                    Verdict::Failed => "failed",
+                    Verdict::FailedBefore => "failed_before",
+                    Verdict::NotLooked => "not_looked",
+                },
+                must_pass: finding.weight == Weight::MustPass,
+                seen: words::phrase(&self.speech.said(&finding.seen), TEXT),
+            }
+        };
+        findings.iter().map(words).collect()
     }
 
     fn answer(&self, answer: &Answer) -> AnswerWords {

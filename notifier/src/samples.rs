@@ -3,12 +3,13 @@
 
 use chrono::TimeDelta;
 use drover_policies::attempt::PowerOff;
+use drover_policies::checks::{CheckName, Finding, Item, Verdict};
 use drover_policies::eligibility::WhyNotLive;
 use drover_policies::ids::{BadName, MigrationId, NoticeId, OwnerId, ServerId, TicketId};
 use drover_policies::language::Language;
 use drover_policies::migration::operators;
 use drover_policies::notices::{
-    Actor, Answer, Avoidance, Cause, Contact, Did, Notice, Reminders, Reserved, Tells, TicketSummary, Via,
+    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Notice, Reminders, Reserved, Tells, TicketSummary, Via,
     WhyGivenUp, Wisher,
 };
 use drover_policies::time::{Instant, Span};
@@ -126,7 +127,9 @@ impl Kit {
 
     /// What is told when it begins, and how it ended.
     fn after(&self) -> Vec<Sample> {
-        let done = |power_off, downtime| Tells::Done { downtime, power_off, confirm_until: None };
+        let done = |power_off, downtime| Tells::Done { downtime, power_off, confirm_until: None, findings: Vec::new() };
+        let checks_failed =
+            |then| Tells::ChecksFailed { findings: checked(&[Verdict::Failed, Verdict::Passed]), then };
         let avoided = |how| Tells::Avoided { how };
         let rolled_back = |downtime, slot| Tells::RolledBack {
             why: "it did not come up at the destination".to_owned(),
@@ -143,6 +146,14 @@ impl Kit {
                 "not_seen_alive",
                 Tells::NotSeenAlive { text: "it was running and went off while it was looked at".to_owned() },
             ),
+            self.sample("checks_failed", checks_failed(AfterFailedChecks::Held { why_not_reverted: None })),
+            self.sample(
+                "checks_failed_and_not_reverted",
+                checks_failed(AfterFailedChecks::Held {
+                    why_not_reverted: Some("where it was, the hardware is closed for maintenance".to_owned()),
+                }),
+            ),
+            self.sample("checks_failed_and_reverting", checks_failed(AfterFailedChecks::Reverting)),
             self.sample("rolled_back", rolled_back(Some(Span::seconds(188)), Some(slot(50, 2)))),
             self.sample("rolled_back_without_another_time", rolled_back(None, None)),
             self.sample("cancelled", Tells::Cancelled),
@@ -232,6 +243,7 @@ impl Kit {
             downtime: Some(Span::seconds(97)),
             power_off: Some(PowerOff::GuestAgent),
             confirm_until: Some(until),
+            findings: checked(&[Verdict::Passed, Verdict::FailedBefore]),
         };
         let of = |cause, sample: Sample| caused(cause, sample);
         vec![
@@ -297,7 +309,12 @@ impl Kit {
             reserved: Reserved::NotYet,
             window: "the time that was chosen for the drill".to_owned(),
         };
-        let done = Tells::Done { downtime: Some(downtime), power_off: None, confirm_until: None };
+        let done = Tells::Done {
+            downtime: Some(downtime),
+            power_off: None,
+            confirm_until: None,
+            findings: Vec::new(),
+        };
         let given_up = |why| Tells::GivenUp { why };
         [
             self.sample("drill_proposed", proposed),
@@ -403,4 +420,26 @@ fn now() -> Instant {
 fn slot(begins: i64, lasts: i64) -> Slot {
     let start = now() + TimeDelta::hours(begins);
     Slot { start, end: start + TimeDelta::hours(lasts) }
+}
+
+/// A checklist, the owner's own checks with these verdicts.
+fn checked(own: &[Verdict]) -> Vec<Finding> {
+    let read = |item, seen: &str| Finding::read(item, Verdict::Passed, seen);
+    let mut findings = vec![
+        read(Item::Power, "running"),
+        read(Item::Life, "its guest agent answers"),
+        read(Item::Addresses, "192.0.2.7, as before"),
+        read(Item::Interfaces, "1 as before"),
+        read(Item::Disks, "2 as before"),
+    ];
+    for (name, verdict) in ["shop", "ssh"].into_iter().zip(own) {
+        let Ok(check) = CheckName::new(name) else { continue };
+        let seen = match verdict {
+            Verdict::Passed => "TCP port 22 is open",
+            Verdict::Failed | Verdict::FailedBefore | Verdict::NotLooked => "status 503 where 200 is expected",
+        };
+        let took = Some(Span::seconds(4));
+        findings.push(Finding { took, ..Finding::read(Item::Own { check }, *verdict, seen) });
+    }
+    findings
 }

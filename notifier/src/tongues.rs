@@ -39,7 +39,7 @@ pub(crate) const GERMAN_WORDS: &str = include_str!("../templates/de/words.ftl");
 /// The English templates that come with Drover; their names are the names that there are.
 const ENGLISH: Texts = shipped! { in "";
     "shared": "layout.txt", "layout.html", "hello.txt", "hello.html", "when.txt", "when.html", "choices.txt", "choices.html", "footer.txt",
-        "footer.html", "calendar.txt", "drill.txt", "drill.html";
+        "footer.html", "calendar.txt", "drill.txt", "drill.html", "checks.txt", "checks.html";
     "proposed": "subject.txt", "body.txt", "body.html";
     "reminder": "subject.txt", "body.txt", "body.html";
     "rescheduled": "subject.txt", "body.txt", "body.html";
@@ -48,6 +48,7 @@ const ENGLISH: Texts = shipped! { in "";
     "started": "subject.txt", "body.txt", "body.html";
     "done": "subject.txt", "body.txt", "body.html";
     "not_seen_alive": "subject.txt", "body.txt", "body.html";
+    "checks_failed": "subject.txt", "body.txt", "body.html";
     "rolled_back": "subject.txt", "body.txt", "body.html";
     "cancelled": "subject.txt", "body.txt", "body.html";
     "avoided": "subject.txt", "body.txt", "body.html";
@@ -66,7 +67,7 @@ const ENGLISH: Texts = shipped! { in "";
 /// The German ones. Layouts have no words, so those of English do for every language.
 const GERMAN: Texts = shipped! { in "de/";
     "shared": "hello.txt", "hello.html", "when.txt", "when.html", "choices.txt", "choices.html", "footer.txt", "footer.html", "calendar.txt",
-        "drill.txt", "drill.html";
+        "drill.txt", "drill.html", "checks.txt", "checks.html";
     "proposed": "subject.txt", "body.txt", "body.html";
     "reminder": "subject.txt", "body.txt", "body.html";
     "rescheduled": "subject.txt", "body.txt", "body.html";
@@ -75,6 +76,7 @@ const GERMAN: Texts = shipped! { in "de/";
     "started": "subject.txt", "body.txt", "body.html";
     "done": "subject.txt", "body.txt", "body.html";
     "not_seen_alive": "subject.txt", "body.txt", "body.html";
+    "checks_failed": "subject.txt", "body.txt", "body.html";
     "rolled_back": "subject.txt", "body.txt", "body.html";
     "cancelled": "subject.txt", "body.txt", "body.html";
     "avoided": "subject.txt", "body.txt", "body.html";

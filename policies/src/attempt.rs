@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::replica::ReplicaStatus;
+use crate::checks::{Finding, Looked};
 use crate::time::{Instant, Span};
 
 /// What moves a server.
@@ -98,6 +99,9 @@ pub struct Progress {
     pub expected_downtime_ms: u64,
     /// The downtime that QEMU may use now, in milliseconds; 0 when not known.
     pub allowed_downtime_ms: u64,
+    /// Of a look at a guest: what was found so far.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 impl Progress {
@@ -115,6 +119,7 @@ impl Progress {
             iteration: 0,
             expected_downtime_ms: 0,
             allowed_downtime_ms: 0,
+            findings: Vec::new(),
         }
     }
 
@@ -301,8 +306,13 @@ pub enum Report {
     Refused(Failure),
     /// A migration has ended.
     Ended(Outcome),
-    /// The guest was seen alive, by this sign.
-    Alive(String),
+    /// The guest was seen alive.
+    Alive {
+        /// By this sign.
+        sign: String,
+        /// What else was looked at; nothing where the agent was not asked to, or can't.
+        looked: Option<Looked>,
+    },
     /// The guest was not seen alive in time; this was seen instead.
     NotAlive(String),
     /// What libvirt said is left on a host, by name; none means that it is empty.

@@ -116,6 +116,7 @@ pub fn goes_to(tells: &Tells, channel: &ChannelName) -> bool {
             | Tells::Started { .. }
             | Tells::Done { .. }
             | Tells::NotSeenAlive { .. }
+            | Tells::ChecksFailed { .. }
             | Tells::RolledBack { .. }
             | Tells::Cancelled
             | Tells::Avoided { .. }

@@ -14,11 +14,13 @@ mod live;
 mod reboot;
 mod schedule;
 mod shared;
+mod validation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::appointment::Refusal;
 use crate::attempt::{Method, Report};
+use crate::checks::Look;
 use crate::events::{Event, Happened};
 use crate::fleet::{Fleet, Server};
 use crate::host::Standing;
@@ -60,6 +62,8 @@ pub struct Situation<'a> {
     pub migrations: Vec<Migration>,
     /// Hosts whose agents wait by themselves for the time of an order. Others get theirs when it has come.
     pub patient: &'a BTreeSet<HostName>,
+    /// Hosts whose agents can look at more than signs of life.
+    pub checking: &'a BTreeSet<HostName>,
     /// What agents last told of their operations.
     pub reports: &'a BTreeMap<OperationId, Report>,
     /// What was wished last of the orders that run, where it is not simply that they be done.
@@ -154,6 +158,15 @@ pub enum Intent {
         server: ServerId,
         /// How it came.
         method: Method,
+        /// What else is looked at; nothing when the agent there can't.
+        look: Option<Look>,
+    },
+    /// Look how it is before it is moved.
+    LookBefore {
+        /// Which.
+        server: ServerId,
+        /// For what.
+        look: Look,
     },
     /// Say what is left on the host.
     ConfirmEmpty,
@@ -271,6 +284,7 @@ struct Conductor<'a> {
     policies: &'a PolicySet,
     owners: &'a OwnersRules,
     patient: &'a BTreeSet<HostName>,
+    checking: &'a BTreeSet<HostName>,
     reports: &'a BTreeMap<OperationId, Report>,
     wishes: &'a BTreeMap<OperationId, NewWish>,
     told: &'a BTreeSet<String>,
@@ -310,6 +324,7 @@ impl<'a> Conductor<'a> {
             policies: situation.policies,
             owners: situation.owners,
             patient: situation.patient,
+            checking: situation.checking,
             reports: situation.reports,
             wishes: situation.wishes,
             told: situation.told,
@@ -352,7 +367,12 @@ impl<'a> Conductor<'a> {
     }
 
     /// One that was opened in this very call is written once, as it is now.
-    fn write(&mut self, migration: Migration) {
+    fn write(&mut self, mut migration: Migration) {
+        if let Some(idle) = Self::look_is_idle(&mut migration)
+            && !self.changes.ended.contains(&idle)
+        {
+            self.changes.ended.push(idle);
+        }
         match self.changed.get(&migration.id) {
             Some(index) => self.changes.migrations[*index] = migration,
             None => {

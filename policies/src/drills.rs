@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::appointment::Appointment;
 use crate::attempt::Method;
+use crate::checks::Validation;
 use crate::fleet::Server;
 use crate::ids::MigrationId;
 use crate::migration::{Migration, Purpose, State, Waiting};
@@ -148,6 +149,7 @@ impl DrillWish {
             ticket: None,
             deadline: slot.end + ROOM.delta(),
             opened_at: self.now,
+            validation: Validation::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::{Failure, Method, Moved, Phase, PowerOff};
+use crate::checks::Finding;
 use crate::eligibility::WhyNotLive;
 use crate::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
 use crate::notices::{Actor, Avoidance, WhyGivenUp};
@@ -228,6 +229,11 @@ pub enum Happened {
         /// By which sign.
         sign: String,
     },
+    /// Something was looked at where it arrived.
+    Checked {
+        /// What, and what was seen.
+        finding: Finding,
+    },
     /// It needs a person.
     Failed {
         /// Why, in words.
@@ -401,6 +407,7 @@ impl fmt::Display for Happened {
                 f.write_str(")")
             }
             Self::Alive { sign } => write!(f, "seen alive: {sign}"),
+            Self::Checked { finding } => write!(f, "check: {finding}"),
             Self::Failed { why } => write!(f, "needs a person: {why}"),
             Self::Cancelled => f.write_str("given up with its maintenance"),
             Self::Avoided { how } => f.write_str(match how {

@@ -66,6 +66,8 @@ uuid_id! {
     FreezeId,
     /// How many of an owner's servers may be rebooted at once.
     LimitId,
+    /// Something that an owner wants his servers to be looked at for.
+    CheckId,
     /// The copy of a server's local disks at a destination.
     ReplicaId,
 }

@@ -7,6 +7,7 @@ pub mod appointment;
 pub mod attempt;
 pub mod channels;
 pub mod check;
+pub mod checks;
 pub mod conduct;
 pub mod drills;
 pub mod eligibility;

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::appointment::Appointment;
 use crate::attempt::{Failure, Method, Moved, Phase};
+use crate::checks::Validation;
 use crate::eligibility::{WhyBlocked, WhyNotLive};
 use crate::ids::{HostName, MaintenanceId, MigrationId, OperationId, OwnerId, ServerId, TicketId};
 use crate::ladder::LadderState;
@@ -88,6 +89,9 @@ pub struct Migration {
     pub deadline: Instant,
     /// Since when it is wanted.
     pub opened_at: Instant,
+    /// What the server was looked at for, before and after.
+    #[serde(default, skip_serializing_if = "Validation::is_empty")]
+    pub validation: Validation,
 }
 
 /// What a migration is for.
@@ -330,6 +334,13 @@ pub enum FailedBecause {
         /// What the move cost.
         moved: Moved,
     },
+    /// It was moved and is alive, but something that must pass has failed.
+    ChecksFailed {
+        /// What, in one line.
+        text: String,
+        /// What the move cost.
+        moved: Moved,
+    },
 }
 
 impl fmt::Display for FailedBecause {
@@ -341,6 +352,9 @@ impl fmt::Display for FailedBecause {
             }
             Self::NotSeenAlive { text, .. } => {
                 write!(f, "moved, but not seen alive at the destination: {text}")
+            }
+            Self::ChecksFailed { text, .. } => {
+                write!(f, "moved and alive, and held until it is confirmed or reverted: {text}")
             }
         }
     }
@@ -523,7 +537,7 @@ impl Migration {
             | State::RolledBack { .. } => true,
             State::Failed { why, .. } => match why {
                 FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. } => true,
-                FailedBecause::NotSeenAlive { .. } => false,
+                FailedBecause::NotSeenAlive { .. } | FailedBecause::ChecksFailed { .. } => false,
             },
             State::Succeeded { .. }
             | State::Completed { .. }
@@ -669,7 +683,10 @@ impl Migration {
             | State::Discarding { moved, .. }
             | State::Closed { moved, .. }
             | State::Reverted { moved, .. }
-            | State::Failed { why: FailedBecause::NotSeenAlive { moved, .. }, .. } => Some(moved),
+            | State::Failed {
+                why: FailedBecause::NotSeenAlive { moved, .. } | FailedBecause::ChecksFailed { moved, .. },
+                ..
+            } => Some(moved),
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }

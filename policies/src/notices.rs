@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::PowerOff;
+use crate::checks::Finding;
 use crate::ids::{MigrationId, NoticeId, OwnerId, ServerId, TicketId};
 use crate::language::Language;
 use crate::time::{Instant, Span};
@@ -161,6 +162,16 @@ pub enum Tells {
         /// Until when it can be confirmed or reverted; nothing when it can't.
         #[serde(default)]
         confirm_until: Option<Instant>,
+        /// What it was looked at for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        findings: Vec<Finding>,
+    },
+    /// It was moved and is alive, but something that must pass has failed. The ticket stays open.
+    ChecksFailed {
+        /// What it was looked at for.
+        findings: Vec<Finding>,
+        /// What comes of it.
+        then: AfterFailedChecks,
     },
     /// It was moved, but the guest was not seen alive in time; an operator looks after it. The ticket stays open.
     NotSeenAlive {
@@ -257,6 +268,20 @@ pub enum Tells {
 /// It was the only way before it was written down.
 fn by_mail() -> Via {
     Via::Mail
+}
+
+/// What comes of a check that must pass and has failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "then", rename_all = "snake_case")]
+pub enum AfterFailedChecks {
+    /// It waits until its owner or an operator confirms or reverts it.
+    Held {
+        /// Where it was to go back by itself: why it does not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why_not_reverted: Option<String>,
+    },
+    /// It goes back where it was, now.
+    Reverting,
 }
 
 /// Why something that was asked for is not done.
@@ -434,6 +459,7 @@ impl Tells {
             Self::Started { .. } => "started",
             Self::Done { .. } => "done",
             Self::NotSeenAlive { .. } => "not_seen_alive",
+            Self::ChecksFailed { .. } => "checks_failed",
             Self::RolledBack { .. } => "rolled_back",
             Self::Cancelled => "cancelled",
             Self::Avoided { .. } => "avoided",
@@ -466,6 +492,7 @@ impl Tells {
             | Self::Started { .. }
             | Self::Done { .. }
             | Self::NotSeenAlive { .. }
+            | Self::ChecksFailed { .. }
             | Self::RolledBack { .. }
             | Self::Cancelled
             | Self::Avoided { .. }
@@ -501,6 +528,7 @@ impl Tells {
             | Self::Missed { .. }
             | Self::Started { .. }
             | Self::NotSeenAlive { .. }
+            | Self::ChecksFailed { .. }
             | Self::RolledBack { .. }
             | Self::Emergency { .. }
             | Self::NoSlot { .. }
@@ -530,6 +558,7 @@ impl Tells {
             | Self::Started { .. }
             | Self::Done { .. }
             | Self::NotSeenAlive { .. }
+            | Self::ChecksFailed { .. }
             | Self::RolledBack { .. }
             | Self::Cancelled
             | Self::Avoided { .. }
@@ -545,7 +574,7 @@ impl Tells {
     }
 
     /// Every kind, for whoever must have a template for each.
-    pub const KINDS: [&'static str; 21] = [
+    pub const KINDS: [&'static str; 22] = [
         "proposed",
         "reminder",
         "rescheduled",
@@ -554,6 +583,7 @@ impl Tells {
         "started",
         "done",
         "not_seen_alive",
+        "checks_failed",
         "rolled_back",
         "cancelled",
         "avoided",

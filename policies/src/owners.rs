@@ -1,6 +1,6 @@
 //! What owners have set about the time of reboot migrations: windows, freezes, and how many of theirs at once.
 //!
-//! Each is set for a server, a label or the whole account. Of **windows** and **limits** the nearest wins: one that is set for a server
+//! Each is set for a server, a label or the whole account. Of **windows**, **limits** and **checks** the nearest wins: one that is set for a server
 //! (or a label) takes the place of what is set for the account, and what an owner has set takes the place of policy's windows. **Freezes**
 //! add up: whoever is frozen by any of them, or by policy's own days, is left alone.
 
@@ -9,6 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checks::Check;
 use crate::fleet::{Labels, Server};
 use crate::ids::{OwnerId, ServerId};
 use crate::policy::Policy;
@@ -188,12 +189,24 @@ pub struct OwnerLimit {
     pub max_simultaneous: u32,
 }
 
+/// What a server is looked at for after it was moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnerCheck {
+    /// Whose.
+    pub owner: OwnerId,
+    /// For which of his servers.
+    pub scope: Scope,
+    /// What is looked at.
+    pub check: Check,
+}
+
 /// What all owners have set.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OwnersRules {
     windows: BTreeMap<OwnerId, Vec<OwnerWindow>>,
     freezes: BTreeMap<OwnerId, Vec<(OwnerFreeze, Slots)>>,
     limits: BTreeMap<OwnerId, Vec<OwnerLimit>>,
+    checks: BTreeMap<OwnerId, Vec<OwnerCheck>>,
 }
 
 /// Which server of whom is asked about.
@@ -254,7 +267,14 @@ impl OwnersRules {
             windows: by_owner(windows, |window| window.owner.clone()),
             freezes: by_owner(freezes, |(freeze, _)| freeze.owner.clone()),
             limits: by_owner(limits, |limit| limit.owner.clone()),
+            checks: BTreeMap::new(),
         }
+    }
+
+    /// The same, with what owners want to be looked at.
+    #[must_use]
+    pub fn with_checks(self, checks: impl IntoIterator<Item = OwnerCheck>) -> Self {
+        Self { checks: by_owner(checks, |check| check.owner.clone()), ..self }
     }
 
     /// The windows that hold for a server, and how near they are; none when policy's do.
@@ -322,6 +342,19 @@ impl OwnersRules {
     pub fn limits_for(&self, whose: &Whose<'_>) -> Vec<&OwnerLimit> {
         let owned = whose.owner.and_then(|owner| self.limits.get(owner)).map_or(&[][..], Vec::as_slice);
         nearest(owned, |limit| limit.scope.nearness(whose)).0
+    }
+
+    /// What a server is looked at for, and by whom it is set: the nearest, or policy's where its owner has set nothing.
+    #[must_use]
+    pub fn checks_for<'a>(&'a self, whose: &Whose<'_>, policy: &'a Policy) -> (Vec<&'a Check>, Nearness) {
+        let owned = whose.owner.and_then(|owner| self.checks.get(owner)).map_or(&[][..], Vec::as_slice);
+        let (found, from) = nearest(owned, |check| check.scope.nearness(whose));
+        match from {
+            Nearness::Policy => (policy.validation.checks.iter().collect(), from),
+            Nearness::Server | Nearness::Label | Nearness::Account => {
+                (found.into_iter().map(|owned| &owned.check).collect(), from)
+            }
+        }
     }
 }
 
@@ -420,5 +453,34 @@ mod tests {
         assert_eq!(most(&[]), [1]);
         assert_eq!(most(&[("role", "db")]), [2]);
         assert_eq!(most(&[("role", "db"), ("site", "a")]), [2, 3]);
+    }
+
+    #[test]
+    fn the_nearest_checks_hold_and_policys_where_none_is_set() {
+        let check = |name: &str| {
+            let text = format!(r#"{{"name":"{name}","check":"tcp","port":22}}"#);
+            serde_json::from_str::<Check>(&text).expect("a check")
+        };
+        let owned = |scope, name| OwnerCheck { owner: owner_id("acme"), scope, check: check(name) };
+        let rules = OwnersRules::default().with_checks([
+            owned(Scope::Account, "account"),
+            owned(label("role", "db"), "label"),
+            owned(Scope::Server { server: server(1) }, "one"),
+            owned(Scope::Server { server: server(1) }, "two"),
+        ]);
+        let mut policy = Policy::clone(crate::policy::PolicySet::default().general());
+        policy.validation.checks = vec![check("policy")];
+        let db = Labels::from([("role".to_owned(), "db".to_owned())]);
+        let names = |owner: &str, server: ServerId, labels: &Labels| {
+            let owner = owner_id(owner);
+            let whose = Whose { owner: Some(&owner), server, labels: Some(labels) };
+            let (checks, from) = rules.checks_for(&whose, &policy);
+            let names: Vec<String> = checks.iter().map(|check| check.name.to_string()).collect();
+            (names.join(" "), from)
+        };
+        assert_eq!(names("acme", server(1), &db), ("one two".to_owned(), Nearness::Server));
+        assert_eq!(names("acme", server(2), &db), ("label".to_owned(), Nearness::Label));
+        assert_eq!(names("acme", server(2), &Labels::new()), ("account".to_owned(), Nearness::Account));
+        assert_eq!(names("globex", server(3), &db), ("policy".to_owned(), Nearness::Policy));
     }
 }

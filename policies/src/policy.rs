@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
+use crate::checks::{Check, OnFailed, Weight};
 use crate::time::Span;
 use crate::windows::{Exclusion, Recurrence};
 
@@ -47,6 +48,8 @@ pub struct Policy {
     pub live: LivePolicy,
     /// Reboot migrations.
     pub reboot: RebootPolicy,
+    /// What is looked at after a move.
+    pub validation: ValidationPolicy,
     /// Trying again.
     pub retry: Retry,
     /// When reboot migrations may happen if the owner has set no window.
@@ -139,6 +142,21 @@ pub struct RebootPolicy {
     pub expected_downtime: Span,
     /// Tries before an operator is asked.
     pub attempts: u32,
+}
+
+/// What is looked at after a move, and what comes of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ValidationPolicy {
+    /// What is done when something that must pass has failed.
+    pub on_failed: OnFailed,
+    /// How long a check may take after the guest was seen alive, unless it says otherwise.
+    pub within: Span,
+    /// How long all checks together may take before the move. 0 for no look before: then nothing can be compared.
+    pub before_within: Span,
+    /// What it means that an address from before is missing.
+    pub addresses: Weight,
+    /// What servers are looked at for whose owners have set nothing.
+    pub checks: Vec<Check>,
 }
 
 /// Trying again elsewhere or later.

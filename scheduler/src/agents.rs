@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use drover_agent_api::{
-    GuestsTold, Inventory, LifeSign, Operation, OperationReport, OperationState, PROTOCOL, SyncRequest,
+    CHECKS_SINCE,     GuestsTold, Inventory, Operation, OperationReport, OperationState, PROTOCOL, SyncRequest,
     SyncResponse, Verdict, WAITS_SINCE,
 };
 use drover_policies::attempt::{Progress, Report};
@@ -251,6 +251,14 @@ impl Agents {
         }
     }
 
+    /// Hosts whose agents can look at more than signs of life.
+    #[must_use]
+    pub fn checking(&self) -> BTreeSet<HostName> {
+        let inner = self.lock();
+        let able = inner.presence.iter().filter(|(_, presence)| presence.protocol >= CHECKS_SINCE);
+        able.map(|(host, _)| host.clone()).collect()
+    }
+
     /// Hosts whose agents wait by themselves for the time of an order.
     #[must_use]
     pub fn patient(&self) -> BTreeSet<HostName> {
@@ -392,10 +400,13 @@ impl Drop for OpenCall<'_> {
     }
 }
 
-/// Whether the next decision may differ because of this report. Plain progress within one pass over the memory changes nothing.
+/// Whether the next decision may differ because of this report. Plain progress within one pass over the memory changes nothing; another finding
+/// of a look is told at once.
 fn is_decisive(before: Option<&OperationReport>, now: &OperationReport) -> bool {
     let running = |report: &OperationReport| match &report.state {
-        OperationState::Running { progress } => Some((progress.phase, progress.iteration)),
+        OperationState::Running { progress } => {
+            Some((progress.phase, progress.iteration, progress.findings.len()))
+        }
         OperationState::Refused { .. }
         | OperationState::Ended { .. }
         | OperationState::Verified { .. }
@@ -424,15 +435,9 @@ fn report_of(state: &OperationState) -> Report {
         OperationState::Running { progress } => Report::Running(progress.clone()),
         OperationState::Refused { failure } => Report::Refused(failure.clone()),
         OperationState::Ended { outcome } => Report::Ended(outcome.clone()),
-        OperationState::Verified { verdict: Verdict::Alive { sign } } => Report::Alive(
-            match sign {
-                LifeSign::Off => "defined, and off as before",
-                LifeSign::Running => "it runs",
-                LifeSign::Console => "its console prints",
-                LifeSign::GuestAgent => "its guest agent answers",
-            }
-            .to_owned(),
-        ),
+        OperationState::Verified { verdict: Verdict::Alive { sign, looked } } => {
+            Report::Alive { sign: sign.to_string(), looked: looked.clone() }
+        }
         OperationState::Verified { verdict: Verdict::NotAlive { text } } => Report::NotAlive(text.clone()),
         OperationState::Counted { left, at } => {
             Report::Counted { left: left.iter().map(|left| left.name.clone()).collect(), at: *at }

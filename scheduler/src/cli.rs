@@ -9,6 +9,7 @@ mod generate;
 pub mod screen;
 pub mod words;
 
+mod checks;
 mod dead_letters;
 mod doctor;
 mod events;
@@ -149,6 +150,7 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         }
         Command::Windows(command) => windows::windows(context, command).await,
         Command::Freezes(command) => freezes::freezes(context, command).await,
+        Command::Checks(command) => checks::checks(context, command).await,
         Command::Limits(command) => freezes::limits(context, command).await,
         Command::Tickets(command) => tickets::tickets(context, command).await,
         Command::Webhooks(command) => webhooks::webhooks(context, command).await,

@@ -12,6 +12,7 @@ pub mod problem;
 pub mod views;
 
 mod agent;
+mod checks;
 mod compat;
 mod dead_letters;
 mod doctor;
@@ -64,6 +65,7 @@ use crate::app::App;
         (name = "maintenances", description = "Emptying hosts"),
         (name = "migrations", description = "Moving one server off one host"),
         (name = "windows", description = "Times in which owners allow reboot migrations"),
+        (name = "checks", description = "What servers are looked at for after a move"),
         (name = "webhooks", description = "Where owners' programs hear of their tickets"),
         (name = "tickets", description = "What owners were told"),
         (name = "owners", description = "How owners are reached"),
@@ -102,6 +104,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .merge(windows::routes())
         .merge(webhooks::routes())
         .merge(freezes::routes())
+        .merge(checks::routes())
         .merge(limits::routes())
         .merge(tickets::routes())
         .merge(dead_letters::routes())

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use drover_agent_api::{
-    AbortBecause, AutoConverge, Destination, IfFailed, IfRunning, LiveMigrate, Operation, Order,
-    RebootMigrate, Tuning, VerifyGuest, Wish, Within,
+    AbortBecause, AutoConverge, Destination, IfFailed, IfRunning, LiveMigrate, Operation, Order, RebootMigrate, Tuning,
+    VerifyGuest, Wish, Within,
 };
 use drover_policies::attempt::Method;
 use drover_policies::conduct::{self, Intent, NewOperation, NewWish};
@@ -54,13 +54,18 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             };
             (Order::RebootMigrate(order), Wish::Run)
         }
-        Intent::Verify { server, method } => {
+        Intent::Verify { server, method, look } => {
             let policy = policy_of(*server, fleet, policies);
             let within = match method {
                 Method::Live => policy.live.verify_within,
                 Method::Reboot => policy.reboot.verify_within,
             };
-            (Order::VerifyGuest(VerifyGuest { server: *server, within }), Wish::Run)
+            (Order::VerifyGuest(VerifyGuest { server: *server, within, look: look.clone() }), Wish::Run)
+        }
+        Intent::LookBefore { server, look } => {
+            // It runs, or there is nothing to be looked at: its life is not waited for.
+            let order = VerifyGuest { server: *server, within: look.within, look: Some(look.clone()) };
+            (Order::VerifyGuest(order), Wish::Run)
         }
         Intent::ConfirmEmpty => (Order::ConfirmEmpty, Wish::Run),
         Intent::Discard { server, kept_by } => {

@@ -27,6 +27,7 @@ pub struct Loaded {
     places: HashMap<MigrationId, usize>,
     owners: OwnersRules,
     patient: BTreeSet<HostName>,
+    checking: BTreeSet<HostName>,
     reports: BTreeMap<OperationId, Report>,
     wishes: BTreeMap<OperationId, NewWish>,
 }
@@ -50,10 +51,12 @@ impl Loaded {
                 picture.windows.iter().map(|stored| stored.window.clone()),
                 picture.freezes.iter().map(|stored| stored.value.freeze.clone()),
                 picture.limits.iter().map(|stored| stored.limit.clone()),
-            ),
+            )
+            .with_checks(picture.checks.iter().map(|stored| stored.check.clone())),
             wishes: orders::wishes(picture.operations.iter().map(|stored| &stored.operation)),
             reports,
             patient: app.agents.patient(),
+            checking: app.agents.checking(),
             places: picture.migrations.iter().enumerate().map(|(at, read)| (read.value.id, at)).collect(),
             picture,
         })
@@ -72,6 +75,7 @@ impl Loaded {
             maintenances: self.picture.maintenances.iter().map(|read| read.value.clone()).collect(),
             migrations: self.picture.migrations.iter().map(|read| read.value.clone()).collect(),
             patient: &self.patient,
+            checking: &self.checking,
             reports: &self.reports,
             wishes: &self.wishes,
             told: &self.picture.told,

@@ -10,6 +10,7 @@
 
 mod answers;
 mod bounces;
+mod checks;
 mod commit;
 mod cursors;
 mod db;
@@ -35,6 +36,7 @@ mod tokens;
 mod webhooks;
 
 pub use bounces::StoredBounce;
+pub use checks::StoredCheck;
 pub use commit::{Batch, Committed, Write};
 pub use deliveries::{
     Channels, DeadLetter, DeadLetterFilter, Delivery, DeliveryId, Due, Settled, StoredDelivery, Tried,

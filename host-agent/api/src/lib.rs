@@ -3,7 +3,10 @@
 //! The agent sends what it sees; the answer, held open until there is something new, is the *full* list of operations wanted of
 //! its host. Level, not edge: a lost request or answer costs nothing, the next one says it all again.
 
+use std::fmt;
+
 use drover_policies::attempt::{Failure, Outcome, Progress};
+use drover_policies::checks::{Look, Looked};
 use drover_policies::fleet::{HostFacts, ServerFacts};
 use drover_policies::ids::{Generation, HostName, MigrationId, OperationId, ServerId};
 use drover_policies::replica::{Pace, ReplicaStatus};
@@ -24,6 +27,9 @@ pub const WAITS_SINCE: u32 = 3;
 
 /// The first version whose agents hold replicas, keep them up to date, and cut over with them.
 pub const REPLICATES_SINCE: u32 = 4;
+
+/// The first version whose agents look at more than signs of life: [`VerifyGuest::look`].
+pub const CHECKS_SINCE: u32 = 4;
 
 /// What an agent tells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -297,7 +303,7 @@ pub enum IfRunning {
     LeaveAlone,
 }
 
-/// Look at a server that has arrived here.
+/// Look at a server that has arrived here, or is about to leave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VerifyGuest {
@@ -305,6 +311,9 @@ pub struct VerifyGuest {
     pub server: ServerId,
     /// How long it may take until it is seen alive.
     pub within: Span,
+    /// What else is looked at once it was; nothing for agents before [`CHECKS_SINCE`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<Look>,
 }
 
 /// What may change while an operation runs.
@@ -416,6 +425,9 @@ pub enum Verdict {
     Alive {
         /// The strongest sign that there was.
         sign: LifeSign,
+        /// What else was looked at, if that was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        looked: Option<Looked>,
     },
     /// Not seen alive in time.
     NotAlive {
@@ -436,6 +448,17 @@ pub enum LifeSign {
     Console,
     /// Its guest agent answers.
     GuestAgent,
+}
+
+impl fmt::Display for LifeSign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Off => "defined, and off as before",
+            Self::Running => "it runs",
+            Self::Console => "its console prints",
+            Self::GuestAgent => "its guest agent answers",
+        })
+    }
 }
 
 /// A domain that is left on a host that should be empty.

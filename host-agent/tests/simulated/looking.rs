@@ -14,7 +14,7 @@ fn look(order: Order, agent: GuestAgent, guest: Guest) -> Rig {
 }
 
 fn verify(within: Span) -> Order {
-    Order::VerifyGuest(VerifyGuest { server: SERVER, within })
+    Order::VerifyGuest(VerifyGuest { server: SERVER, within, look: None })
 }
 
 fn verdict(rig: &mut Rig) -> Verdict {
@@ -25,7 +25,7 @@ fn verdict(rig: &mut Rig) -> Verdict {
 }
 
 fn alive(sign: LifeSign) -> Verdict {
-    Verdict::Alive { sign }
+    Verdict::Alive { sign, looked: None }
 }
 
 /// The inventory that would be told, if any, and the scheduler's thanks for it.

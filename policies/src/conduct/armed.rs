@@ -62,7 +62,7 @@ impl Conductor<'_> {
             Some(
                 Report::Running(_)
                 | Report::Ended(Outcome::Moved(_))
-                | Report::Alive(_)
+                | Report::Alive { .. }
                 | Report::NotAlive(_)
                 | Report::Counted { .. }
                 | Report::Discarded

@@ -9,6 +9,7 @@ use std::fmt;
 use super::{Changes, Conductor, Situation};
 use crate::appointment::{self, Appointment};
 use crate::attempt::Method;
+use crate::checks::Validation;
 use crate::eligibility::WhyNotLive;
 use crate::events::{Happened, Through};
 use crate::fleet::Server;
@@ -170,7 +171,7 @@ fn why_not_back(why: &WhyNotHere) -> &'static str {
 /// It can't be had, and what can.
 pub fn ask(situation: Situation<'_>, request: &Request) -> Result<Opened, Refusal> {
     let mut conductor = Conductor::new(situation);
-    let server = conductor.free_to_move(request.server)?;
+    let server = conductor.free_to_move(request.server, None)?;
     let policy = conductor.policies.shared(&Subject::of(server, conductor.fleet));
     let rules = &policy.policy.owners;
     match Wisher::of(&request.by) {
@@ -203,33 +204,9 @@ pub fn ask(situation: Situation<'_>, request: &Request) -> Result<Opened, Refusa
 pub fn revert(situation: Situation<'_>, back: &Back) -> Result<Option<Opened>, Refusal> {
     let mut conductor = Conductor::new(situation);
     let Some(original) = conductor.find(back.migration).cloned() else { return Ok(None) };
-    let policy = conductor.policy_for(&original);
-    let may = original.revertible(policy.policy.owners.confirm_within, conductor.now)?;
-    let server = conductor.free_to_move(original.server)?;
-    if Some(&server.host) != original.to() {
-        return Err(Refusal::MovedSince);
-    }
-    let kept = conductor.policies.general().retention.definitions;
-    let asked = Asked {
-        by: back.by.clone(),
-        reason: format!("revert of migration {}", original.number),
-        // What is kept of it at its old host is kept no longer than this.
-        deadline: may.completed_at + kept.delta(),
-    };
-    let purpose = Purpose::Revert { of: original.link(), asked: asked.clone() };
-    let opened = Migration { ticket: original.ticket, ..conductor.draft(server, purpose, &asked) };
-    let opened =
-        conductor.ensure_place(opened, server).map_err(|_| conductor.not_there(server, &original.from))?;
-    let opened = conductor.set_time(opened, &policy.policy, back.at)?;
-    if let Some(slot) = opened.appointment.slot() {
-        let downtime = conductor.expected_downtime(&opened, &policy.policy);
-        conductor.tell(&opened, "reverting", Tells::Reverting { slot, downtime, by: back.by.clone() });
-    }
-    let by = opened.link();
-    conductor.say(&original, Happened::Reverting { by: back.by.clone(), through: by.number });
-    let state = State::Reverting { by, completed_at: may.completed_at, moved: may.moved, until: may.until };
-    conductor.change(original.id, |_, original| Migration { state, ..original });
-    Ok(Some(conductor.opened(opened)))
+    let reverted = conductor.take_back(&original, &back.by, back.at)?;
+    conductor.change(original.id, |_, _| reverted.original);
+    Ok(Some(conductor.opened(reverted.by)))
 }
 
 /// Somebody takes back what was asked for.
@@ -254,12 +231,56 @@ pub fn cancel(
     Ok(Some(conductor.into_changes()))
 }
 
+/// A migration that is being taken back, and the one that takes it back. Neither is written yet.
+pub(super) struct Reverted {
+    pub(super) original: Migration,
+    pub(super) by: Migration,
+}
+
 impl<'a> Conductor<'a> {
-    /// A server that nothing moves.
-    fn free_to_move(&self, id: ServerId) -> Result<&'a Server, Refusal> {
+    /// Opens the way back of a migration that is done.
+    pub(super) fn take_back(
+        &mut self,
+        original: &Migration,
+        by: &Actor,
+        at: Option<Instant>,
+    ) -> Result<Reverted, Refusal> {
+        let policy = self.policy_for(original);
+        let may = original.revertible(policy.policy.owners.confirm_within, self.now)?;
+        let server = self.free_to_move(original.server, Some(original.id))?;
+        if Some(&server.host) != original.to() {
+            return Err(Refusal::MovedSince);
+        }
+        let kept = self.policies.general().retention.definitions;
+        let asked = Asked {
+            by: by.clone(),
+            reason: format!("revert of migration {}", original.number),
+            // What is kept of it at its old host is kept no longer than this.
+            deadline: may.completed_at + kept.delta(),
+        };
+        let purpose = Purpose::Revert { of: original.link(), asked: asked.clone() };
+        let opened = Migration { ticket: original.ticket, ..self.draft(server, purpose, &asked) };
+        let opened =
+            self.ensure_place(opened, server).map_err(|_| self.not_there(server, &original.from))?;
+        let opened = self.set_time(opened, &policy.policy, at)?;
+        if let Some(slot) = opened.appointment.slot() {
+            let downtime = self.expected_downtime(&opened, &policy.policy);
+            self.tell(&opened, "reverting", Tells::Reverting { slot, downtime, by: by.clone() });
+        }
+        let link = opened.link();
+        self.say(original, Happened::Reverting { by: by.clone(), through: link.number });
+        let state =
+            State::Reverting { by: link, completed_at: may.completed_at, moved: may.moved, until: may.until };
+        Ok(Reverted { original: Migration { state, ..original.clone() }, by: opened })
+    }
+
+    /// A server that nothing moves, but for this migration.
+    fn free_to_move(&self, id: ServerId, but: Option<MigrationId>) -> Result<&'a Server, Refusal> {
         let server = self.fleet.server(id).ok_or(Refusal::NotSeen)?;
         let open =
-            self.migrations.iter().find(|known| known.server == id && known.is_open() && !known.is_drill());
+            self.migrations.iter().find(|known| {
+                known.server == id && Some(known.id) != but && known.is_open() && !known.is_drill()
+            });
         match open {
             Some(open) => Err(Refusal::UnderWay { number: open.number }),
             None => Ok(server),
@@ -291,6 +312,7 @@ impl<'a> Conductor<'a> {
             ticket: None,
             deadline: asked.deadline,
             opened_at: self.now,
+            validation: Validation::default(),
         }
     }
 

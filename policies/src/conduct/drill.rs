@@ -111,7 +111,12 @@ impl Conductor<'_> {
             self.look_again_at(until);
             return drill;
         }
-        let done = Tells::Done { downtime: Some(duration), power_off: None, confirm_until: None };
+        let done = Tells::Done {
+            downtime: Some(duration),
+            power_off: None,
+            confirm_until: None,
+            findings: Vec::new(),
+        };
         self.tell(&drill, "done", done);
         self.say(&drill, Happened::DrillEnded);
         drill.appointment = Appointment::Done;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Conductor, Go, Intent};
 use crate::appointment::Appointment;
 use crate::attempt::{Method, Report};
+use crate::checks::Validation;
 use crate::events::{Event, Happened};
 use crate::host::Standing;
 use crate::ids::{HostName, MaintenanceId, MigrationId, ServerId};
@@ -108,6 +109,7 @@ impl Conductor<'_> {
             ticket: None,
             deadline: maintenance.deadline,
             opened_at: self.now,
+            validation: Validation::default(),
         };
         let to = migration.to().cloned();
         self.say(&migration, Happened::Planned { method, to, why_not_live });
@@ -186,7 +188,7 @@ impl Conductor<'_> {
                 Some(
                     Report::Refused(_)
                     | Report::Ended(_)
-                    | Report::Alive(_)
+                    | Report::Alive { .. }
                     | Report::NotAlive(_)
                     | Report::Discarded
                     | Report::Held

@@ -1,6 +1,7 @@
 //! Before the first step, and the live way.
 
 use super::shared::Whereabouts;
+use super::validation::{LookedBefore, being_looked_at};
 use super::{Conductor, Go, Intent, NewWish};
 use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, Phase, Progress, Report};
 use crate::eligibility::{Suits, WhyBlocked, WhyNotLive, method_for, method_without_live};
@@ -94,7 +95,7 @@ impl Conductor<'_> {
     }
 
     fn begin_live(&mut self, migration: Migration, server: &Server, policy: &Policy) -> Migration {
-        let mut migration = match self.ensure_place(migration, server) {
+        let migration = match self.ensure_place(migration, server) {
             Ok(migration) => migration,
             Err(placeless) => return self.wait(placeless.migration, placeless.waits_for),
         };
@@ -102,6 +103,10 @@ impl Conductor<'_> {
         if let Some(limit) = self.limit_reached(&migration, policy, &to) {
             return self.wait(migration, Waiting::Turn { limit });
         }
+        let mut migration = match self.look_before(migration, policy) {
+            LookedBefore::Done(migration) => migration,
+            LookedBefore::Waits(migration) => return self.wait(migration, being_looked_at()),
+        };
         let intent = Intent::Live {
             server: migration.server,
             to,
@@ -125,7 +130,7 @@ impl Conductor<'_> {
             }
             Some(Report::Ended(Outcome::Gone)) => self.gone(migration, operation),
             Some(
-                Report::Alive(_)
+                Report::Alive { .. }
                 | Report::NotAlive(_)
                 | Report::Counted { .. }
                 | Report::Discarded

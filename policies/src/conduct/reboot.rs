@@ -3,6 +3,7 @@
 use super::armed::{Within, ahead};
 use super::schedule::{Found, NoSlot};
 use super::shared::Whereabouts;
+use super::validation::{LookedBefore, being_looked_at};
 use super::{Conductor, Go, IfRunning, Intent};
 use crate::appointment::{Appointment, MayBegin};
 use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, Phase, PowerOff, Report};
@@ -163,6 +164,12 @@ impl Conductor<'_> {
         if let Some(limit) = self.limit_reached(&migration, policy, &to) {
             return self.wait_within_slot(migration, Waiting::Turn { limit });
         }
+        if if_running == IfRunning::PowerOff {
+            migration = match self.look_before(migration, policy) {
+                LookedBefore::Done(migration) => migration,
+                LookedBefore::Waits(migration) => return self.wait_within_slot(migration, being_looked_at()),
+            };
+        }
         if matches!(migration.appointment, Appointment::Running { .. }) {
             // Only a retried cold move comes here with the appointment of its last try.
             migration.appointment = Appointment::Unscheduled;
@@ -199,7 +206,7 @@ impl Conductor<'_> {
             }
             Some(Report::Ended(Outcome::Gone)) => self.gone(migration, operation),
             Some(
-                Report::Alive(_)
+                Report::Alive { .. }
                 | Report::NotAlive(_)
                 | Report::Counted { .. }
                 | Report::Discarded
@@ -327,7 +334,8 @@ impl Conductor<'_> {
         // For its owner a server is down until it is seen alive, not until its processors start.
         let started = migration.attempts.last().and_then(|attempt| attempt.end.as_ref()).map(|end| end.at);
         if let (Some(downtime), Some(started)) = (moved.downtime, started) {
-            moved.downtime = Some(Span(downtime.0 + Span::between(started, self.now).0));
+            let until_alive = Span::between(started, self.now).0.saturating_sub(migration.validation.took.0);
+            moved.downtime = Some(Span(downtime.0 + until_alive));
         }
         let was_off = moved.power_off == Some(PowerOff::WasOff);
         if was_off && migration.ticket.is_some() && migration.reverts().is_none() {
@@ -346,7 +354,9 @@ impl Conductor<'_> {
         } else {
             let until = self.confirm_until(&migration, self.now);
             let (downtime, power_off) = (moved.downtime, moved.power_off);
-            self.tell(&migration, "done", Tells::Done { downtime, power_off, confirm_until: Some(until) });
+            let findings = migration.validation.findings.clone();
+            let tells = Tells::Done { downtime, power_off, confirm_until: Some(until), findings };
+            self.tell(&migration, "done", tells);
             Confirmation::Awaited { until: Some(until) }
         };
         migration.state = State::Completed { at: self.now, moved, confirmation };

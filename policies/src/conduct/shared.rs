@@ -269,7 +269,9 @@ impl<'a> Conductor<'a> {
         let to = migration.to().cloned().unwrap_or_else(|| migration.from.clone());
         let what = Happened::Arrived { method: migration.method, to: to.clone(), moved: moved.clone() };
         self.say(&migration, what);
-        let intent = Intent::Verify { server: migration.server, method: migration.method };
+        let policy = self.policy_for(&migration);
+        let look = self.look_after(&migration, &policy.policy);
+        let intent = Intent::Verify { server: migration.server, method: migration.method, look };
         let operation = self.order(to, Some(migration.id), intent);
         migration.state = State::Verifying { operation, moved };
         migration
@@ -278,9 +280,18 @@ impl<'a> Conductor<'a> {
     pub(super) fn verifying(&mut self, mut migration: Migration) -> Migration {
         let State::Verifying { operation, moved } = migration.state.clone() else { return migration };
         let not_alive = match self.reports.get(&operation) {
-            None | Some(Report::Running(_)) => return migration,
-            Some(Report::Alive(sign)) => {
+            None => return migration,
+            Some(Report::Running(progress)) => {
+                let progress = progress.clone();
+                self.found(&mut migration, &progress.findings);
+                return migration;
+            }
+            Some(Report::Alive { sign, looked }) => {
                 self.say(&migration, Happened::Alive { sign: sign.clone() });
+                if let Some(looked) = looked.clone() {
+                    self.found(&mut migration, &looked.findings);
+                    migration.validation.took = looked.took;
+                }
                 None
             }
             Some(Report::NotAlive(text)) => Some(text.clone()),
@@ -293,11 +304,13 @@ impl<'a> Conductor<'a> {
                 | Report::Replicating(_)
                 | Report::Stopped
                 | Report::Released,
-            ) => Some("the agent's answer does not fit the question".to_owned()),
+            ) => {
+                Some("the agent's answer does not fit the question".to_owned())
+            }
         };
         self.changes.ended.push(operation);
         match not_alive {
-            None => self.finished(migration, moved),
+            None => self.looked_after(migration, moved),
             Some(text) => {
                 self.tell(&migration, "not_seen_alive", Tells::NotSeenAlive { text: text.clone() });
                 self.reverted(&migration);

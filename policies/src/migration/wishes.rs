@@ -347,21 +347,25 @@ impl Migration {
             | State::Discarding { .. }
             | State::Closed { .. }
             | State::Reverted { .. }
-            | State::Failed { why: FailedBecause::NotSeenAlive { .. }, .. }
+            | State::Failed { why: FailedBecause::NotSeenAlive { .. } | FailedBecause::ChecksFailed { .. }, .. }
             | State::Rehearsed { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => Err(Refusal::NotCancelled { state: self.state.name() }),
         }
     }
 
-    /// Somebody says that all is well. Of one that was not seen alive that is what a person found out.
+    /// Somebody says that all is well. Of one that was not seen alive, or on which a
+    /// check failed, that is what a person found out.
     ///
     /// # Errors
     /// It is not done, or on its way back.
     pub fn confirm(mut self, by: Actor) -> Result<Confirmed, Refusal> {
         match self.state {
             State::Completed { at, moved, confirmation: Confirmation::Awaited { .. } }
-            | State::Failed { at, why: FailedBecause::NotSeenAlive { moved, .. } } => {
+            | State::Failed {
+                at,
+                why: FailedBecause::NotSeenAlive { moved, .. } | FailedBecause::ChecksFailed { moved, .. },
+            } => {
                 self.state = State::Completed { at, moved, confirmation: Confirmation::Given { by } };
                 Ok(Confirmed::Now(Box::new(self)))
             }
@@ -405,7 +409,10 @@ impl Migration {
             State::Completed { at, moved, confirmation: Confirmation::Awaited { until } } => {
                 (at, moved, *until)
             }
-            State::Failed { at, why: FailedBecause::NotSeenAlive { moved, .. } } => (at, moved, None),
+            State::Failed {
+                at,
+                why: FailedBecause::NotSeenAlive { moved, .. } | FailedBecause::ChecksFailed { moved, .. },
+            } => (at, moved, None),
             State::Completed { confirmation: Confirmation::Given { by }, .. } => {
                 return Err(Refusal::WasConfirmed { by: by.to_string() });
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{LadderPolicy, Policy, WindowPolicy};
 use crate::estimate::expected_reboot;
+use crate::checks::{LONGEST_WITHIN, MOST_CHECKS};
 use crate::time::Span;
 
 /// QEMU accepts no longer downtime.
@@ -49,6 +50,7 @@ pub(super) fn objections(policy: &Policy) -> Vec<Objection> {
     limits(policy, &mut found);
     ladder(&policy.live.ladder, &mut found);
     reboot_and_retry(policy, &mut found);
+    validation(policy, &mut found);
     windows(&policy.windows, &mut found, expected_reboot(&policy.reboot, &[]).downtime_p90);
     the_rest(policy, &mut found);
     found.0
@@ -176,6 +178,28 @@ fn reboot_and_retry(policy: &Policy, found: &mut Objections) {
             format!("the first wait, {}, is longer than the longest, {}", retry.first, retry.longest),
             "make retry.longest at least retry.first".to_owned(),
         )
+    });
+}
+
+fn validation(policy: &Policy, found: &mut Objections) {
+    const LONGEST_BEFORE: Span = Span::minutes(1);
+    let validation = &policy.validation;
+    found.lasts("validation.within", validation.within);
+    found.unless(validation.within <= LONGEST_WITHIN, &["validation.within"], || {
+        let wrong = format!("a migration would not be over for {}", validation.within);
+        (wrong, format!("write {LONGEST_WITHIN} at most"))
+    });
+    found.unless(validation.before_within <= LONGEST_BEFORE, &["validation.before_within"], || {
+        let wrong = format!("a migration would begin {} late", validation.before_within);
+        (wrong, format!("write {LONGEST_BEFORE} at most"))
+    });
+    let checks = &validation.checks;
+    found.unless(checks.len() <= MOST_CHECKS, &["validation.checks"], || {
+        (format!("{} checks of every server", checks.len()), format!("write {MOST_CHECKS} at most"))
+    });
+    let names: BTreeSet<_> = checks.iter().map(|check| &check.name).collect();
+    found.unless(names.len() == checks.len(), &["validation.checks"], || {
+        ("two checks of the same name".to_owned(), "give each its own".to_owned())
     });
 }
 

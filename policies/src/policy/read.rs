@@ -9,6 +9,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 use super::problem::{PolicyProblem, advice_for, split_advice};
 use super::rules::{self, Rule};
 use super::{Policy, SHIPPED};
+use crate::checks::Check;
 use crate::time::Span;
 use crate::windows::{Exclusion, Recurrence};
 
@@ -157,6 +158,11 @@ impl<'a> Reader<'a> {
             (["windows", "exclusions"], DeValue::Array(items)) => {
                 self.items::<Exclusion>(items, at, &["from", "to", "timezone", "name"])
             }
+            (["validation", "checks"], DeValue::Array(items)) => self.items::<Check>(
+                items,
+                at,
+                &["name", "check", "port", "path", "tls", "expect", "address", "must_pass", "within"],
+            ),
             _ => true,
         };
         if !fits {
@@ -281,6 +287,11 @@ fn what_fits(path: &[String]) -> String {
             return "write [{ from = \"2026-12-19\", to = \"2027-01-03\", timezone = \"UTC\", name = \"freeze\" }]"
                 .to_owned();
         }
+        ["validation", "checks"] => {
+            return "write [{ name = \"ssh\", check = \"tcp\", port = 22 }]".to_owned();
+        }
+        ["validation", "on_failed"] => return "write \"hold\", \"revert\" or \"tell\"".to_owned(),
+        ["validation", "addresses"] => return "write \"must_pass\" or \"advisory\"".to_owned(),
         ["placement", "same_labels"] => return "write a list of texts, such as [\"rack\"]".to_owned(),
         _ => {}
     }

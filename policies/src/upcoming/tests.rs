@@ -60,6 +60,7 @@ fn migration() -> Migration {
         ticket: Some(TicketId(Uuid::from_u128(8))),
         deadline: NOON + TimeDelta::days(7),
         opened_at: NOON,
+        validation: Default::default(),
     }
 }
 

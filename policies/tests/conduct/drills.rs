@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use drover_policies::conduct::{Situation, decline, free_slots, slot_at};
 use drover_policies::drills::DrillWish;
@@ -57,6 +57,7 @@ fn ask<T>(story: &Story, question: impl FnOnce(Situation<'_>) -> T) -> T {
         maintenances: Vec::new(),
         migrations: story.migrations.clone(),
         patient: &story.fleet.hosts.keys().cloned().collect(),
+        checking: &BTreeSet::new(),
         reports: &story.reports,
         wishes: &story.wishes,
         told: &told,

@@ -161,7 +161,7 @@ fn a_server_that_its_owner_stops_is_moved_while_it_is_off() {
     story.leaves("db");
     let power_off = Some(drover_policies::attempt::PowerOff::WasOff);
     story.report("db", Report::Ended(Outcome::Moved(moved(power_off))));
-    story.report("db", Report::Alive("defined".to_owned()));
+    story.report("db", Report::Alive { sign: "defined".to_owned(), looked: None });
     assert!(matches!(story.migration("db").state, State::Avoided { how: Avoidance::MovedWhileOff, .. }));
     assert_eq!(story.told().last(), Some(&"avoided"));
 }

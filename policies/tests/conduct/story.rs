@@ -10,7 +10,7 @@ use drover_policies::ids::{HostName, IdSource, MaintenanceId, OperationId};
 use drover_policies::maintenance::{Drain, Maintenance, State, Urgency, Warned};
 use drover_policies::migration::Migration;
 use drover_policies::notices::{Actor, Tells};
-use drover_policies::owners::{OwnerFreeze, OwnerLimit, OwnerWindow, OwnersRules};
+use drover_policies::owners::{OwnerCheck, OwnerFreeze, OwnerLimit, OwnerWindow, OwnersRules};
 use drover_policies::policy::PolicySet;
 use drover_policies::samples::{NOON, host_name};
 use drover_policies::time::{Instant, Span};
@@ -36,6 +36,9 @@ pub struct Story {
     pub windows: Vec<OwnerWindow>,
     pub freezes: Vec<OwnerFreeze>,
     pub limits: Vec<OwnerLimit>,
+    pub checks: Vec<OwnerCheck>,
+    /// Hosts whose agents can look at more than signs of life.
+    pub checking: BTreeSet<HostName>,
     pub maintenances: BTreeMap<MaintenanceId, Maintenance>,
     pub migrations: Vec<Migration>,
     pub orders: BTreeMap<OperationId, NewOperation>,
@@ -59,6 +62,8 @@ impl Story {
             windows: Vec::new(),
             freezes: Vec::new(),
             limits: Vec::new(),
+            checks: Vec::new(),
+            checking: BTreeSet::new(),
             maintenances: BTreeMap::new(),
             migrations: Vec::new(),
             orders: BTreeMap::new(),
@@ -111,6 +116,7 @@ impl Story {
 
     pub fn owners_rules(&self) -> OwnersRules {
         OwnersRules::new(self.windows.clone(), self.freezes.clone(), self.limits.clone())
+            .with_checks(self.checks.clone())
     }
 
     pub fn decide(&self) -> Changes {
@@ -131,6 +137,7 @@ impl Story {
             maintenances: self.maintenances.values().cloned().collect(),
             migrations: self.migrations.iter().filter(|migration| !migration.is_over()).cloned().collect(),
             patient: &self.fleet.hosts.keys().cloned().collect(),
+            checking: &self.checking,
             reports: &self.reports,
             wishes: &self.wishes,
             told: &told,
@@ -226,7 +233,7 @@ impl Story {
         self.leaves(server);
         let power_off = reboot.then_some(PowerOff::GuestAgent);
         self.report(server, Report::Ended(Outcome::Moved(moved(power_off))));
-        self.report(server, Report::Alive("it runs".to_owned()));
+        self.report(server, Report::Alive { sign: "it runs".to_owned(), looked: None });
     }
 
     pub fn fails(&mut self, server: &str, class: FailureClass) {

@@ -150,6 +150,9 @@ pub enum Command {
     /// Limits: how many of an owner's servers may be rebooted at once
     #[command(subcommand)]
     Limits(Limits),
+    /// Checks: what servers are looked at for after a move
+    #[command(subcommand)]
+    Checks(Checks),
     /// Tickets: what owners were told, and whether it arrived
     #[command(subcommand)]
     Tickets(Tickets),
@@ -529,6 +532,65 @@ pub enum Limits {
         /// Its id
         limit: String,
     },
+}
+
+/// Checks.
+#[derive(Debug, Subcommand)]
+pub enum Checks {
+    /// List them
+    List {
+        /// Only of this owner
+        #[arg(long)]
+        owner: Option<String>,
+    },
+    /// Add one; the nearest hold: those for a server, then for a label, then for the account
+    Add(CheckAdd),
+    /// Remove one
+    Remove {
+        /// Its id
+        check: String,
+    },
+}
+
+/// A check to be added.
+#[derive(Debug, Args)]
+pub struct CheckAdd {
+    /// What it is called
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// A TCP port that must be open
+    #[arg(long, value_name = "PORT", conflicts_with_all = ["http", "port", "tls", "expect"])]
+    pub tcp: Option<u32>,
+    /// A path that a web server must answer: `/health`
+    #[arg(long, value_name = "PATH")]
+    pub http: Option<String>,
+    /// Its port [default: 80, or 443 with --tls]
+    #[arg(long)]
+    pub port: Option<u32>,
+    /// Speak TLS; the certificate is not judged
+    #[arg(long)]
+    pub tls: bool,
+    /// The status that is expected [default: any below 400]
+    #[arg(long, value_name = "STATUS")]
+    pub expect: Option<u32>,
+    /// At this one of the server's own addresses [default: any of them]
+    #[arg(long)]
+    pub address: Option<String>,
+    /// Only tell when it fails: it does not count against the move
+    #[arg(long)]
+    pub advisory: bool,
+    /// How long it may take after the guest was seen alive: `2m` [default: what policy says]
+    #[arg(long, value_name = "SPAN")]
+    pub within: Option<String>,
+    /// Whose; not needed with an owner's token
+    #[arg(long)]
+    pub owner: Option<String>,
+    /// For this server only
+    #[arg(long, conflicts_with = "label")]
+    pub server: Option<String>,
+    /// For servers with this label only
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub label: Option<String>,
 }
 
 /// A window to be added.

@@ -7,7 +7,7 @@ use super::client::{Answer, Parameter};
 use super::exit::{Exit, Failed};
 use super::screen::{Rows, Screen, Tone};
 use super::words::{bytes, milliseconds};
-use super::{Context, confirm, part, watch};
+use super::{Context, checks, confirm, part, watch};
 use crate::http::views::{
     AppointmentView, EventView, FreeSlots, MigrationBrief, MigrationDetail, MigrationView, ServerView,
 };
@@ -206,6 +206,10 @@ fn show(screen: &Screen, detail: &MigrationDetail) {
         ("deadline", times.both(migration.deadline)),
         ("tries", if migration.tries > 0 { migration.tries.to_string() } else { String::new() }),
     ]);
+    if !migration.checks.is_empty() {
+        screen.line("");
+        checks::findings(screen, &migration.checks);
+    }
     screen.line("");
     for event in &detail.events {
         screen.line(line(screen, event));
@@ -219,6 +223,9 @@ fn show(screen: &Screen, detail: &MigrationDetail) {
 fn next(migration: &MigrationView) -> Option<String> {
     let number = format!("DR-{}", migration.number);
     match migration.state.as_str() {
+        "failed" if migration.moved.is_some() => Some(format!(
+            "All is well in spite of that: drover confirm {number}; take it back: drover revert {number}"
+        )),
         "failed" => Some(format!("Begin it anew: drover migrations retry {number}")),
         "ready" => Some(format!(
             "Other times: drover migrations slots {number}; now: drover migrate-now {}; agree: drover approve {number}; not then: drover decline {number}",

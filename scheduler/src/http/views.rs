@@ -3,6 +3,7 @@
 //! What owners may see is decided here, where a domain object becomes an answer: each field that names a host, another owner or
 //! words meant for operators is left out for [`Eyes::Owner`].
 
+mod checks;
 mod common;
 mod deliveries;
 mod events;
@@ -16,6 +17,7 @@ mod scheduled;
 mod threads;
 mod webhooks;
 
+pub use checks::*;
 pub use common::*;
 pub use deliveries::*;
 pub use events::*;

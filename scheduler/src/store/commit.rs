@@ -3,7 +3,7 @@
 use drover_policies::channels::Listener;
 use drover_policies::events::Event;
 use drover_policies::ids::{
-    FreezeId, Generation, LimitId, NoticeId, OperationId, TicketId, WebhookId, WindowId,
+    CheckId, FreezeId, Generation, LimitId, NoticeId, OperationId, TicketId, WebhookId, WindowId,
 };
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
@@ -11,6 +11,7 @@ use drover_policies::notices::{Contact, Notice};
 use drover_policies::time::Instant;
 use uuid::Uuid;
 
+use super::checks::{self, StoredCheck};
 use super::db::Conn;
 use super::deliveries::{self, DeadLetterFilter};
 use super::freezes::{self, StoredFreeze, StoredLimit};
@@ -82,6 +83,10 @@ pub struct Batch {
     pub limits_put: Vec<StoredLimit>,
     /// Limits that are no more.
     pub limits_removed: Vec<LimitId>,
+    /// Checks as they are now.
+    pub checks_put: Vec<StoredCheck>,
+    /// Checks that are no more.
+    pub checks_removed: Vec<CheckId>,
     /// How accounts are reached now.
     pub owners_put: Vec<Contact>,
     /// New tokens.
@@ -129,6 +134,8 @@ impl Batch {
             freezes_removed: Vec::new(),
             limits_put: Vec::new(),
             limits_removed: Vec::new(),
+            checks_put: Vec::new(),
+            checks_removed: Vec::new(),
             owners_put: Vec::new(),
             tokens_added: Vec::new(),
             tokens_revoked: Vec::new(),
@@ -246,6 +253,12 @@ async fn write_settings(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<()> {
     }
     for limit in &batch.limits_removed {
         freezes::remove_limit(conn, *limit).await?;
+    }
+    for check in &batch.checks_put {
+        checks::put(conn, check).await?;
+    }
+    for check in &batch.checks_removed {
+        checks::remove(conn, *check).await?;
     }
     for owner in &batch.owners_put {
         owners::put(conn, owner).await?;

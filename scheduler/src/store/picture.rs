@@ -7,6 +7,7 @@ use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
 use drover_policies::time::Span;
 
+use super::checks::{self, StoredCheck};
 use super::freezes::{self, StoredFreeze, StoredLimit};
 use super::numbers::{self, Counter};
 use super::records::{HostRecord, StoredOperation, StoredWindow, Versioned};
@@ -31,6 +32,8 @@ pub struct Picture {
     pub freezes: Vec<Versioned<StoredFreeze>>,
     /// Every account's limits.
     pub limits: Vec<StoredLimit>,
+    /// Every account's checks.
+    pub checks: Vec<StoredCheck>,
     /// Downtimes of earlier reboot migrations, latest first.
     pub history: BTreeMap<ServerId, Vec<Span>>,
     /// The number that the next migration gets.
@@ -54,6 +57,7 @@ impl Store {
             windows: owners::windows(conn).await?,
             freezes: freezes::freezes(conn, None).await?,
             limits: freezes::limits(conn, None).await?,
+            checks: checks::checks(conn, None).await?,
             history: migrations::downtimes(conn).await?,
             next_number: numbers::next(conn, Counter::Migration).await?,
         };

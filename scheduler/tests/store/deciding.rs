@@ -60,6 +60,7 @@ async fn a_batch_is_found_again_as_it_was_written(place: Place) {
     assert_eq!(picture.told, [notice(1, 1, "proposed").key].into());
     assert_eq!(picture.windows, batch.windows_put);
     assert_eq!(picture.limits, batch.limits_put);
+    assert_eq!(picture.checks, batch.checks_put);
     let frozen = picture.freezes.iter().map(|freeze| Write::Insert(freeze.value.clone()));
     assert_eq!(frozen.collect::<Vec<_>>(), batch.freezes);
     assert_eq!(picture.history, [(server_id(2), vec![Span::milliseconds(41_500)])].into());
@@ -134,6 +135,7 @@ async fn every_kind_of_write_refuses_what_was_changed_meanwhile(place: Place) {
         Batch { plans: vec![plan(1, 1, 0)], ..nothing.clone() },
         Batch { windows_put: vec![window(1, "globex")], ..nothing.clone() },
         Batch { limits_put: vec![limit(1, "globex")], ..nothing.clone() },
+        Batch { checks_put: vec![check(1, "globex")], ..nothing.clone() },
         Batch { freezes: vec![Write::Insert(freeze(1, "acme"))], ..nothing.clone() },
         Batch { freezes: vec![Write::Update(freeze(1, "globex"), first)], ..nothing.clone() },
         Batch { freezes: vec![Write::Update(freeze(1, "acme"), Generation(2))], ..nothing.clone() },

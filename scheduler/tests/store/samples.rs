@@ -4,24 +4,25 @@ use chrono::TimeDelta;
 use drover_agent_api::{Destination, Inventory, LiveMigrate, Operation, Order, Wish};
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::{Method, Moved, PowerOff};
+use drover_policies::checks::Validation;
 use drover_policies::events::{Event, Happened};
 use drover_policies::ids::{
-    FreezeId, Generation, HostName, LimitId, MaintenanceId, MigrationId, NoticeId, OperationId, OwnerId,
+    CheckId, FreezeId, Generation, HostName, LimitId, MaintenanceId, MigrationId, NoticeId, OperationId, OwnerId,
     PlanId, ServerId, TicketId, WebhookId, WindowId,
 };
 use drover_policies::language::Language;
 use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency, Warned};
 use drover_policies::migration::{Migration, Purpose, State, Waiting};
 use drover_policies::notices::{Actor, Contact, Notice, Reminders, Tells};
-use drover_policies::owners::{Closed, Opens, OwnerFreeze, OwnerLimit, OwnerWindow, Scope};
+use drover_policies::owners::{Closed, Opens, OwnerCheck, OwnerFreeze, OwnerLimit, OwnerWindow, Scope};
 use drover_policies::placement::Reservation;
 use drover_policies::plan::Plan;
 use drover_policies::samples::{NOON, host_facts};
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{Exclusion, Slot};
 use drover_scheduler::store::{
-    Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, ReplacedSecret, Role, StoredFreeze,
-    StoredLimit, StoredPlan, StoredWebhook, StoredWindow, Token, Write,
+    Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, Role, StoredCheck, StoredFreeze, StoredLimit,
+    ReplacedSecret, StoredPlan, StoredWebhook, StoredWindow, Token, Write,
 };
 use uuid::Uuid;
 
@@ -128,17 +129,12 @@ pub fn migration(n: u32) -> Migration {
         ticket: Some(ticket_id(n)),
         deadline: at(10_000),
         opened_at: at(0),
+        validation: Validation::default(),
     }
 }
 
 pub fn moved(downtime: Span) -> Moved {
-    Moved {
-        sent_bytes: 0,
-        downtime: Some(downtime),
-        in_libvirt: None,
-        power_off: Some(PowerOff::GuestAgent),
-        tail: None,
-    }
+    Moved { sent_bytes: 0, downtime: Some(downtime), in_libvirt: None, power_off: Some(PowerOff::GuestAgent), tail: None }
 }
 
 /// The same, moved, with everything done.
@@ -221,6 +217,12 @@ pub fn freeze(n: u32, of: &str) -> StoredFreeze {
 pub fn limit(n: u32, of: &str) -> StoredLimit {
     let limit = OwnerLimit { owner: owner(of), scope: Scope::Account, max_simultaneous: 2 };
     StoredLimit { id: LimitId(window_id(n).0), limit, created_at: at(1) }
+}
+
+pub fn check(n: u32, of: &str) -> StoredCheck {
+    let check = serde_json::from_str(r#"{"name":"ssh","check":"tcp","port":22}"#).expect("a check");
+    let check = OwnerCheck { owner: owner(of), scope: Scope::Account, check };
+    StoredCheck { id: CheckId(window_id(n).0), check, created_at: at(1) }
 }
 
 pub fn window(n: u32, of: &str) -> StoredWindow {
@@ -315,6 +317,7 @@ pub fn everything() -> Batch {
         windows_put: vec![window(1, "acme")],
         freezes: vec![Write::Insert(freeze(1, "acme"))],
         limits_put: vec![limit(1, "acme")],
+        checks_put: vec![check(1, "acme")],
         owners_put: vec![contact("acme")],
         webhooks_added: vec![webhook(1, "acme")],
         tokens_added: vec![

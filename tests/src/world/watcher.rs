@@ -334,6 +334,7 @@ fn facts_told(tells: &Tells) -> Vec<&'static str> {
         | Tells::Reverted { .. }
         | Tells::Done { .. }
         | Tells::NotSeenAlive { .. }
+        | Tells::ChecksFailed { .. }
         | Tells::Emergency { .. }
         | Tells::NoSlot { .. }
         | Tells::Written { .. }

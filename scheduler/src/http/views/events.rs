@@ -120,6 +120,7 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         }
         Happened::Reverting { by: who, .. } => format!("is to go back to where it was, says {}", by(who)),
         Happened::Avoided { .. }
+        | Happened::Checked { .. }
         | Happened::Closed
         | Happened::Cancelled
         | Happened::Adopted

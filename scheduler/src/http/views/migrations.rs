@@ -8,6 +8,7 @@ use drover_policies::migration::{Attempt, Confirmation, FailedBecause, Migration
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::checks::FindingView;
 use super::common::{ActorView, Eyes, FailureView, ProgressView, Reason, SlotView, tag, word};
 use super::deliveries::DeliveryView;
 use super::events::EventView;
@@ -115,6 +116,9 @@ pub struct MigrationView {
     /// What the move cost, once it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved: Option<MovedView>,
+    /// What the server was looked at for where it arrived, as far as that has come.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<FindingView>,
     /// How far the running attempt is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressView>,
@@ -277,6 +281,9 @@ fn outcome(state: &State, eyes: Eyes) -> Option<Reason> {
                 (FailedBecause::NotSeenAlive { .. }, false) => {
                     "moved, but not seen alive yet; an operator looks after it".to_owned()
                 }
+                (FailedBecause::ChecksFailed { text, .. }, false) => {
+                    format!("moved and alive, and waits for you to confirm or revert it: {text}")
+                }
                 (FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. }, false) => {
                     "it did not succeed, and the server was left where it was; an operator looks after it"
                         .to_owned()
@@ -375,6 +382,7 @@ impl MigrationView {
             reverts: migration.reverts().map(|of| of.number),
             reverted_by: migration.reverted_by().map(|by| by.number),
             moved: migration.moved().map(MovedView::from),
+            checks: migration.validation.findings.iter().map(FindingView::from).collect(),
             progress: progress.map(ProgressView::from),
             tries: u32::try_from(migration.attempts.len()).unwrap_or(u32::MAX),
             inside: (eyes == Eyes::Operator).then(|| MigrationInside {

@@ -60,6 +60,7 @@ impl SaidView {
             | Tells::Started { .. }
             | Tells::Done { .. }
             | Tells::NotSeenAlive { .. }
+            | Tells::ChecksFailed { .. }
             | Tells::RolledBack { .. }
             | Tells::Cancelled
             | Tells::Avoided { .. }
