@@ -14,6 +14,7 @@ use drover_host_agent::guest_events;
 use drover_host_agent::hypervisor::Hypervisor;
 use drover_host_agent::hypervisor::libvirt::Libvirt;
 use drover_host_agent::link::{HttpLink, keep_in_step};
+use drover_host_agent::replica;
 use drover_host_agent::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -117,7 +118,13 @@ fn configure(settings: Settings) -> anyhow::Result<Config> {
 fn run(settings: Settings) -> anyhow::Result<()> {
     let config = configure(settings)?;
     let link = HttpLink::new(&config)?;
-    let hypervisor = Arc::new(Libvirt::new(config.host.clone()).map_err(anyhow::Error::msg)?);
+    let ends = config.replication.clone().map(|replication| replica::Ends::start(replication, &config.data_dir));
+    let ends = ends.transpose().context("this host can't take or send replicas")?;
+    let hypervisor = Libvirt::new(config.host.clone()).map_err(anyhow::Error::msg)?;
+    let hypervisor = Arc::new(match ends {
+        Some(ends) => hypervisor.replicating(ends),
+        None => hypervisor,
+    });
     let name = config.host.name.clone();
     let port = Arc::clone(&hypervisor) as Arc<dyn Hypervisor>;
     let agent = Agent::open(name.clone(), port, Arc::new(SystemClock), &config.data_dir)
@@ -168,6 +175,7 @@ fn check(settings: Settings) -> anyhow::Result<ExitCode> {
         )
     }));
     found.extend(config.guest_events.iter().flat_map(guest_events::check));
+    found.extend(config.replication.iter().flat_map(|_| replica::check()));
     match Libvirt::new(config.host.clone()).map_err(anyhow::Error::msg)?.check() {
         Ok(lines) => found.extend(lines),
         Err(refusal) => found.push(format!("{refusal}: start libvirt, or correct `libvirt.uri`")),

@@ -22,6 +22,7 @@ use super::{
 use crate::domain_xml::{self, Storage};
 use crate::guest_events::identity::Attached;
 use crate::metadata::Imported;
+use crate::replica::Ends;
 
 mod classify;
 mod daemon;
@@ -118,6 +119,13 @@ impl Libvirt {
             waker,
             config,
         })
+    }
+
+    /// Has this host take and send replicas of local disks.
+    #[must_use]
+    pub fn replicating(mut self, ends: Arc<Ends>) -> Self {
+        self.reader.tell_of(ends);
+        self
     }
 
     /// The running domains, by what their guests are recognised.

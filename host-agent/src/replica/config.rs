@@ -26,6 +26,9 @@ pub struct ReplicationFile {
     pub bandwidth: Option<u64>,
 }
 
+/// Room is told by steps of so many bytes: a log file that grows is no news.
+const TOLD_BY: u64 = 256 << 20;
+
 /// How this host takes and sends replicas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -54,7 +57,8 @@ impl Config {
                 tracing::warn!("{}: its room can't be read: {error}", path.display());
                 Room::default()
             });
-            LocalStorage { path: path.clone(), total_bytes: room.total_bytes, free_bytes: room.free_bytes }
+            let free_bytes = room.free_bytes / TOLD_BY * TOLD_BY;
+            LocalStorage { path: path.clone(), total_bytes: room.total_bytes, free_bytes }
         });
         Replication {
             address: self.reached_by.clone(),

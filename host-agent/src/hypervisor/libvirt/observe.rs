@@ -15,11 +15,14 @@ use super::daemon::{ACT, Daemon, state_of};
 use super::{HostConfig, lock};
 use crate::capabilities;
 use crate::domain_xml::{self, DomainFacts};
+use crate::replica::Ends;
 use drover_policies::attempt::FailureClass;
 
 /// Reads the inventory on a connection of its own.
 pub(super) struct Reader {
     config: Arc<HostConfig>,
+    /// For what is told of replicas.
+    ends: Option<Arc<Ends>>,
     daemon: Daemon,
     capabilities: Arc<Mutex<Option<Cached>>>,
     /// What was warned of last, so that it is not said again with every reading.
@@ -38,6 +41,7 @@ struct Cached {
 impl Reader {
     pub(super) fn new(config: &HostConfig) -> Self {
         Self {
+            ends: None,
             config: Arc::new(config.clone()),
             daemon: Daemon::new(config.own_uri.clone()),
             capabilities: Arc::new(Mutex::new(None)),
@@ -45,9 +49,13 @@ impl Reader {
         }
     }
 
+    pub(super) fn tell_of(&mut self, ends: Arc<Ends>) {
+        self.ends = Some(ends);
+    }
+
     pub(super) fn observe(&self) -> Answer<Observed> {
         let (config, cache) = (Arc::clone(&self.config), Arc::clone(&self.capabilities));
-        let (observed, warnings) = self.daemon.call_with(ACT, move |connect| {
+        let (mut observed, warnings) = self.daemon.call_with(ACT, move |connect| {
             let host = read_host(connect, &config, &cache).map_err(|error| refusal(&error))?;
             let mut warnings = BTreeSet::new();
             let domains = connect.list_all_domains(0).map_err(|error| refusal(&error))?;
@@ -59,6 +67,7 @@ impl Reader {
             Ok((Observed { host, servers }, warnings))
         })?;
         self.warn(warnings);
+        observed.host.replication = self.ends.as_ref().map(|ends| ends.facts());
         Ok(observed)
     }
 
