@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::TimeDelta;
 use drover_policies::attempt::FailureClass;
 use drover_policies::fleet::{Autostart, GuestAgent, HostFacts, ServerFacts};
-use drover_policies::ids::{HostName, ServerId};
+use drover_policies::ids::{HostName, ReplicaId, ServerId};
 use drover_policies::time::{Clock, Instant, Span};
 
 use super::{Hypervisor, RefusalKind, State, Wake};
@@ -23,6 +23,8 @@ use super::{Hypervisor, RefusalKind, State, Wake};
 mod life;
 mod port;
 mod precopy;
+mod replicas;
+mod replication;
 mod state;
 
 use state::{Domain, Host, Inside, World};
@@ -59,6 +61,8 @@ pub enum Moment {
 pub struct Guest {
     /// Memory that it writes anew while it runs, in bytes per second.
     pub dirty_rate: u64,
+    /// What it writes to its disks while it runs, in bytes per second.
+    pub disk_dirty_rate: u64,
     /// How long its agent takes to shut it down; nothing when it doesn't heed.
     pub heeds_agent: Option<Span>,
     /// How long it takes to go off at the power button; nothing when it doesn't heed.
@@ -83,6 +87,7 @@ impl Default for Guest {
     fn default() -> Self {
         Self {
             dirty_rate: 4 << 20,
+            disk_dirty_rate: 1 << 20,
             heeds_agent: Some(Span::seconds(3)),
             heeds_acpi: Some(Span::seconds(5)),
             boot_time: Span::seconds(4),
@@ -132,6 +137,26 @@ pub enum Fault {
         /// In which words.
         text: String,
     },
+    /// The next round of this server breaks off in its middle.
+    RoundFails {
+        /// Of which server.
+        server: ServerId,
+    },
+    /// The next round of this server that is read from its powered-off disks breaks off in its middle.
+    TailFails {
+        /// Of which server.
+        server: ServerId,
+    },
+    /// The next images can't be put in their place on this host.
+    PutInPlaceFails {
+        /// Where.
+        host: HostName,
+    },
+    /// The next round does not fit on this host's disks.
+    DestinationFull {
+        /// Where.
+        host: HostName,
+    },
 }
 
 /// A daemon's or machine's condition.
@@ -174,6 +199,7 @@ impl SimulatedFleet {
             hosts: BTreeMap::new(),
             guests: BTreeMap::new(),
             transfers: BTreeMap::new(),
+            rounds: BTreeMap::new(),
             cuts: BTreeSet::new(),
             faults: Vec::new(),
             violations: Vec::new(),
@@ -192,6 +218,8 @@ impl SimulatedFleet {
                 daemon: Condition::Up,
                 power: Condition::Up,
                 domains: BTreeMap::new(),
+                listener: Condition::Up,
+                replicas: BTreeMap::new(),
                 waker: None,
                 calls: 0,
                 kill: None,
@@ -232,7 +260,8 @@ impl SimulatedFleet {
                 arrived_by: None,
                 facts,
             };
-            world.guests.insert(id, Inside { guest, home: host.clone(), ran: TimeDelta::zero() });
+            let disks = BTreeMap::from([(host.clone(), TimeDelta::zero())]);
+            world.guests.insert(id, Inside { guest, disks, checkpoint: None, ran: TimeDelta::zero() });
             if let Some(host) = world.hosts.get_mut(host) {
                 host.domains.insert(id, domain);
             }
@@ -315,6 +344,32 @@ impl SimulatedFleet {
         self.change(|world| world.set_daemon(host, condition));
     }
 
+    /// Ends or starts what a host's agent is for other agents; its own port is not touched.
+    pub fn set_listener(&self, host: &HostName, condition: Condition) {
+        self.change(|world| {
+            if let Some(host) = world.hosts.get_mut(host) {
+                host.listener = condition;
+            }
+        });
+    }
+
+    /// Hosts on which a server's local disks are where its definition names them, its own host included.
+    #[must_use]
+    pub fn disks(&self, server: ServerId) -> Vec<HostName> {
+        self.change(|world| {
+            world.guests.get(&server).map_or_else(Vec::new, |inside| inside.disks.keys().cloned().collect())
+        })
+    }
+
+    /// Replicas that a host holds, with the rounds that have landed of each.
+    #[must_use]
+    pub fn replicas(&self, host: &HostName) -> Vec<(ReplicaId, u64)> {
+        self.change(|world| {
+            let held = world.hosts.get(host).into_iter().flat_map(|host| &host.replicas);
+            held.map(|(id, kept)| (*id, kept.landed)).collect()
+        })
+    }
+
     /// Takes the power from a host, or gives it back: then servers with the autostart mark are started.
     pub fn set_power(&self, host: &HostName, condition: Condition) {
         self.change(|world| world.set_power(host, condition));
@@ -390,7 +445,8 @@ impl SimulatedFleet {
         })
     }
 
-    /// Each time that a server was seen running on two hosts at once. Must be empty, always.
+    /// Each time that a server was seen running on two hosts at once, or booted from disks that lacked something that it had written. Must
+    /// be empty, always.
     #[must_use]
     pub fn violations(&self) -> Vec<String> {
         self.change(|world| world.violations.clone())

@@ -195,6 +195,7 @@ impl WrittenServer {
         let calm = Guest::default();
         let guest = Guest {
             dirty_rate: self.dirty.map_or(Ok(calm.dirty_rate), |text| bytes(&text))?,
+            disk_dirty_rate: calm.disk_dirty_rate,
             heeds_agent: heeds(self.heeds_agent, calm.heeds_agent)?,
             heeds_acpi: heeds(self.heeds_acpi, calm.heeds_acpi)?,
             boot_time: self.boots_in.unwrap_or(calm.boot_time),

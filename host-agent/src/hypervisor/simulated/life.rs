@@ -8,6 +8,7 @@ use drover_policies::fleet::{Autostart, Definition, Reach};
 use drover_policies::ids::{HostName, ServerId};
 use drover_policies::time::{Instant, Span};
 
+use super::super::replication::ReadFrom;
 use super::super::{Answer, Figures, Refusal, RefusalKind, State, Wake};
 use super::precopy::{KEEPALIVE, SETUP, Stage};
 use super::{Condition, Domain, Fault, World};
@@ -35,14 +36,19 @@ impl World {
             .transfers
             .values()
             .filter_map(|transfer| transfer.next_event(self.now, transfer.rate(self.share(&transfer.from))));
-        shutdowns.chain(transfers).min()
+        let rounds = self
+            .rounds
+            .values()
+            .filter_map(|round| round.next_event(self.now, round.rate(self.share(&round.source))));
+        shutdowns.chain(transfers).chain(rounds).min()
     }
 
-    /// What each of the migrations out of a host gets of its network.
+    /// What each of the migrations and rounds out of a host gets of its network.
     pub(super) fn share(&self, from: &HostName) -> u64 {
-        let flows =
+        let transfers =
             self.transfers.values().filter(|transfer| transfer.is_active() && transfer.from == *from).count();
-        self.bandwidth / u64::try_from(flows.max(1)).unwrap_or(1)
+        let rounds = self.rounds.values().filter(|round| round.is_active() && round.source == *from).count();
+        self.bandwidth / u64::try_from((transfers + rounds).max(1)).unwrap_or(1)
     }
 
     fn flow_to(&mut self, to: Instant) {
@@ -58,12 +64,23 @@ impl World {
         for transfer in self.transfers.values_mut() {
             transfer.flow(time, shares.get(&transfer.server).copied().unwrap_or(1));
         }
-        for host in self.hosts.values() {
+        let rates: BTreeMap<ServerId, u64> = self
+            .rounds
+            .iter()
+            .map(|(server, round)| (*server, round.rate(self.share(&round.source))))
+            .collect();
+        for (server, round) in &mut self.rounds {
+            round.flow(self.now, to, rates.get(server).copied().unwrap_or(1));
+        }
+        for (name, host) in &self.hosts {
             for (server, domain) in &host.domains {
                 if domain.state == State::Running
                     && let Some(inside) = self.guests.get_mut(server)
                 {
                     inside.ran += time;
+                    if let Some(shows) = inside.disks.get_mut(name) {
+                        *shows = inside.ran;
+                    }
                 }
             }
         }
@@ -95,6 +112,7 @@ impl World {
         for server in due {
             self.happen_to(server);
         }
+        self.end_rounds();
     }
 
     fn happen_to(&mut self, server: ServerId) {
@@ -188,6 +206,7 @@ impl World {
     }
 
     fn note_cuts(&mut self) {
+        self.note_cut_rounds();
         let now = self.now;
         let cuts = &self.cuts;
         for transfer in self.transfers.values_mut() {
@@ -222,10 +241,13 @@ impl World {
         if domain.definition == Definition::Transient {
             host.domains.remove(&server);
         }
+        self.interrupt_round(name, server, ReadFrom::Running);
         self.wake(name, Wake::Server(server));
     }
 
     pub(super) fn boot(&mut self, name: &HostName, server: ServerId) {
+        self.interrupt_round(name, server, ReadFrom::PoweredOff);
+        self.boots_from_local_disks(name, server);
         let now = self.now;
         if let Some(domain) = self.domain_mut(name, server) {
             domain.state = State::Running;
@@ -266,14 +288,14 @@ impl World {
 
     pub(super) fn unreachable_disk(&self, name: &HostName, domain: &Domain) -> Option<String> {
         let host = self.hosts.get(name)?;
-        let home = self.guests.get(&domain.facts.id).map(|inside| &inside.home);
+        let there = self.guests.get(&domain.facts.id).is_some_and(|inside| inside.disks.contains_key(name));
         domain
             .facts
             .disks
             .iter()
             .find(|disk| match &disk.reach {
                 Reach::Shared { storage } => !host.facts.shared_storage.contains(storage),
-                Reach::Local => home != Some(name),
+                Reach::Local => !there,
                 Reach::Empty => false,
             })
             .map(|disk| disk.source.clone())

@@ -8,7 +8,7 @@ use drover_policies::attempt::FailureClass;
 use drover_policies::fleet::{Autostart, Definition, ServerFacts};
 use drover_policies::ids::{HostName, ServerId};
 
-use super::super::replication::{NotConfigured, Replication};
+use super::super::replication::Replication;
 use super::super::{
     Answer, Domains, Figures, Hypervisor, MigrationStatus, Observed, Refusal, RefusalKind, ShutdownBy,
     Sighting, Signs, State, Wake, Waker,
@@ -43,14 +43,23 @@ impl Port {
         Self { fleet, session, here }
     }
 
-    fn host(&self) -> &HostName {
+    pub(super) fn host(&self) -> &HostName {
         &self.here.host
+    }
+
+    pub(super) fn session(&self) -> u64 {
+        self.session
+    }
+
+    /// A call to something else than a daemon.
+    pub(super) fn counted<T>(&self, act: impl FnOnce(&mut World) -> Answer<T>) -> Answer<T> {
+        self.here.counted(act)
     }
 }
 
 impl Daemon {
-    /// One call: counted, killed at if that is ordered, refused if the daemon can't be reached.
-    fn call<T>(&self, act: impl FnOnce(&mut World) -> Answer<T>) -> Answer<T> {
+    /// One call of the agent: counted, and killed at if that is ordered.
+    fn counted<T>(&self, act: impl FnOnce(&mut World) -> Answer<T>) -> Answer<T> {
         let moment = self.fleet.change(|world| {
             let host = world.hosts.get_mut(&self.from)?;
             host.calls += 1;
@@ -61,7 +70,16 @@ impl Daemon {
         if moment == Some(Moment::Before) {
             return killed();
         }
-        let answer = self.fleet.change(|world| {
+        let answer = self.fleet.change(act);
+        if moment == Some(Moment::After) {
+            return killed();
+        }
+        answer
+    }
+
+    /// One call to the daemon, refused if it can't be reached.
+    fn call<T>(&self, act: impl FnOnce(&mut World) -> Answer<T>) -> Answer<T> {
+        self.counted(|world| {
             if !world.linked(&self.from, &self.host) || !world.daemon_answers(&self.host) {
                 return Err(no_connection(&self.host));
             }
@@ -73,11 +91,7 @@ impl Daemon {
                 ));
             }
             answer
-        });
-        if moment == Some(Moment::After) {
-            return killed();
-        }
-        answer
+        })
     }
 
     /// A call about a domain that must be there.
@@ -369,7 +383,7 @@ impl Hypervisor for Port {
     }
 
     fn replication(&self) -> &dyn Replication {
-        &NotConfigured
+        self
     }
 
     fn listen(&self, waker: Waker) {
@@ -387,6 +401,7 @@ impl Drop for Port {
             if let Some(host) = world.hosts.get_mut(self.host()) {
                 host.waker.take_if(|(session, _)| *session == self.session);
             }
+            world.rounds.retain(|_, round| round.session != self.session);
         });
     }
 }
@@ -426,7 +441,11 @@ impl World {
                 | Fault::StartFails { .. }
                 | Fault::DiskErrorOnBoot { .. }
                 | Fault::AnswerLost { .. }
-                | Fault::MigrationRefused { .. } => None,
+                | Fault::MigrationRefused { .. }
+                | Fault::RoundFails { .. }
+                | Fault::TailFails { .. }
+                | Fault::PutInPlaceFails { .. }
+                | Fault::DestinationFull { .. } => None,
             }),
             cut_since: None,
         }

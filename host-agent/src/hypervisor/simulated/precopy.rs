@@ -153,12 +153,12 @@ impl Transfer {
 }
 
 /// Rounded up to the microsecond: what takes time must take some.
-fn duration_of(bytes: u64, rate: u64) -> TimeDelta {
+pub(super) fn duration_of(bytes: u64, rate: u64) -> TimeDelta {
     let micros = (u128::from(bytes) * 1_000_000).div_ceil(u128::from(rate.max(1)));
     TimeDelta::microseconds(i64::try_from(micros).unwrap_or(i64::MAX / 4))
 }
 
-fn amount(time: TimeDelta, rate: u64) -> u64 {
+pub(super) fn amount(time: TimeDelta, rate: u64) -> u64 {
     let micros = u128::try_from(time.num_microseconds().unwrap_or(0)).unwrap_or(0);
     // Rounded up as the time was, so that a pass really has nothing left at its end.
     u64::try_from((micros * u128::from(rate)).div_ceil(1_000_000)).unwrap_or(u64::MAX)

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use drover_policies::fleet::{Autostart, Definition, HostFacts, ServerFacts};
-use drover_policies::ids::{HostName, ServerId};
+use drover_policies::ids::{HostName, ReplicaId, ServerId};
 use drover_policies::time::Instant;
 
 use super::super::{Figures, State, Wake, Waker};
 use super::precopy::Transfer;
+use super::replicas::{Checkpoint, Copying, Kept};
 use super::{Condition, Fault, Guest, Moment, pair};
 
 pub(super) struct World {
@@ -17,6 +18,8 @@ pub(super) struct World {
     pub(super) hosts: BTreeMap<HostName, Host>,
     pub(super) guests: BTreeMap<ServerId, Inside>,
     pub(super) transfers: BTreeMap<ServerId, Transfer>,
+    /// The last round of each server.
+    pub(super) rounds: BTreeMap<ServerId, Copying>,
     /// Pairs of hosts that can't reach each other, each in the order of names.
     pub(super) cuts: BTreeSet<(HostName, HostName)>,
     pub(super) faults: Vec<Fault>,
@@ -32,6 +35,9 @@ pub(super) struct Host {
     pub(super) daemon: Condition,
     pub(super) power: Condition,
     pub(super) domains: BTreeMap<ServerId, Domain>,
+    /// Whether its agent is there for other agents.
+    pub(super) listener: Condition,
+    pub(super) replicas: BTreeMap<ReplicaId, Kept>,
     pub(super) waker: Option<(u64, Waker)>,
     pub(super) calls: u64,
     pub(super) kill: Option<(u64, Moment)>,
@@ -54,8 +60,10 @@ pub(super) struct Domain {
 /// What is the same wherever a server runs.
 pub(super) struct Inside {
     pub(super) guest: Guest,
-    /// Where its local disks are.
-    pub(super) home: HostName,
+    /// Where its local disks are, each with the time that it had run when they were last written.
+    pub(super) disks: BTreeMap<HostName, TimeDelta>,
+    /// What its QEMU knows of what was written since a round.
+    pub(super) checkpoint: Option<Checkpoint>,
     /// Writes that it was told are on the disk.
     pub(super) ran: TimeDelta,
 }

@@ -1,0 +1,126 @@
+//! The agent's port to the replicas of the simulated fleet.
+
+use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer};
+use drover_policies::attempt::FailureClass;
+use drover_policies::ids::{OperationId, ReplicaId, ServerId};
+use drover_policies::replica::{DiskBacklog, ReplicaDisk};
+
+use super::super::replication::{Held, NotConfigured, Replication, RoundOrder, RoundStatus, Touched};
+use super::super::{Answer, Refusal, RefusalKind};
+use super::World;
+use super::port::Port;
+use super::replicas::{Copying, no_agent};
+
+impl Port {
+    /// A call to the agent of another host: nothing of libvirt's is in it.
+    fn on_peer<T>(&self, peer: &ReplicaPeer, act: impl FnOnce(&mut World) -> Answer<T>) -> Answer<T> {
+        self.counted(|world| {
+            if !world.reaches_agent(self.host(), &peer.host) {
+                return Err(no_agent(&peer.host));
+            }
+            let answer = act(world);
+            if world.loses_answer(&peer.host) { Err(no_agent(&peer.host)) } else { answer }
+        })
+    }
+
+    /// A call about replicas held here.
+    fn on_held<T>(
+        &self,
+        unless: impl FnOnce() -> Answer<T>,
+        act: impl FnOnce(&mut World) -> Answer<T>,
+    ) -> Answer<T> {
+        self.counted(|world| {
+            let configured =
+                world.hosts.get(self.host()).is_some_and(|host| host.facts.replication.is_some());
+            if configured { act(world) } else { unless() }
+        })
+    }
+}
+
+impl Replication for Port {
+    fn hold(&self, order: &HoldReplica) -> Answer<()> {
+        self.on_held(|| NotConfigured.hold(order), |world| world.hold(self.host(), order))
+    }
+
+    fn release(&self, order: &ReleaseReplica) -> Answer<()> {
+        let released = |world: &mut World| world.release(self.host(), order.replica, order.images);
+        self.on_held(|| NotConfigured.release(order), released)
+    }
+
+    fn start_round(&self, order: &RoundOrder) -> Answer<()> {
+        self.counted(|world| world.start_round(self.host(), self.session(), order))
+    }
+
+    fn round(&self, server: ServerId, operation: OperationId) -> Answer<RoundStatus> {
+        self.counted(|world| {
+            let own = |round: &Copying| {
+                round.session == self.session()
+                    && round.source == *self.host()
+                    && round.order.operation == operation
+            };
+            let Some(round) = world.rounds.get(&server).filter(|round| own(round)) else {
+                return Ok(RoundStatus::None);
+            };
+            let rate = round.rate(world.share(&round.source));
+            match round.ended.clone() {
+                None => Ok(RoundStatus::Running(round.figures(rate))),
+                Some(answer) => {
+                    world.rounds.remove(&server);
+                    Ok(RoundStatus::Returned(answer))
+                }
+            }
+        })
+    }
+
+    fn abort_round(&self, server: ServerId) -> Answer<()> {
+        self.counted(|world| {
+            let text = "the round was ended on request";
+            world.end_round(server, Err(Refusal::new(RefusalKind::Failed(FailureClass::Aborted), text)));
+            Ok(())
+        })
+    }
+
+    fn limit_round(&self, server: ServerId, bandwidth: Option<u64>) -> Answer<()> {
+        self.counted(|world| {
+            if let Some(round) = world.rounds.get_mut(&server) {
+                round.limit = bandwidth;
+            }
+            Ok(())
+        })
+    }
+
+    fn backlog(
+        &self,
+        replica: ReplicaId,
+        server: ServerId,
+        disks: &[ReplicaDisk],
+    ) -> Answer<Vec<DiskBacklog>> {
+        self.counted(|world| Ok(world.backlog(disks, server, replica)))
+    }
+
+    fn held(&self, replica: ReplicaId, peer: &ReplicaPeer) -> Answer<Held> {
+        self.on_peer(peer, |world| world.held(&peer.host, replica))
+    }
+
+    fn put_in_place(&self, replica: ReplicaId, peer: &ReplicaPeer) -> Answer<()> {
+        self.on_peer(peer, |world| world.put_in_place(&peer.host, replica))
+    }
+
+    fn take_out(&self, replica: ReplicaId, peer: &ReplicaPeer, touched: Touched) -> Answer<()> {
+        self.on_peer(peer, |world| world.take_out(&peer.host, replica, touched))
+    }
+
+    fn forget(&self, replica: ReplicaId, server: ServerId) -> Answer<()> {
+        self.counted(|world| {
+            world.forget(server, replica);
+            Ok(())
+        })
+    }
+
+    fn delete_retained(&self, server: ServerId, _disks: &[ReplicaDisk]) -> Answer<()> {
+        self.counted(|world| {
+            world.delete_retained(self.host(), server);
+            Ok(())
+        })
+    }
+}
