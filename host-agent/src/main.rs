@@ -118,7 +118,8 @@ fn configure(settings: Settings) -> anyhow::Result<Config> {
 fn run(settings: Settings) -> anyhow::Result<()> {
     let config = configure(settings)?;
     let link = HttpLink::new(&config)?;
-    let ends = config.replication.clone().map(|replication| replica::Ends::start(replication, &config.data_dir));
+    let ends =
+        config.replication.clone().map(|replication| replica::Ends::start(replication, &config.data_dir));
     let ends = ends.transpose().context("this host can't take or send replicas")?;
     let hypervisor = Libvirt::new(config.host.clone()).map_err(anyhow::Error::msg)?;
     let hypervisor = Arc::new(match ends {

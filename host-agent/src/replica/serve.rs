@@ -38,8 +38,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(60);
 /// A body must be there after so long.
 const BODY: Duration = Duration::from_secs(120);
-/// Bytes of a request's line and headers. The smallest that hyper takes.
-const LARGEST_HEAD: usize = 8192;
 /// How many headers.
 const MOST_HEADERS: usize = 32;
 /// The largest question, in bytes: some hundred disks.
@@ -102,7 +100,7 @@ impl Desk {
         http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(IDLE)
-            .max_buf_size(LARGEST_HEAD.max(BUFFER))
+            .max_buf_size(BUFFER)
             .max_headers(MOST_HEADERS)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades()
