@@ -1,4 +1,4 @@
-//! A reboot migration over shared storage.
+//! A reboot migration, over shared storage or with a replica of local disks.
 //!
 //! ```text
 //!     ┌───▶ armed ──┐ (its time has not come)
@@ -8,33 +8,48 @@
 //!     │        restoring ◀────────┴──────────┴────── undo_target (in doubt while the destination is silent)
 //!     ▼             │
 //!   stayed · gone   └▶ ended: stayed at source
+//!
+//! With a replica: … ─▶ final_delta ─▶ powering_off ─▶ tail ─▶ fencing ─▶ fenced ─▶ putting_in_place ─▶ boot_target
+//!                         │ stayed                     │ restoring                      │ restoring
+//!                 restoring ─▶ taking_out ─▶ ended: stayed at source
 //! ```
 //!
 //! What must hold, whatever is killed whenever:
 //! - The definition is in the ledger, synced, before libvirt forgets it. It stays there until the scheduler discards it.
 //! - `boot_target` is in the ledger before anything is done at the destination. Once it is, the source is brought back only after
 //!   the destination itself has said that it neither runs nor knows the server (`undo_target` → `restoring`).
+//! - With a replica, the target boots from what the source's disks were at power-off: the tail is read when the server is off, and read
+//!   again if the fence does not follow it at once. Only its landing leads to the fence.
+//! - Whether the target may have run from the images is in the ledger before it is tried. A failure brings the source back first; only
+//!   then are the images made a replica again.
 //! - Until the source is undefined an abort is honoured; after that the server is on its way and comes up at one of both ends.
 
 use drover_agent_api::{AbortBecause, IfRunning, RebootMigrate, Wish};
-use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, Phase, PowerOff, Progress};
+use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, Phase, PowerOff, Progress, Tail};
 use drover_policies::fleet::Autostart;
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::driver::{Context, Step, Telling, When};
+use crate::hypervisor::replication::Touched;
 use crate::hypervisor::{Refusal, Sighting, State};
 use crate::ledger::Retained;
 use crate::live::destination_is_free;
 
+mod delta;
+mod images;
 mod power_off;
 mod restore;
 mod target;
 
+pub use delta::Bringing;
 pub use power_off::Pressure;
 
 /// How long a daemon or disk that did not answer is left alone.
 const PAUSE: Span = Span::seconds(1);
+
+/// The fence follows the tail within this time, or the tail is read again: somebody may have started the server and stopped it between.
+const FRESH: Span = Span::seconds(5);
 
 /// Makes for one look every 5 seconds when nothing has been begun.
 const SILENCE: Span = Span::seconds(20);
@@ -69,6 +84,19 @@ pub struct Off {
     pub at: Instant,
     /// By what.
     pub by: PowerOff,
+    /// What was read from its powered-off disks, once that has landed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail: Option<Landed>,
+}
+
+/// The round from the powered-off disks has landed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Landed {
+    /// When.
+    pub at: Instant,
+    /// What it cost.
+    pub cost: Tail,
 }
 
 /// Where a reboot migration is.
@@ -79,12 +107,26 @@ pub enum Cutover {
     Preflight,
     /// Both hosts were found good. Nothing is touched until its time comes.
     Armed,
+    /// The last round of its local disks while it runs; nothing is touched.
+    FinalDelta {
+        /// As it was found.
+        before: Before,
+        /// The round.
+        bringing: Bringing,
+    },
     /// The guest is asked to shut down, then made to.
     PoweringOff {
         /// As it was found.
         before: Before,
         /// What has been tried.
         pressure: Pressure,
+    },
+    /// It is off; what it wrote at last is read from its local disks.
+    Tail {
+        /// How it was powered off.
+        off: Off,
+        /// The round.
+        bringing: Bringing,
     },
     /// It is off; its definition is retained, then taken away.
     Fencing {
@@ -96,12 +138,22 @@ pub enum Cutover {
         /// How it was powered off.
         off: Off,
     },
+    /// The images of its replica are being put where the definition names them. Nothing is defined at the destination.
+    PuttingInPlace {
+        /// How it was powered off.
+        off: Off,
+        /// Since when.
+        since: Instant,
+    },
     /// The destination may have it, and may have started it.
     BootTarget {
         /// How it was powered off.
         off: Off,
         /// Since when.
         since: Instant,
+        /// With a replica: what may have been done to its images.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        touched: Option<Touched>,
     },
     /// It did not come up there: the destination must say that it neither runs nor is known there.
     UndoTarget {
@@ -111,6 +163,9 @@ pub enum Cutover {
         since: Instant,
         /// Why.
         failure: Failure,
+        /// With a replica: what may have been done to its images.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        touched: Option<Touched>,
     },
     /// The server is brought back at the source, as it was found.
     Restoring {
@@ -122,6 +177,18 @@ pub enum Cutover {
         settles: Instant,
         /// Why.
         failure: Failure,
+        /// With a replica whose images may be in their place: what may have been done to them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        placed: Option<Touched>,
+    },
+    /// The server is back; the images at the destination become a replica again.
+    TakingOut {
+        /// Since when.
+        since: Instant,
+        /// What may have been done to them.
+        touched: Touched,
+        /// What is told then.
+        outcome: Outcome,
     },
 }
 
@@ -130,26 +197,44 @@ impl Cutover {
         match self {
             Self::Preflight => Phase::Preflight,
             Self::Armed => Phase::Armed,
-            Self::PoweringOff { .. } => Phase::PowerOffSource,
-            Self::Fencing { .. } | Self::Fenced { .. } => Phase::Finalize,
+            Self::FinalDelta { .. } => Phase::FinalDelta,
+            Self::PoweringOff { .. } | Self::Tail { .. } => Phase::PowerOffSource,
+            Self::Fencing { .. } | Self::Fenced { .. } | Self::PuttingInPlace { .. } => Phase::Finalize,
             Self::BootTarget { .. } => Phase::BootTarget,
-            Self::UndoTarget { .. } | Self::Restoring { .. } => Phase::RollingBack,
+            Self::UndoTarget { .. } | Self::Restoring { .. } | Self::TakingOut { .. } => Phase::RollingBack,
         }
     }
 
-    pub(crate) fn step(self, order: &RebootMigrate, context: &Context<'_>) -> Step<Self> {
-        match self {
+    /// `None` when the ledger holds a state that only an order with a replica comes to, and the order has none.
+    pub(crate) fn step(self, order: &RebootMigrate, context: &Context<'_>) -> Option<Step<Self>> {
+        Some(match self {
             Self::Preflight => preflight(order, context),
             Self::Armed => armed(order, context),
+            Self::FinalDelta { before, bringing } => {
+                delta::final_delta(order, order.replica.as_ref()?, (before, bringing), context)
+            }
+            Self::Tail { off, bringing } => {
+                delta::tail(order, order.replica.as_ref()?, (off, bringing), context)
+            }
+            Self::PuttingInPlace { off, since } => {
+                images::put_in_place(order.replica.as_ref()?, (off, since), context)
+            }
+            Self::TakingOut { since, touched, outcome } => {
+                images::take_out(order.replica.as_ref()?, (since, touched, outcome), context)
+            }
             Self::PoweringOff { before, pressure } => power_off::step(order, before, pressure, context),
             Self::Fencing { off } => fence(order, off, context),
             Self::Fenced { off } => target::approach(order, off, context),
-            Self::BootTarget { off, since } => target::boot(order, off, since, context),
-            Self::UndoTarget { off, since, failure } => target::undo(order, off, since, failure, context),
-            Self::Restoring { before, since, settles, failure } => {
-                restore::step(order, restore::Restoring { before, since, settles, failure }, context)
+            Self::BootTarget { off, since, touched } => {
+                target::boot(order, target::Boot { off, since, touched }, context)
             }
-        }
+            Self::UndoTarget { off, since, failure, touched } => {
+                target::undo(order, target::Undo { off, since, failure, touched }, context)
+            }
+            Self::Restoring { before, since, settles, failure, placed } => {
+                restore::step(order, restore::Restoring { before, since, settles, failure, placed }, context)
+            }
+        })
     }
 
     fn go(self, context: &Context<'_>, when: When) -> Step<Self> {
@@ -169,7 +254,8 @@ impl Cutover {
     }
 
     fn restoring(before: Before, settles: Instant, failure: Failure, context: &Context<'_>) -> Step<Self> {
-        Self::Restoring { before, since: context.now, settles, failure }.go(context, When::AtOnce)
+        Self::Restoring { before, since: context.now, settles, failure, placed: None }
+            .go(context, When::AtOnce)
     }
 }
 
@@ -227,7 +313,7 @@ fn armed(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
         Due::Over(text) => Step::stayed(FailureClass::NotBegun, text),
         Due::Now => match context.hypervisor.here().find(order.server) {
             Ok(Some(here)) => match life_of(order, &here) {
-                Ok(life) => begin(life, &here, context),
+                Ok(life) => begin(order, life, &here, context),
                 Err(failure) => Step::ended(Outcome::StayedAtSource { failure }),
             },
             Ok(None) => find_elsewhere(order, context),
@@ -236,9 +322,16 @@ fn armed(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
     }
 }
 
-fn begin(life: Life, here: &Sighting, context: &Context<'_>) -> Step<Cutover> {
+fn begin(order: &RebootMigrate, life: Life, here: &Sighting, context: &Context<'_>) -> Step<Cutover> {
     let before = Before { life, autostart: here.autostart };
-    Cutover::PoweringOff { before, pressure: Pressure::None }.go(context, When::AtOnce)
+    match (life, &order.replica) {
+        (Life::On, Some(_)) => {
+            Cutover::FinalDelta { before, bringing: Bringing::new(context.now) }.go(context, When::AtOnce)
+        }
+        (Life::On, None) | (Life::Off, _) => {
+            Cutover::PoweringOff { before, pressure: Pressure::None }.go(context, When::AtOnce)
+        }
+    }
 }
 
 /// Whether it is on or off; anything else is nothing that can be moved.
@@ -273,14 +366,16 @@ fn preflight(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
         Err(failure) => return Step::ended(Outcome::StayedAtSource { failure }),
     };
     let peer = || context.hypervisor.peer(&order.destination);
-    if let Err(failure) = destination_is_free(order.server, &here, order.destination.host.as_str(), peer) {
+    if let Err(failure) = destination_is_free(order.server, &here, order.destination.host.as_str(), peer)
+        .and_then(|()| images::ready(order, &here, context))
+    {
         return Step::ended(Outcome::StayedAtSource { failure });
     }
     match due(order, context) {
         Due::Later(when) => Cutover::Armed.go(context, when),
         // The look at the destination may have taken long.
         Due::Over(text) => Step::stayed(FailureClass::NotBegun, text),
-        Due::Now => begin(life, &here, context),
+        Due::Now => begin(order, life, &here, context),
     }
 }
 
@@ -334,6 +429,9 @@ fn fence(order: &RebootMigrate, off: Off, context: &Context<'_>) -> Step<Cutover
     if here.state != State::Off {
         return alive_again(off.before, &here, context);
     }
+    if order.replica.is_some() && off.tail.is_none_or(|tail| Span::between(tail.at, context.now) > FRESH) {
+        return Cutover::Tail { off, bringing: Bringing::new(context.now) }.go(context, When::AtOnce);
+    }
     let definition = match context.hypervisor.definition(order.server) {
         Ok(definition) => definition,
         Err(refusal) => return state.unanswered(&refusal, context),
@@ -369,6 +467,7 @@ fn retained(
         operation: context.id,
         destination: order.destination.host.clone(),
         at: context.now,
+        disks: order.replica.as_ref().map_or_else(Vec::new, |replica| replica.disks.clone()),
     }
 }
 

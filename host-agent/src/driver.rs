@@ -270,7 +270,7 @@ impl<S> Step<S> {
 pub fn step(record: &Record, work: &Work, context: &Context<'_>) -> Option<Step<Work>> {
     Some(match (work.clone(), &record.order) {
         (Work::Live(state), Order::LiveMigrate(order)) => state.step(order, context).map(Work::Live),
-        (Work::Cutover(state), Order::RebootMigrate(order)) => state.step(order, context).map(Work::Cutover),
+        (Work::Cutover(state), Order::RebootMigrate(order)) => state.step(order, context)?.map(Work::Cutover),
         (Work::Verify(state), Order::VerifyGuest(order)) => state.step(order, context).map(Work::Verify),
         (Work::Count, Order::ConfirmEmpty) => retained::count(context).map(|()| Work::Count),
         (Work::Discard, Order::DiscardRetained { server, kept_by }) => {

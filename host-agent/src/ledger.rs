@@ -20,6 +20,7 @@ use std::path::{Path, PathBuf};
 use drover_agent_api::Acknowledgement;
 use drover_policies::fleet::Autostart;
 use drover_policies::ids::{HostName, MigrationId, OperationId, ServerId};
+use drover_policies::replica::ReplicaDisk;
 use drover_policies::time::Instant;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,9 @@ pub struct Retained {
     pub destination: HostName,
     /// When.
     pub at: Instant,
+    /// Its local disks, which stay on this host with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub disks: Vec<ReplicaDisk>,
 }
 
 /// The agent's ledger. Only one agent at a time has it.
@@ -291,6 +295,7 @@ mod tests {
             operation: OperationId(Uuid::nil()),
             destination: HostName::new("h2").expect("a name"),
             at: Instant::default(),
+            disks: Vec::new(),
         }
     }
 

@@ -152,7 +152,7 @@ pub enum Outcome {
 /// What an attempt that succeeded cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
-    /// Bytes sent; 0 on a reboot migration over shared storage. Of local disks: the rounds of the cutover, not those before.
+    /// Bytes sent; 0 on a reboot migration over shared storage. Of local disks: what was read after the power-off.
     pub sent_bytes: u64,
     /// How long the server stood still or was off, as the hosts measured it.
     pub downtime: Option<Span>,

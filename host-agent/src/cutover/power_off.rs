@@ -6,7 +6,7 @@ use drover_policies::fleet::{Autostart, Definition, GuestAgent};
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
-use super::{Before, Cutover, Life, Off, abort_wished, alive_again, retained};
+use super::{Before, Bringing, Cutover, Life, Off, abort_wished, alive_again, retained};
 use crate::driver::{Context, Step, When};
 use crate::hypervisor::{Refusal, ShutdownBy, Sighting, State};
 
@@ -135,7 +135,11 @@ fn off(order: &RebootMigrate, before: Before, pressure: Pressure, context: &Cont
         (Life::On, Pressure::Acpi { .. }) => PowerOff::Acpi,
         (Life::On, Pressure::Hard) => PowerOff::Hard,
     };
-    Cutover::Fencing { off: Off { before, at: context.now, by } }.go(context, When::AtOnce)
+    let off = Off { before, at: context.now, by, tail: None };
+    match order.replica {
+        Some(_) => Cutover::Tail { off, bringing: Bringing::new(context.now) }.go(context, When::AtOnce),
+        None => Cutover::Fencing { off }.go(context, When::AtOnce),
+    }
 }
 
 /// Goes on to the next means when the time of this one is over. A guest that reboots instead of shutting down looks as one

@@ -1,13 +1,14 @@
 //! Bringing the server back at its source, as it was found.
 
-use drover_agent_api::RebootMigrate;
-use drover_policies::attempt::{Failure, Outcome};
+use drover_agent_api::{IfFailed, RebootMigrate};
+use drover_policies::attempt::{Failure, FailureClass, Outcome};
 use drover_policies::fleet::Autostart;
 use drover_policies::time::{Instant, Span};
 
 use super::target::own_definition;
 use super::{Before, Cutover, Life};
 use crate::driver::{Context, Step, When};
+use crate::hypervisor::replication::Touched;
 use crate::hypervisor::{Answer, State};
 
 /// How often a guest is looked at that may still shut down.
@@ -18,12 +19,13 @@ pub(super) struct Restoring {
     pub(super) since: Instant,
     pub(super) settles: Instant,
     pub(super) failure: Failure,
+    pub(super) placed: Option<Touched>,
 }
 
 impl Restoring {
     fn state(self) -> Cutover {
-        let Self { before, since, settles, failure } = self;
-        Cutover::Restoring { before, since, settles, failure }
+        let Self { before, since, settles, failure, placed } = self;
+        Cutover::Restoring { before, since, settles, failure, placed }
     }
 }
 
@@ -38,15 +40,24 @@ pub(super) fn step(order: &RebootMigrate, restoring: Restoring, context: &Contex
                 tracing::warn!(operation = %context.id, server = %order.server,
                     "the server is back at its source, but its retained definition can't be thrown away: {error}");
             }
-            Step::ended(Outcome::StayedAtSource { failure: restoring.failure })
+            ended(restoring.placed, Outcome::StayedAtSource { failure: restoring.failure }, context)
         }
-        Ok(Next::Gone) => Step::ended(Outcome::Gone),
+        Ok(Next::Gone) => ended(restoring.placed, Outcome::Gone, context),
         Err(text) => {
             tracing::error!(operation = %context.id, server = %order.server,
                 "the server is not back at its source yet, trying again: {text}");
             let since = restoring.since;
             restoring.state().go(context, context.again(since))
         }
+    }
+}
+
+fn ended(placed: Option<Touched>, outcome: Outcome, context: &Context<'_>) -> Step<Cutover> {
+    match placed {
+        Some(touched) => {
+            Cutover::TakingOut { since: context.now, touched, outcome }.go(context, When::AtOnce)
+        }
+        None => Step::ended(outcome),
     }
 }
 
@@ -66,6 +77,7 @@ fn bring_back(order: &RebootMigrate, restoring: &Restoring, context: &Context<'_
         told(source.set_autostart(order.server, Autostart::Yes))?;
     }
     match (here.state, restoring.before.life) {
+        (State::Off, Life::On) if stays_off(order, &restoring.failure) => Ok(Next::Done),
         (State::Off, Life::On) => {
             told(source.start(order.server))?;
             Ok(Next::Settle)
@@ -84,6 +96,11 @@ fn bring_back(order: &RebootMigrate, restoring: &Restoring, context: &Context<'_
             _,
         ) => Ok(Next::Done),
     }
+}
+
+/// Policy may leave it off. Who asked for an end wants it to run.
+fn stays_off(order: &RebootMigrate, failure: &Failure) -> bool {
+    order.if_failed == IfFailed::LeaveOff && failure.class != FailureClass::Aborted
 }
 
 /// libvirt does not know it any more: by our own fence, or because its owner deleted it while it was being powered off.

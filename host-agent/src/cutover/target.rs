@@ -10,18 +10,22 @@ use drover_policies::time::{Instant, Span};
 
 use super::{Cutover, Life, Off, PAUSE};
 use crate::driver::{Context, Step, When};
+use crate::hypervisor::replication::Touched;
 use crate::hypervisor::{Domains, Refusal, RefusalKind, State};
 use crate::ledger::Retained;
 
 /// How long a destination may be silent before the server is brought back at its source. Going back costs the guest a boot there and
 /// another one with the next try, so a daemon that is only being restarted is waited for.
-const SILENCE: TimeDelta = TimeDelta::seconds(10);
+pub(super) const SILENCE: TimeDelta = TimeDelta::seconds(10);
 
 /// Looks whether the destination can be reached now, while nothing has been done there.
 pub(super) fn approach(order: &RebootMigrate, off: Off, context: &Context<'_>) -> Step<Cutover> {
     let there = context.hypervisor.peer(&order.destination).and_then(|peer| peer.find(order.server));
     match there {
-        Ok(None) => Cutover::BootTarget { off, since: context.now }.go(context, When::AtOnce),
+        Ok(None) => match order.replica {
+            Some(_) => Cutover::PuttingInPlace { off, since: context.now }.go(context, When::AtOnce),
+            None => Boot { off, since: context.now, touched: None }.state().go(context, When::AtOnce),
+        },
         Ok(Some(there)) => back(
             off,
             Failure {
@@ -48,18 +52,35 @@ fn back(off: Off, failure: Failure, context: &Context<'_>) -> Step<Cutover> {
     Cutover::restoring(off.before, context.now, failure, context)
 }
 
-fn undoing(off: Off, failure: Failure, context: &Context<'_>) -> Step<Cutover> {
-    Cutover::UndoTarget { off, since: context.now, failure }.go(context, When::AtOnce)
+/// The destination may have the server, and may have started it.
+#[derive(Clone, Copy)]
+pub(super) struct Boot {
+    pub(super) off: Off,
+    pub(super) since: Instant,
+    pub(super) touched: Option<Touched>,
+}
+
+impl Boot {
+    fn state(self) -> Cutover {
+        let Self { off, since, touched } = self;
+        Cutover::BootTarget { off, since, touched }
+    }
+
+    fn undo(self, failure: Failure, context: &Context<'_>) -> Step<Cutover> {
+        let Self { off, touched, .. } = self;
+        Cutover::UndoTarget { off, since: context.now, failure, touched }.go(context, When::AtOnce)
+    }
 }
 
 /// From here on the destination may run it.
-pub(super) fn boot(order: &RebootMigrate, off: Off, since: Instant, context: &Context<'_>) -> Step<Cutover> {
-    let state = Cutover::BootTarget { off, since };
+pub(super) fn boot(order: &RebootMigrate, boot: Boot, context: &Context<'_>) -> Step<Cutover> {
+    let Boot { off, since, .. } = boot;
+    let state = boot.state();
     match context.hypervisor.here().find(order.server) {
         Ok(None) => {}
         Ok(Some(here)) => {
             let text = format!("{} was defined at its source again ({})", here.name, here.state);
-            return undoing(off, Failure { class: FailureClass::Busy, text }, context);
+            return boot.undo(Failure { class: FailureClass::Busy, text }, context);
         }
         Err(refusal) => return state.unanswered(&refusal, context),
     }
@@ -76,55 +97,50 @@ pub(super) fn boot(order: &RebootMigrate, off: Off, since: Instant, context: &Co
         }
     };
     match (there.map(|there| there.state), off.before.life) {
-        (None, _) => define(order, off, since, &peer, context),
+        (None, _) => define(order, boot, &peer, context),
         (Some(State::Running | State::Paused), _) | (Some(State::Off), Life::Off) => {
-            arrived(order, off, since, &peer, context)
+            arrived(order, boot, &peer, context)
         }
-        (Some(State::Off), Life::On) => start(order, off, since, &peer, context),
+        // That it may run from the images is in the ledger before it does.
+        (Some(State::Off), Life::On) if boot.touched == Some(Touched::No) => {
+            Boot { touched: Some(Touched::Perhaps), ..boot }.state().go(context, When::AtOnce)
+        }
+        (Some(State::Off), Life::On) => start(order, boot, &peer, context),
         (Some(State::Arriving | State::HeldByMigration), _) => state.go(context, context.after(PAUSE)),
         (Some(held @ (State::HeldOtherwise | State::Crashed)), _) => {
             let text = format!("it was started at {} and is {held} there", order.destination.host);
-            undoing(off, Failure { class: FailureClass::TargetDidNotBoot, text }, context)
+            boot.undo(Failure { class: FailureClass::TargetDidNotBoot, text }, context)
         }
     }
 }
 
 /// Starts it and looks at once. A guest that goes off right after its start is started again, but not in a tight loop.
-fn start(
-    order: &RebootMigrate,
-    off: Off,
-    since: Instant,
-    peer: &Arc<dyn Domains>,
-    context: &Context<'_>,
-) -> Step<Cutover> {
+fn start(order: &RebootMigrate, boot: Boot, peer: &Arc<dyn Domains>, context: &Context<'_>) -> Step<Cutover> {
     if let Err(refusal) = peer.start(order.server) {
-        return failed(off, since, &refusal, context);
+        return failed(boot, &refusal, context);
     }
     match peer.find(order.server) {
         // The next step tells the end: this one began before QEMU's start, which is a part of the downtime.
-        Ok(Some(there)) if there.state == State::Running => {
-            Cutover::BootTarget { off, since }.go(context, When::AtOnce)
-        }
-        Ok(_) => Cutover::BootTarget { off, since }.go(context, context.after(PAUSE)),
+        Ok(Some(there)) if there.state == State::Running => boot.state().go(context, When::AtOnce),
+        Ok(_) => boot.state().go(context, context.after(PAUSE)),
         Err(refusal) => {
             tracing::warn!(operation = %context.id, "started, but the destination has gone silent: {refusal}");
-            Cutover::BootTarget { off, since }.in_doubt(context, since)
+            boot.state().in_doubt(context, boot.since)
         }
     }
 }
 
 fn define(
     order: &RebootMigrate,
-    off: Off,
-    since: Instant,
+    boot: Boot,
     peer: &Arc<dyn Domains>,
     context: &Context<'_>,
 ) -> Step<Cutover> {
-    let state = Cutover::BootTarget { off, since };
+    let state = boot.state();
     match own_definition(order, context) {
         Ok(retained) => match peer.define(&retained.definition) {
             Ok(()) => state.go(context, When::AtOnce),
-            Err(refusal) => failed(off, since, &refusal, context),
+            Err(refusal) => failed(boot, &refusal, context),
         },
         Err(text) => {
             tracing::error!(operation = %context.id, server = %order.server, "{text}");
@@ -145,11 +161,11 @@ pub(super) fn own_definition(order: &RebootMigrate, context: &Context<'_>) -> Re
 }
 
 /// A refusal that was an answer is believed after one more look, by `undo`; any other one leaves everything open.
-fn failed(off: Off, since: Instant, refusal: &Refusal, context: &Context<'_>) -> Step<Cutover> {
+fn failed(boot: Boot, refusal: &Refusal, context: &Context<'_>) -> Step<Cutover> {
     match refusal.kind {
         RefusalKind::NoConnection | RefusalKind::NoAnswer | RefusalKind::NoServer => {
             tracing::warn!(operation = %context.id, "what the destination did is not known: {refusal}");
-            Cutover::BootTarget { off, since }.in_doubt(context, since)
+            boot.state().in_doubt(context, boot.since)
         }
         RefusalKind::Failed(class) => {
             let class = match class {
@@ -164,60 +180,75 @@ fn failed(off: Off, since: Instant, refusal: &Refusal, context: &Context<'_>) ->
                 | FailureClass::NotBegun
                 | FailureClass::Unexpected => FailureClass::TargetDidNotBoot,
             };
-            undoing(off, Failure { class, text: refusal.text.clone() }, context)
+            boot.undo(Failure { class, text: refusal.text.clone() }, context)
         }
     }
 }
 
 fn arrived(
     order: &RebootMigrate,
-    off: Off,
-    since: Instant,
+    boot: Boot,
     peer: &Arc<dyn Domains>,
     context: &Context<'_>,
 ) -> Step<Cutover> {
+    let off = boot.off;
     if off.before.autostart == Autostart::Yes
         && let Err(refusal) = peer.set_autostart(order.server, Autostart::Yes)
     {
         tracing::warn!(operation = %context.id, "could not set the autostart mark at the destination: {refusal}");
-        return Cutover::BootTarget { off, since }.in_doubt(context, since);
+        return boot.state().in_doubt(context, boot.since);
     }
     let downtime = match off.by {
         PowerOff::WasOff => None,
         PowerOff::GuestAgent | PowerOff::Acpi | PowerOff::Hard => Some(Span::between(off.at, context.now)),
     };
     Step::ended(Outcome::Moved(Moved {
-        sent_bytes: 0,
+        sent_bytes: off.tail.map_or(0, |tail| tail.cost.sent_bytes),
         downtime,
         in_libvirt: None,
         power_off: Some(off.by),
-        tail: None,
+        tail: off.tail.map(|tail| tail.cost),
     }))
+}
+
+pub(super) struct Undo {
+    pub(super) off: Off,
+    pub(super) since: Instant,
+    pub(super) failure: Failure,
+    pub(super) touched: Option<Touched>,
+}
+
+impl Undo {
+    fn state(self) -> Cutover {
+        let Self { off, since, failure, touched } = self;
+        Cutover::UndoTarget { off, since, failure, touched }
+    }
+
+    fn restoring(self, now: Instant) -> Cutover {
+        let Self { off, failure, touched, .. } = self;
+        Cutover::Restoring { before: off.before, since: now, settles: now, failure, placed: touched }
+    }
 }
 
 /// Takes the server back from the destination. The source stays as it is until the destination has said that the server
 /// neither runs nor is known there.
-pub(super) fn undo(
-    order: &RebootMigrate,
-    off: Off,
-    since: Instant,
-    failure: Failure,
-    context: &Context<'_>,
-) -> Step<Cutover> {
-    let settled = match take_back(order, off, &failure, context) {
-        Ok(Taken::Nothing) => return Cutover::restoring(off.before, context.now, failure, context),
+pub(super) fn undo(order: &RebootMigrate, undo: Undo, context: &Context<'_>) -> Step<Cutover> {
+    let since = undo.since;
+    let settled = match take_back(order, undo.off, &undo.failure, context) {
+        Ok(Taken::Nothing) => return undo.restoring(context.now).go(context, When::AtOnce),
         Ok(Taken::RunsThere) => {
-            return Cutover::BootTarget { off, since: context.now }.go(context, When::AtOnce);
+            let boot = Boot { off: undo.off, since: context.now, touched: undo.touched };
+            return boot.state().go(context, When::AtOnce);
         }
         Ok(Taken::Something) => When::AtOnce,
         Ok(Taken::NotYet) => context.again(since),
         Err(refusal) => {
             tracing::warn!(operation = %context.id, host = %order.destination.host,
                 "the destination has not said that it has given the server up; the source stays off: {refusal}");
-            return Cutover::UndoTarget { off, since, failure }.in_doubt(context, since);
+            return undo.state().in_doubt(context, since);
         }
     };
-    Cutover::UndoTarget { off, since, failure }.go(context, settled)
+    undo.state().go(context, settled)
 }
 
 enum Taken {
@@ -255,7 +286,7 @@ fn take_back(
             }
             Ok(Taken::RunsThere)
         }
-        // It never ran properly; what it may have written is on the shared disks, where the source finds it.
+        // It never ran properly. What it may have written is on shared disks, where the source finds it; local ones were a copy.
         State::HeldOtherwise | State::Crashed if off.before.life == Life::On => {
             peer.destroy(order.server)?;
             Ok(Taken::Something)

@@ -142,6 +142,8 @@ pub struct Rig {
     pub fleet: Arc<SimulatedFleet>,
     pub agent: Option<Arc<Agent>>,
     pub operation: Operation,
+    /// Other operations that are wanted of the same agent.
+    pub beside: Vec<Operation>,
     pub phases: Vec<Phase>,
     pub kills: u32,
     /// By how much the scheduler's clock shows more than this host's.
@@ -167,8 +169,9 @@ impl Rig {
         fleet.add_server(&host("h1"), facts, guest);
         let operation = Operation { id: OPERATION, generation: Generation::FIRST, order, wish: Wish::Run };
         let directory = scratch();
-        let (agent, phases, kills) = (None, Vec::new(), 0);
-        let mut rig = Self { clock, fleet, agent, operation, phases, kills, scheduler_ahead, directory };
+        let (agent, phases, kills, beside) = (None, Vec::new(), 0, Vec::new());
+        let mut rig =
+            Self { clock, fleet, agent, operation, beside, phases, kills, scheduler_ahead, directory };
         rig.open();
         rig.order();
         rig
@@ -220,7 +223,7 @@ impl Rig {
         let response = SyncResponse {
             revision: 1,
             inventory_serial: None,
-            operations: vec![self.operation.clone()],
+            operations: self.beside.iter().chain([&self.operation]).cloned().collect(),
             guests: None,
             now: Some(self.clock.now() + self.scheduler_ahead),
         };
@@ -236,12 +239,14 @@ impl Rig {
     /// What the scheduler takes it for: an end that is not told yet, as an agent that has just been started has not looked around,
     /// is none.
     pub fn state(&self) -> OperationState {
+        self.state_of(self.operation.id).unwrap_or_else(|| OperationState::Running {
+            progress: Progress::of(Phase::Preflight, self.clock.now()),
+        })
+    }
+
+    pub fn state_of(&self, id: OperationId) -> Option<OperationState> {
         let request = self.agent().request(Span::ZERO);
-        let report = request.operations.into_iter().find(|report| report.id == OPERATION);
-        report.map_or_else(
-            || OperationState::Running { progress: Progress::of(Phase::Preflight, self.clock.now()) },
-            |report| report.state,
-        )
+        request.operations.into_iter().find(|report| report.id == id).map(|report| report.state)
     }
 
     pub fn phase(&self) -> Option<Phase> {

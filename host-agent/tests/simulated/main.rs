@@ -6,3 +6,5 @@ mod crash;
 mod looking;
 mod migrations;
 mod threads;
+mod warm;
+mod warm_crash;
