@@ -12,11 +12,12 @@ use std::thread;
 use drover_agent_api::{Base, HoldReplica, Images, ReleaseReplica, ReplicaPeer};
 use drover_host_agent::hypervisor::replication::Touched;
 use drover_host_agent::hypervisor::{Refusal, RefusalKind};
-use drover_host_agent::replica::Ends;
 use drover_host_agent::replica::config::Config;
 use drover_host_agent::replica::error::ReplicaError;
 use drover_host_agent::replica::peer::{PeerError, PeerReplica, PeerRound, Range};
+use drover_host_agent::replica::store::OpenError;
 use drover_host_agent::replica::wire::{BeginRound, Content, Covers, DiskSize, Extra, Place};
+use drover_host_agent::replica::{Ends, StartError};
 use drover_policies::attempt::FailureClass;
 use drover_policies::fleet::CertificateDigest;
 use drover_policies::ids::{HostName, ReplicaId, ServerId};
@@ -47,20 +48,11 @@ impl Host {
     }
 
     fn over(directory: TempDir, images: PathBuf) -> Self {
-        let listen = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
         let (nvram, swtpm) = (directory.path().join("nvram"), directory.path().join("swtpm"));
         for made in [&nvram, &swtpm] {
             fs::create_dir(made).expect("made");
         }
-        let config = Config {
-            listen,
-            reached_by: listen.to_string(),
-            directories: vec![images.clone()],
-            scratch: directory.path().join("scratch"),
-            bandwidth: None,
-            nvram,
-            swtpm,
-        };
+        let config = Config { directories: vec![images.clone()], nvram, swtpm, ..free_port() };
         let mut host = Self { directory, images, config, ends: None };
         host.start();
         host
@@ -71,7 +63,16 @@ impl Host {
     }
 
     fn start(&mut self) {
-        self.ends = Some(Ends::start(self.config.clone(), &self.data_dir()).expect("started"));
+        // A process that another test is just starting has this one's files for a moment, its lock and its port with them.
+        let start = || match Ends::start(self.config.clone(), &self.data_dir()) {
+            Err(StartError::Open(OpenError::Locked { .. }) | StartError::Listen { .. }) => {
+                thread::sleep(std::time::Duration::from_millis(5));
+                None
+            }
+            started => Some(started.expect("started")),
+        };
+        let started = (0..1000).find_map(|_| start());
+        self.ends = Some(started.expect("the lock and the port are free"));
     }
 
     fn restart(&mut self) {
@@ -583,4 +584,80 @@ fn a_process_that_an_earlier_agent_left_is_ended_and_others_are_not() {
     theirs.kill().expect("ended");
     theirs.wait().expect("ended");
     assert!(running, "another one's was ended");
+}
+
+/// Where the other process's data and images are, on its standard input; it tells its address on its standard output.
+#[test]
+#[ignore = "the agent that is killed by another test, which starts it as a process of its own"]
+fn an_agent_to_be_killed() {
+    let mut directory = String::new();
+    io::stdin().read_line(&mut directory).expect("told");
+    let config = Config {
+        directories: vec![Path::new(directory.trim()).join("images")],
+        nvram: Path::new(directory.trim()).join("nvram"),
+        swtpm: Path::new(directory.trim()).join("swtpm"),
+        ..free_port()
+    };
+    let address = config.reached_by.clone();
+    let _ends = Ends::start(config, &Path::new(directory.trim()).join("data")).expect("started");
+    println!("\nlistens {address}");
+    thread::park();
+}
+
+fn free_port() -> Config {
+    let listen = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound");
+    Config {
+        listen,
+        reached_by: listen.to_string(),
+        directories: Vec::new(),
+        scratch: PathBuf::new(),
+        bandwidth: None,
+        nvram: PathBuf::new(),
+        swtpm: PathBuf::new(),
+    }
+}
+
+#[test]
+fn an_agent_that_is_killed_leaves_the_round_before_and_no_process() {
+    use std::io::BufRead;
+    let (source, mut holder) = (Host::new(), Host::new());
+    land_first(&holder.hold(&source));
+    let certificate = holder.certificate();
+    holder.ends = None;
+    let mut child = Command::new(std::env::current_exe().expect("a test"))
+        .args(["--exact", "an_agent_to_be_killed", "--ignored", "--nocapture"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("run");
+    writeln!(child.stdin.take().expect("piped"), "{}", holder.directory.path().display()).expect("told");
+    let lines = io::BufReader::new(child.stdout.take().expect("piped")).lines();
+    let address = lines
+        .map_while(Result::ok)
+        .find_map(|line| line.strip_prefix("listens ").map(str::to_owned))
+        .expect("it listens");
+    let peer = ReplicaPeer { host: HostName::new("h2").expect("a name"), address, certificate };
+    let replica = source.ends().peers.connect(&peer, REPLICA).expect("connected");
+    let cut = replica.begin_round(&begin(2, RoundKind::Incremental, Covers::Changes)).expect("begun");
+    write(&cut, 7, 0);
+    let open = cut.data("vda").expect("open");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let gone = Refusal::from(replica.status().expect_err("it is gone"));
+    assert_eq!(gone.kind, RefusalKind::NoConnection, "{gone}");
+    drop(open);
+    // As long as a process has the file, nobody else may open it.
+    let overlay = holder.images.join("vda.img.drover-12345678.round");
+    let is_free = || {
+        let mut command = Command::new("qemu-io");
+        command.args(["-f", "qcow2", "-c", "quit"]).arg(&overlay).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
+    };
+    let tries =
+        (0..200).take_while(|_| !is_free()).inspect(|_| thread::sleep(std::time::Duration::from_millis(50)));
+    assert!(tries.count() < 200, "qemu-nbd goes on without its agent");
+    holder.start();
+    let replica = holder.connect_from(&source).expect("connected");
+    assert_eq!(replica.status().expect("told").landed, 1);
+    assert_holds(&holder, BESIDE, &[(1, 0)]);
 }

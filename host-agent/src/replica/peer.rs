@@ -50,7 +50,6 @@ const WORK: Duration = Duration::from_secs(120);
 /// noticed much sooner, by the connection.
 const LANDING: Duration = Duration::from_secs(3600);
 /// The largest answer, in bytes: checksums of the largest range by the smallest chunks.
-#[expect(clippy::cast_possible_truncation, reason = "half a mebibyte")]
 const LARGEST_ANSWER: usize = (LARGEST_RANGE / SMALLEST_CHUNK) as usize * CHECKSUM_BYTES + 4096;
 
 /// Why the agent that holds a replica did not do as asked.

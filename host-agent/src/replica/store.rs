@@ -330,6 +330,7 @@ impl Replicas {
             let target = order.disks.first().map(|disk| disk.target.clone()).unwrap_or_default();
             return Err(ReplicaError::Name { target });
         }
+        let named = Record::new(order);
         let mut paths: Vec<PathBuf> = Vec::new();
         for disk in &order.disks {
             let path = self.check_disk(disk, order.base)?;
@@ -340,6 +341,11 @@ impl Replicas {
                 lock(&self.slots).iter().find(|(_, slot)| slot.paths.contains(&path)).map(|(id, _)| *id);
             if let Some(by) = other {
                 return Err(ReplicaError::HeldByOther { path, by });
+            }
+            // Made by a replica whose record is lost: it would be taken for this one's.
+            let beside = named.beside(&disk.path);
+            if fs::symlink_metadata(&beside).is_ok() {
+                return Err(ReplicaError::InTheWay { path: beside });
             }
             need_room(&path, LEAST_ROOM)?;
             paths.push(path);
@@ -515,3 +521,6 @@ pub(super) fn move_new(from: &Path, to: &Path) -> Result<(), ReplicaError> {
     sync_parent(from)?;
     Ok(sync_parent(to)?)
 }
+
+#[cfg(test)]
+mod tests;
