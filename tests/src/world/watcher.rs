@@ -206,6 +206,7 @@ impl Watcher {
             | Happened::Reverting { .. }
             | Happened::Reverted { .. }
             | Happened::NotReverted { .. }
+            | Happened::Checked { .. }
             | Happened::StandingChanged { .. } => {}
         }
     }
