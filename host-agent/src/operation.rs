@@ -125,7 +125,14 @@ pub fn may_stand_beside(one: &Order, other: &Order) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use drover_agent_api::AbortBecause;
+    use drover_agent_api::{
+        AbortBecause, AutoConverge, CutoverReplica, Destination, IfFailed, IfRunning, LiveMigrate,
+        RebootMigrate, ReplicaPeer,
+    };
+    use drover_policies::fleet::CertificateDigest;
+    use drover_policies::ids::{HostName, ReplicaId};
+    use drover_policies::replica::{Going, Pace};
+    use drover_policies::time::Span;
     use proptest::prelude::*;
     use uuid::Uuid;
 
@@ -146,6 +153,72 @@ mod tests {
             Admission::Refuse(failure) => assert!(failure.text.contains(&other.to_string())),
             unexpected => panic!("{unexpected:?}"),
         }
+    }
+
+    #[test]
+    fn beside_a_replication_stands_only_the_cutover_with_its_replica_and_what_does_no_harm() {
+        let replica = |n| ReplicaId(Uuid::from_u128(n));
+        let server = ServerId(Uuid::from_u128(1));
+        let peer = ReplicaPeer {
+            host: HostName::new("h2").expect("a name"),
+            address: "h2:16520".into(),
+            certificate: CertificateDigest("0".repeat(64)),
+        };
+        let pace = Pace {
+            going: Going::On,
+            far: Span::minutes(5),
+            near: Span::seconds(10),
+            opens_at: None,
+            bandwidth: None,
+            sync_now: 0,
+        };
+        let replicate = |n| {
+            let (peer, disks) = (peer.clone(), Vec::new());
+            Order::Replicate(Replicate { replica: replica(n), server, peer, disks, pace })
+        };
+        let destination = Destination {
+            host: peer.host.clone(),
+            libvirt_uri: "qemu+tls://h2/system".into(),
+            migration_address: None,
+        };
+        let cutover = |with: Option<u128>| {
+            Order::RebootMigrate(RebootMigrate {
+                server,
+                destination: destination.clone(),
+                agent_time: Span::ZERO,
+                acpi_time: Span::ZERO,
+                if_running: IfRunning::PowerOff,
+                within: None,
+                replica: with.map(|n| CutoverReplica {
+                    replica: replica(n),
+                    peer: peer.clone(),
+                    disks: Vec::new(),
+                    bandwidth: None,
+                    rounds: 2,
+                    final_delta_within: Span::minutes(10),
+                    tail_within: Span::minutes(5),
+                }),
+                if_failed: IfFailed::RestartSource,
+            })
+        };
+        let live = Order::LiveMigrate(LiveMigrate {
+            server,
+            destination: destination.clone(),
+            auto_converge: AutoConverge::Off,
+        });
+        let cases = [
+            (cutover(Some(1)), true),
+            (discard(1), true),
+            (cutover(Some(2)), false),
+            (cutover(None), false),
+            (live, false),
+            (replicate(2), false),
+        ];
+        for (other, may) in cases {
+            assert_eq!(may_stand_beside(&replicate(1), &other), may, "{other:?}");
+            assert_eq!(may_stand_beside(&other, &replicate(1)), may, "{other:?}");
+        }
+        assert!(!may_stand_beside(&cutover(Some(1)), &discard(1)));
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn delete_disks(retained: &Retained, context: &Context<'_>) -> Answer<()> {
     let servers = context.hypervisor.observe()?.servers;
     let used = |disk: &ReplicaDisk| {
         let mut known = servers.iter().flat_map(|server| &server.disks);
-        known.any(|known| Path::new(&known.source) == disk.source)
+        known.any(|known| is_same(Path::new(&known.source), &disk.source))
     };
     let (kept, unused): (Vec<_>, Vec<_>) = retained.disks.iter().cloned().partition(used);
     for disk in kept {
@@ -73,6 +73,11 @@ fn delete_disks(retained: &Retained, context: &Context<'_>) -> Answer<()> {
     } else {
         context.hypervisor.replication().delete_retained(retained.server, &unused)
     }
+}
+
+/// One file may have several names.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// The same again, soon.

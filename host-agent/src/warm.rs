@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::{Beside, Context, Step, Telling, When};
 use crate::hypervisor::replication::{Held, ReadFrom, RoundOrder, RoundStatus, Touched};
-use crate::hypervisor::{Refusal, State};
+use crate::hypervisor::{Refusal, RefusalKind, State};
 
 mod hold;
 
@@ -352,8 +352,9 @@ impl Warm {
     /// Nothing of it stays here. The destination is told by its own order.
     fn stop(self, order: &Replicate, context: &Context<'_>) -> Step<Self> {
         match context.hypervisor.replication().forget(order.replica, order.server) {
-            Ok(()) => Step::End(OperationState::Stopped),
-            Err(refusal) => self.unanswered(&refusal, context),
+            // With the server its checkpoints have gone.
+            Ok(()) | Err(Refusal { kind: RefusalKind::NoServer, .. }) => Step::End(OperationState::Stopped),
+            Err(refusal) => self.stalled(refusal.at_source(), context),
         }
     }
 

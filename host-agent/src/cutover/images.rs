@@ -26,6 +26,13 @@ pub(super) fn ready(order: &RebootMigrate, here: &Sighting, context: &Context<'_
         );
         return Err(failure(FailureClass::RefusedBySource, text));
     }
+    if let Some(disk) = replica.disks.iter().find(|disk| disk.path != disk.source) {
+        let (target, here, there) = (&disk.target, disk.source.display(), disk.path.display());
+        let text = format!(
+            "{target} is {here} by the definition and would be {there} at the destination: the two must be the same"
+        );
+        return Err(failure(FailureClass::RefusedBySource, text));
+    }
     let replication = context.hypervisor.replication();
     let host = &replica.peer.host;
     let looked = replication.held(replica.replica, &replica.peer).and_then(|held| match held {

@@ -146,6 +146,8 @@ pub struct Rig {
     pub beside: Vec<Operation>,
     pub phases: Vec<Phase>,
     pub kills: u32,
+    /// Whose agent this is.
+    pub host: HostName,
     /// By how much the scheduler's clock shows more than this host's.
     pub scheduler_ahead: TimeDelta,
     directory: tempfile::TempDir,
@@ -169,9 +171,9 @@ impl Rig {
         fleet.add_server(&host("h1"), facts, guest);
         let operation = Operation { id: OPERATION, generation: Generation::FIRST, order, wish: Wish::Run };
         let directory = scratch();
-        let (agent, phases, kills, beside) = (None, Vec::new(), 0, Vec::new());
+        let (agent, phases, kills, beside, host) = (None, Vec::new(), 0, Vec::new(), host("h1"));
         let mut rig =
-            Self { clock, fleet, agent, operation, beside, phases, kills, scheduler_ahead, directory };
+            Self { clock, fleet, agent, operation, beside, phases, kills, host, scheduler_ahead, directory };
         rig.open();
         rig.order();
         rig
@@ -182,10 +184,23 @@ impl Rig {
     }
 
     fn open(&mut self) {
-        let port = self.fleet.hypervisor(&host("h1"));
+        let port = self.fleet.hypervisor(&self.host);
         let clock = Arc::clone(&self.clock) as Arc<dyn HostClock>;
-        let agent = Agent::open(host("h1"), port, clock, self.directory.path()).expect("opened");
+        let agent = Agent::open(self.host.clone(), port, clock, self.directory.path()).expect("opened");
         self.agent = Some(agent);
+    }
+
+    /// From now on this is the agent of another host, with a ledger of its own. Gives back the ledger of the one before.
+    pub fn go_to(&mut self, host: HostName, operation: Operation) -> tempfile::TempDir {
+        self.agent = None;
+        self.host = host;
+        self.operation = operation;
+        self.beside.clear();
+        self.phases.clear();
+        let before = std::mem::replace(&mut self.directory, scratch());
+        self.open();
+        self.order();
+        before
     }
 
     /// As after kill -9: whatever the agent held in memory is gone.

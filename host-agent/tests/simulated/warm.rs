@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use crate::common::{OPERATION, Rig, SERVER, host, live, reboot, server_facts};
 use chrono::TimeDelta;
 use drover_agent_api::{
-    AbortBecause, Base, CutoverReplica, HoldReplica, IfFailed, Images, Operation, OperationState, Order,
-    RebootMigrate, ReleaseReplica, ReplicaPeer, Replicate, Wish,
+    AbortBecause, Base, CutoverReplica, Destination, HoldReplica, IfFailed, Images, Operation,
+    OperationState, Order, RebootMigrate, ReleaseReplica, ReplicaPeer, Replicate, Wish,
 };
 use drover_host_agent::hypervisor::simulated::{Condition, Fault, Guest};
 use drover_policies::attempt::{FailureClass, Outcome, Phase, PowerOff};
@@ -363,6 +363,40 @@ fn a_server_is_cut_over_with_its_replica_and_its_old_disks_go_when_they_are_disc
     assert_eq!(rig.run(), OperationState::Discarded);
     assert_eq!(rig.fleet.disks(SERVER), [host("h2")]);
     assert_eq!(rig.retained(), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_server_is_taken_back_with_what_it_has_written_since_and_its_old_disks_are_the_base() {
+    let mut rig = replicating(Power::Running);
+    rig.ready_and_cut_over();
+    rig.moved();
+    rig.pass(Span::minutes(10));
+    let back = ReplicaId(Uuid::from_u128(0xba));
+    let (h1, h2) = (rig.fleet.hypervisor(&host("h1")), rig.fleet.hypervisor(&host("h2")));
+    let release = ReleaseReplica { replica: REPLICA, images: Images::Keep };
+    h2.replication().release(&release).expect("released");
+    let order = HoldReplica { replica: back, source: host("h2"), ..hold(Base::Retained) };
+    h1.replication().hold(&order).expect("held");
+    let to_h1 = ReplicaPeer { host: host("h1"), address: "h1:16520".into(), ..peer() };
+    let replicate =
+        Replicate { replica: back, server: SERVER, peer: to_h1.clone(), disks: disks(), pace: pace() };
+    let generation = Generation::FIRST;
+    let operation =
+        Operation { id: OPERATION, generation, order: Order::Replicate(replicate), wish: Wish::Run };
+    let _ledger = rig.go_to(host("h2"), operation);
+    let first = rig.run_until("a first round", |status| status.rounds == 1).last.expect("one has landed");
+    assert_eq!(first.kind, RoundKind::Rescan);
+    assert!(first.sent_bytes < SIZE / 10, "only what differs: {first:?}");
+    rig.run_until_ready();
+    let mut order = with_replica(2);
+    order.destination =
+        Destination { host: host("h1"), libvirt_uri: "qemu+tcp://h1/system".into(), migration_address: None };
+    if let Some(replica) = &mut order.replica {
+        (replica.replica, replica.peer) = (back, to_h1);
+    }
+    rig.cut_over(order);
+    rig.moved();
+    assert_eq!(rig.places(), at("h1", Power::Running));
 }
 
 #[test]
