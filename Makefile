@@ -2,13 +2,14 @@
 
 CARGO := $(shell command -v cargo || echo $(or $(CARGO_HOME),$(HOME)/.cargo)/bin/cargo)
 
-.PHONY: help install build demo demo-down test check bench generated sample
+.PHONY: help install build demo demo-down test check bench soak generated sample
 
 help:
 	@echo "make demo        bring up three real hypervisors and drain one (KEEP=1 leaves them up)"
 	@echo "make demo-down   remove every trace of the demo"
 	@echo "make test        everything: format, lints, documentation, and all tests, the lab's included"
 	@echo "make bench       how fast it is, beside its peers, in the same run"
+	@echo "make soak        a thousand cutovers of servers with local disks, some two hours (CUTOVERS=n, SEED=n)"
 	@echo "make generated   write anew what is generated and checked in"
 	@echo "make sample      after a new migration of the database: write the sample that later ones are tried on"
 
@@ -31,12 +32,17 @@ check:
 
 # The documentation's examples first, so that the run ends with the summary of the tests proper.
 test: build check
+	@sh tests/lab/install.sh --conversion
 	$(CARGO) test --workspace --doc
 	$(CARGO) test --workspace --lib --bins --tests --no-fail-fast
 
-bench: install
+bench:
+	@sh tests/lab/install.sh --bench
 	$(CARGO) build --release --workspace --bins
 	$(CARGO) run --release --quiet -p drover-tests --bin drover-bench
+
+soak: build
+	$(CARGO) run --quiet -p drover-tests --bin drover-soak -- $(if $(CUTOVERS),--cutovers $(CUTOVERS)) $(if $(SEED),--seed $(SEED))
 
 generated: build
 	target/debug/drover-scheduler openapi > scheduler/openapi.json

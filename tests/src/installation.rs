@@ -23,10 +23,16 @@ pub use api::{Answer, Api};
 pub use programs::Programs;
 
 use crate::lab::process::ProcessId;
-use crate::lab::{EVENTS_ADDRESS, EVENTS_BRIDGE, Host, Lab, LabState, SHARED_STORAGE};
+use crate::lab::{EVENTS_ADDRESS, EVENTS_BRIDGE, Host, LOCAL_STORAGE, Lab, LabState, SHARED_STORAGE};
 
 /// The scheduler's port on the bridge. The address is the lab's alone, so nobody else can have it.
 const PORT: u16 = 7300;
+
+/// The port on which agents take replicas.
+const REPLICA_PORT: u16 = 16520;
+
+/// Where, inside of a host, its agent has QEMU keep what a guest overwrites while a round reads its disks.
+pub const SCRATCH: &str = "/var/lib/libvirt/scratch";
 
 /// How long a process of ours may take to be ready; measured: well under a second, on a busy machine more.
 const READY: Duration = Duration::from_secs(30);
@@ -44,6 +50,17 @@ pub struct Options {
     /// More of the scheduler's configuration, as TOML: its `[mail]` tables. Without any, mails go into the maildir that
     /// [`Installation::maildir`] names.
     pub mail: String,
+    /// Whether agents take replicas of local disks.
+    pub replicas: Replicas,
+}
+
+/// Whether agents take replicas of local disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replicas {
+    /// No agent listens for them.
+    Refused,
+    /// Every agent does, for disks in [`LOCAL_STORAGE`].
+    Held,
 }
 
 /// Where the scheduler keeps its tables.
@@ -56,10 +73,15 @@ pub enum Database {
 }
 
 impl Options {
-    /// SQLite, a maildir, and this policy.
+    /// SQLite, a maildir, no replicas, and this policy.
     #[must_use]
     pub fn new(policy: &str) -> Self {
-        Self { policy: policy.to_owned(), database: Database::Sqlite, mail: String::new() }
+        Self {
+            policy: policy.to_owned(),
+            database: Database::Sqlite,
+            mail: String::new(),
+            replicas: Replicas::Refused,
+        }
     }
 }
 
@@ -113,7 +135,7 @@ impl Installation {
         };
         installation.start_scheduler()?;
         for host in &installation.hosts {
-            installation.prepare_agent(host)?;
+            installation.prepare_agent(host, options.replicas)?;
             installation.start_agent(host.name())?;
         }
         installation.wait_until_all_are_heard()?;
@@ -342,7 +364,7 @@ impl Installation {
     }
 
     /// Writes an agent's configuration and token into its host's directory.
-    fn prepare_agent(&self, host: &Host) -> Result<()> {
+    fn prepare_agent(&self, host: &Host, replicas: Replicas) -> Result<()> {
         let dir = host.dir().join("agent");
         fs::create_dir_all(&dir)?;
         write_secret(&dir.join("token"), &self.issue("agent", host.name())?)?;
@@ -357,6 +379,14 @@ impl Installation {
             ledger = dir.join("ledger"),
             reached = host.libvirt_uri(),
         );
+        let replication = match replicas {
+            Replicas::Refused => String::new(),
+            Replicas::Held => format!(
+                "[replication]\nlisten = \"{}:{REPLICA_PORT}\"\ndirectories = [{LOCAL_STORAGE:?}]\nscratch = {SCRATCH:?}\n",
+                host.ip()
+            ),
+        };
+        let config = config + &replication;
         fs::write(dir.join("agent.toml"), config).map_err(Into::into)
     }
 

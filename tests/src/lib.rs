@@ -5,4 +5,5 @@ pub mod demo;
 pub mod installation;
 pub mod lab;
 pub mod scene;
+pub mod warm;
 pub mod world;

@@ -4,18 +4,23 @@
 //! acknowledged write that is lost. What a test has changed is put back after it; a test that failed gets the lab thrown
 //! away, so that the next one begins with a new one.
 
+mod local;
+
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
+pub use local::REPLICA_MARK;
 use serde_json::{Value, json};
 
-use crate::installation::{Installation, Options};
-use crate::lab::{GuestSpec, Host, Lab, LabLife, LabOptions, Watcher, unable};
+use crate::installation::{Installation, Options, Replicas};
+use crate::lab::state::REGISTRY;
+use crate::lab::{GuestSpec, Host, Lab, LabLife, LabOptions, Witness, unable};
 
 /// How long a guest may take to boot while others do the same, on a machine that is busy with other things.
 pub const BOOT: Duration = Duration::from_secs(90);
@@ -128,8 +133,7 @@ pub fn run_on(stage: Stage, tests: &'static [Test]) -> ExitCode {
     if let Some(reason) = &unable {
         println!("SKIPPED: {reason}");
     }
-    // Two labs at once would make each other's guests too slow.
-    let _alone = (!arguments.list && unable.is_none()).then(alone);
+    let _alone = (!arguments.list && unable.is_none()).then(Alone::wait);
     let shared: Arc<Mutex<Option<Scene>>> = Arc::default();
     let trials = tests.iter().map(|(name, test)| {
         let shared = Arc::clone(&shared);
@@ -140,12 +144,23 @@ pub fn run_on(stage: Stage, tests: &'static [Test]) -> ExitCode {
     code
 }
 
-/// Held by whoever runs lab tests on this machine.
-fn alone() -> Option<File> {
-    std::fs::create_dir_all(crate::lab::state::REGISTRY).ok()?;
-    let file = File::create(std::path::Path::new(crate::lab::state::REGISTRY).join("tests.lock")).ok()?;
-    file.lock().ok()?;
-    Some(file)
+/// Held by whoever runs guests on this machine: two labs at once would make each other's too slow.
+#[derive(Debug)]
+pub struct Alone {
+    _lock: File,
+}
+
+impl Alone {
+    /// Waits until nobody else does.
+    ///
+    /// # Errors
+    /// If the labs' registry can't be written.
+    pub fn wait() -> Result<Self> {
+        std::fs::create_dir_all(REGISTRY)?;
+        let lock = File::create(Path::new(REGISTRY).join("tests.lock"))?;
+        lock.lock()?;
+        Ok(Self { _lock: lock })
+    }
 }
 
 fn perform(
@@ -183,39 +198,63 @@ fn perform(
 pub struct Scene {
     drover: Installation,
     lab: Lab,
+    // There where servers with local disks are moved.
+    witness: Option<Witness>,
 }
 
 impl Scene {
-    fn open(stage: Stage) -> Result<Self> {
+    /// Brings a lab up with Drover on it.
+    ///
+    /// # Errors
+    /// If something does not come up.
+    pub fn open(stage: Stage) -> Result<Self> {
         let Stage { lab: name, hosts, options } = stage;
         let lab =
             Lab::create(LabOptions { name: name.to_owned(), hosts, dir: None, life: LabLife::WithCreator })?;
         lab.build_image()?;
-        let drover = Installation::start(&lab, &options()?)?;
+        let options = options()?;
+        let witness = match options.replicas {
+            Replicas::Refused => None,
+            Replicas::Held => Some(local::furnish(&lab)?),
+        };
+        let drover = Installation::start(&lab, &options)?;
         let contact = json!({ "name": "Ada", "mail": ["ada@acme.example"], "timezone": "Europe/Berlin" });
         drover.api().put("/v1/owners/acme", &contact)?.ok()?;
-        Ok(Self { drover, lab })
+        Ok(Self { drover, lab, witness })
     }
 
-    fn perform(&self, test: &fn(&Self) -> Result<()>) -> Result<()> {
+    /// Performs a test, with a watch over all hosts.
+    ///
+    /// # Errors
+    /// If it fails, or what must never happen has happened meanwhile.
+    pub fn perform(&self, test: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
         let watcher = self.lab.watch()?;
         let done = catch_unwind(AssertUnwindSafe(|| test(self)))
             .unwrap_or_else(|_| Err(anyhow!("the test panicked; see above")));
-        let watched = self.check_watch(watcher);
+        let watched = watcher.finish().ok().and_then(|()| self.check_guests());
         done.and(watched)
     }
 
-    fn check_watch(&self, watcher: Watcher) -> Result<()> {
-        watcher.finish().ok()?;
+    /// Whether no guest has lost an acknowledged write, counted anything twice, or begun with disks that it did not end with.
+    ///
+    /// # Errors
+    /// If one has.
+    pub fn check_guests(&self) -> Result<()> {
         self.lab.check_no_acknowledged_write_lost()?;
         for (guest, heard) in self.lab.collector()?.heard() {
             ensure!(heard.steps_back.is_empty(), "{guest} went back: {:?}", heard.steps_back);
+        }
+        if let Some(witness) = &self.witness {
+            witness.check()?;
         }
         Ok(())
     }
 
     /// Ends what is open, removes every guest, and opens all hosts.
-    fn tidy(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// If something stays.
+    pub fn tidy(&self) -> Result<()> {
         let api = self.drover.api();
         for maintenance in api.all("/v1/maintenances?only=open")? {
             let number = text(&maintenance["number"])?;
@@ -227,6 +266,8 @@ impl Scene {
                 host.virsh(["undefine", uuid, "--snapshots-metadata", "--checkpoints-metadata"])?.ok()?;
             }
         }
+        self.lab.forget_guests()?;
+        self.delete_local_disks()?;
         self.drover.wait("the hosts to be known as empty", BOOT, || {
             let hosts = api.all("/v1/hosts")?;
             for host in hosts.iter().filter(|host| host["standing"]["state"] != "open") {
@@ -248,6 +289,14 @@ impl Scene {
     #[must_use]
     pub fn lab(&self) -> &Lab {
         &self.lab
+    }
+
+    /// Who sees what guests begin with.
+    ///
+    /// # Errors
+    /// If the scene is not one for servers with local disks.
+    pub fn witness(&self) -> Result<&Witness> {
+        self.witness.as_ref().context("nobody watches local disks in this lab")
     }
 
     /// A hypervisor.

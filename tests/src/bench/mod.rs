@@ -11,6 +11,7 @@ mod report;
 mod stage;
 mod start;
 mod story;
+mod warm;
 
 use anyhow::{Result, bail};
 
@@ -18,6 +19,7 @@ use crate::demo::interrupt::Interrupt;
 use crate::lab;
 pub use report::{Machine, Report, Row};
 use stage::Stage;
+pub use warm::Piece;
 
 /// What is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -32,6 +34,8 @@ pub enum Part {
     Start,
     /// Ten thousand tickets, their reminders and their windows at once.
     Crowd,
+    /// Reboot migrations of servers with local disks, beside qemu-img and virtnbdbackup.
+    Warm,
 }
 
 /// What is asked for.
@@ -47,6 +51,10 @@ pub struct Options {
     pub starts: usize,
     /// How many servers the crowd has.
     pub crowd: usize,
+    /// Of the warm part, only this piece.
+    pub warm: Option<Piece>,
+    /// How often each piece of the warm part is repeated.
+    pub warm_rounds: usize,
 }
 
 /// Measures, and tells on standard error how far it is.
@@ -85,6 +93,12 @@ pub fn run(options: &Options) -> Result<Report> {
     }
     if wants(Part::Crowd) {
         rows.extend(crowd::measure(crowd::Crowd::of(options.crowd), &interrupt)?);
+    }
+    if wants(Part::Warm) {
+        if let Some(reason) = lab::unable() {
+            bail!("the measurements on real hypervisors can't be made here: {reason}");
+        }
+        rows.extend(warm::measure(options.warm, options.warm_rounds, &interrupt)?);
     }
     let machine = Machine {
         processors: std::thread::available_parallelism()?.get(),

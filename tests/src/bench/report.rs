@@ -49,6 +49,12 @@ impl Sample {
         self.0.push(value);
     }
 
+    /// The same, each less this much.
+    #[must_use]
+    pub fn less(&self, value: f64) -> Self {
+        Self(self.0.iter().map(|one| one - value).collect())
+    }
+
     /// How often it was measured.
     #[must_use]
     pub fn count(&self) -> usize {

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use drover_tests::bench::{self, Options, Part};
+use drover_tests::bench::{self, Options, Part, Piece};
 
 /// Measure Drover beside its peers, in one run on this machine. A goal that is missed is told and is no failure.
 #[derive(Debug, Parser)]
@@ -23,6 +23,12 @@ struct Arguments {
     /// How many servers are to be rebooted at once.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..))]
     crowd: u16,
+    /// Of the servers with local disks, measure only this.
+    #[arg(long)]
+    warm: Option<Piece>,
+    /// How often each measurement of servers with local disks is repeated.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    warm_rounds: u16,
     /// Print all figures as JSON.
     #[arg(long)]
     json: bool,
@@ -36,6 +42,8 @@ fn main() -> ExitCode {
         migrations: arguments.migrations.into(),
         starts: arguments.starts.into(),
         crowd: arguments.crowd.into(),
+        warm: arguments.warm,
+        warm_rounds: arguments.warm_rounds.into(),
     };
     match bench::run(&options) {
         Ok(report) => {

@@ -264,6 +264,17 @@ impl Guest {
         Ok(guests)
     }
 
+    /// Takes all guests from the record, their disks on shared storage included. No host may know them any more.
+    pub(super) fn forget_all(state: &LabState) -> Result<()> {
+        for guest in Self::all(state)? {
+            for disk in guest.disks().iter().filter_map(|disk| disk.path.strip_prefix(SHARED_STORAGE)) {
+                fs::remove_file(state.shared_dir().join(disk.trim_start_matches('/')))?;
+            }
+            fs::remove_file(records(state).join(format!("{}.json", guest.name)))?;
+        }
+        Ok(())
+    }
+
     /// Gives a new guest its address and writes it down.
     fn register(state: &LabState, spec: &GuestSpec) -> Result<Self> {
         check_name("guest name", &spec.name)?;
@@ -281,7 +292,7 @@ impl Guest {
             .with_context(|| format!("a lab has at most {MOST_GUESTS} guests"))?;
         let guest = Self {
             name: spec.name.clone(),
-            uuid: format!("90e57000-{:04x}-4000-8000-{number:012x}", state.index),
+            uuid: format!("90e57000-{:04x}-4000-8000-{:012x}", state.index, next_serial(state)?),
             mac: format!("52:54:00:d7:{:02x}:{number:02x}", state.index),
             ip: state.address(100 + number),
             disk: spec.disk,
@@ -291,6 +302,14 @@ impl Guest {
         fs::write(records(state).join(format!("{}.json", guest.name)), serde_json::to_vec_pretty(&guest)?)?;
         Ok(guest)
     }
+}
+
+/// Counts a lab's guests: an address is given again when its guest was forgotten, a UUID never.
+fn next_serial(state: &LabState) -> Result<u64> {
+    let file = records(state).join("serial");
+    let last: u64 = fs::read_to_string(&file).ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    fs::write(&file, (last + 1).to_string())?;
+    Ok(last + 1)
 }
 
 fn records(state: &LabState) -> PathBuf {

@@ -290,6 +290,14 @@ impl Lab {
         found.with_context(|| format!("lab {} has no guest {name}", self.state.name))
     }
 
+    /// Takes all guests from the lab's record, so that their names and addresses are free. No host may know them any more.
+    ///
+    /// # Errors
+    /// If a disk on shared storage can't be removed.
+    pub fn forget_guests(&self) -> Result<()> {
+        Guest::forget_all(&self.state)
+    }
+
     /// Waits until every guest has booted and acknowledged a number.
     ///
     /// # Errors

@@ -25,6 +25,18 @@ pub struct Witness {
 #[derive(Debug)]
 pub struct Held {
     file: PathBuf,
+    waits: PathBuf,
+}
+
+impl Held {
+    /// The host on which it is about to begin and waits, if it is that far.
+    #[must_use]
+    pub fn waits_on(&self) -> Option<String> {
+        fs::read_to_string(&self.waits)
+            .ok()
+            .map(|name| name.trim().to_owned())
+            .filter(|name| !name.is_empty())
+    }
 }
 
 impl Drop for Held {
@@ -59,7 +71,7 @@ impl Witness {
     /// If a libvirtd does not come back.
     pub fn install(lab: &Lab) -> Result<Self> {
         let dir = lab.state().shared_dir().join("witness");
-        for below in ["hold", "scratch"] {
+        for below in ["hold", "waits", "scratch"] {
             fs::create_dir_all(dir.join(below))?;
         }
         for host in lab.hosts() {
@@ -72,17 +84,19 @@ impl Witness {
         Ok(Self { dir })
     }
 
-    /// Has a guest wait when it is about to begin, wherever that is.
+    /// Has a guest wait when it is about to begin anywhere but on this host.
     ///
     /// # Errors
     /// If the lab's directory can't be written.
-    pub fn hold(&self, guest: &str) -> Result<Held> {
+    pub fn hold_unless_on(&self, host: &str, guest: &str) -> Result<Held> {
         let file = self.dir.join("hold").join(guest);
-        fs::write(&file, "").with_context(|| format!("cannot write {}", file.display()))?;
-        Ok(Held { file })
+        let waits = self.dir.join("waits").join(guest);
+        let _ = fs::remove_file(&waits);
+        fs::write(&file, host).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Held { file, waits })
     }
 
-    /// How often a guest has begun with the disks that it ended with.
+    /// How often each guest has begun with a disk that it ended with, all of its disks counted.
     ///
     /// # Errors
     /// If any guest has begun with others.

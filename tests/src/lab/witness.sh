@@ -19,9 +19,18 @@ tell() {
     done
 }
 
+is_held() { [ -e "$dir/hold/$guest" ] && [ "$(cat "$dir/hold/$guest")" != "$(hostname)" ]; }
+libvirt_waits() { kill -0 "$PPID" 2>/dev/null; }
+
 case $what/$step in
 prepare/begin)
-    while [ -e "$dir/hold/$guest" ]; do sleep 0.02; done
+    if is_held; then
+        hostname >"$dir/waits/$guest"
+        while is_held && libvirt_waits; do sleep 0.02; done
+        rm -f "$dir/waits/$guest"
+    fi
+    # A libvirtd that was killed meanwhile starts nothing.
+    libvirt_waits || exit 1
     tell begins
     ;;
 release/end) tell ended ;;

@@ -1,0 +1,70 @@
+//! How much slower a guest writes while its disks are replicated.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::stage::{Rounds, Stage};
+use crate::bench::report::{Against, Row, Sample, Unit};
+use crate::bench::say;
+use crate::bench::stage::Side;
+use crate::lab::{DiskFormat, DiskLoad, Host};
+use crate::warm::local_guest;
+
+const SERVER: &str = "writes";
+
+/// At least 0.85 times as fast, as a time.
+const GOAL: f64 = 1.0 / 0.85;
+
+/// How long it is looked at, each time.
+const FOR: Duration = Duration::from_secs(6);
+
+pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>> {
+    let mut spec = local_guest(SERVER, &[DiskFormat::Qcow2], &[Rounds::Often.label()]);
+    spec.disk_mib = 256;
+    spec.load = DiskLoad { mib: 128, kib_per_second: 0 };
+    stage.add(&spec)?;
+    let maintenance = stage.drain(Side::First)?;
+    stage.replica(SERVER, 2)?;
+    let source = stage.host(Side::First)?;
+    let (mut replicated, mut idle) = (Sample::default(), Sample::default());
+    for number in 1..=repetitions {
+        stage.wish(SERVER, "pause")?;
+        stage.wait("the replica to be paused", || {
+            let migration = stage.migration(SERVER)?.context("it has a migration")?;
+            Ok((migration["replica"]["status"]["activity"]["activity"] == "paused").then_some(()))
+        })?;
+        let alone = time_for_a_megabyte(source)?;
+        stage.wish(SERVER, "resume")?;
+        let before = stage.replica(SERVER, 0)?["rounds"].as_u64().unwrap_or(0);
+        stage.replica(SERVER, before + 1)?;
+        let together = time_for_a_megabyte(source)?;
+        say(&format!("writing {number} of {repetitions}: {together:.2} ms for a MB, in peace {alone:.2} ms"));
+        idle.add(alone);
+        replicated.add(together);
+    }
+    stage.cancel(maintenance, Side::First)?;
+    stage.remove(SERVER)?;
+    Ok(vec![Row {
+        what: "local disks: the guest writes a MB while replicated".to_owned(),
+        unit: Unit::Milliseconds,
+        sample: replicated,
+        against: Against::Peer { name: "the same guest in peace".to_owned(), sample: idle },
+        goal: Some(GOAL),
+    }])
+}
+
+/// By QEMU's own account of what the guest has written, in milliseconds.
+fn time_for_a_megabyte(source: &Host) -> Result<f64> {
+    let (from, began) = (written(source)?, Instant::now());
+    std::thread::sleep(FOR);
+    let (bytes, took) = (written(source)? - from, began.elapsed());
+    ensure!(bytes > 0.0, "the guest writes nothing");
+    Ok(took.as_secs_f64() * 1e3 / (bytes / 1e6))
+}
+
+fn written(source: &Host) -> Result<f64> {
+    let stats = source.virsh(["domblkstat", SERVER, "vda"])?.ok()?;
+    let value = stats.lines().find_map(|line| line.split_once("wr_bytes ")?.1.trim().parse().ok());
+    value.with_context(|| format!("libvirt tells no bytes written: {stats}"))
+}

@@ -1,0 +1,111 @@
+//! Servers with local disks on real hypervisors: what can go wrong while one is moved, at which moments, and many of them at once.
+
+mod crowd;
+mod fault;
+mod moment;
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use serde_json::Value;
+
+pub use crowd::{Crowd, Report, Seed};
+pub use fault::{Broken, Fault};
+pub use moment::Moment;
+
+use crate::installation::{Options, Replicas};
+use crate::lab::{DiskFormat, DiskLoad, DiskPlace, Guest, GuestSpec};
+use crate::scene::{self, BOOT, MOVED, POLICY, REPLICA_MARK, Scene, text};
+
+/// Rounds follow each other closely, and a label makes them slow, so that there is time to break something meanwhile.
+const REPLICATION: &str = r#"
+[replication]
+far = "2s"
+near = "1s"
+
+[[rule]]
+name = "slow rounds"
+match = { label = "rounds=slow" }
+set.replication.bandwidth = 3145728
+"#;
+
+/// The label of a server whose rounds are slow.
+pub const SLOW_ROUNDS: (&str, &str) = ("rounds", "slow");
+
+/// How long a server may take from the order to its end, when something breaks on the way: a link that is cut is noticed after a while,
+/// and a try that has failed is followed by another one.
+pub const REPAIRED: Duration = Duration::from_secs(180);
+
+/// Drover for servers with local disks.
+///
+/// # Errors
+/// Never; a scene asks for its options each time that it is opened.
+pub fn options() -> Result<Options> {
+    Ok(Options { replicas: Replicas::Held, ..Options::new(&format!("{POLICY}{REPLICATION}")) })
+}
+
+/// A guest of the account acme on h1 with one or two local disks.
+#[must_use]
+pub fn local_guest(name: &str, formats: &[DiskFormat], labels: &[(&str, &str)]) -> GuestSpec {
+    let mut spec = scene::guest(name, "h1", labels);
+    spec.disk = DiskPlace::Local;
+    spec.format = formats.first().copied().unwrap_or(DiskFormat::Qcow2);
+    spec.second = formats.get(1).copied();
+    spec
+}
+
+/// The same with a load on its first disk.
+#[must_use]
+pub fn loaded_guest(name: &str, formats: &[DiskFormat], labels: &[(&str, &str)]) -> GuestSpec {
+    let mut spec = local_guest(name, formats, labels);
+    spec.load = DiskLoad { mib: 16, kib_per_second: 1024 };
+    spec
+}
+
+/// Waits until a server with local disks is moved, runs there alone and counts on, whatever broke on the way, and returns its last
+/// migration. Nobody else may have a part of its disks then but the source, which keeps them until the migration is confirmed.
+///
+/// # Errors
+/// If it is not in time, or something is left over.
+pub fn until_well(scene: &Scene, server: &str) -> Result<Value> {
+    let migration =
+        scene.until(server, "to be moved", REPAIRED, |migration| migration["done_at"].is_string())?;
+    ensure!(migration["method"] == "reboot", "{migration:#}");
+    scene.runs_on(server, text(&migration["to"])?)?;
+    let guest = scene.lab().guest(server)?;
+    scene.drover().wait(&format!("nothing of a replica of {server} to be left"), MOVED, || {
+        Ok(replica_files(scene, &guest)?.is_empty().then_some(()))
+    })?;
+    Ok(migration)
+}
+
+/// Confirms a server's migration, and waits until its old host has nothing of its disks any more.
+///
+/// # Errors
+/// If it is refused, or files are left.
+pub fn confirm(scene: &Scene, server: &str) -> Result<()> {
+    let migration = scene.migration(server)?;
+    scene.wish(server, "confirm")?;
+    let (source, guest) = (scene.host(text(&migration["from"])?)?, scene.lab().guest(server)?);
+    scene.drover().wait(&format!("the old disks of {server} to be deleted"), BOOT, || {
+        let left = guest.disks().iter().any(|disk| source.inside(&disk.path).exists());
+        Ok((!left).then_some(()))
+    })
+}
+
+/// The names of files on any host that belong to a replica of this guest.
+fn replica_files(scene: &Scene, guest: &Guest) -> Result<Vec<String>> {
+    let files = scene.local_files()?;
+    let of_it = |name: &String| {
+        guest.disks().iter().any(|disk| {
+            let file = disk.path.rsplit('/').next().unwrap_or_default();
+            name.strip_prefix(file).is_some_and(|rest| rest.starts_with(REPLICA_MARK))
+        })
+    };
+    Ok(files
+        .iter()
+        .filter_map(|file| file.file_name())
+        .map(|name| name.to_string_lossy().into_owned())
+        .filter(of_it)
+        .collect())
+}
