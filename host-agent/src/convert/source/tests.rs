@@ -120,3 +120,18 @@ fn the_format_is_said_or_read_from_the_ending_and_never_from_the_content() {
     let said = GOOD.replacen("target = \"vda\"", "target = \"vda\"\nsource_format = \"vhd\"", 1);
     assert_eq!(Description::parse(&said).expect("good").disks[0].source.format(), SourceFormat::Vpc);
 }
+
+#[test]
+fn the_description_in_the_handbook_is_good_and_names_every_setting() {
+    let handbook = include_str!("../../../../docs/operations.md");
+    let (_, section) = handbook.split_once("## Importing servers").expect("a section");
+    let example =
+        section.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let description = Description::parse(example).expect("good");
+    assert_eq!((description.networks.len(), description.disks.len()), (1, 1));
+    for key in
+        ["owner", "labels", "firmware", "accelerator", "console_log", "conversion_limit", "network", "mac"]
+    {
+        assert!(example.contains(key), "{key} is not in the example");
+    }
+}
