@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use drover_agent_api::{Destination, Left, LiveMigrate, Tuning};
 use drover_policies::attempt::{Failure, FailureClass};
+use drover_policies::checks::{Answered, Check, Hardware};
 use drover_policies::fleet::{Autostart, Definition, GuestAgent, HostFacts, Power, ServerFacts};
-use drover_policies::ids::ServerId;
+use drover_policies::ids::{OperationId, ServerId};
 use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 
 use replication::Replication;
 
+mod addresses_sys;
 pub mod libvirt;
 mod libvirt_sys;
 pub mod replication;
@@ -209,6 +211,17 @@ pub enum Wake {
     Everything,
 }
 
+/// Something that is asked of a guest over its network.
+#[derive(Debug, Clone, Copy)]
+pub struct Probe<'a> {
+    /// For which operation.
+    pub operation: OperationId,
+    /// Of which server.
+    pub server: ServerId,
+    /// What.
+    pub check: &'a Check,
+}
+
 /// Called by a hypervisor when something has happened. It only takes a note: it must not call the hypervisor.
 pub type Waker = Arc<dyn Fn(Wake) + Send + Sync>;
 
@@ -346,6 +359,19 @@ pub trait Hypervisor: Send + Sync {
     /// # Errors
     /// When it does not.
     fn ping(&self, server: ServerId) -> Answer<()>;
+
+    /// What a server is made of, as far as its network and disks go. Asks its guest as well, so it may take a second.
+    ///
+    /// # Errors
+    /// When there is no such server, or the daemon cannot be asked.
+    fn hardware(&self, server: ServerId) -> Answer<Hardware>;
+
+    /// Whether something answers in a guest: begins to ask, or tells what came of it. Nothing while it is under way. What was told once is asked
+    /// anew the next time.
+    fn probe(&self, probe: &Probe<'_>) -> Option<Answered>;
+
+    /// What an operation has asked guests for is of no interest any more.
+    fn forget_probes(&self, operation: OperationId);
 
     /// Replicas of local disks, those held here and those of servers here.
     fn replication(&self) -> &dyn Replication;

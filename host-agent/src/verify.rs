@@ -1,11 +1,16 @@
-//! Looking at a server that has arrived here: the strongest sign of life within a time.
+//! Looking at a server that has arrived here, or is about to leave: the strongest sign of life within a time, then its network, its disks and its owner's
+//! own checks.
 //!
 //! ```text
-//! preparing ──▶ watching ──▶ verified: alive (guest agent > console > running > off) · not alive
+//! preparing ──▶ watching ──▶ looking ──▶ verified: alive (guest agent > console > running > off), and what else was looked at
+//!                  │            │
+//!                  └────────────┴──────▶ verified: not alive
 //! ```
 //!
 //! A guest agent that is connected must answer: a weaker sign is taken only when the time is over. Where none is connected a
 //! console that prints is enough at once; where there is neither, running for a second is all that can be seen.
+//!
+//! What is not as it should be is looked at again until its time is over: services start after the guest agent does.
 
 use drover_agent_api::{LifeSign, OperationState, Verdict, VerifyGuest};
 use drover_policies::attempt::{Phase, Progress};
@@ -15,6 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::{Context, Step, Telling, When};
 use crate::hypervisor::{Signs, State};
+
+mod looking;
+
+pub use looking::Looking;
 
 /// How often it is looked at.
 const LOOK: Span = Span::milliseconds(100);
@@ -26,7 +35,7 @@ const FIRST_LOOKS: Span = Span::milliseconds(50);
 const STEADY: Span = Span::seconds(1);
 
 /// Where the look at a guest is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verify {
     /// Not looked at yet.
@@ -40,6 +49,8 @@ pub enum Verify {
         /// How much its console had printed at first, in bytes.
         console_bytes: Option<u64>,
     },
+    /// Seen alive, and being looked at.
+    Looking(Looking),
 }
 
 impl Verify {
@@ -48,6 +59,7 @@ impl Verify {
         let (since, running_since, console_bytes) = match self {
             Self::Preparing => return first.go(context, When::AtOnce),
             Self::Watching { since, running_since, console_bytes } => (since, running_since, console_bytes),
+            Self::Looking(looking) => return looking.step(order, context),
         };
         let late = Span::between(since, context.now) >= order.within;
         let state = match context.hypervisor.here().find(order.server) {
@@ -66,7 +78,7 @@ impl Verify {
                 };
                 watched.judge(order, context)
             }
-            (State::Off, None) => alive(LifeSign::Off),
+            (State::Off, None) => alive(LifeSign::Off, order, context),
             (State::Off, Some(_)) => not_alive("it was running and went off while it was looked at"),
             (
                 State::Paused
@@ -89,7 +101,7 @@ impl Verify {
 
     fn since(self, begun: Instant) -> Self {
         match self {
-            Self::Preparing => Self::Preparing,
+            Self::Preparing | Self::Looking(_) => self,
             Self::Watching { running_since, console_bytes, .. } => {
                 Self::Watching { since: begun, running_since, console_bytes }
             }
@@ -107,8 +119,12 @@ fn look_again(since: Instant, context: &Context<'_>) -> When {
     context.after(if first { FIRST_LOOKS } else { LOOK })
 }
 
-fn alive<S>(sign: LifeSign) -> Step<S> {
-    Step::End(OperationState::Verified { verdict: Verdict::Alive { sign, looked: None } })
+/// Seen alive: over where nothing else is asked for.
+fn alive(sign: LifeSign, order: &VerifyGuest, context: &Context<'_>) -> Step<Verify> {
+    match &order.look {
+        None => Step::End(OperationState::Verified { verdict: Verdict::Alive { sign, looked: None } }),
+        Some(look) => Looking::new(sign, context.now).go(look, order, context),
+    }
 }
 
 fn not_alive<S>(text: impl Into<String>) -> Step<S> {
@@ -132,7 +148,7 @@ impl Watched {
             }
         };
         if signs.agent == GuestAgent::Connected && context.hypervisor.ping(order.server).is_ok() {
-            return alive(LifeSign::GuestAgent);
+            return alive(LifeSign::GuestAgent, order, context);
         }
         let first = *self.console_bytes.get_or_insert(signs.console_bytes.unwrap_or(0));
         let prints = signs.console_bytes.is_some_and(|printed| printed != first);
@@ -141,9 +157,9 @@ impl Watched {
         let wait_for_more =
             (signs.agent != GuestAgent::Absent || signs.console_bytes.is_some()) && !self.late;
         if prints && !wait_for_agent {
-            alive(LifeSign::Console)
+            alive(LifeSign::Console, order, context)
         } else if steady && !wait_for_more {
-            alive(LifeSign::Running)
+            alive(LifeSign::Running, order, context)
         } else if self.late && Span::between(self.since, context.now) >= order.within.max(STEADY) {
             not_alive("it has only just begun to run")
         } else {

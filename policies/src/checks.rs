@@ -235,8 +235,10 @@ impl fmt::Display for Finding {
 pub struct Hardware {
     /// The hardware addresses of its interfaces, in small letters.
     pub interfaces: BTreeSet<String>,
-    /// Its addresses, as its guest agent, the host's leases or the host's neighbour table tell. Those that hold on one link only are left out.
-    pub addresses: BTreeSet<IpAddr>,
+    /// Its addresses, as its guest agent, the host's leases or the host's neighbour table tell; nothing when none of them tells anything. Those that
+    /// hold on one link only are left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub addresses: Option<BTreeSet<IpAddr>>,
     /// How many disks it has; drives for media that come and go are not counted.
     pub disks: u32,
 }
@@ -435,18 +437,20 @@ pub fn compare(before: Option<&Hardware>, now: &Hardware, addresses: Weight) -> 
 }
 
 fn compare_addresses(before: Option<&Hardware>, now: &Hardware, weight: Weight) -> Finding {
-    let is = listed(&now.addresses);
-    let finding = match before {
-        None => not_compared(Item::Addresses, is),
-        Some(before) if before.addresses.is_empty() => {
-            Finding::read(Item::Addresses, Verdict::NotLooked, "none was known before the move")
+    let item = Item::Addresses;
+    let finding = match (before.map(|before| before.addresses.as_ref()), &now.addresses) {
+        (_, None) => Finding::read(item, Verdict::NotLooked, "neither its guest nor its host tells any"),
+        (None, Some(now)) => not_compared(item, listed(now)),
+        (Some(None), Some(now)) => {
+            Finding::read(item, Verdict::NotLooked, format!("{}; none was known before the move", listed(now)))
         }
-        Some(before) if before.addresses.is_subset(&now.addresses) => {
-            Finding::read(Item::Addresses, Verdict::Passed, format!("{is}, as before"))
+        (Some(Some(before)), Some(now)) if before.is_subset(now) => {
+            Finding::read(item, Verdict::Passed, format!("{}, as before", listed(now)))
         }
-        Some(before) => {
-            let lost: BTreeSet<_> = before.addresses.difference(&now.addresses).collect();
-            Finding::read(Item::Addresses, Verdict::Failed, format!("{is}; {} is missing", listed(&lost)))
+        (Some(Some(before)), Some(now)) => {
+            let lost: BTreeSet<_> = before.difference(now).collect();
+            let seen = format!("{}; missing: {}", listed(now), listed(&lost));
+            Finding::read(item, Verdict::Failed, seen)
         }
     };
     Finding { weight, ..finding }

@@ -9,15 +9,16 @@ use std::time::Duration;
 
 use drover_agent_api::{Destination, Left, LiveMigrate, Tuning};
 use drover_policies::attempt::FailureClass;
+use drover_policies::checks::{Answered, Hardware};
 use drover_policies::fleet::{GuestAgent, Labels};
-use drover_policies::ids::{HostName, ServerId};
+use drover_policies::ids::{HostName, OperationId, ServerId};
 use virt::domain::Domain;
 use virt_sys as sys;
 
 use super::libvirt_sys;
 use super::replication::{NotConfigured, Replication};
 use super::{
-    Answer, Domains, Hypervisor, MigrationStatus, Observed, Refusal, RefusalKind, ShutdownBy, Signs, Waker,
+    Answer, Domains, Hypervisor, MigrationStatus, Observed, Probe, Refusal, RefusalKind, ShutdownBy, Signs, Waker,
 };
 use crate::domain_xml::{self, Storage};
 use crate::guest_events::identity::Attached;
@@ -29,10 +30,13 @@ mod daemon;
 mod events;
 mod migrate;
 mod observe;
+mod reach;
+mod tls;
 
 use daemon::{Daemon, KEPT, LOOK};
 use migrate::Migrations;
 use observe::Reader;
+use reach::Reach;
 
 /// What is configured of this host.
 #[derive(Debug, Clone)]
@@ -87,6 +91,8 @@ pub struct Libvirt {
     /// For what guests make the agent ask, so that nothing else waits for that.
     guests: Daemon,
     peers: Mutex<HashMap<String, Arc<Daemon>>>,
+    /// For what owners want their guests to be asked.
+    reach: Reach,
     migrations: Arc<Migrations>,
     waker: Arc<Mutex<Option<Waker>>>,
 }
@@ -114,6 +120,7 @@ impl Libvirt {
             control: Daemon::new(config.own_uri.clone()),
             reader: Reader::new(&config),
             guests: Daemon::new(config.own_uri.clone()),
+            reach: Reach::new(config.own_uri.clone()),
             peers: Mutex::new(HashMap::new()),
             migrations,
             waker,
@@ -243,6 +250,18 @@ impl Hypervisor for Libvirt {
     fn ping(&self, server: ServerId) -> Answer<()> {
         let ping = |domain: &Domain| domain.qemu_agent_command(r#"{"execute":"guest-ping"}"#, 1, 0);
         self.control.on(server, Duration::from_secs(5), ping).map(drop)
+    }
+
+    fn hardware(&self, server: ServerId) -> Answer<Hardware> {
+        self.reach.hardware(server)
+    }
+
+    fn probe(&self, probe: &Probe<'_>) -> Option<Answered> {
+        self.reach.probe(probe)
+    }
+
+    fn forget_probes(&self, operation: OperationId) {
+        self.reach.forget(operation);
     }
 
     fn replication(&self) -> &dyn Replication {

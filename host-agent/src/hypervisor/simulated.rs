@@ -9,6 +9,7 @@
 //! drive in [`survive`], throws the dead agent away and opens a new one on the same ledger with a new port.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -71,7 +72,33 @@ pub struct Guest {
     pub boot_time: Span,
     /// Whether its console's output is kept in a file.
     pub console: Console,
+    /// Its addresses, told while it is up; empty for a guest that tells none.
+    pub addresses: BTreeSet<IpAddr>,
+    /// What listens in it, by port, once it has booted.
+    pub services: BTreeMap<u16, Service>,
 }
+
+/// Something that listens in a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// What it answers.
+    pub answers: Serves,
+    /// A host on which it can't be reached, as when that one's network is wired up wrongly.
+    pub not_on: Option<HostName>,
+}
+
+/// What a service answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Serves {
+    /// It takes connections.
+    Tcp,
+    /// It answers every path with this status.
+    Http {
+        /// The status.
+        status: u16,
+    },
+}
+
 
 /// Whether a console's output is kept in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +119,8 @@ impl Default for Guest {
             heeds_acpi: Some(Span::seconds(5)),
             boot_time: Span::seconds(4),
             console: Console::NotKept,
+            addresses: BTreeSet::new(),
+            services: BTreeMap::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The agent on simulated hypervisors.
 
 mod armed;
+mod checks;
 mod common;
 mod crash;
 mod looking;

@@ -131,7 +131,7 @@ fn an_advisory_check_is_told_and_does_not_count() {
 #[test]
 fn network_and_disks_are_compared_with_those_from_before() {
     let hardware = |addresses: &[&str], interfaces: &[&str], disks| Hardware {
-        addresses: addresses.iter().map(|text| text.parse().expect("an address")).collect(),
+        addresses: Some(addresses.iter().map(|text| text.parse().expect("an address")).collect()),
         interfaces: interfaces.iter().map(|text| (*text).to_owned()).collect(),
         disks,
     };
@@ -143,11 +143,14 @@ fn network_and_disks_are_compared_with_those_from_before() {
     assert_eq!(verdicts(Some(&before), &more), [Verdict::Passed; 3], "another address takes none away");
     assert_eq!(verdicts(Some(&before), &hardware(&[], &[], 1)), [Verdict::Failed; 3]);
     assert_eq!(verdicts(None, &before), [Verdict::NotLooked; 3]);
-    let silent = hardware(&[], &["52:54:00:00:00:01"], 2);
+    let silent = Hardware { addresses: None, ..before.clone() };
     let [addresses, ..] = compare(Some(&silent), &silent, Weight::MustPass);
     assert_eq!(addresses.verdict, Verdict::NotLooked, "none was known before");
-    let [addresses, ..] = compare(Some(&before), &silent, Weight::Advisory);
-    assert!(!addresses.counts_against(), "what a changed address means is policy's");
+    let [addresses, ..] = compare(Some(&before), &silent, Weight::MustPass);
+    assert_eq!(addresses.verdict, Verdict::NotLooked, "nobody tells any now");
+    let lost = hardware(&[], &["52:54:00:00:00:01"], 2);
+    let against = |weight| compare(Some(&before), &lost, weight).iter().any(Finding::counts_against);
+    assert!(against(Weight::MustPass) && !against(Weight::Advisory), "what a lost address means is policy's");
 }
 
 proptest! {

@@ -54,7 +54,9 @@ impl Conductor<'_> {
             }
             Before::NotTaken | Before::Taken { .. } => migration.validation.before = Before::NotTaken,
         }
-        let look = self.look(&migration, policy, policy.validation.before_within);
+        let mut look = self.look(&migration, policy, policy.validation.before_within);
+        // The move waits for it, however long their owner would wait afterwards.
+        look.checks.iter_mut().for_each(|check| check.within = None);
         let wanted = match migration.method {
             Method::Live => !look.checks.is_empty(),
             Method::Reboot => !matches!(migration.appointment, Appointment::Emergency { .. }),

@@ -1,10 +1,11 @@
 //! `fleet.toml`: the hosts, servers and owners of a scenario. What is not said is as in `drover_policies::samples`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use drover_host_agent::hypervisor::simulated::{Console, Guest};
+use drover_host_agent::hypervisor::simulated::{Console, Guest, Serves, Service};
 use drover_policies::fleet::{
     Allowance, Autostart, Blocker, GuestAgent, GuestCpu, HostFacts, Labels, Power, ServerFacts,
 };
@@ -89,6 +90,10 @@ struct WrittenServer {
     heeds_agent: Option<String>,
     heeds_acpi: Option<String>,
     boots_in: Option<Span>,
+    /// Its addresses.
+    addresses: BTreeSet<IpAddr>,
+    /// What listens in it: `tcp 22`, `http 80 200`, `http 80 200 not on h2`.
+    services: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -200,6 +205,8 @@ impl WrittenServer {
             heeds_acpi: heeds(self.heeds_acpi, calm.heeds_acpi)?,
             boot_time: self.boots_in.unwrap_or(calm.boot_time),
             console: if self.console { Console::Kept } else { Console::NotKept },
+            addresses: self.addresses,
+            services: self.services.iter().map(|text| service(text)).collect::<Result<_>>()?,
         };
         Ok(Placed { host: self.host, facts, guest })
     }
@@ -211,6 +218,20 @@ fn heeds(written: Option<String>, otherwise: Option<Span>) -> Result<Option<Span
         Some("never") => Ok(None),
         Some(span) => Ok(Some(span.parse()?)),
     }
+}
+
+fn service(text: &str) -> Result<(u16, Service)> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (words, not_on) = match words.as_slice() {
+        [words @ .., "not", "on", host] => (words, Some(host.parse()?)),
+        words => (words, None),
+    };
+    let (port, answers) = match words {
+        ["tcp", port] => (port.parse()?, Serves::Tcp),
+        ["http", port, status] => (port.parse()?, Serves::Http { status: status.parse()? }),
+        _ => bail!("{text:?} is no service; write for example \"tcp 22\" or \"http 80 200 not on h2\""),
+    };
+    Ok((port, Service { answers, not_on }))
 }
 
 /// `512MiB`, `2GiB`.

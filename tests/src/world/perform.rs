@@ -119,6 +119,12 @@ impl World {
                 )
                 .await?;
             }
+            Command::Check { owner, name, check, port, path } => {
+                let id = Uuid::new_v5(&Uuid::NAMESPACE_URL, format!("{owner}/{name}").as_bytes());
+                let body = json!({ "name": name, "check": check, "port": port, "path": path });
+                let path = format!("/v1/checks/{id}");
+                self.call(&Caller::Owner(owner.clone()), Method::PUT, &path, &body).await?;
+            }
             Command::Touch { touch, server } => self.touch(*touch, server)?,
             Command::Fault(fault) => self.fault(fault)?,
             Command::Guest { verb, server } => self.guest_asks(*verb, server)?,

@@ -107,6 +107,8 @@ pub enum Command {
     Freeze { owner: OwnerId, day: String, name: String },
     /// `owner acme limit 1` (of the whole account)
     Limit { owner: OwnerId, most: u32 },
+    /// `owner acme check shop http 80 /health`, `owner acme check ssh tcp 22`: for all of his servers.
+    Check { owner: OwnerId, name: String, check: String, port: u16, path: Option<String> },
     /// `owner acme stop|start|pause|delete web-1`
     Touch { touch: Touch, server: String },
     /// `kill agent h1`, `kill agent h1 at call 7 before|after`
@@ -382,6 +384,13 @@ fn parse_command(words: &[&str]) -> Result<Command> {
             Command::Freeze { owner: owner.parse()?, day: (*day).to_owned(), name: name.join(" ") }
         }
         ["owner", owner, "limit", most] => Command::Limit { owner: owner.parse()?, most: most.parse()? },
+        ["owner", owner, "check", name, check, port, path @ ..] => Command::Check {
+            owner: owner.parse()?,
+            name: (*name).to_owned(),
+            check: (*check).to_owned(),
+            port: port.parse()?,
+            path: path.first().map(|path| (*path).to_owned()),
+        },
         ["owner", _, touch @ ("stop" | "start" | "pause" | "delete"), server] => {
             let touch = match *touch {
                 "stop" => Touch::Stop,

@@ -5,17 +5,22 @@ use std::sync::Arc;
 
 use drover_agent_api::{AutoConverge, Destination, Left, LiveMigrate, Tuning};
 use drover_policies::attempt::FailureClass;
+use drover_policies::checks::{Address, Answered, Check, Hardware, What};
 use drover_policies::fleet::{Autostart, Definition, ServerFacts};
-use drover_policies::ids::{HostName, ServerId};
+use drover_policies::ids::{HostName, OperationId, ServerId};
+use drover_policies::time::Instant;
 
 use super::super::replication::Replication;
 use super::super::{
-    Answer, Domains, Figures, Hypervisor, MigrationStatus, Observed, Refusal, RefusalKind, ShutdownBy,
+    Answer, Domains, Figures, Hypervisor, MigrationStatus, Observed, Probe, Refusal, RefusalKind, ShutdownBy,
     Sighting, Signs, State, Wake, Waker,
 };
 use super::life::no_server;
 use super::precopy::{Stage, Transfer};
-use super::{AgentKilled, Console, Domain, Fault, Moment, SimulatedFleet, World, agent_of, no_connection};
+use super::{
+    AgentKilled, Console, Domain, Fault, Guest, Moment, Serves, SimulatedFleet, World, agent_of,
+    no_connection,
+};
 
 /// One agent's view, from one start to its end.
 pub(super) struct Port {
@@ -382,6 +387,32 @@ impl Hypervisor for Port {
         })
     }
 
+    fn hardware(&self, server: ServerId) -> Answer<Hardware> {
+        self.here.call(|world| {
+            let domain = world.domain(self.host(), server).ok_or_else(|| no_server(server))?;
+            let inside = world.guests.get(&server).ok_or_else(|| no_server(server))?;
+            let up = is_up(domain, &inside.guest, world.now) && !inside.guest.addresses.is_empty();
+            let [.., a, b, c] = server.0.into_bytes();
+            Ok(Hardware {
+                interfaces: [format!("52:54:00:{a:02x}:{b:02x}:{c:02x}")].into(),
+                addresses: up.then(|| inside.guest.addresses.clone()),
+                disks: u32::try_from(domain.facts.disks.len()).unwrap_or(u32::MAX),
+            })
+        })
+    }
+
+    fn probe(&self, probe: &Probe<'_>) -> Option<Answered> {
+        let asked = self.here.call(|world| {
+            let domain = world.domain(self.host(), probe.server).ok_or_else(|| no_server(probe.server))?;
+            let inside = world.guests.get(&probe.server).ok_or_else(|| no_server(probe.server))?;
+            let up = is_up(domain, &inside.guest, world.now);
+            Ok(answer_of(&inside.guest, self.host(), up, probe.check))
+        });
+        Some(asked.unwrap_or_else(|refusal| Answered::Nowhere { text: refusal.to_string() }))
+    }
+
+    fn forget_probes(&self, _operation: OperationId) {}
+
     fn replication(&self) -> &dyn Replication {
         self
     }
@@ -492,5 +523,29 @@ impl World {
             arrived_by: None,
             ..domain
         })
+    }
+}
+
+fn is_up(domain: &Domain, guest: &Guest, now: Instant) -> bool {
+    domain.state == State::Running && now >= domain.booted_at + guest.boot_time.delta()
+}
+
+/// What comes back when something is asked of a guest from this host.
+fn answer_of(guest: &Guest, host: &HostName, up: bool, check: &Check) -> Answered {
+    let known = match check.address {
+        Address::OfGuest => !guest.addresses.is_empty(),
+        Address::Given(address) => guest.addresses.contains(&address),
+    };
+    if !known {
+        return Answered::Nowhere { text: "the guest has no such address".to_owned() };
+    }
+    let service = guest.services.get(&check.what.port()).filter(|_| up);
+    match (service.filter(|service| service.not_on.as_ref() != Some(host)), &check.what) {
+        (None, _) => Answered::No { text: "connection refused".to_owned() },
+        (Some(_), What::Tcp { .. }) => Answered::Connected,
+        (Some(service), What::Http { .. }) => match service.answers {
+            Serves::Http { status } => Answered::Status(status),
+            Serves::Tcp => Answered::No { text: "no answer to the request".to_owned() },
+        },
     }
 }
