@@ -471,6 +471,20 @@ fn retained_disks_are_begun_with_and_come_back_if_no_round_reached_them() {
 
     let order = HoldReplica { base: Base::Retained, ..holder.order(&source) };
     let delete = ReleaseReplica { replica: REPLICA, images: Images::Delete };
+    let mut server = Command::new("qemu-nbd")
+        .args(["--persistent", "--format=qcow2"])
+        .arg(format!("--socket={}", holder.directory.path().join("server").display()))
+        .arg(holder.images.join("vda.img"))
+        .spawn()
+        .expect("run");
+    while !holder.directory.path().join("server").exists() {
+        thread::yield_now();
+    }
+    let used = holder.ends().replicas.hold(&order);
+    server.kill().expect("ended");
+    server.wait().expect("ended");
+    assert!(used.expect_err("it is in use").failure().text.contains("lock"));
+    assert_eq!(holder.files(), ["vda.img", "vdb.img"]);
     holder.ends().replicas.hold(&order).expect("held");
     let replica = holder.connect_from(&source).expect("connected");
     assert_eq!(replica.status().expect("told").content, Content::Unknown);

@@ -133,9 +133,14 @@ impl Export {
         &self.socket
     }
 
+    /// Lets it end.
+    pub(super) fn let_go(&mut self) {
+        self.held = None;
+    }
+
     /// Lets it end, and waits until all that was written to it is in the file. Whether it is on the disk is for an fsync to say.
     pub(super) fn finish(mut self) -> Result<(), NbdError> {
-        self.held = None;
+        self.let_go();
         let until = Instant::now() + END;
         loop {
             match self.child.try_wait()? {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use drover_agent_api::Base;
@@ -181,10 +182,10 @@ impl Replicas {
     /// Makes what the round is written into.
     fn prepare(&self, record: &mut Record, kind: RoundKind) -> Result<Written, ReplicaError> {
         if !is_first(record) {
-            for disk in &record.disks {
+            for_each_disk(record, |disk| {
                 let (path, overlay) = (record.beside(&disk.path), record.overlay(disk));
-                Image { path: &path, format: disk.format }.create_overlay(&overlay)?;
-            }
+                Ok(Image { path: &path, format: disk.format }.create_overlay(&overlay)?)
+            })?;
             return Ok(Written::Overlay);
         }
         if kind == RoundKind::Initial && record.content == Content::Partial {
@@ -226,13 +227,11 @@ impl Replicas {
         // From here on it lands, or is begun again.
         work.round = None;
         running.over.send_replace(true);
-        let exports = std::mem::take(&mut *lock(&running.exports));
-        for export in exports.into_values() {
-            export.finish()?;
-        }
-        for disk in &work.record.disks {
-            sync(&file_of(&work.record, disk, running.written).0)?;
-        }
+        let mut exports = std::mem::take(&mut *lock(&running.exports));
+        exports.values_mut().for_each(Export::let_go);
+        exports.into_values().try_for_each(Export::finish)?;
+        let record = &work.record;
+        for_each_disk(record, |disk| sync(&file_of(record, disk, running.written).0))?;
         match running.written {
             Written::Overlay => {
                 work.record.stage = Stage::Landing { round: round.clone() };
@@ -246,10 +245,11 @@ impl Replicas {
     /// Joins a complete round with the images.
     pub(super) fn finish_landing(&self, work: &mut Work) -> Result<(), ReplicaError> {
         let Stage::Landing { round } = work.record.stage.clone() else { return Ok(()) };
-        for disk in &work.record.disks {
-            commit(&work.record.overlay(disk))?;
-            sync(&work.record.beside(&disk.path))?;
-        }
+        let record = &work.record;
+        for_each_disk(record, |disk| {
+            commit(&record.overlay(disk))?;
+            sync(&record.beside(&disk.path))
+        })?;
         self.landed(work, round)?;
         Ok(remove_overlays(&work.record)?)
     }
@@ -265,6 +265,23 @@ impl Replicas {
         work.record = record;
         Ok(())
     }
+}
+
+/// Does something with all disks at the same time: while a server is being cut over, it is waited for.
+fn for_each_disk(
+    record: &Record,
+    step: impl Fn(&ReplicaDisk) -> Result<(), ReplicaError> + Sync,
+) -> Result<(), ReplicaError> {
+    thread::scope(|scope| {
+        let begin = |disk| {
+            let step = &step;
+            scope.spawn(move || step(disk))
+        };
+        let begun: Vec<_> = record.disks.iter().map(begin).collect();
+        // All of them have ended before the first error is told.
+        let ended: Vec<_> = begun.into_iter().map(ScopedJoinHandle::join).collect();
+        ended.into_iter().try_for_each(|ended| ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
 }
 
 fn check(record: &Record, asked: &BeginRound) -> Result<(), ReplicaError> {

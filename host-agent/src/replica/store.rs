@@ -308,6 +308,8 @@ impl Replicas {
                 Base::New => image.create(disk.virtual_bytes)?,
                 Base::Retained => {
                     if !is_there && fs::exists(&disk.path).map_err(io_error("look for", &disk.path))? {
+                        // Refused for a file that a running server has open.
+                        Image { path: &disk.path, format: disk.format }.virtual_bytes()?;
                         move_new(&disk.path, &path)?;
                     } else if !is_there {
                         image.create(disk.virtual_bytes)?;
@@ -433,7 +435,7 @@ impl Replicas {
     }
 
     fn release_work(&self, work: &mut Work, images: Images) -> Result<(), ReplicaError> {
-        match (&work.record.stage, images) {
+        let images = match (&work.record.stage, images) {
             (Stage::InPlace | Stage::Placing | Stage::TakingOut { .. }, Images::Delete) => {
                 return Err(ReplicaError::InPlace);
             }
@@ -443,15 +445,13 @@ impl Replicas {
             ) => {
                 return Err(ReplicaError::NotInPlace);
             }
-            (Stage::InPlace, Images::Keep)
-            | (Stage::Beside | Stage::Landing { .. }, Images::Delete)
-            | (Stage::Releasing { .. }, _) => {}
-        }
-        work.abandon();
-        let images = match work.record.stage {
-            Stage::Releasing { images } => images,
-            _ => images,
+            // What was begun is finished.
+            (Stage::Releasing { images }, _) => *images,
+            (Stage::InPlace, Images::Keep) | (Stage::Beside | Stage::Landing { .. }, Images::Delete) => {
+                images
+            }
         };
+        work.abandon();
         work.record.stage = Stage::Releasing { images };
         self.save(&work.record)?;
         self.finish_release(work, images)
