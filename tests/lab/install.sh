@@ -1,11 +1,14 @@
 #!/bin/sh
-# Installs what building and testing Drover needs on Debian 12 and 13. Run as root; `--check` only names what is missing.
+# Installs what building and testing Drover needs on Debian 12 and 13. Run as root; `--check` only names what is missing,
+# `--bench` also installs the peer that only `make bench` needs, `--conversion` tries to install what imports are tested
+# with.
 #
 # When everything is there it looks at dpkg's own records and ends, without network and in a fraction of a second,
 # so that `make demo` and `make test` can call it every time.
 set -eu
 
 backports_list=/etc/apt/sources.list.d/drover-backports.sources
+conversion_tried=$(dirname "$0")/../../target/lab/conversion-not-installed
 policy=/usr/sbin/policy-rc.d
 policy_saved=/usr/sbin/policy-rc.d.before-drover
 
@@ -24,6 +27,12 @@ postgresql dovecot-imapd"
 
 # Request Tracker, with what it needs to run by itself: no web server, no database server.
 tracker="request-tracker5 rt5-db-sqlite rt5-standalone"
+
+# What the benchmark compares copies of disks with.
+[ "${1:-}" != --bench ] || plain="$plain virtnbdbackup"
+
+# What imports of foreign guests are tested with. Optional: where it can't be had, that test says that it was skipped, and all else runs.
+conversion="virt-v2v libguestfs-tools nbdkit debootstrap fdisk"
 
 say() { echo "install: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -45,6 +54,13 @@ missing() {
         dpkg --compare-versions "$version" ge "$libvirt_least" || printf 'libvirt-daemon '
     fi
     [ -n "$(other_mail_server)" ] || installed opensmtpd || printf 'opensmtpd '
+}
+
+lacks_conversion() {
+    for package in $conversion; do
+        installed "$package" || return 0
+    done
+    return 1
 }
 
 cargo_there() { command -v cargo >/dev/null 2>&1 || [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/cargo" ]; }
@@ -95,7 +111,8 @@ install_tracker() {
     apt install $tracker
 }
 
-install_packages() {
+# From the release that the hypervisor came from: the appliance runs that QEMU, and its libraries are shared with it.
+choose_release() {
     # shellcheck source=/dev/null
     . /etc/os-release
     release=
@@ -104,6 +121,32 @@ install_packages() {
         debian:13) ;;
         *) say "this is ${PRETTY_NAME:-an unknown system}; only Debian 12 and 13 were tried, going on with its own packages" ;;
     esac
+}
+
+# Tried only if nothing that is there would have to go for it, and the hypervisor's parts stay as they are. That it was
+# tried in vain is remembered, or every `make test` would try again; a change of this script tries again.
+install_conversion() {
+    choose_release
+    trap release_services EXIT
+    trap 'exit 130' INT TERM
+    hold_services
+    apt update || true
+    # shellcheck disable=SC2086
+    if apt --simulate install $release $conversion 2>/dev/null | grep -qE '^(Remv|Inst (qemu|libvirt)[^ ]* \[)'; then
+        say "not installed, as packages of this machine would be removed or replaced: $conversion"
+    elif ! apt install $release $conversion; then
+        say "could not be installed: $conversion"
+    fi
+    release_services
+    if lacks_conversion; then
+        say "the test of imports will say that it was skipped; remove $conversion_tried to have it tried again"
+        mkdir -p "$(dirname "$conversion_tried")"
+        touch "$conversion_tried"
+    fi
+}
+
+install_packages() {
+    choose_release
     trap release_services EXIT
     trap 'exit 130' INT TERM
     hold_services
@@ -144,10 +187,14 @@ if [ "${1:-}" = --check ]; then
     [ -z "$lacking" ] || { echo "missing: $lacking"; exit 1; }
     exit 0
 fi
-[ -n "$lacking" ] || exit 0
-[ "$(id -u)" = 0 ] || die "missing: $lacking; run this as root to install it"
-say "installing: $lacking"
-[ -z "$(missing)" ] || install_packages
-cargo_there || install_rust
-lacking=$(missing)
-[ -z "$lacking" ] || die "still missing after the installation: $lacking"
+if [ -n "$lacking" ]; then
+    [ "$(id -u)" = 0 ] || die "missing: $lacking; run this as root to install it"
+    say "installing: $lacking"
+    [ -z "$(missing)" ] || install_packages
+    cargo_there || install_rust
+    lacking=$(missing)
+    [ -z "$lacking" ] || die "still missing after the installation: $lacking"
+fi
+if [ "${1:-}" = --conversion ] && lacks_conversion && [ "$(id -u)" = 0 ] && [ ! "$conversion_tried" -nt "$0" ]; then
+    install_conversion
+fi
