@@ -18,7 +18,9 @@ use replication::Replication;
 
 mod addresses_sys;
 pub mod libvirt;
+mod libvirt_backup_sys;
 mod libvirt_sys;
+mod nbd_sys;
 pub mod replication;
 pub mod simulated;
 

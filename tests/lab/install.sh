@@ -20,7 +20,7 @@ libvirt_least=10.7
 
 # Build; the guests' kernel, userland and disks; the hosts' network; the databases and servers that tests talk to.
 # qemu-guest-agent is here for its binary, which is copied into the guests' image.
-plain="gcc libc6-dev make pkg-config curl ca-certificates git python3 python3-vobject
+plain="gcc libc6-dev make pkg-config libnbd-dev curl ca-certificates git python3 python3-vobject
 linux-image-cloud-amd64 busybox-static cpio xz-utils zstd lz4 e2fsprogs qemu-guest-agent
 iproute2 util-linux kmod procps tini
 postgresql dovecot-imapd"

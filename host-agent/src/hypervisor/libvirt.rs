@@ -30,12 +30,15 @@ mod daemon;
 mod events;
 mod migrate;
 mod observe;
+mod replication;
+mod rounds;
 mod reach;
 mod tls;
 
 use daemon::{Daemon, KEPT, LOOK};
 use migrate::Migrations;
 use observe::Reader;
+use replication::Replicating;
 use reach::Reach;
 
 /// What is configured of this host.
@@ -94,6 +97,8 @@ pub struct Libvirt {
     /// For what owners want their guests to be asked.
     reach: Reach,
     migrations: Arc<Migrations>,
+    /// Nothing where replicas are not configured.
+    replicating: Option<Replicating>,
     waker: Arc<Mutex<Option<Waker>>>,
 }
 
@@ -123,6 +128,7 @@ impl Libvirt {
             reach: Reach::new(config.own_uri.clone()),
             peers: Mutex::new(HashMap::new()),
             migrations,
+            replicating: None,
             waker,
             config,
         })
@@ -131,6 +137,8 @@ impl Libvirt {
     /// Has this host take and send replicas of local disks.
     #[must_use]
     pub fn replicating(mut self, ends: Arc<Ends>) -> Self {
+        let (uri, waker) = (self.config.own_uri.clone(), Arc::clone(&self.waker));
+        self.replicating = Some(Replicating::new(uri, &ends, waker));
         self.reader.tell_of(ends);
         self
     }
@@ -265,7 +273,10 @@ impl Hypervisor for Libvirt {
     }
 
     fn replication(&self) -> &dyn Replication {
-        &NotConfigured
+        match &self.replicating {
+            Some(replicating) => replicating,
+            None => &NotConfigured,
+        }
     }
 
     fn listen(&self, waker: Waker) {

@@ -21,7 +21,7 @@ use virt_sys as sys;
 /// What a libvirt call answers.
 pub(super) type Called<T> = Result<T, Error>;
 
-fn check(answer: c_int) -> Called<c_int> {
+pub(super) fn check(answer: c_int) -> Called<c_int> {
     if answer < 0 { Err(Error::last_error()) } else { Ok(answer) }
 }
 

@@ -1,0 +1,163 @@
+//! How a running round is doing, and what ends it early.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant as Moment};
+
+use drover_policies::attempt::FailureClass;
+use drover_policies::replica::{DiskFigures, RoundFigures, RoundKind};
+use drover_policies::time::Instant;
+
+use super::super::lock;
+use super::limiter::Limiter;
+use crate::hypervisor::nbd_sys::{Cut, Nbd, NbdError};
+use crate::hypervisor::{Answer, Refusal, RefusalKind};
+
+/// The rate is that of about so long.
+const RATE_OF: Duration = Duration::from_secs(2);
+/// Who waits for the limit looks so often whether the round is to end.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Of one round. Its thread and its workers write it, anybody reads it.
+pub(super) struct Progress {
+    began_at: Instant,
+    shape: Mutex<Shape>,
+    dirty: AtomicU64,
+    rate: Mutex<Rate>,
+    /// The limits of this round and of this host.
+    limits: [Arc<Limiter>; 2],
+    end: Mutex<End>,
+}
+
+struct Shape {
+    kind: RoundKind,
+    disks: Vec<DiskFigures>,
+}
+
+struct Rate {
+    per_second: f64,
+    last: Option<(Moment, u64)>,
+}
+
+#[derive(Default)]
+struct End {
+    why: Option<Refusal>,
+    /// Of all connections that calls may hang in.
+    cuts: Vec<Cut>,
+}
+
+impl Progress {
+    pub(super) fn new(began_at: Instant, kind: RoundKind, limit: Option<u64>, host: Arc<Limiter>) -> Self {
+        Self {
+            began_at,
+            shape: Mutex::new(Shape { kind, disks: Vec::new() }),
+            dirty: AtomicU64::new(0),
+            rate: Mutex::new(Rate { per_second: 0.0, last: None }),
+            limits: [Arc::new(Limiter::new(limit)), host],
+            end: Mutex::default(),
+        }
+    }
+
+    pub(super) fn figures(&self) -> RoundFigures {
+        let shape = lock(&self.shape);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rate is finite and not negative, and no more than a network's"
+        )]
+        let rate = lock(&self.rate).per_second as u64;
+        RoundFigures { kind: shape.kind, began_at: self.began_at, disks: shape.disks.clone(), rate }
+    }
+
+    pub(super) fn set_kind(&self, kind: RoundKind) {
+        lock(&self.shape).kind = kind;
+    }
+
+    /// What is to be done, by disk.
+    pub(super) fn set_disks(&self, disks: Vec<DiskFigures>) {
+        lock(&self.shape).disks = disks;
+    }
+
+    pub(super) fn done(&self, disk: usize, bytes: u64) {
+        if let Some(disk) = lock(&self.shape).disks.get_mut(disk) {
+            disk.done_bytes += bytes;
+        }
+    }
+
+    /// Bytes that turned out to have been written since the round before.
+    pub(super) fn found_dirty(&self, bytes: u64) {
+        self.dirty.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn dirty_bytes(&self) -> u64 {
+        self.dirty.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of what has gone over the wire in all.
+    pub(super) fn sent(&self, bytes: u64, now: Moment) {
+        let mut rate = lock(&self.rate);
+        if let Some((then, before)) = rate.last {
+            let passed = now.saturating_duration_since(then).as_secs_f64();
+            if passed <= 0.0 {
+                return;
+            }
+            #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+            let fresh = bytes.saturating_sub(before) as f64 / passed;
+            let weight = (passed / RATE_OF.as_secs_f64()).min(1.0);
+            rate.per_second += (fresh - rate.per_second) * weight;
+        }
+        rate.last = Some((now, bytes));
+    }
+
+    pub(super) fn limit(&self, bandwidth: Option<u64>) {
+        self.limits[0].set(bandwidth);
+    }
+
+    /// Waits until so many bytes may be sent.
+    pub(super) fn may_send(&self, bytes: u64) -> Answer<()> {
+        let now = Moment::now();
+        let wait = self.limits.iter().map(|limit| limit.pass(bytes, now)).max().unwrap_or_default();
+        let until = now + wait;
+        loop {
+            self.goes_on()?;
+            let left = until.saturating_duration_since(Moment::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(LOOK));
+        }
+    }
+
+    /// Ends the round: calls that hang in a connection return. The first reason counts.
+    pub(super) fn end(&self, why: Refusal) {
+        let mut end = lock(&self.end);
+        end.why.get_or_insert(why);
+        end.cuts.drain(..).for_each(|cut| cut.now());
+    }
+
+    /// As somebody has asked for it.
+    pub(super) fn abort(&self) {
+        self.end(Refusal::new(RefusalKind::Failed(FailureClass::Aborted), "the round was aborted"));
+    }
+
+    /// An error when the round is to end.
+    pub(super) fn goes_on(&self) -> Answer<()> {
+        lock(&self.end).why.clone().map_or(Ok(()), Err)
+    }
+
+    /// Has a connection end with the round.
+    pub(super) fn watch(&self, connection: &Nbd) -> Result<(), NbdError> {
+        let cut = connection.cut()?;
+        let mut end = lock(&self.end);
+        match end.why {
+            Some(_) => cut.now(),
+            None => end.cuts.push(cut),
+        }
+        Ok(())
+    }
+
+    /// The connections that are watched are about to be closed in good order.
+    pub(super) fn watch_no_more(&self) {
+        lock(&self.end).cuts.clear();
+    }
+}

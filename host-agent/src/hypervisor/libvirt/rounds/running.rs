@@ -1,0 +1,243 @@
+//! A round from a running server: a backup that QEMU offers over NBD is read, and the checkpoint of its moment is the base of the next.
+
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use drover_policies::attempt::FailureClass;
+use drover_policies::replica::{Frozen, ImageFormat, ReplicaDisk, Round, RoundKind};
+use drover_policies::time::{Clock, Instant as Moment};
+
+use super::super::lock;
+use super::copy::{Copy, Offer, What};
+use super::domain::{self, Unfit};
+use super::image::{Image, allocated};
+use super::plan::{Bitmaps, Plan};
+use super::source::{Backup, Begun, Server};
+use super::{Doing, failed};
+use crate::clock::SystemClock;
+use crate::hypervisor::{Answer, Refusal, State};
+use crate::replica::peer::PeerRound;
+use crate::replica::wire::{BeginRound, Content, Covers, DiskSize, Status};
+
+/// How often it is looked whether the guest stands still.
+const LOOK_AT_GUEST: Duration = Duration::from_secs(1);
+
+/// One whole round.
+pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
+    let (scratch, server, disks) = (&doing.rounds.scratch, &doing.server, &doing.order.disks);
+    let xml = server.xml()?;
+    if server.state()? == State::Off {
+        return Err(failed(FailureClass::Busy, "the server is off; rounds go on when it runs"));
+    }
+    if server.is_stopped_by_storage()? {
+        return Err(failed(
+            FailureClass::Busy,
+            "the guest stands still as its storage failed; see to that first",
+        ));
+    }
+    let source = domain::read(&xml, disks)?;
+    let socket = scratch.socket(&doing.names);
+    match server.backup(&socket)? {
+        Backup::None => {}
+        Backup::Ours => server.end_backup(&socket)?,
+        Backup::Theirs => return Err(Unfit::OtherBackup.into()),
+    }
+    server.is_free(disks)?;
+    scratch.prepare(domain::emulator_owner(&server.capabilities()?))?;
+    if scratch.frozen().contains(&doing.order.server) {
+        server.thaw(scratch);
+    }
+    scratch.clean(&doing.names);
+    scratch.check()?;
+    let status = doing.replica.status()?;
+    look_at_images(doing, &status, &source.targets)?;
+
+    let backup = begin(doing, &xml, &source.targets, &status)?;
+    let copied = backup.copy(doing);
+    let ended = backup.end(doing);
+    let round = copied.and_then(|round| ended.map(|()| round))?;
+    let landed = doing.landed(&backup.plan, backup.at, backup.frozen);
+    round.land(&landed)?;
+    // From here on it is the base of the next one; should the agent die before this, the next round deletes them.
+    let number = backup.plan.number;
+    if let Err(refusal) = server.delete(move |round| round < number) {
+        tracing::warn!(server = %doing.order.server, "old checkpoints stay for now: {refusal}");
+    }
+    Ok(landed)
+}
+
+/// What libvirt does not tell is asked only when it may have changed: each question is a process.
+fn look_at_images(doing: &Doing<'_>, status: &Status, targets: &[String]) -> Answer<()> {
+    let rounds = doing.server.rounds()?;
+    if status.content == Content::Landed && !rounds.is_empty() {
+        return Ok(());
+    }
+    for disk in &doing.order.disks {
+        Image::read(disk)?.fit(disk)?;
+    }
+    doing.server.adopt(&doing.order.disks, targets)
+}
+
+/// A backup that runs.
+struct Running {
+    plan: Plan,
+    at: Moment,
+    frozen: Frozen,
+    socket: PathBuf,
+}
+
+/// Begins a backup. Bitmaps that turn out to be broken are given up, and everything is compared.
+fn begin(doing: &Doing<'_>, xml: &str, targets: &[String], status: &Status) -> Answer<Running> {
+    match try_to_begin(doing, xml, targets, status, Bitmaps::Usable)? {
+        Ok(running) => Ok(running),
+        Err(why) => {
+            tracing::info!(server = %doing.order.server, "everything is compared, as its checkpoint is of no use: {why}");
+            try_to_begin(doing, xml, targets, status, Bitmaps::Broken)?
+                .map_err(|why| failed(FailureClass::RefusedBySource, why))
+        }
+    }
+}
+
+/// The inner error says why bitmaps are of no use.
+fn try_to_begin(
+    doing: &Doing<'_>,
+    xml: &str,
+    targets: &[String],
+    status: &Status,
+    bitmaps: Bitmaps,
+) -> Answer<Result<Running, String>> {
+    let (scratch, server, disks) = (&doing.rounds.scratch, &doing.server, &doing.order.disks);
+    let has_bitmaps = disks.iter().any(|disk| disk.format == ImageFormat::Qcow2);
+    let plan = Plan::running(status, &server.rounds()?, bitmaps);
+    doing.progress.set_kind(plan.kind);
+    if !plan.stale.is_empty() {
+        let stale = plan.stale.clone();
+        server.delete(move |round| stale.contains(&round))?;
+    }
+    let socket = scratch.socket(&doing.names);
+    let since = plan.since.map(|round| doing.names.checkpoint(round));
+    let copied: Vec<_> = disks.iter().map(|disk| (disk, scratch.file(&doing.names, &disk.target))).collect();
+    let backup = domain::Backup {
+        socket: &socket,
+        targets,
+        copied: &copied,
+        since: since.as_deref().filter(|_| has_bitmaps),
+        bitmap: doing.names.prefix(),
+    };
+    let checkpoint = domain::checkpoint(&doing.names.checkpoint(plan.number), targets, disks);
+    doing.progress.goes_on()?;
+    let frozen = server.freeze(xml, scratch);
+    let at = SystemClock.now();
+    let begun = server.begin(backup.xml(), checkpoint);
+    if frozen == Frozen::Yes {
+        server.thaw(scratch);
+    }
+    match begun {
+        Ok(Begun::Yes) => Ok(Ok(Running { plan, at, frozen, socket })),
+        Ok(Begun::Inconsistent(why)) => Ok(Err(why)),
+        Err(refusal) => {
+            // It may have begun all the same, if only the answer was lost.
+            let _ = server.end_backup(&socket);
+            Err(refusal)
+        }
+    }
+}
+
+impl Running {
+    /// Brings over what this round is to bring over.
+    fn copy(&self, doing: &Doing<'_>) -> Answer<PeerRound> {
+        let disks = &doing.order.disks;
+        let written = match self.plan.covers {
+            Covers::Changes => doing.server.written().unwrap_or_default(),
+            Covers::Everything => Vec::new(),
+        };
+        let sizes: Answer<Vec<_>> = disks
+            .iter()
+            .map(|disk| {
+                let known = written.iter().find(|(target, _)| *target == disk.target);
+                let expected_bytes = match (self.plan.kind, known) {
+                    (RoundKind::Initial, _) => allocated(disk),
+                    // What differs is seen when it is compared.
+                    (RoundKind::Incremental | RoundKind::Rescan | RoundKind::Tail, known) => {
+                        known.map_or(0, |(_, bytes)| *bytes)
+                    }
+                };
+                let virtual_bytes = doing.server.virtual_bytes(disk)?;
+                Ok(DiskSize { target: disk.target.clone(), virtual_bytes, expected_bytes })
+            })
+            .collect();
+        let (number, kind, covers) = (self.plan.number, self.plan.kind, self.plan.covers);
+        let begin = BeginRound { number, kind, covers, disks: sizes? };
+        let round = doing.replica.begin_round(&begin)?;
+        let context = format!("qemu:dirty-bitmap:{}", doing.names.prefix());
+        let offers: Vec<Offer<'_>> = disks
+            .iter()
+            .map(|disk| Offer { disk, export: disk.target.clone(), what: what(&self.plan, disk, &context) })
+            .collect();
+        let connect = |_: &ReplicaDisk| UnixStream::connect(&self.socket);
+        let copy = Copy {
+            source: &connect,
+            replica: &doing.replica,
+            round: &round,
+            offers: &offers,
+            progress: doing.progress,
+            workers: &doing.rounds.workers,
+        };
+        let guest = Guest { server: &doing.server, looked: Mutex::new(Instant::now()) };
+        copy.run(&|| {
+            doing.rounds.scratch.check()?;
+            guest.runs()
+        })?;
+        Ok(round)
+    }
+
+    /// Ends the backup, and lets a guest go on that the scratch files' storage has stopped.
+    fn end(&self, doing: &Doing<'_>) -> Answer<()> {
+        let (server, scratch) = (&doing.server, &doing.rounds.scratch);
+        let ended = server.end_backup(&self.socket);
+        if ended.is_ok() {
+            scratch.clean(&doing.names);
+            if server.is_stopped_by_storage().unwrap_or(false) {
+                server.resume()?;
+                tracing::warn!(server = %doing.order.server, "its guest stood still for want of scratch space and goes on now");
+            }
+        }
+        ended
+    }
+}
+
+/// What is brought over of a disk.
+fn what(plan: &Plan, disk: &ReplicaDisk, context: &str) -> What {
+    match (plan.kind, plan.covers, disk.format) {
+        (RoundKind::Initial, _, _) => What::Data,
+        (_, Covers::Changes, ImageFormat::Qcow2) => What::Written(context.to_owned()),
+        (_, Covers::Changes, ImageFormat::Raw) | (_, Covers::Everything, _) => What::Differences,
+    }
+}
+
+/// Whether the guest still runs while it is backed up: QEMU stops it when its scratch file can't grow.
+struct Guest<'a> {
+    server: &'a Server,
+    looked: Mutex<Instant>,
+}
+
+impl Guest<'_> {
+    fn runs(&self) -> Answer<()> {
+        let mut looked = lock(&self.looked);
+        if looked.elapsed() < LOOK_AT_GUEST {
+            return Ok(());
+        }
+        let stopped = self.server.is_stopped_by_storage();
+        *looked = Instant::now();
+        match stopped {
+            Ok(true) => Err(failed(
+                FailureClass::RefusedBySource,
+                "the guest stood still: there was no room for its scratch file (replication.scratch), or its own storage failed",
+            )),
+            // What libvirt can't say now, the copying will find out.
+            Ok(false) | Err(Refusal { .. }) => Ok(()),
+        }
+    }
+}

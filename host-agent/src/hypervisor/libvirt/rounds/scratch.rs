@@ -1,0 +1,196 @@
+//! The directory on this host for what rounds need while they run: the sockets of their NBD servers, and what QEMU sets aside of blocks
+//! that a guest overwrites before they have been read.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+
+use drover_policies::attempt::FailureClass;
+use drover_policies::ids::ServerId;
+
+use super::plan::Names;
+use crate::hypervisor::{Answer, Refusal, RefusalKind};
+
+/// What is left free at least, as a part of the file system: one in so many.
+const RESERVE_PART: u64 = 4;
+/// … and no more than this, in bytes: enough for what a guest writes between two looks.
+const RESERVE_MOST: u64 = 1 << 30;
+
+/// The directory.
+#[derive(Debug, Clone)]
+pub(super) struct Scratch {
+    dir: PathBuf,
+}
+
+/// Room in a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    pub(super) total: u64,
+    pub(super) free: u64,
+}
+
+impl Room {
+    /// Whether so little is left that the guest might be stopped soon.
+    pub(super) fn is_short(self) -> bool {
+        self.free < (self.total / RESERVE_PART).min(RESERVE_MOST)
+    }
+}
+
+fn refused(what: &str, path: &Path, error: &io::Error) -> Refusal {
+    let text = format!("replication.scratch: can't {what} {}: {error}", path.display());
+    Refusal::new(RefusalKind::Failed(FailureClass::RefusedBySource), text)
+}
+
+impl Scratch {
+    pub(super) fn new(dir: PathBuf) -> Self {
+        Self { dir }
+    }
+
+    /// Makes the directory, for the user that QEMU runs as and for nobody else.
+    pub(super) fn prepare(&self, owner: Option<(u32, u32)>) -> Answer<()> {
+        fs::create_dir_all(&self.dir).map_err(|error| refused("make", &self.dir, &error))?;
+        let restrict = |mode| fs::set_permissions(&self.dir, fs::Permissions::from_mode(mode));
+        restrict(0o700).map_err(|error| refused("restrict", &self.dir, &error))?;
+        if let Some((user, group)) = owner {
+            chown(&self.dir, Some(user), Some(group))
+                .map_err(|error| refused("give away", &self.dir, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Where a replica's NBD server listens.
+    pub(super) fn socket(&self, names: &Names) -> PathBuf {
+        self.dir.join(format!("{}.sock", names.prefix()))
+    }
+
+    /// Where one disk's NBD server listens.
+    pub(super) fn disk_socket(&self, names: &Names, target: &str) -> PathBuf {
+        self.dir.join(format!("{}-{target}.sock", names.prefix()))
+    }
+
+    /// What QEMU sets aside of a disk.
+    pub(super) fn file(&self, names: &Names, target: &str) -> PathBuf {
+        self.dir.join(format!("{}-{target}.scratch", names.prefix()))
+    }
+
+    /// Whether something lies in this directory.
+    pub(super) fn holds(&self, path: &Path) -> bool {
+        path.parent() == Some(&self.dir)
+    }
+
+    /// Room where the directory is.
+    pub(super) fn room(&self) -> Answer<Room> {
+        let found =
+            rustix::fs::statvfs(&self.dir).map_err(|error| refused("look at", &self.dir, &error.into()))?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Room { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
+    }
+
+    /// An error when there is too little room for a round to go on.
+    pub(super) fn check(&self) -> Answer<()> {
+        let room = self.room()?;
+        if !room.is_short() {
+            return Ok(());
+        }
+        let text = format!(
+            "replication.scratch: {} has only {} MiB left of {} MiB, and the guest would be stopped if it had none; make room, or set another directory",
+            self.dir.display(),
+            room.free >> 20,
+            room.total >> 20,
+        );
+        Err(Refusal::new(RefusalKind::Failed(FailureClass::RefusedBySource), text))
+    }
+
+    /// Removes what a replica's rounds have left. Nothing may use it any more.
+    pub(super) fn clean(&self, names: &Names) {
+        self.remove(|name| {
+            let rest = name.strip_prefix(names.prefix());
+            rest.is_some_and(|rest| rest.starts_with(['.', '-']))
+        });
+    }
+
+    /// Removes what all rounds have left but for what says [`Scratch::frozen`].
+    pub(super) fn clean_all(&self) {
+        self.remove(|name| !name.starts_with(FROZEN));
+    }
+
+    fn remove(&self, is_left: impl Fn(&str) -> bool) {
+        let Ok(entries) = fs::read_dir(&self.dir) else { return };
+        for entry in entries.flatten() {
+            if entry.file_name().to_str().is_some_and(&is_left)
+                && let Err(error) = fs::remove_file(entry.path())
+            {
+                tracing::warn!(path = %entry.path().display(), "what a round has left can't be removed: {error}");
+            }
+        }
+    }
+
+    /// Notes that a guest's file systems are held still, before they are. Should the agent die now, its next start finds the note.
+    pub(super) fn note_frozen(&self, server: ServerId) -> io::Result<()> {
+        File::create(self.frozen_path(server)).map(drop)
+    }
+
+    /// They go on.
+    pub(super) fn note_thawed(&self, server: ServerId) {
+        if let Err(error) = fs::remove_file(self.frozen_path(server))
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!(%server, "the note of its frozen file systems can't be removed: {error}");
+        }
+    }
+
+    /// Servers whose file systems may be held still.
+    pub(super) fn frozen(&self) -> Vec<ServerId> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix(FROZEN)?.parse().ok()).collect()
+    }
+
+    fn frozen_path(&self, server: ServerId) -> PathBuf {
+        self.dir.join(format!("{FROZEN}{server}"))
+    }
+}
+
+const FROZEN: &str = "frozen-";
+
+#[cfg(test)]
+mod tests {
+    use drover_policies::ids::ReplicaId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn only_what_is_left_of_that_replica_is_removed() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let scratch = Scratch::new(dir.path().join("scratch"));
+        scratch.prepare(None).expect("made");
+        let (one, other) = (
+            Names::new(ReplicaId(Uuid::from_u128(1 << 96))),
+            Names::new(ReplicaId(Uuid::from_u128(2 << 96))),
+        );
+        for names in [&one, &other] {
+            for path in [scratch.socket(names), scratch.file(names, "vda"), scratch.disk_socket(names, "vda")]
+            {
+                assert!(scratch.holds(&path));
+                fs::write(path, "").expect("written");
+            }
+        }
+        let server = ServerId(Uuid::from_u128(7));
+        scratch.note_frozen(server).expect("noted");
+        scratch.clean(&one);
+        assert!(!scratch.socket(&one).exists() && scratch.file(&other, "vda").exists());
+        scratch.clean_all();
+        assert!(!scratch.file(&other, "vda").exists());
+        assert_eq!(scratch.frozen(), [server]);
+        scratch.note_thawed(server);
+        assert_eq!(scratch.frozen(), []);
+    }
+
+    #[test]
+    fn what_is_left_free_grows_with_the_file_system_but_not_for_ever() {
+        let short = |total: u64, free: u64| Room { total, free }.is_short();
+        assert!(short(100 << 20, 24 << 20) && !short(100 << 20, 26 << 20));
+        assert!(short(10 << 40, 1000 << 20) && !short(10 << 40, 1025 << 20));
+    }
+}
