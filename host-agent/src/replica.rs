@@ -3,6 +3,7 @@
 //! See `docs/decisions/018-replicas.md`. Who is who is known by certificates ([`identity`]); what is said is in [`wire`]; the source's
 //! side is [`peer`]; the destination's are [`serve`], which lets sources in, and [`store`], which keeps what they bring.
 
+mod admission;
 pub mod checksums;
 pub mod config;
 pub mod error;

@@ -139,9 +139,10 @@ pub(super) fn digest(certificate: &CertificateDer<'_>) -> CertificateDigest {
 
 fn make() -> Result<String, IdentityError> {
     let key = rcgen::KeyPair::generate().map_err(IdentityError::Make)?;
-    let certificate = rcgen::CertificateParams::new(vec![NAME.to_owned()])
-        .and_then(|parameters| parameters.self_signed(&key))
-        .map_err(IdentityError::Make)?;
+    let mut parameters = rcgen::CertificateParams::new(vec![NAME.to_owned()]).map_err(IdentityError::Make)?;
+    parameters.distinguished_name = rcgen::DistinguishedName::new();
+    parameters.distinguished_name.push(rcgen::DnType::CommonName, NAME);
+    let certificate = parameters.self_signed(&key).map_err(IdentityError::Make)?;
     Ok(key.serialize_pem() + &certificate.pem())
 }
 

@@ -15,11 +15,12 @@ use drover_agent_api::Base;
 use drover_policies::replica::{ImageFormat, ReplicaDisk, Round, RoundKind};
 use tokio::sync::watch;
 
+use super::admission::need_room;
 use super::checksums::checksums;
 use super::error::ReplicaError;
 use super::nbd::{Export, NbdError, Reader};
 use super::record::{Record, Stage};
-use super::store::{Replicas, Work, lock, need_room, remove_file, remove_overlays};
+use super::store::{Replicas, Work, lock, remove_file, remove_overlays};
 use super::tools::{Image, commit};
 use super::wire::{BeginRound, Checksums, Content, Covers, DiskSize};
 use crate::durable::{io_error, sync_parent};

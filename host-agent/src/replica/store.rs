@@ -3,23 +3,23 @@
 //! Each has a directory with its record; every step is written there before it is begun and after it was done, and may be repeated. Steps
 //! of one replica are done one after the other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use drover_agent_api::{Base, HoldReplica, Images, ReleaseReplica};
 use drover_policies::fleet::CertificateDigest;
 use drover_policies::ids::ReplicaId;
-use drover_policies::replica::ReplicaDisk;
 
-use super::config::{Config, room};
+use super::admission::resolved;
+use super::config::Config;
 use super::error::ReplicaError;
 use super::nbd;
-use super::record::{LONGEST_SUFFIX, Record, Stage};
+use super::record::{Record, Stage};
 use super::rounds::Running;
 use super::tools::Image;
 use super::wire::{Place, Status};
@@ -29,10 +29,6 @@ use crate::durable::{
 
 /// How long a step waits for another one of the same replica.
 const TURN: Duration = Duration::from_secs(10);
-/// What must be free where a replica is to be, in bytes, for its images' heads. How much the first round needs is known when it begins.
-const LEAST_ROOM: u64 = 64 << 20;
-/// The longest name of a file.
-const LONGEST_NAME: usize = 255;
 
 /// Why a host can't hold replicas.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +52,7 @@ pub struct Replicas {
     root: PathBuf,
     pub(super) config: Config,
     /// The configured directories without symbolic links.
-    directories: Vec<PathBuf>,
+    pub(super) directories: Vec<PathBuf>,
     slots: Mutex<BTreeMap<ReplicaId, Arc<Slot>>>,
     /// Held while a new one is looked at and made, so that no two are made for one path.
     holding: Mutex<()>,
@@ -239,6 +235,11 @@ impl Replicas {
             .ok_or(ReplicaError::Unknown)
     }
 
+    /// Which replica goes there, by a path without symbolic links.
+    pub(super) fn holder_of(&self, path: &PathBuf) -> Option<ReplicaId> {
+        lock(&self.slots).iter().find(|(_, slot)| slot.paths.contains(path)).map(|(id, _)| *id)
+    }
+
     fn slot(&self, replica: ReplicaId) -> Option<Arc<Slot>> {
         lock(&self.slots).get(&replica).cloned()
     }
@@ -325,85 +326,6 @@ impl Replicas {
         Ok(self.save(record)?)
     }
 
-    /// Looks at an order before anything is touched. Gives back the disks' paths without symbolic links.
-    fn check(&self, order: &HoldReplica) -> Result<Vec<PathBuf>, ReplicaError> {
-        let targets: BTreeSet<&str> = order.disks.iter().map(|disk| disk.target.as_str()).collect();
-        if targets.is_empty() || targets.len() != order.disks.len() {
-            let target = order.disks.first().map(|disk| disk.target.clone()).unwrap_or_default();
-            return Err(ReplicaError::Name { target });
-        }
-        let named = Record::new(order);
-        let mut paths: Vec<PathBuf> = Vec::new();
-        for disk in &order.disks {
-            let path = self.check_disk(disk, order.base)?;
-            if paths.contains(&path) {
-                return Err(ReplicaError::Path { path, why: "two disks can't have one file".to_owned() });
-            }
-            let other =
-                lock(&self.slots).iter().find(|(_, slot)| slot.paths.contains(&path)).map(|(id, _)| *id);
-            if let Some(by) = other {
-                return Err(ReplicaError::HeldByOther { path, by });
-            }
-            // Made by a replica whose record is lost: it would be taken for this one's.
-            let beside = named.beside(&disk.path);
-            if fs::symlink_metadata(&beside).is_ok() {
-                return Err(ReplicaError::InTheWay { path: beside });
-            }
-            need_room(&path, LEAST_ROOM)?;
-            paths.push(path);
-        }
-        Ok(paths)
-    }
-
-    fn check_disk(&self, disk: &ReplicaDisk, base: Base) -> Result<PathBuf, ReplicaError> {
-        let ReplicaDisk { target, path, virtual_bytes, .. } = disk;
-        if target.is_empty() || target.len() > 32 || !target.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        {
-            return Err(ReplicaError::Name { target: target.clone() });
-        }
-        if *virtual_bytes == 0 || virtual_bytes % 512 != 0 {
-            return Err(ReplicaError::Size { target: target.clone(), virtual_bytes: *virtual_bytes });
-        }
-        let real = self.within(path, &[])?;
-        let in_the_way = || ReplicaError::InTheWay { path: path.clone() };
-        match (fs::symlink_metadata(&real), base) {
-            (Err(missing), _) if missing.kind() == io::ErrorKind::NotFound => {}
-            (Err(error), _) => return Err(io_error("look for", path)(error).into()),
-            (Ok(_), Base::New) => return Err(in_the_way()),
-            (Ok(found), Base::Retained) if found.is_file() => {}
-            (Ok(_), Base::Retained) => {
-                return Err(ReplicaError::Path { path: path.clone(), why: "it is no plain file".to_owned() });
-            }
-        }
-        Ok(real)
-    }
-
-    /// The path without symbolic links, if it lies in one of the directories for disks or in one of these.
-    pub(super) fn within(&self, path: &Path, others: &[&Path]) -> Result<PathBuf, ReplicaError> {
-        let refuse = |why: String| ReplicaError::Path { path: path.to_owned(), why };
-        let is_plain = path.is_absolute()
-            && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
-        let name =
-            path.file_name().filter(|_| is_plain && !path.as_os_str().as_encoded_bytes().ends_with(b"/"));
-        let Some(name) = name else {
-            return Err(refuse("write the file's whole path, without \"..\"".to_owned()));
-        };
-        if name.len() + LONGEST_SUFFIX > LONGEST_NAME {
-            return Err(refuse("its name is too long to put a few letters after it".to_owned()));
-        }
-        let real = resolved(path).map_err(|error| refuse(format!("its directory can't be used: {error}")))?;
-        let others = others.iter().filter_map(|other| fs::canonicalize(other).ok());
-        let allowed: Vec<PathBuf> = self.directories.iter().cloned().chain(others).collect();
-        if allowed.iter().any(|directory| real.parent().is_some_and(|parent| parent.starts_with(directory))) {
-            return Ok(real);
-        }
-        let names: Vec<String> = allowed.iter().map(|directory| directory.display().to_string()).collect();
-        Err(refuse(format!(
-            "this host takes disks below {} only; see `replication.directories` in its agent's configuration",
-            names.join(", ")
-        )))
-    }
-
     /// What is there of a replica.
     pub(super) fn status(&self, work: &mut Work) -> Result<Status, ReplicaError> {
         self.settle(work)?;
@@ -482,23 +404,6 @@ impl Replicas {
         lock(&self.slots).remove(&record.replica);
         Ok(())
     }
-}
-
-/// A path whose directory has no symbolic links.
-fn resolved(path: &Path) -> io::Result<PathBuf> {
-    let parent = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?;
-    Ok(fs::canonicalize(parent)?.join(name))
-}
-
-/// Refuses where a file is to be that takes so much.
-pub(super) fn need_room(path: &Path, needed_bytes: u64) -> Result<(), ReplicaError> {
-    let directory = path.parent().unwrap_or(path);
-    let found = room(directory).map_err(io_error("look at", directory))?;
-    if found.free_bytes >= needed_bytes {
-        return Ok(());
-    }
-    Err(ReplicaError::NoRoom { path: directory.to_owned(), free_bytes: found.free_bytes, needed_bytes })
 }
 
 pub(super) fn remove_overlays(record: &Record) -> Result<(), DiskError> {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use drover_policies::ids::{HostName, ServerId};
-use drover_policies::replica::{Frozen, ImageFormat, Round, RoundKind};
+use drover_policies::replica::{Frozen, ImageFormat, ReplicaDisk, Round, RoundKind};
 use drover_policies::time::{Instant, Span};
 use uuid::Uuid;
 
