@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Method;
 use crate::eligibility::{Suits, method_for};
-use crate::fleet::{Fleet, Server};
+use crate::fleet::{Fleet, HostFacts, Server};
 use crate::ids::{HostName, OwnerId, ServerId};
 use crate::policy::{Effective, Policy, PolicySet, Subject};
 
@@ -80,6 +80,12 @@ pub fn memory_with_overhead(server: &Server, policy: &Policy) -> u64 {
 pub fn vcpu_limit(threads: u32, policy: &Policy) -> u64 {
     // A float that is no number or below zero becomes 0 here, one that is too large the largest integer: no policy can panic.
     (f64::from(threads) * policy.placement.vcpu_overcommit).floor() as u64
+}
+
+/// Whether a server can run on a host's machine at all, whatever else is there: processor, machine type, storage, libvirt, labels.
+#[must_use]
+pub fn is_machine_for(wish: &Wish<'_>, source: &HostFacts, here: &HostFacts) -> bool {
+    suits::machine(wish, source, here).is_ok()
 }
 
 /// A server that needs a place.

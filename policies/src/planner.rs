@@ -14,6 +14,8 @@
 mod report;
 mod together;
 
+pub(crate) use together::Circles;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

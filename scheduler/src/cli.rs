@@ -14,10 +14,12 @@ mod dead_letters;
 mod doctor;
 mod events;
 mod explain;
+mod fleet;
 mod hosts;
 mod maintenances;
 mod migrations;
 mod owners;
+mod plan;
 mod policy;
 mod sse;
 mod tickets;
@@ -115,6 +117,7 @@ async fn run(cli: Cli) -> Result<(), Failed> {
         }
         Command::Man { into } => generate::man_pages(&into),
         Command::Policy(args::Policy::Check { files }) => policy::check(&Screen::new(&global)?, &files),
+        Command::Plan(asked) => plan::plan(&Screen::new(&global)?, &asked),
         command => {
             let screen = Screen::new(&global)?;
             let client = Client::new(config::connection(&global)?)?;
@@ -162,9 +165,13 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Events(which) => events::events(context, which).await,
         Command::Upcoming(which) => upcoming::upcoming(context, which).await,
         Command::Drill(drill) => upcoming::drill(context, drill).await,
+        Command::Fleet(command) => fleet::fleet(context, command).await,
         Command::Doctor => doctor::doctor(context).await,
         // Answered before a scheduler was looked for.
-        Command::Policy(args::Policy::Check { .. }) | Command::Completions { .. } | Command::Man { .. } => {
+        Command::Policy(args::Policy::Check { .. })
+        | Command::Plan(_)
+        | Command::Completions { .. }
+        | Command::Man { .. } => {
             Ok(())
         }
     }

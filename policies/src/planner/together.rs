@@ -40,16 +40,16 @@ pub(super) fn in_order(candidates: Vec<Candidate<'_>>) -> Vec<Vec<Candidate<'_>>
 }
 
 /// Disjoint sets of indices, each known by one of its members.
-struct Circles {
+pub(crate) struct Circles {
     parent: Vec<usize>,
 }
 
 impl Circles {
-    fn new(count: usize) -> Self {
+    pub(crate) fn new(count: usize) -> Self {
         Self { parent: (0..count).collect() }
     }
 
-    fn root(&mut self, mut index: usize) -> usize {
+    pub(crate) fn root(&mut self, mut index: usize) -> usize {
         while self.parent[index] != index {
             self.parent[index] = self.parent[self.parent[index]];
             index = self.parent[index];
@@ -57,7 +57,7 @@ impl Circles {
         index
     }
 
-    fn join(&mut self, one: usize, other: usize) {
+    pub(crate) fn join(&mut self, one: usize, other: usize) {
         let (one, other) = (self.root(one), self.root(other));
         self.parent[one.max(other)] = one.min(other);
     }

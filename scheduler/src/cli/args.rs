@@ -187,6 +187,11 @@ pub enum Command {
     Drill(Drill),
     /// What is wrong with this installation, and what to do about it
     Doctor,
+    /// Plan to empty hosts of a fleet in a file, or to roll all of it; needs no scheduler
+    Plan(super::plan::Plan),
+    /// The fleet as a file
+    #[command(subcommand)]
+    Fleet(super::fleet::FleetCommand),
     /// Print completions for a shell
     Completions {
         /// Which

@@ -13,14 +13,28 @@ use super::words::count;
 use super::{Context, part};
 use crate::http::views::{Explanation, PolicyView};
 
+fn texts(files: &[PathBuf]) -> Result<Vec<(String, String)>, Failed> {
+    let read = |file: &PathBuf| {
+        std::fs::read_to_string(file)
+            .map(|text| (file.display().to_string(), text))
+            .map_err(|error| Failed::usage(format!("{} can't be read: {error}", file.display())))
+    };
+    files.iter().map(read).collect()
+}
+
+/// Reads files that have to be in order; none for what holds where nobody sets anything.
+pub(super) fn read_files(files: &[PathBuf]) -> Result<PolicySet, Failed> {
+    let texts = texts(files)?;
+    let named: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    PolicySet::parse(&named).map_err(|problems| {
+        let first = problems.iter().next().map(ToString::to_string).unwrap_or_default();
+        Failed::usage(first).hint("`drover policy check` shows all of it.")
+    })
+}
+
 /// Checks files without a scheduler.
 pub(super) fn check(screen: &Screen, files: &[PathBuf]) -> Result<(), Failed> {
-    let mut texts = Vec::with_capacity(files.len());
-    for file in files {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| Failed::usage(format!("{} can't be read: {error}", file.display())))?;
-        texts.push((file.display().to_string(), text));
-    }
+    let texts = texts(files)?;
     let named: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     match PolicySet::parse(&named) {
         Ok(_) => {

@@ -27,6 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(show))
         .routes(routes!(cordon))
         .routes(routes!(uncordon))
+        .routes(routes!(export))
 }
 
 /// Which hosts.
@@ -47,6 +48,16 @@ struct Which {
 fn view(app: &App, fleet: &Fleet, host: &Host) -> HostView {
     let servers: Vec<_> = fleet.on(&host.name).collect();
     HostView::of(host, &servers, app.policies.general().agents.silent_after, app.clock.now())
+}
+
+/// Export the fleet
+///
+/// Every host and server with all that is known of them, each fact with its age: what plans are made from, as one object. For
+/// `drover plan --fleet`, and as the attachment of a bug report.
+#[utoipa::path(get, path = "/v1/fleet", tag = "hosts", security(("token" = [])),
+    responses((status = 200, description = "The fleet, in the form of the agents' protocol", body = serde_json::Value), Problems))]
+async fn export(State(app): State<Arc<App>>, _: Operator) -> Json<Fleet> {
+    Json(Fleet::clone(&app.fleet()))
 }
 
 /// List hosts
