@@ -33,10 +33,10 @@ use serde::{Deserialize, Serialize};
 use crate::driver::{Context, Step, Telling, When};
 use crate::hypervisor::replication::Touched;
 use crate::hypervisor::{Refusal, Sighting, State};
-use crate::ledger::Retained;
 use crate::live::destination_is_free;
 
 mod delta;
+mod fence;
 mod images;
 mod power_off;
 mod restore;
@@ -47,9 +47,6 @@ pub use power_off::Pressure;
 
 /// How long a daemon or disk that did not answer is left alone.
 const PAUSE: Span = Span::seconds(1);
-
-/// The fence follows the tail within this time, or the tail is read again: somebody may have started the server and stopped it between.
-const FRESH: Span = Span::seconds(5);
 
 /// Makes for one look every 5 seconds when nothing has been begun.
 const SILENCE: Span = Span::seconds(20);
@@ -93,7 +90,7 @@ pub struct Off {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Landed {
-    /// When.
+    /// When, at the destination: nothing that was written later is in it.
     pub at: Instant,
     /// What it cost.
     pub cost: Tail,
@@ -223,7 +220,7 @@ impl Cutover {
                 images::take_out(order.replica.as_ref()?, (since, touched, outcome), context)
             }
             Self::PoweringOff { before, pressure } => power_off::step(order, before, pressure, context),
-            Self::Fencing { off } => fence(order, off, context),
+            Self::Fencing { off } => fence::fence(order, off, context),
             Self::Fenced { off } => target::approach(order, off, context),
             Self::BootTarget { off, since, touched } => {
                 target::boot(order, target::Boot { off, since, touched }, context)
@@ -410,79 +407,6 @@ fn find_elsewhere(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover>
                 Cutover::Preflight.go(context, context.after(PAUSE))
             }
         },
-    }
-}
-
-/// Retains the definition, then takes it away from libvirt.
-fn fence(order: &RebootMigrate, off: Off, context: &Context<'_>) -> Step<Cutover> {
-    let state = Cutover::Fencing { off };
-    let here = match context.hypervisor.here().find(order.server) {
-        Ok(here) => here,
-        Err(refusal) => return state.unanswered(&refusal, context),
-    };
-    let Some(here) = here else {
-        return after_fence(order, off, context);
-    };
-    if let Some(failure) = abort_wished(context.wish) {
-        return Cutover::restoring(off.before, context.now, failure, context);
-    }
-    if here.state != State::Off {
-        return alive_again(off.before, &here, context);
-    }
-    if order.replica.is_some() && off.tail.is_none_or(|tail| Span::between(tail.at, context.now) > FRESH) {
-        return Cutover::Tail { off, bringing: Bringing::new(context.now) }.go(context, When::AtOnce);
-    }
-    let definition = match context.hypervisor.definition(order.server) {
-        Ok(definition) => definition,
-        Err(refusal) => return state.unanswered(&refusal, context),
-    };
-    if let Err(error) = context.ledger.retain(&retained(order, off.before, &here, definition, context)) {
-        tracing::error!(operation = %context.id, "the definition can't be retained, so it is not taken away: {error}");
-        return state.go(context, context.after(PAUSE));
-    }
-    if let Err(refusal) = context.hypervisor.here().undefine(order.server) {
-        return state.unanswered(&refusal, context);
-    }
-    // Somebody may have started it between the look and the undefining, and libvirt would have made it a transient one.
-    match context.hypervisor.here().find(order.server) {
-        Ok(None) => Cutover::Fenced { off }.go(context, When::AtOnce),
-        Ok(Some(_)) => state.go(context, When::AtOnce),
-        Err(refusal) => state.unanswered(&refusal, context),
-    }
-}
-
-fn retained(
-    order: &RebootMigrate,
-    before: Before,
-    here: &Sighting,
-    definition: String,
-    context: &Context<'_>,
-) -> Retained {
-    Retained {
-        server: order.server,
-        name: here.name.clone(),
-        definition,
-        life: before.life,
-        autostart: before.autostart,
-        operation: context.id,
-        destination: order.destination.host.clone(),
-        at: context.now,
-        disks: order.replica.as_ref().map_or_else(Vec::new, |replica| replica.disks.clone()),
-    }
-}
-
-/// It is unknown here now: by our own undefining before a kill, because it was transient and is off, or because its owner
-/// deleted it. Only with its definition in the ledger does it go on.
-fn after_fence(order: &RebootMigrate, off: Off, context: &Context<'_>) -> Step<Cutover> {
-    match context.ledger.retained(order.server) {
-        Ok(Some(retained)) if retained.operation == context.id => {
-            Cutover::Fenced { off }.go(context, When::AtOnce)
-        }
-        Ok(_) => Step::ended(Outcome::Gone),
-        Err(error) => {
-            tracing::error!(operation = %context.id, server = %order.server, "{error}");
-            Cutover::Fencing { off }.go(context, context.after(PAUSE))
-        }
     }
 }
 

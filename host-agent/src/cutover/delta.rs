@@ -215,7 +215,9 @@ pub(super) fn tail(
     match task.bring(bringing, context) {
         Brought::Landed(round) => {
             let cost = Tail { sent_bytes: round.sent_bytes, took: Span::between(off.at, context.now) };
-            let off = Off { tail: Some(Landed { at: context.now, cost }), ..off };
+            // Not when it was noticed: until the fence, somebody may start the server and stop it again.
+            let at = context.now.min(round.consistent_at + round.took.delta());
+            let off = Off { tail: Some(Landed { at, cost }), ..off };
             Cutover::Fencing { off }.go(context, When::AtOnce)
         }
         Brought::Goes { bringing, figures, when } => {

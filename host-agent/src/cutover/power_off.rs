@@ -6,7 +6,7 @@ use drover_policies::fleet::{Autostart, Definition, GuestAgent};
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
-use super::{Before, Bringing, Cutover, Life, Off, abort_wished, alive_again, retained};
+use super::{Before, Bringing, Cutover, Life, Off, abort_wished, alive_again, fence::retained};
 use crate::driver::{Context, Step, When};
 use crate::hypervisor::{Refusal, ShutdownBy, Sighting, State};
 

@@ -587,6 +587,33 @@ fn an_owner_who_starts_his_server_in_the_tail_has_it_powered_off_and_read_again(
 }
 
 #[test]
+fn what_an_owner_writes_between_the_tail_and_the_fence_is_read_as_well() {
+    let mut rig = replicating(Power::Running);
+    rig.run_until_ready();
+    let mut order = with_replica(2);
+    if let Some(replica) = &mut order.replica {
+        replica.bandwidth = Some(1 << 20);
+    }
+    rig.cut_over(order);
+    rig.run_to_phase(Phase::PowerOffSource);
+    while rig.places()[0].1 != Power::Off {
+        rig.turn();
+    }
+    while !matches!(rig.state(), OperationState::Running { progress } if progress.remaining_bytes > 0) {
+        rig.turn();
+    }
+    // The tail lands while libvirt is away from its agent, but not from its owner.
+    rig.fleet.set_daemon(&host("h1"), Condition::Down);
+    rig.pass(Span::seconds(30));
+    rig.fleet.owner_starts(SERVER);
+    rig.pass(Span::seconds(7));
+    rig.fleet.owner_stops(SERVER);
+    rig.fleet.set_daemon(&host("h1"), Condition::Up);
+    rig.moved();
+    assert_eq!(rig.places(), at("h2", Power::Running));
+}
+
+#[test]
 fn the_destinations_orders_are_answered_or_refused_with_what_is_in_the_way() {
     let mut rig = held(Order::ConfirmEmpty, Power::Running);
     let mut ask = |order: Order, id: u128| {
