@@ -12,6 +12,7 @@ mod explain;
 mod hosts;
 mod live;
 mod reboot;
+mod replicas;
 mod schedule;
 mod shared;
 mod validation;
@@ -24,7 +25,7 @@ use crate::checks::Look;
 use crate::events::{Event, Happened};
 use crate::fleet::{Fleet, Server};
 use crate::host::Standing;
-use crate::ids::{HostName, IdSource, MaintenanceId, MigrationId, OperationId, ServerId};
+use crate::ids::{HostName, IdSource, MaintenanceId, MigrationId, OperationId, ReplicaId, ServerId};
 use crate::maintenance::{Maintenance, State as MaintenanceState, Urgency};
 use crate::migration::{Migration, State, Waiting};
 use crate::notices::{Actor, Tells, WhyGivenUp};
@@ -32,6 +33,7 @@ use crate::owners::OwnersRules;
 use crate::placement::Room;
 use crate::plan::Plan;
 use crate::policy::PolicySet;
+use crate::replica::{Images, Pace, Replica};
 use crate::time::Instant;
 use crate::windows::Slot;
 
@@ -60,6 +62,8 @@ pub struct Situation<'a> {
     pub maintenances: Vec<Maintenance>,
     /// Every migration that is not over.
     pub migrations: Vec<Migration>,
+    /// Every replica that is not gone.
+    pub replicas: Vec<Replica>,
     /// Hosts whose agents wait by themselves for the time of an order. Others get theirs when it has come.
     pub patient: &'a BTreeSet<HostName>,
     /// Hosts whose agents can look at more than signs of life.
@@ -83,6 +87,8 @@ pub struct Changes {
     pub standings: Vec<(HostName, Standing)>,
     /// Migrations as they are now, new ones included.
     pub migrations: Vec<Migration>,
+    /// Replicas as they are now, new ones included.
+    pub replicas: Vec<Replica>,
     /// New plans, with their maintenance.
     pub plans: Vec<(MaintenanceId, Plan)>,
     /// Orders to be given.
@@ -129,6 +135,17 @@ pub enum IfRunning {
     LeaveAlone,
 }
 
+/// A replica that a server is cut over with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cutover {
+    /// Which.
+    pub replica: Box<Replica>,
+    /// Rounds that must have landed.
+    pub rounds: u64,
+    /// Most bytes per second of its last rounds; nothing for no limit.
+    pub bandwidth: Option<u64>,
+}
+
 /// What an agent is to do; the scheduler adds addresses and times from fleet and policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Intent {
@@ -151,6 +168,27 @@ pub enum Intent {
         if_running: IfRunning,
         /// When; nothing for at once.
         within: Option<Within>,
+        /// From which replica of its local disks it boots; nothing when it has none.
+        replica: Option<Cutover>,
+    },
+    /// Take a replica.
+    HoldReplica {
+        /// Which, and of what.
+        replica: Box<Replica>,
+    },
+    /// Keep a replica up to date.
+    Replicate {
+        /// Which, and of what.
+        replica: Box<Replica>,
+        /// At which pace, until another is wished.
+        pace: Pace,
+    },
+    /// Hold a replica no longer.
+    ReleaseReplica {
+        /// Which.
+        replica: ReplicaId,
+        /// What becomes of its images.
+        images: Images,
     },
     /// Look whether it is alive.
     Verify {
@@ -192,6 +230,8 @@ pub enum NewWish {
     Postpone,
     /// Now, whatever time was agreed.
     StartAtOnce,
+    /// Rounds of a replica so often, and so fast.
+    Pace(Pace),
 }
 
 /// A message to be stored with the fact that it tells.
@@ -219,7 +259,9 @@ enum Go {
 pub fn conduct(situation: Situation<'_>) -> Changes {
     let mut conductor = Conductor::new(situation);
     conductor.plan_newcomers();
+    conductor.look_at_replicas();
     conductor.advance_all();
+    conductor.look_after_replicas();
     conductor.look_at_hosts();
     conductor.rehearse();
     conductor.into_changes()
@@ -294,6 +336,8 @@ struct Conductor<'a> {
     migrations: Vec<Migration>,
     /// Apart from them: see [`drill`].
     drills: Vec<Migration>,
+    /// Every one that is not gone.
+    replicas: Vec<Replica>,
     /// Every server once, where it counts.
     servers: BTreeMap<ServerId, &'a Server>,
     counted: Counted,
@@ -315,7 +359,8 @@ impl<'a> Conductor<'a> {
             .filter(|migration| migration.is_open())
             .filter_map(|migration| migration.place.clone())
             .collect();
-        let room = Room::new(situation.fleet, &reservations, situation.policies, situation.now);
+        let mut room = Room::new(situation.fleet, &reservations, situation.policies, situation.now);
+        replicas::settle(&mut room, &situation.replicas, &migrations);
         Self {
             now: situation.now,
             ids: situation.ids,
@@ -334,6 +379,7 @@ impl<'a> Conductor<'a> {
             counted: Counted::new(&migrations, situation.fleet),
             migrations,
             drills,
+            replicas: situation.replicas,
             room,
             changes: Changes::default(),
             changed: BTreeMap::new(),
@@ -386,7 +432,7 @@ impl<'a> Conductor<'a> {
         match migration.state {
             State::Pending { .. } => self.pending(migration),
             State::Preflight { .. } | State::Transferring { .. } => self.moving_live(migration),
-            State::Ready { .. } => self.ready(migration),
+            State::Preparing { .. } | State::Ready { .. } => self.ready(migration),
             State::CuttingOver { .. } => self.cutting_over(migration),
             State::Verifying { .. } => self.verifying(migration),
             State::RolledBack { .. } => self.rolled_back(migration),
@@ -432,6 +478,7 @@ impl<'a> Conductor<'a> {
             | Waiting::Blocked { .. }
             | Waiting::Slot { .. }
             | Waiting::Agent { .. }
+            | Waiting::Replica { .. }
             | Waiting::Paused => None,
         };
         if let Some(wake) = wake {
@@ -440,8 +487,12 @@ impl<'a> Conductor<'a> {
         if migration.state.waits_for() != Some(&waits_for) {
             match &waits_for {
                 // A turn and a try come by themselves in a moment; an appointment has been told as such.
-                Waiting::Nothing | Waiting::Turn { .. } | Waiting::BackOff { .. } | Waiting::Owner { .. } => {
-                }
+                Waiting::Nothing
+                | Waiting::Turn { .. }
+                | Waiting::BackOff { .. }
+                | Waiting::Owner { .. }
+                // How far it is, is told by the replica.
+                | Waiting::Replica { .. } => {}
                 Waiting::Place { .. }
                 | Waiting::Blocked { .. }
                 | Waiting::Slot { .. }
@@ -452,7 +503,14 @@ impl<'a> Conductor<'a> {
             }
         }
         let ready = matches!(migration.state, State::Ready { .. });
-        migration.state = if ready { State::Ready { waits_for } } else { State::Pending { waits_for } };
+        let preparing = matches!(migration.state, State::Preparing { .. });
+        migration.state = if ready {
+            State::Ready { waits_for }
+        } else if preparing {
+            State::Preparing { waits_for }
+        } else {
+            State::Pending { waits_for }
+        };
         migration
     }
 

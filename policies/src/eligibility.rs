@@ -9,9 +9,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::FailureClass;
-use crate::fleet::{Allowance, Blocker, Definition, Power, Reach, ServerFacts};
+use crate::fleet::{Allowance, Blocker, Definition, Fleet, Power, Reach, Server, ServerFacts};
 use crate::ids::HostName;
 use crate::policy::Policy;
+
+mod local;
+
+pub use local::{WhyNotCopied, copied_disks, has_local_disks, needed_bytes};
 
 /// By which method a server can leave its host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +53,11 @@ pub enum WhyNotLive {
     },
     /// It is off: it is moved the way of a reboot migration, but nobody notices, so there is no downtime, no ticket and no window.
     NotRunning,
+    /// Its disks are files that only its host has: they are copied while it runs, and it is rebooted from the copy.
+    LocalDisks {
+        /// Which.
+        disks: Vec<String>,
+    },
     /// It is paused. libvirt would move it live, but a guest that does not run can't be seen alive afterwards.
     Paused,
     /// Live migration was tried, and policy gives it no further try.
@@ -83,6 +92,7 @@ impl WhyNotLive {
             Self::BlockJob { .. } => "block_job",
             Self::UnsafeCache { .. } => "unsafe_cache",
             Self::NotRunning => "not_running",
+            Self::LocalDisks { .. } => "local_disks",
             Self::Paused => "paused",
             Self::LiveFailed { .. } => "live_failed",
         }
@@ -99,6 +109,7 @@ impl WhyNotLive {
             | Self::BlockJob { .. }
             | Self::UnsafeCache { .. }
             | Self::NotRunning
+            | Self::LocalDisks { .. }
             | Self::Paused => false,
         }
     }
@@ -113,6 +124,7 @@ impl WhyNotLive {
             | Self::OwnerAskedForReboot
             | Self::BlockJob { .. }
             | Self::UnsafeCache { .. }
+            | Self::LocalDisks { .. }
             | Self::Paused
             | Self::LiveFailed { .. } => Interruption::Felt,
         }
@@ -138,6 +150,10 @@ impl WhyNotLive {
                 "Its disk {disk} uses the cache mode {cache}, with which a move of the running server could lose data."
             ),
             Self::NotRunning => "The server is switched off, so moving it interrupts nothing.".to_owned(),
+            Self::LocalDisks { .. } => {
+                "Its disks are on the hardware that it runs on, so they are copied while it runs, and it has to be restarted from the copy."
+                    .to_owned()
+            }
             Self::Paused => {
                 "The server is paused, and only a server that is running can be moved without a restart."
                     .to_owned()
@@ -173,6 +189,14 @@ impl fmt::Display for WhyNotLive {
                 "disk {disk} uses cache mode {cache}, unsafe in a live migration; cache mode none or directsync would let it go live"
             ),
             Self::NotRunning => f.write_str("it is off; it is moved without ticket or window"),
+            Self::LocalDisks { disks } => write!(
+                f,
+                "{} only on its host: copied while it runs, and booted from the copy in a window; shared storage would let it go live",
+                match disks.as_slice() {
+                    [disk] => format!("disk {disk} is"),
+                    several => format!("disks {} are", several.join(", ")),
+                }
+            ),
             Self::Paused => f.write_str("it is paused; resume it and it can go live"),
             Self::LiveFailed { attempts, class, text } => {
                 match attempts {
@@ -202,6 +226,14 @@ pub enum WhyBlocked {
         disk: String,
         /// Where its bytes are.
         source: String,
+        /// Why it can't be copied.
+        #[serde(default)]
+        why: WhyNotCopied,
+    },
+    /// It has local disks, and the agent of its host makes no copies of them.
+    NotReplicating {
+        /// The host.
+        host: HostName,
     },
     /// A device of the host is handed through.
     HostDevice {
@@ -240,6 +272,7 @@ impl WhyBlocked {
     pub fn code(&self) -> &'static str {
         match self {
             Self::LocalDisk { .. } => "local_disk",
+            Self::NotReplicating { .. } => "not_replicating",
             Self::HostDevice { .. } => "host_device",
             Self::Snapshots { .. } => "snapshots",
             Self::SharedFilesystem { .. } => "shared_filesystem",
@@ -254,9 +287,13 @@ impl WhyBlocked {
 impl fmt::Display for WhyBlocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::LocalDisk { disk, source } => write!(
+            Self::LocalDisk { disk, source, why } => {
+                write!(f, "{disk} is {source}, which only this host has and {why}")
+            }
+            Self::NotReplicating { host } => write!(
                 f,
-                "{disk} is {source}, which only this host has; if it is a CD or floppy, eject it, else move it to shared storage"
+                "it has local disks, and the agent of {host} copies none; set `[replication] listen` and `directories` in its \
+                 configuration, upgrade it if it does not know them, or move the disks to shared storage"
             ),
             Self::HostDevice { device } => {
                 write!(f, "host device {device} is handed through, and no other host has that one; agree with the owner to detach it")
@@ -316,6 +353,22 @@ pub fn method_without_live(server: &ServerFacts, why: WhyNotLive) -> Suits {
     }
 }
 
+/// By which method a server can leave its host, by what that host's agent can do as well. `settled`: why it won't go live in any case.
+#[must_use]
+pub fn suits(server: &Server, fleet: &Fleet, settled: Option<WhyNotLive>, policy: &Policy) -> Suits {
+    let suits = match settled {
+        Some(why) => method_without_live(&server.facts, why),
+        None => method_for(&server.facts, policy),
+    };
+    let replicates = fleet.hosts.get(&server.host).is_some_and(|host| host.facts.replication.is_some());
+    match suits {
+        Suits::Reboot(_) if has_local_disks(&server.facts) && !replicates => {
+            Suits::Nothing(WhyBlocked::NotReplicating { host: server.host.clone() })
+        }
+        Suits::Reboot(_) | Suits::Live | Suits::Nothing(_) => suits,
+    }
+}
+
 fn by_reboot(server: &ServerFacts, why: WhyNotLive) -> Suits {
     match server.definition {
         Definition::Persistent => Suits::Reboot(why),
@@ -335,9 +388,7 @@ pub fn obstacles(server: &ServerFacts) -> Vec<WhyBlocked> {
     }
     found.extend(server.blockers.iter().filter_map(blocks_both));
     found.extend(server.disks.iter().filter_map(|disk| match disk.reach {
-        Reach::Local => {
-            Some(WhyBlocked::LocalDisk { disk: disk.target.clone(), source: disk.source.clone() })
-        }
+        Reach::Local => local::copied(disk).err(),
         Reach::Shared { .. } | Reach::Empty => None,
     }));
     found
@@ -363,6 +414,10 @@ fn why_not_live(server: &ServerFacts, policy: &Policy) -> Option<WhyNotLive> {
         Some(Allowance::Forbidden) => return Some(WhyNotLive::OwnerForbids),
         None if !policy.live.allowed => return Some(WhyNotLive::PolicyForbids),
         Some(Allowance::Allowed) | None => {}
+    }
+    // The one place that says what becomes of them: a live migration that copies disks as well would begin here.
+    if has_local_disks(server) {
+        return Some(WhyNotLive::LocalDisks { disks: local::names(server) });
     }
     server.blockers.iter().find_map(|blocker| match blocker {
         Blocker::BlockJob { disk } => Some(WhyNotLive::BlockJob { disk: disk.clone() }),

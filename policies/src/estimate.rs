@@ -6,7 +6,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::policy::{LivePolicy, RebootPolicy};
+use crate::eligibility::needed_bytes;
+use crate::fleet::{Reach, Server};
+use crate::policy::{LivePolicy, Policy, RebootPolicy, ReplicationPolicy};
+use crate::replica::{Activity, ReplicaStatus};
 use crate::time::Span;
 
 /// What a link carries when nothing is known about it: one gigabit per second, less what TCP and Ethernet need.
@@ -14,6 +17,9 @@ pub const ASSUMED_BANDWIDTH: u64 = 117_000_000;
 
 /// How many of a server's own downtimes make nine in ten more than a guess.
 const ENOUGH_HISTORY: usize = 5;
+
+/// A round from powered-off disks that has nothing to send still takes this long: both ends open the images and say that they are done.
+const TAIL_AT_LEAST: Span = Span::seconds(2);
 
 /// What to expect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +164,52 @@ pub fn expected_reboot(policy: &RebootPolicy, history: &[Span]) -> Estimate {
     };
     // The server is off from the beginning to the end: on shared storage nothing is copied before.
     Estimate { duration: downtime, downtime, downtime_p90, basis }
+}
+
+/// How long it will take until a server's local disks have been copied once; nothing when they have.
+#[must_use]
+pub fn expected_sync(server: &Server, known: Option<&ReplicaStatus>, policy: &ReplicationPolicy) -> Span {
+    let whole =
+        || server.facts.disks.iter().filter(|disk| disk.reach == Reach::Local).map(needed_bytes).sum();
+    let (bytes, measured): (u64, u64) = match known.map(|status| (&status.activity, status.rounds)) {
+        Some((_, 1..)) => return Span::ZERO,
+        Some((Activity::Round(figures), 0)) => {
+            (figures.total_bytes().saturating_sub(figures.done_bytes()), figures.rate)
+        }
+        Some(_) | None => (whole(), 0),
+    };
+    // A limit that holds for a part of the day only may hold for all of the copying.
+    let limit = policy.least_bandwidth().unwrap_or(ASSUMED_BANDWIDTH).min(ASSUMED_BANDWIDTH);
+    let rate = if measured > 0 { measured } else { limit };
+    span(bytes as f64 / rate as f64)
+}
+
+/// What to expect of a reboot migration with a replica: what is left to be sent when the server is off comes on top of a reboot over shared
+/// storage. A server whose downtimes are known has it in them already.
+#[must_use]
+pub fn expected_cutover(policy: &Policy, history: &[Span], known: Option<&ReplicaStatus>) -> Estimate {
+    let reboot = expected_reboot(&policy.reboot, history);
+    let near = policy.replication.near.0.as_secs_f64();
+    let (bytes, rate) = match known {
+        Some(status) => {
+            // The tail is what is written while the last round of the running server is made, and while it shuts down.
+            let sent = status.last.as_ref().filter(|last| !last.took.0.is_zero());
+            let rate = sent.map(|last| last.sent_bytes as f64 / last.took.0.as_secs_f64());
+            (status.dirty_rate as f64 * near, rate.filter(|rate| *rate > 1.0))
+        }
+        None => (0.0, None),
+    };
+    let limit = policy.replication.least_bandwidth().unwrap_or(ASSUMED_BANDWIDTH).min(ASSUMED_BANDWIDTH);
+    // A round that had next to nothing to send says little about the link.
+    let tail = bytes / rate.unwrap_or(limit as f64).max(limit as f64 / 10.0);
+    let tail = span(tail).max(TAIL_AT_LEAST);
+    let tail = if history.is_empty() { tail } else { Span::ZERO };
+    Estimate {
+        duration: Span(reboot.duration.0 + tail.0 + policy.replication.near.0),
+        downtime: Span(reboot.downtime.0 + tail.0),
+        downtime_p90: Span(reboot.downtime_p90.0 + (tail.0 * 3).min(policy.replication.tail_within.0)),
+        basis: reboot.basis,
+    }
 }
 
 fn span(seconds: f64) -> Span {

@@ -9,7 +9,8 @@ use crate::checks::Finding;
 use crate::eligibility::WhyNotLive;
 use crate::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
 use crate::notices::{Actor, Avoidance, WhyGivenUp};
-use crate::time::Instant;
+use crate::replica::{Images, Round};
+use crate::time::{Instant, Span};
 use crate::windows::Slot;
 
 /// One thing that happened, and to what.
@@ -300,6 +301,70 @@ pub enum Happened {
         /// The number of the migration that would have taken it back.
         through: u32,
     },
+    /// The disks of a server begin to be copied.
+    ReplicaInitiating {
+        /// Where to.
+        to: HostName,
+        /// As the guest sees them, in bytes.
+        bytes: u64,
+    },
+    /// An agent will not have, or make, a copy.
+    ReplicaRefused {
+        /// Where it was to be.
+        host: HostName,
+        /// Why not.
+        failure: Failure,
+        /// When it is tried again.
+        again_at: Instant,
+    },
+    /// The whole disks have been copied once.
+    InitialSyncDone {
+        /// With these figures.
+        round: Round,
+    },
+    /// A server can be cut over with its copy.
+    ReplicaReady {
+        /// How far it is behind.
+        lag: Option<Span>,
+    },
+    /// Rounds fail.
+    ReplicaStalled {
+        /// Why.
+        failure: Failure,
+    },
+    /// Rounds are done again after they have failed.
+    ReplicaGoesOn,
+    /// A copy is not kept up to date until somebody resumes it.
+    ReplicaPaused {
+        /// Who.
+        by: Actor,
+    },
+    /// It is again.
+    ReplicaResumed {
+        /// Who.
+        by: Actor,
+    },
+    /// Somebody wants it brought up to date at once.
+    SyncAskedFor {
+        /// Who.
+        by: Actor,
+    },
+    /// A copy is not held any more.
+    ReplicaReleased {
+        /// Where.
+        at: HostName,
+        /// What became of its files.
+        images: Images,
+    },
+    /// A copy was to be let go of, and something of it is left.
+    ReplicaLeft {
+        /// Where.
+        at: HostName,
+        /// What was to become of its files.
+        images: Images,
+        /// Why it did not.
+        failure: Failure,
+    },
     /// An operator keeps servers away from a host, or lets them come again.
     StandingChanged {
         /// The standing now.
@@ -447,9 +512,47 @@ impl fmt::Display for Happened {
             Self::NotReverted { through } => {
                 write!(f, "stays where it is: migration {through}, which was to take it back, is over")
             }
+            Self::ReplicaInitiating { to, bytes } => {
+                write!(f, "copying its disks to {to} begins, {}", mebibytes(*bytes))
+            }
+            Self::ReplicaRefused { host, failure, again_at } => write!(
+                f,
+                "no copy of its disks at {host}: {failure}; again at {}",
+                again_at.format("%Y-%m-%d %H:%M:%S UTC")
+            ),
+            Self::InitialSyncDone { round } => write!(
+                f,
+                "its disks have been copied once: {} in {}",
+                mebibytes(round.sent_bytes),
+                round.took.rounded()
+            ),
+            Self::ReplicaReady { lag: Some(lag) } => {
+                write!(f, "the copy of its disks is ready, {} behind", lag.rounded())
+            }
+            Self::ReplicaReady { lag: None } => f.write_str("the copy of its disks is ready"),
+            Self::ReplicaStalled { failure } => write!(f, "the copy of its disks is stalled: {failure}"),
+            Self::ReplicaGoesOn => f.write_str("the copy of its disks is kept up to date again"),
+            Self::ReplicaPaused { by } => write!(f, "the copy of its disks was paused by {by}"),
+            Self::ReplicaResumed { by } => write!(f, "the copy of its disks was resumed by {by}"),
+            Self::SyncAskedFor { by } => {
+                write!(f, "{by} asked for the copy of its disks to be brought up to date")
+            }
+            Self::ReplicaReleased { at, images: Images::Delete } => {
+                write!(f, "the copy of its disks at {at} is gone")
+            }
+            Self::ReplicaReleased { at, images: Images::Keep } => {
+                write!(f, "the copy at {at} is its disks now")
+            }
+            Self::ReplicaLeft { at, failure, .. } => {
+                write!(f, "something of the copy of its disks may be left at {at}: {failure}")
+            }
             Self::StandingChanged { to, by } => write!(f, "{to} by {by}"),
         }
     }
+}
+
+fn mebibytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
 fn planned(

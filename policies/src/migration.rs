@@ -8,7 +8,7 @@
 //!    │                                        │ live failed for good            │
 //!    │   ┌────────────────────────────────────┘                                 │
 //!    ▼   ▼                                                                       │
-//!   ready ──────▶ cutting_over ──▶ verifying ──▶ completed ── confirmed, or time over ──▶ discarding ──▶ closed   (reboot)
+//! (preparing ─▶) ready ─▶ cutting_over ──▶ verifying ──▶ completed ── confirmed, or time over ──▶ discarding ──▶ closed   (reboot)
 //!    ▲                  │                         ▲   │
 //!    └── rolled_back ◀──┘ stayed at its source    │   └─ revert ─▶ reverting ── it is back ──▶ discarding ──▶ reverted
 //!                                                 └──────────────────┘ the revert was given up
@@ -198,6 +198,11 @@ pub enum State {
         operation: OperationId,
         /// How far up the convergence ladder it is.
         ladder: LadderState,
+    },
+    /// Its local disks are being copied for a reboot migration; its time is agreed on meanwhile.
+    Preparing {
+        /// For what it waits.
+        waits_for: Waiting,
     },
     /// Everything is prepared for a reboot migration; its time is awaited.
     Ready {
@@ -396,6 +401,11 @@ pub enum Waiting {
         /// Why none can be found.
         why: String,
     },
+    /// The copy of its local disks.
+    Replica {
+        /// What it lacks.
+        why: String,
+    },
     /// An agent that is silent.
     Agent {
         /// Its host.
@@ -415,6 +425,7 @@ impl fmt::Display for Waiting {
             Self::Blocked { why } => write!(f, "an operator: {why}"),
             Self::Owner { until } => write!(f, "its owner's time, {}", until.format("%Y-%m-%d %H:%M:%S UTC")),
             Self::Slot { why } => write!(f, "a time: {why}"),
+            Self::Replica { why } => write!(f, "the copy of its disks: {why}"),
             Self::Agent { host } => write!(f, "the agent of {host}, which is silent"),
             Self::Paused => f.write_str("the maintenance, which is paused"),
         }
@@ -453,6 +464,7 @@ impl State {
             Self::Pending { .. } => "pending",
             Self::Preflight { .. } => "preflight",
             Self::Transferring { .. } => "transferring",
+            Self::Preparing { .. } => "preparing",
             Self::Ready { .. } => "ready",
             Self::CuttingOver { .. } => "cutting_over",
             Self::Verifying { .. } => "verifying",
@@ -481,6 +493,7 @@ impl State {
             | Self::Verifying { operation, .. }
             | Self::Discarding { operation, .. } => Some(*operation),
             Self::Pending { .. }
+            | Self::Preparing { .. }
             | Self::Ready { .. }
             | Self::Succeeded { .. }
             | Self::Completed { .. }
@@ -500,7 +513,9 @@ impl State {
     #[must_use]
     pub fn waits_for(&self) -> Option<&Waiting> {
         match self {
-            Self::Pending { waits_for } | Self::Ready { waits_for } => Some(waits_for),
+            Self::Pending { waits_for } | Self::Preparing { waits_for } | Self::Ready { waits_for } => {
+                Some(waits_for)
+            }
             Self::Preflight { .. }
             | Self::Transferring { .. }
             | Self::CuttingOver { .. }
@@ -530,6 +545,7 @@ impl Migration {
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }
@@ -560,6 +576,7 @@ impl Migration {
             | State::CuttingOver { .. }
             | State::Verifying { .. } => true,
             State::Pending { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::Succeeded { .. }
             | State::Completed { .. }
@@ -589,6 +606,7 @@ impl Migration {
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }
@@ -634,6 +652,7 @@ impl Migration {
             | State::Failed { .. } => self.attempts.last().map(|attempt| attempt.began_at),
             State::Rehearsing { began_at, .. } | State::Rehearsed { began_at, .. } => Some(began_at),
             State::Pending { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::RolledBack { .. }
             | State::Cancelled { .. }
@@ -658,6 +677,7 @@ impl Migration {
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }
@@ -690,6 +710,7 @@ impl Migration {
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Rehearsing { .. }
@@ -765,6 +786,7 @@ impl Migration {
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }

@@ -9,11 +9,13 @@
 //! filled hosts with small servers when measured against other planners.
 
 mod room;
+mod storage;
 mod suits;
 mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +46,9 @@ pub struct Reservation {
     pub anti_affinity: BTreeSet<String>,
     /// Other servers of these groups go to this host as well.
     pub affinity: BTreeSet<String>,
+    /// Its local disks, which are to be copied there: the room that each needs, in bytes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disks: BTreeMap<PathBuf, u64>,
 }
 
 impl Reservation {
@@ -59,6 +64,7 @@ impl Reservation {
             vcpus: server.facts.vcpus,
             anti_affinity: server.facts.rules.anti_affinity.clone(),
             affinity: server.facts.rules.affinity.clone(),
+            disks: storage::needed(server),
         }
     }
 

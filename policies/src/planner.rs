@@ -23,9 +23,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Method;
-use crate::eligibility::{
-    Interruption, Suits, WhyBlocked, WhyNotLive, method_for, method_without_live, obstacles,
-};
+use crate::eligibility::{Interruption, Suits, WhyBlocked, WhyNotLive, obstacles, suits};
 use crate::estimate::{Estimate, Guest, expected_live, expected_reboot};
 use crate::fleet::{Fleet, Server};
 use crate::ids::{HostName, ServerId};
@@ -176,11 +174,7 @@ impl<'a> Planner<'a> {
             self.blocked(server, why, obstacles(facts));
             return None;
         }
-        let suits = match settled {
-            Some(why) => method_without_live(facts, why),
-            None => method_for(facts, &policy.policy),
-        };
-        let (method, not_live) = match suits {
+        let (method, not_live) = match suits(server, self.input.fleet, settled, &policy.policy) {
             Suits::Live => (Method::Live, None),
             Suits::Reboot(why) => (Method::Reboot, Some(why)),
             Suits::Nothing(why) => {

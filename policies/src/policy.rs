@@ -15,10 +15,12 @@ use crate::windows::{Exclusion, Recurrence};
 mod check;
 mod problem;
 mod read;
+mod replication;
 mod rules;
 mod set;
 
 pub use problem::PolicyProblem;
+pub use replication::{OnFailure, ReplicationPolicy, TimedBandwidth};
 pub use set::{Effective, Origin, PolicySet, Subject};
 
 /// The shipped file, with every key and what it means.
@@ -50,6 +52,8 @@ pub struct Policy {
     pub reboot: RebootPolicy,
     /// What is looked at after a move.
     pub validation: ValidationPolicy,
+    /// Replicas of local disks.
+    pub replication: ReplicationPolicy,
     /// Trying again.
     pub retry: Retry,
     /// When reboot migrations may happen if the owner has set no window.

@@ -4,6 +4,8 @@
 //! since the last one is the *lag*, in bytes and as an age. The replica can be cut over to once the whole disks and at least one
 //! incremental round are there.
 
+mod kept;
+
 use std::fmt;
 use std::path::PathBuf;
 
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Failure;
 use crate::time::{Instant, Span};
+
+pub use kept::{Base, Images, Refusal, Replica, ReplicaState};
 
 /// An image's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -217,16 +217,15 @@ impl EventState {
 
     fn of(migration: &Migration) -> Self {
         match &migration.state {
-            State::Pending { .. } | State::Ready { .. } | State::CuttingOver { phase: Phase::Armed, .. } => {
-                match &migration.appointment {
-                    Appointment::Unscheduled | Appointment::Running { .. } | Appointment::Done => {
-                        Self::Pending
-                    }
-                    Appointment::Proposed { .. } => Self::Notified,
-                    Appointment::Accepted { .. } | Appointment::Rescheduled { .. } => Self::Scheduled,
-                    Appointment::StartNow { .. } | Appointment::Emergency { .. } => Self::Starting,
-                }
-            }
+            State::Pending { .. }
+            | State::Preparing { .. }
+            | State::Ready { .. }
+            | State::CuttingOver { phase: Phase::Armed, .. } => match &migration.appointment {
+                Appointment::Unscheduled | Appointment::Running { .. } | Appointment::Done => Self::Pending,
+                Appointment::Proposed { .. } => Self::Notified,
+                Appointment::Accepted { .. } | Appointment::Rescheduled { .. } => Self::Scheduled,
+                Appointment::StartNow { .. } | Appointment::Emergency { .. } => Self::Starting,
+            },
             State::Preflight { .. } => Self::Starting,
             State::CuttingOver { phase, .. } => match phase {
                 Phase::Preflight | Phase::Armed | Phase::FinalDelta => Self::Starting,
@@ -424,7 +423,7 @@ fn source(migration: &Migration) -> Source {
 
 fn can_reschedule(about: &About<'_>) -> bool {
     let migration = about.migration;
-    if !matches!(migration.state, State::Ready { .. }) {
+    if !matches!(migration.state, State::Preparing { .. } | State::Ready { .. }) {
         return false;
     }
     // Whether any time is left that could be chosen; whether the hosts have room then is asked with the time.

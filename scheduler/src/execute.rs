@@ -113,6 +113,12 @@ pub(crate) async fn batch(app: &App, loaded: &Loaded, changes: Changes) -> Resul
             None => Write::Insert(migration),
         });
     }
+    for replica in changes.replicas {
+        batch.replicas.push(match loaded.generation_of_replica(replica.id) {
+            Some(generation) => Write::Update(replica, generation),
+            None => Write::Insert(replica),
+        });
+    }
     for maintenance in changes.maintenances {
         if let Some(generation) = loaded.generation_of_maintenance(maintenance.id) {
             batch.maintenances.push(Write::Update(maintenance, generation));
@@ -176,6 +182,7 @@ fn is_resolved(state: Option<&State>) -> bool {
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }

@@ -3,25 +3,35 @@
 use std::collections::BTreeMap;
 
 use drover_agent_api::{
-    AbortBecause, AutoConverge, Destination, IfFailed, IfRunning, LiveMigrate, Operation, Order, RebootMigrate, Tuning,
-    VerifyGuest, Wish, Within,
+    AbortBecause, AutoConverge, Destination, IfFailed, IfRunning, LiveMigrate, Operation, Order,
+    RebootMigrate, ReleaseReplica, Tuning, VerifyGuest, Wish, Within,
 };
 use drover_policies::attempt::Method;
 use drover_policies::conduct::{self, Intent, NewOperation, NewWish};
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{Generation, HostName, OperationId, ServerId};
-use drover_policies::policy::{Policy, PolicySet, Subject};
+use drover_policies::policy::{OnFailure, Policy, PolicySet, Subject};
 
-/// An order can't be given because its host has been forgotten meanwhile.
+mod replicas;
+
+/// Why an order can't be given.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("host {0} is not known any more; is its agent installed and running?")]
-pub struct UnknownHost(pub HostName);
+pub enum NoOrder {
+    /// Its host has been forgotten meanwhile.
+    #[error("host {0} is not known any more; is its agent installed and running?")]
+    UnknownHost(HostName),
+    /// Its host's agent was told to keep no replicas any more.
+    #[error(
+        "the agent of {0} keeps no replicas any more; is `[replication] listen` set in its configuration?"
+    )]
+    NotReplicating(HostName),
+}
 
 /// The order for an intent.
 ///
 /// # Errors
-/// The destination is unknown.
-pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<Operation, UnknownHost> {
+/// A host is unknown, or keeps no replicas where one is needed.
+pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<Operation, NoOrder> {
     let (order, wish) = match &new.intent {
         Intent::Live { server, to, max_downtime_ms } => {
             let policy = policy_of(*server, fleet, policies);
@@ -36,7 +46,7 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             };
             (Order::LiveMigrate(order), Wish::Tuned(tuning))
         }
-        Intent::Reboot { server, to, if_running, within } => {
+        Intent::Reboot { server, to, if_running, within, replica } => {
             let policy = policy_of(*server, fleet, policies);
             let order = RebootMigrate {
                 server: *server,
@@ -49,8 +59,14 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
                 },
                 within: within
                     .map(|within| Within { not_before: within.not_before, not_after: within.not_after }),
-                replica: None,
-                if_failed: IfFailed::RestartSource,
+                replica: replica
+                    .as_ref()
+                    .map(|cutover| replicas::cut_over(cutover, &policy, fleet))
+                    .transpose()?,
+                if_failed: match policy.replication.on_failure {
+                    OnFailure::LeaveOff if replica.is_some() => IfFailed::LeaveOff,
+                    OnFailure::LeaveOff | OnFailure::RestartSource => IfFailed::RestartSource,
+                },
             };
             (Order::RebootMigrate(order), Wish::Run)
         }
@@ -67,6 +83,13 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             let order = VerifyGuest { server: *server, within: look.within, look: Some(look.clone()) };
             (Order::VerifyGuest(order), Wish::Run)
         }
+        Intent::HoldReplica { replica } => (Order::HoldReplica(replicas::hold(replica, fleet)?), Wish::Run),
+        Intent::Replicate { replica, pace } => {
+            (Order::Replicate(replicas::replicate(replica, *pace, fleet)?), Wish::Pace(*pace))
+        }
+        Intent::ReleaseReplica { replica, images } => {
+            (Order::ReleaseReplica(ReleaseReplica { replica: *replica, images: *images }), Wish::Run)
+        }
         Intent::ConfirmEmpty => (Order::ConfirmEmpty, Wish::Run),
         Intent::Discard { server, kept_by } => {
             (Order::DiscardRetained { server: *server, kept_by: *kept_by }, Wish::Run)
@@ -75,8 +98,8 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
     Ok(Operation { id: new.id, generation: Generation::FIRST, order, wish })
 }
 
-fn destination(host: &HostName, fleet: &Fleet) -> Result<Destination, UnknownHost> {
-    let facts = &fleet.hosts.get(host).ok_or_else(|| UnknownHost(host.clone()))?.facts;
+fn destination(host: &HostName, fleet: &Fleet) -> Result<Destination, NoOrder> {
+    let facts = &fleet.hosts.get(host).ok_or_else(|| NoOrder::UnknownHost(host.clone()))?.facts;
     Ok(Destination {
         host: host.clone(),
         libvirt_uri: facts.libvirt_uri.clone(),
@@ -103,6 +126,7 @@ pub fn wish(before: Wish, new: NewWish) -> Wish {
         (_, NewWish::AbortAsked) => Wish::Abort { because: AbortBecause::Asked },
         (_, NewWish::Postpone) => Wish::Abort { because: AbortBecause::Postponed },
         (_, NewWish::StartAtOnce) => Wish::AtOnce,
+        (_, NewWish::Pace(pace)) => Wish::Pace(pace),
         // Not of the kind that has a downtime to be allowed.
         (Wish::AtOnce | Wish::Pace(_) | Wish::Abort { .. }, NewWish::AllowDowntime(_)) => before,
         (Wish::Tuned(tuning), NewWish::AllowDowntime(ms)) => {
@@ -120,8 +144,8 @@ pub fn wishes<'a>(operations: impl Iterator<Item = &'a Operation>) -> BTreeMap<O
     operations
         .filter_map(|operation| {
             let wish = match operation.wish {
-                // A pace is given by the replica's own decisions.
-                Wish::Run | Wish::Pace(_) => return None,
+                Wish::Run => return None,
+                Wish::Pace(pace) => NewWish::Pace(pace),
                 Wish::Tuned(tuning) => NewWish::AllowDowntime(tuning.max_downtime_ms?),
                 Wish::Abort { because: AbortBecause::NotConverging } => NewWish::AbortNotConverging,
                 Wish::Abort { because: AbortBecause::Asked } => NewWish::AbortAsked,

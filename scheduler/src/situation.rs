@@ -6,7 +6,9 @@ use std::sync::Arc;
 use drover_policies::attempt::Report;
 use drover_policies::conduct::{NewWish, Situation};
 use drover_policies::fleet::Fleet;
-use drover_policies::ids::{Generation, HostName, MaintenanceId, MigrationId, OperationId, ServerId};
+use drover_policies::ids::{
+    Generation, HostName, MaintenanceId, MigrationId, OperationId, ReplicaId, ServerId,
+};
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
 use drover_policies::owners::OwnersRules;
@@ -74,6 +76,7 @@ impl Loaded {
             owners: &self.owners,
             maintenances: self.picture.maintenances.iter().map(|read| read.value.clone()).collect(),
             migrations: self.picture.migrations.iter().map(|read| read.value.clone()).collect(),
+            replicas: self.picture.replicas.iter().map(|read| read.value.clone()).collect(),
             patient: &self.patient,
             checking: &self.checking,
             reports: &self.reports,
@@ -126,6 +129,12 @@ impl Loaded {
 
     fn found(&self, id: MigrationId) -> Option<&Versioned<Migration>> {
         self.places.get(&id).map(|place| &self.picture.migrations[*place])
+    }
+
+    /// The generation in which a replica was read; nothing when it is new.
+    #[must_use]
+    pub fn generation_of_replica(&self, id: ReplicaId) -> Option<Generation> {
+        self.picture.replicas.iter().find(|read| read.value.id == id).map(|read| read.generation)
     }
 
     /// The generation in which a maintenance was read.

@@ -31,6 +31,7 @@ mod page;
 mod picture;
 mod purge;
 mod records;
+mod replicas;
 mod tickets;
 mod tokens;
 mod webhooks;
@@ -56,6 +57,7 @@ pub use records::{
     AgentSeen, Answer, HostRecord, HostStanding, NewOperation, NewTicket, NewWish, Only, Role, Seq,
     StoredOperation, StoredPlan, StoredWindow, Ticket, Token, Versioned,
 };
+pub use replicas::ReplicaFilter;
 pub use tickets::{LastWord, TicketFilter};
 pub use webhooks::{ReplacedSecret, RotatedWebhook, StoredWebhook};
 

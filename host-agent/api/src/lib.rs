@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 mod replica;
 
-pub use replica::{Base, CutoverReplica, HoldReplica, Images, ReleaseReplica, ReplicaPeer, Replicate};
+pub use drover_policies::replica::{Base, Images};
+pub use replica::{CutoverReplica, HoldReplica, ReleaseReplica, ReplicaPeer, Replicate};
 
 /// The version of this protocol. The scheduler refuses an agent that speaks a later one. Since 2: [`SyncRequest::guests`].
 /// Since 3: [`SyncResponse::now`] and [`RebootMigrate::within`]. Since 4: replicas of local disks, and [`RebootMigrate::if_failed`].

@@ -2,7 +2,7 @@
 
 use drover_policies::fleet::CertificateDigest;
 use drover_policies::ids::{HostName, ReplicaId, ServerId};
-use drover_policies::replica::{Pace, ReplicaDisk};
+use drover_policies::replica::{Base, Images, Pace, ReplicaDisk};
 use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 
@@ -24,17 +24,6 @@ pub struct HoldReplica {
     pub disks: Vec<ReplicaDisk>,
     /// What is done with files that are there already.
     pub base: Base,
-}
-
-/// What is done with files that are where the replica is to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Base {
-    /// They are somebody's: the order is refused.
-    #[default]
-    New,
-    /// They are what this host has retained of this server: the replica begins with them, so that only what differs is sent.
-    Retained,
 }
 
 /// To the source's agent: keep the replica up to date until told to stop, at the pace that is wished.
@@ -94,14 +83,4 @@ pub struct ReleaseReplica {
     pub replica: ReplicaId,
     /// What becomes of its images.
     pub images: Images,
-}
-
-/// What becomes of a replica's images when it is not held any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Images {
-    /// They are deleted; never those that were put in their place for a server that runs from them.
-    Delete,
-    /// They are the server's disks now.
-    Keep,
 }

@@ -145,7 +145,9 @@ fn why_not_back(why: &WhyNotHere) -> &'static str {
         WhyNotHere::Silent { .. } | WhyNotHere::Unknown | WhyNotHere::SourceUnknown => {
             "where it was, the hardware can't be reached at present"
         }
-        WhyNotHere::Vcpus { .. } | WhyNotHere::Memory { .. } => "where it was, there is no room any more",
+        WhyNotHere::Vcpus { .. } | WhyNotHere::Memory { .. } | WhyNotHere::DiskRoom { .. } => {
+            "where it was, there is no room any more"
+        }
         WhyNotHere::NameTaken { .. }
         | WhyNotHere::AntiAffinity { .. }
         | WhyNotHere::Affinity { .. }
@@ -160,6 +162,8 @@ fn why_not_back(why: &WhyNotHere) -> &'static str {
         | WhyNotHere::MachineType { .. }
         | WhyNotHere::Storage { .. }
         | WhyNotHere::OlderLibvirt { .. }
+        | WhyNotHere::NotReplicating
+        | WhyNotHere::NoDirectory { .. }
         | WhyNotHere::Label { .. }
         | WhyNotHere::Excluded { .. } => "where it was, the hardware does not suit it any more",
     }
@@ -260,8 +264,9 @@ impl<'a> Conductor<'a> {
         };
         let purpose = Purpose::Revert { of: original.link(), asked: asked.clone() };
         let opened = Migration { ticket: original.ticket, ..self.draft(server, purpose, &asked) };
-        let opened =
-            self.ensure_place(opened, server).map_err(|_| self.not_there(server, &original.from))?;
+        // Its old disks are there still.
+        self.room.settle(opened.server, &original.from);
+        let opened = self.ensure_place(opened, server).map_err(|_| self.not_there(server, &original.from))?;
         let opened = self.set_time(opened, &policy.policy, at)?;
         if let Some(slot) = opened.appointment.slot() {
             let downtime = self.expected_downtime(&opened, &policy.policy);
@@ -277,10 +282,9 @@ impl<'a> Conductor<'a> {
     /// A server that nothing moves, but for this migration.
     fn free_to_move(&self, id: ServerId, but: Option<MigrationId>) -> Result<&'a Server, Refusal> {
         let server = self.fleet.server(id).ok_or(Refusal::NotSeen)?;
-        let open =
-            self.migrations.iter().find(|known| {
-                known.server == id && Some(known.id) != but && known.is_open() && !known.is_drill()
-            });
+        let open = self.migrations.iter().find(|known| {
+            known.server == id && Some(known.id) != but && known.is_open() && !known.is_drill()
+        });
         match open {
             Some(open) => Err(Refusal::UnderWay { number: open.number }),
             None => Ok(server),
@@ -514,7 +518,7 @@ impl<'a> Conductor<'a> {
         migration.reason = maintenance.reason.clone();
         migration.deadline = maintenance.deadline;
         self.say(&migration, Happened::Adopted);
-        let waits = matches!(migration.state, State::Ready { .. });
+        let waits = matches!(migration.state, State::Preparing { .. } | State::Ready { .. });
         match migration.appointment.slot() {
             // The time that he chose is too late now: he is asked anew, and that message says why.
             Some(slot) if waits && slot.end > migration.deadline => {

@@ -48,7 +48,7 @@ impl Conductor<'_> {
         }
         match drill.state {
             State::Pending { .. } => self.announce_drill(drill, duration),
-            State::Ready { .. } => self.begin_drill_when_due(drill, duration),
+            State::Preparing { .. } | State::Ready { .. } => self.begin_drill_when_due(drill, duration),
             State::Rehearsing { .. } => self.end_drill_when_due(drill, duration),
             // Nothing else ever becomes of a drill.
             State::Preflight { .. }

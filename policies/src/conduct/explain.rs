@@ -86,7 +86,8 @@ fn whose(from: Nearness) -> &'static str {
 pub fn hindrances(situation: Situation<'_>, server: &Server, at: Instant) -> Vec<Hindrance> {
     let conductor = Conductor::new(situation);
     let waiting = |migration: &&Migration| {
-        migration.server == server.facts.id && matches!(migration.state, State::Ready { .. })
+        migration.server == server.facts.id
+            && matches!(migration.state, State::Preparing { .. } | State::Ready { .. })
     };
     let migration = conductor.migrations.iter().find(waiting);
     conductor.hindrances(server, migration, at)

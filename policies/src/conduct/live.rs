@@ -4,7 +4,7 @@ use super::shared::Whereabouts;
 use super::validation::{LookedBefore, being_looked_at};
 use super::{Conductor, Go, Intent, NewWish};
 use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, Phase, Progress, Report};
-use crate::eligibility::{Suits, WhyBlocked, WhyNotLive, method_for, method_without_live};
+use crate::eligibility::{Suits, WhyBlocked, WhyNotLive, suits};
 use crate::events::Happened;
 use crate::fleet::{Power, Server};
 use crate::ladder::{LadderState, Rung, climb};
@@ -65,13 +65,8 @@ impl Conductor<'_> {
             let why = WhyBlocked::SeenTwice { also_on: other.host.clone() };
             return Err(Box::new(self.wait(migration, Waiting::Blocked { why })));
         }
-        let suits = match &migration.why_not_live {
-            Some(settled @ (WhyNotLive::LiveFailed { .. } | WhyNotLive::OwnerAskedForReboot)) => {
-                method_without_live(&server.facts, settled.clone())
-            }
-            _ => method_for(&server.facts, policy),
-        };
-        match suits {
+        let settled = migration.why_not_live.clone().filter(WhyNotLive::is_settled);
+        match suits(server, self.fleet, settled, policy) {
             Suits::Nothing(why) => return Err(Box::new(self.wait(migration, Waiting::Blocked { why }))),
             Suits::Live => {
                 if migration.why_not_live.take().is_some() {

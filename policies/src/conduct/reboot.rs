@@ -82,6 +82,7 @@ impl Conductor<'_> {
             migration.state = State::Pending { waits_for: Waiting::Nothing };
             return migration;
         }
+        migration = self.prepared(migration, server);
         if let Go::Emergency { why } = &go {
             migration.appointment = Appointment::Emergency { why: why.clone() };
         }
@@ -164,6 +165,10 @@ impl Conductor<'_> {
         if let Some(limit) = self.limit_reached(&migration, policy, &to) {
             return self.wait_within_slot(migration, Waiting::Turn { limit });
         }
+        let replica = match self.cut_over_with(&migration, policy) {
+            Ok(replica) => replica,
+            Err(waits_for) => return self.wait_within_slot(migration, waits_for),
+        };
         if if_running == IfRunning::PowerOff {
             migration = match self.look_before(migration, policy) {
                 LookedBefore::Done(migration) => migration,
@@ -174,7 +179,7 @@ impl Conductor<'_> {
             // Only a retried cold move comes here with the appointment of its last try.
             migration.appointment = Appointment::Unscheduled;
         }
-        let intent = Intent::Reboot { server: migration.server, to, if_running, within };
+        let intent = Intent::Reboot { server: migration.server, to, if_running, within, replica };
         let operation = self.begin(&mut migration, intent);
         match within {
             Some(_) => {
@@ -308,6 +313,7 @@ impl Conductor<'_> {
                 "other migrations at the same hosts took longer than expected".to_owned()
             }
             Some(Waiting::Place { .. }) => "no other host had room at that time".to_owned(),
+            Some(Waiting::Replica { .. }) => "the copy of its disks was not up to date in time".to_owned(),
             Some(Waiting::Blocked { .. }) => "something on the server stood in the way".to_owned(),
             Some(Waiting::Agent { .. }) => "its host could not be reached".to_owned(),
             Some(

@@ -6,13 +6,15 @@ use chrono::TimeDelta;
 
 use super::{Conductor, drill};
 use crate::appointment::{Appointment, Refusal};
-use crate::estimate::expected_reboot;
+use crate::eligibility::has_local_disks;
+use crate::estimate::{Estimate, expected_cutover, expected_reboot};
 use crate::events::Happened;
 use crate::ids::ServerId;
 use crate::migration::{Migration, Purpose, State, Waiting};
 use crate::notices::{Actor, Reserved, Tells};
 use crate::owners::{Nearness, Scope};
 use crate::policy::{Policy, WithoutSlot};
+use crate::replica::Replica;
 use crate::time::{Instant, Span};
 use crate::windows::{Slot, Slots, Wanted, first_fit};
 
@@ -63,7 +65,11 @@ pub(super) enum Full {
 /// How long an appointment of a server is: the downtime as it may well be, by its own history, in whole steps, and one more in which to begin late.
 #[must_use]
 pub fn slot_length(policy: &Policy, history: &[Span]) -> Span {
-    let downtime = expected_reboot(&policy.reboot, history).downtime_p90.as_milliseconds();
+    rounded_up(expected_reboot(&policy.reboot, history).downtime_p90, policy)
+}
+
+fn rounded_up(downtime: Span, policy: &Policy) -> Span {
+    let downtime = downtime.as_milliseconds();
     let step = policy.windows.slot_step.as_milliseconds().max(1);
     Span::milliseconds((downtime.div_ceil(step) + 1) * step)
 }
@@ -87,8 +93,18 @@ impl Conductor<'_> {
         if let Purpose::Drill { duration, .. } = migration.purpose {
             return duration;
         }
+        self.expected(migration, policy).downtime_p90
+    }
+
+    /// What to expect of a migration's reboot.
+    fn expected(&self, migration: &Migration, policy: &Policy) -> Estimate {
         let history = self.history.get(&migration.server).map_or(&[][..], Vec::as_slice);
-        expected_reboot(&policy.reboot, history).downtime_p90
+        let local = self.servers.get(&migration.server).is_some_and(|server| has_local_disks(&server.facts));
+        if !local {
+            return expected_reboot(&policy.reboot, history);
+        }
+        // By what is stored of it, not by what its agent tells from second to second: an appointment's length must not flicker.
+        expected_cutover(policy, history, self.replica_for(migration).and_then(Replica::seen))
     }
 
     /// Proposes the first time that suits everybody, or says why there is none.
@@ -136,12 +152,21 @@ impl Conductor<'_> {
     /// # Errors
     /// What stands in the way, and what would help.
     pub(super) fn find_slot(&self, migration: &Migration, policy: &Policy) -> Result<Found, NoSlot> {
-        let notice = self.notice_for(migration, policy);
+        // A time at which the disks can't have been copied yet would be missed.
+        let notice = self.notice_for(migration, policy).max(self.time_to_copy(migration, policy));
         let found = self.in_windows(migration, policy, notice);
         found.or_else(|none| match policy.owners.no_slot {
             WithoutSlot::Ask => Err(none),
             WithoutSlot::AtDeadline => self.last_before_deadline(migration, policy).ok_or(none),
         })
+    }
+
+    /// In whole steps, as notices are told in words.
+    fn time_to_copy(&self, migration: &Migration, policy: &Policy) -> Span {
+        match self.sync_left(migration, policy) {
+            Span::ZERO => Span::ZERO,
+            left => rounded_up(left, policy),
+        }
     }
 
     fn in_windows(&self, migration: &Migration, policy: &Policy, notice: Span) -> Result<Found, NoSlot> {
@@ -216,8 +241,7 @@ impl Conductor<'_> {
         if let Purpose::Drill { duration, .. } = migration.purpose {
             return duration;
         }
-        let history = self.history.get(&migration.server).map_or(&[][..], Vec::as_slice);
-        slot_length(policy, history)
+        rounded_up(self.expected(migration, policy).downtime_p90, policy)
     }
 
     /// An owner to whom a time was proposed before has had his notice; he gets the time in which he could still change the date.

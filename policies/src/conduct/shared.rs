@@ -13,8 +13,9 @@ use crate::ids::{HostName, MigrationId, OperationId, OwnerId, ServerId};
 use crate::migration::{Attempt, AttemptEnd, FailedBecause, Migration, State, Waiting};
 use crate::notices::{Avoidance, Tells};
 use crate::owners::Whose;
-use crate::placement::{Choice, NoPlace, Reservation, Wish};
+use crate::placement::{Choice, NoPlace, Reservation, WhyNotHere, Wish};
 use crate::policy::{Effective, Policy, Subject};
+use crate::time::Span;
 
 /// Where a server that should leave a host is.
 pub(super) enum Whereabouts<'a> {
@@ -151,7 +152,11 @@ impl<'a> Conductor<'a> {
         let wish = Wish { server, policy, method: migration.method };
         let pinned = self.pinned(&migration);
         // Who has one place to go to tries it again.
-        let tried = if pinned.is_some() { BTreeMap::new() } else { tried(&migration) };
+        let tried = if pinned.is_some() {
+            BTreeMap::new()
+        } else {
+            tried(&migration).into_iter().chain(self.refused_at(migration.id)).collect()
+        };
         let mut lost = None;
         if let Some(place) = migration.place.clone() {
             // The place itself is counted in the room, so it is given back before it is judged.
@@ -160,6 +165,11 @@ impl<'a> Conductor<'a> {
                 (Ok(_), None) => {
                     self.room.reserve(place);
                     return Ok(migration);
+                }
+                (Err(WhyNotHere::Silent { since }), _) if self.keeps_waiting(&migration, since, &wish) => {
+                    let waits_for = Waiting::Agent { host: place.host.clone() };
+                    self.room.reserve(place);
+                    return Err(Box::new(Placeless { migration, waits_for }));
                 }
                 (Ok(_), Some(why)) => lost = Some(format!("the last try to {} failed: {why}", place.host)),
                 (Err(why), _) => lost = Some(format!("{} {why}", place.host)),
@@ -189,6 +199,12 @@ impl<'a> Conductor<'a> {
                 Err(Box::new(Placeless { migration, waits_for: Waiting::Place { why: why.to_string() } }))
             }
         }
+    }
+
+    /// A copy that has begun is not thrown away for a destination that is silent for a moment: another one would take hours.
+    fn keeps_waiting(&self, migration: &Migration, since: Span, wish: &Wish<'_>) -> bool {
+        let begun = self.replica_for(migration).is_some_and(|replica| replica.seen().is_some());
+        begun && since < wish.policy().replication.place_lost_after
     }
 
     fn only_at(&self, wish: &Wish<'_>, host: HostName) -> Result<Choice, NoPlace> {
@@ -304,9 +320,7 @@ impl<'a> Conductor<'a> {
                 | Report::Replicating(_)
                 | Report::Stopped
                 | Report::Released,
-            ) => {
-                Some("the agent's answer does not fit the question".to_owned())
-            }
+            ) => Some("the agent's answer does not fit the question".to_owned()),
         };
         self.changes.ended.push(operation);
         match not_alive {

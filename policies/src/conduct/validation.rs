@@ -99,7 +99,8 @@ impl Conductor<'_> {
 
     /// An order to look that nobody waits for any more: the migration goes another way, or is over.
     pub(super) fn look_is_idle(migration: &mut Migration) -> Option<OperationId> {
-        let waits = matches!(migration.state, State::Pending { .. } | State::Ready { .. });
+        let waits =
+            matches!(migration.state, State::Pending { .. } | State::Preparing { .. } | State::Ready { .. });
         match migration.validation.before {
             Before::Taking { operation } if !waits => {
                 migration.validation.before = Before::NotTaken;

@@ -153,6 +153,7 @@ impl Migration {
             },
             State::Verifying { .. } => Err(Refusal::PastReturn { phase: Phase::Verifying }),
             State::Pending { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::Succeeded { .. }
             | State::Completed { .. }
@@ -180,7 +181,7 @@ impl Migration {
             State::Failed { .. } => {
                 "`drover migrations retry` begins it anew, and cancelling its maintenance gives it up"
             }
-            State::Ready { .. } => "reschedule it, or cancel its maintenance",
+            State::Preparing { .. } | State::Ready { .. } => "reschedule it, or cancel its maintenance",
             State::Pending { .. } | State::RolledBack { .. } => "pause or cancel its maintenance",
             State::Preflight { .. }
             | State::Transferring { .. }
@@ -219,6 +220,7 @@ impl Migration {
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }
@@ -249,7 +251,7 @@ impl Migration {
                 self.state = State::Pending { waits_for: Waiting::Nothing };
                 Ok(Forced::Now(Box::new(self)))
             }
-            State::Ready { .. } => refusal(
+            State::Preparing { .. } | State::Ready { .. } => refusal(
                 "it waits for the time agreed with its owner; a window is broken only in an emergency: \
                  `drover maintenance emergency`, or `drover migrate-now` with the owner's consent",
             ),
@@ -282,7 +284,7 @@ impl Migration {
     /// There is none.
     pub fn has_appointment(&self) -> Result<(), Refusal> {
         match self.state {
-            State::Ready { .. } => Ok(()),
+            State::Preparing { .. } | State::Ready { .. } => Ok(()),
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
@@ -329,6 +331,7 @@ impl Migration {
         }
         match &self.state {
             State::Pending { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::Rehearsing { .. }
             | State::RolledBack { .. }
@@ -347,7 +350,10 @@ impl Migration {
             | State::Discarding { .. }
             | State::Closed { .. }
             | State::Reverted { .. }
-            | State::Failed { why: FailedBecause::NotSeenAlive { .. } | FailedBecause::ChecksFailed { .. }, .. }
+            | State::Failed {
+                why: FailedBecause::NotSeenAlive { .. } | FailedBecause::ChecksFailed { .. },
+                ..
+            }
             | State::Rehearsed { .. }
             | State::Cancelled { .. }
             | State::Avoided { .. } => Err(Refusal::NotCancelled { state: self.state.name() }),
@@ -379,6 +385,7 @@ impl Migration {
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }
@@ -426,6 +433,7 @@ impl Migration {
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }

@@ -1,8 +1,11 @@
 //! The working picture of all hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
-use super::{Choice, NoPlace, Reservation, Score, WhyNotHere, Wish, memory_with_overhead, suits, vcpu_limit};
+use super::{
+    Choice, NoPlace, Reservation, Score, WhyNotHere, Wish, memory_with_overhead, storage, suits, vcpu_limit,
+};
 use crate::fleet::{Fleet, Host, Server};
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
@@ -42,6 +45,8 @@ struct Tenant {
     name: Option<String>,
     anti_affinity: BTreeSet<Group>,
     affinity: BTreeSet<Group>,
+    /// Held here for copies of its local disks.
+    disks: BTreeMap<PathBuf, u64>,
 }
 
 impl Tenant {
@@ -110,6 +115,8 @@ pub struct Room<'a> {
     names: BTreeMap<ServerId, &'a str>,
     /// Where the servers of each affinity group are seen or held.
     affinity: BTreeMap<Group, BTreeMap<ServerId, BTreeSet<&'a HostName>>>,
+    /// Servers whose disks have been copied to a host: the room that they take there is not free any more.
+    settled: BTreeSet<(ServerId, HostName)>,
     /// Of all servers that are seen, in bytes and never 0: a host of this many of them counts as full of servers.
     mean_memory: u64,
 }
@@ -135,6 +142,7 @@ impl<'a> Room<'a> {
             clusters: BTreeMap::new(),
             names: BTreeMap::new(),
             affinity: BTreeMap::new(),
+            settled: BTreeSet::new(),
             mean_memory: 1,
         };
         for (name, host) in &fleet.hosts {
@@ -185,7 +193,8 @@ impl<'a> Room<'a> {
 
     /// Holds what a reservation says, until [`Room::release`]. A server that is seen on that host already is not counted twice.
     pub fn reserve(&mut self, reservation: Reservation) {
-        let Reservation { server, host, owner, memory_bytes, vcpus, anti_affinity, affinity } = reservation;
+        let Reservation { server, host, owner, memory_bytes, vcpus, anti_affinity, affinity, disks } =
+            reservation;
         let name = self.names.get(&server).map(|name| (*name).to_owned());
         self.change(server, &host, |tenant| {
             let load = Load { memory: memory_bytes, vcpus: u64::from(vcpus) };
@@ -193,12 +202,21 @@ impl<'a> Room<'a> {
             tenant.name = tenant.name.take().or(name);
             tenant.anti_affinity.extend(groups(owner.as_ref(), &anti_affinity));
             tenant.affinity.extend(groups(owner.as_ref(), &affinity));
+            tenant.disks.extend(disks);
         });
+    }
+
+    /// The disks of a server have been copied to a host, or are there already: they need no further room.
+    pub fn settle(&mut self, server: ServerId, host: &HostName) {
+        self.settled.insert((server, host.clone()));
     }
 
     /// Gives up what is held for a server on a host. If the server is seen there, it goes on to count.
     pub fn release(&mut self, reservation: &Reservation) {
-        self.change(reservation.server, &reservation.host, |tenant| tenant.held = None);
+        self.change(reservation.server, &reservation.host, |tenant| {
+            tenant.held = None;
+            tenant.disks.clear();
+        });
     }
 
     fn change(&mut self, server: ServerId, host: &HostName, change: impl FnOnce(&mut Tenant)) {
@@ -276,6 +294,7 @@ impl<'a> Room<'a> {
         }
         suits::machine(wish, &source.facts, &place.host.facts)?;
         self.company(wish, place)?;
+        self.storage(wish, place)?;
         let score = self.capacity(wish, place)?;
         self.open(wish, place)?;
         Ok(score)
@@ -303,6 +322,22 @@ impl<'a> Room<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Directories and room for the copies of local disks.
+    fn storage(&self, wish: &Wish<'_>, place: &Place<'_>) -> Result<(), WhyNotHere> {
+        let needs = storage::needed(wish.server);
+        if needs.is_empty() {
+            return Ok(());
+        }
+        let host = &place.host.name;
+        let settled = |server: ServerId| self.settled.contains(&(server, host.clone()));
+        let others = place.tenants.iter().filter(|(server, tenant)| {
+            **server != wish.server.facts.id && tenant.held.is_some() && !settled(**server)
+        });
+        let others = others.flat_map(|(_, tenant)| tenant.disks.iter());
+        let needs = storage::Needs { disks: &needs, settled: settled(wish.server.facts.id) };
+        storage::fits(&needs, others, &place.host.facts)
     }
 
     fn capacity(&self, wish: &Wish<'_>, place: &Place<'_>) -> Result<Score, WhyNotHere> {

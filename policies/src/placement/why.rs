@@ -56,6 +56,22 @@ pub enum WhyNotHere {
         /// What it doesn't reach.
         lacks: BTreeSet<String>,
     },
+    /// The server has local disks, and this host's agent takes no copies of them.
+    NotReplicating,
+    /// A local disk's path lies in none of the directories in which it takes copies.
+    NoDirectory {
+        /// The path.
+        path: String,
+    },
+    /// Too little room for the copies of its local disks.
+    DiskRoom {
+        /// The directory.
+        directory: String,
+        /// Wanted, in bytes.
+        needs: u64,
+        /// Free, in bytes, less what other copies will take.
+        free: u64,
+    },
     /// Its libvirt is a major version behind the source's, and a live migration back in versions is not supported.
     OlderLibvirt {
         /// The source's major version.
@@ -146,6 +162,9 @@ impl WhyNotHere {
             Self::CpuPassthrough { .. } => "cpu_passthrough",
             Self::MachineType { .. } => "machine_type",
             Self::Storage { .. } => "storage",
+            Self::NotReplicating => "not_replicating",
+            Self::NoDirectory { .. } => "no_directory",
+            Self::DiskRoom { .. } => "disk_room",
             Self::OlderLibvirt { .. } => "older_libvirt",
             Self::Label { .. } => "label",
             Self::NameTaken { .. } => "name_taken",
@@ -169,6 +188,16 @@ impl WhyNotHere {
             Self::CpuModel { .. } | Self::CpuPassthrough { .. } | Self::MachineType { .. } => {
                 (1, "add a host of the same kind to the cluster".to_owned())
             }
+            Self::NotReplicating => {
+                (3, "set `[replication] listen` and `directories` in another host's agent".to_owned())
+            }
+            Self::NoDirectory { path } => (
+                3,
+                format!(
+                    "add a directory that holds {path} to `[replication] directories` of another host's agent"
+                ),
+            ),
+            Self::DiskRoom { directory, .. } => (5, format!("make room in {directory} on another host")),
             Self::OlderLibvirt { .. } => (1, "upgrade libvirt on another host first".to_owned()),
             Self::SourceUnknown => (2, "see why the agent of its own host does not report".to_owned()),
             Self::Storage { lacks } => (2, format!("attach storage {} to another host", list(lacks))),
@@ -211,6 +240,14 @@ impl fmt::Display for WhyNotHere {
             }
             Self::MachineType { needs } => write!(f, "doesn't know machine type {needs}"),
             Self::Storage { lacks } => write!(f, "doesn't reach storage {}", list(lacks)),
+            Self::NotReplicating => f.write_str("takes no copies of local disks"),
+            Self::NoDirectory { path } => write!(f, "takes no copies of disks into {path}"),
+            Self::DiskRoom { directory, needs, free } => write!(
+                f,
+                "lacks room in {directory} (needs {}, {} are free)",
+                Bytes::needed(*needs),
+                Bytes::free(*free)
+            ),
             Self::OlderLibvirt { source, here } => {
                 write!(f, "has an older libvirt (version {here}, the source has {source})")
             }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{LadderPolicy, Policy, WindowPolicy};
-use crate::estimate::expected_reboot;
+use super::{LadderPolicy, Policy, ReplicationPolicy, WindowPolicy};
 use crate::checks::{LONGEST_WITHIN, MOST_CHECKS};
+use crate::estimate::expected_reboot;
 use crate::time::Span;
 
 /// QEMU accepts no longer downtime.
@@ -50,6 +50,7 @@ pub(super) fn objections(policy: &Policy) -> Vec<Objection> {
     limits(policy, &mut found);
     ladder(&policy.live.ladder, &mut found);
     reboot_and_retry(policy, &mut found);
+    replication(&policy.replication, &mut found);
     validation(policy, &mut found);
     windows(&policy.windows, &mut found, expected_reboot(&policy.reboot, &[]).downtime_p90);
     the_rest(policy, &mut found);
@@ -177,6 +178,38 @@ fn reboot_and_retry(policy: &Policy, found: &mut Objections) {
         (
             format!("the first wait, {}, is longer than the longest, {}", retry.first, retry.longest),
             "make retry.longest at least retry.first".to_owned(),
+        )
+    });
+}
+
+fn replication(policy: &ReplicationPolicy, found: &mut Objections) {
+    for (key, span) in [
+        ("replication.far", policy.far),
+        ("replication.near", policy.near),
+        ("replication.ready_lag", policy.ready_lag),
+        ("replication.lag_warn", policy.lag_warn),
+        ("replication.final_delta_within", policy.final_delta_within),
+        ("replication.tail_within", policy.tail_within),
+        ("replication.place_lost_after", policy.place_lost_after),
+    ] {
+        found.lasts(key, span);
+    }
+    found.unless(policy.near <= policy.far, &["replication.near", "replication.far"], || {
+        (
+            format!(
+                "rounds right before the cutover, every {}, would come less often than before, every {}",
+                policy.near, policy.far
+            ),
+            "make replication.near at most replication.far".to_owned(),
+        )
+    });
+    found.unless(policy.near < policy.ready_lag, &["replication.ready_lag", "replication.near"], || {
+        (
+            format!(
+                "with a round every {} no replica would be as little as {} behind for long",
+                policy.near, policy.ready_lag
+            ),
+            "make replication.ready_lag longer than replication.near".to_owned(),
         )
     });
 }

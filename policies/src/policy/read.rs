@@ -8,7 +8,7 @@ use toml::de::{DeArray, DeTable, DeValue};
 
 use super::problem::{PolicyProblem, advice_for, split_advice};
 use super::rules::{self, Rule};
-use super::{Policy, SHIPPED};
+use super::{Policy, SHIPPED, TimedBandwidth};
 use crate::checks::Check;
 use crate::time::Span;
 use crate::windows::{Exclusion, Recurrence};
@@ -158,6 +158,9 @@ impl<'a> Reader<'a> {
             (["windows", "exclusions"], DeValue::Array(items)) => {
                 self.items::<Exclusion>(items, at, &["from", "to", "timezone", "name"])
             }
+            (["replication", "bandwidth_at"], DeValue::Array(items)) => {
+                self.items::<TimedBandwidth>(items, at, &["during", "bandwidth"])
+            }
             (["validation", "checks"], DeValue::Array(items)) => self.items::<Check>(
                 items,
                 at,
@@ -292,6 +295,11 @@ fn what_fits(path: &[String]) -> String {
         }
         ["validation", "on_failed"] => return "write \"hold\", \"revert\" or \"tell\"".to_owned(),
         ["validation", "addresses"] => return "write \"must_pass\" or \"advisory\"".to_owned(),
+        ["replication", "bandwidth_at"] => {
+            return "write [{ during = { cron = \"0 8 * * MON-FRI\", duration = \"10h\", timezone = \"UTC\" }, bandwidth = 20000000 }]"
+                .to_owned();
+        }
+        ["replication", "on_failure"] => return "write \"restart_source\" or \"leave_off\"".to_owned(),
         ["placement", "same_labels"] => return "write a list of texts, such as [\"rack\"]".to_owned(),
         _ => {}
     }

@@ -48,6 +48,7 @@ fn migration() -> Migration {
             vcpus: 2,
             anti_affinity: [].into(),
             affinity: [].into(),
+            disks: std::collections::BTreeMap::new(),
         }),
         place_why: String::new(),
         method: Method::Reboot,

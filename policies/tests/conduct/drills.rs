@@ -56,6 +56,7 @@ fn ask<T>(story: &Story, question: impl FnOnce(Situation<'_>) -> T) -> T {
         owners: &story.owners_rules(),
         maintenances: Vec::new(),
         migrations: story.migrations.clone(),
+        replicas: Vec::new(),
         patient: &story.fleet.hosts.keys().cloned().collect(),
         checking: &BTreeSet::new(),
         reports: &story.reports,

@@ -12,6 +12,7 @@ use drover_policies::migration::Migration;
 use drover_policies::notices::{Actor, Tells};
 use drover_policies::owners::{OwnerCheck, OwnerFreeze, OwnerLimit, OwnerWindow, OwnersRules};
 use drover_policies::policy::PolicySet;
+use drover_policies::replica::Replica;
 use drover_policies::samples::{NOON, host_name};
 use drover_policies::time::{Instant, Span};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,6 +42,7 @@ pub struct Story {
     pub checking: BTreeSet<HostName>,
     pub maintenances: BTreeMap<MaintenanceId, Maintenance>,
     pub migrations: Vec<Migration>,
+    pub replicas: Vec<Replica>,
     pub orders: BTreeMap<OperationId, NewOperation>,
     pub wishes: BTreeMap<OperationId, NewWish>,
     pub reports: BTreeMap<OperationId, Report>,
@@ -66,6 +68,7 @@ impl Story {
             checking: BTreeSet::new(),
             maintenances: BTreeMap::new(),
             migrations: Vec::new(),
+            replicas: Vec::new(),
             orders: BTreeMap::new(),
             wishes: BTreeMap::new(),
             reports: BTreeMap::new(),
@@ -136,6 +139,7 @@ impl Story {
             owners: &self.owners_rules(),
             maintenances: self.maintenances.values().cloned().collect(),
             migrations: self.migrations.iter().filter(|migration| !migration.is_over()).cloned().collect(),
+            replicas: self.replicas.iter().filter(|replica| !replica.is_gone()).cloned().collect(),
             patient: &self.fleet.hosts.keys().cloned().collect(),
             checking: &self.checking,
             reports: &self.reports,
@@ -163,6 +167,10 @@ impl Story {
         for migration in changes.migrations {
             self.migrations.retain(|known| known.id != migration.id);
             self.migrations.push(migration);
+        }
+        for replica in changes.replicas {
+            self.replicas.retain(|known| known.id != replica.id);
+            self.replicas.push(replica);
         }
         for order in changes.begun {
             self.orders.insert(order.id, order);

@@ -2,7 +2,7 @@
 
 use drover_policies::attempt::FailureClass;
 use drover_policies::eligibility::{
-    Suits, WhyBlocked, WhyNotLive, method_for, method_without_live, obstacles,
+    Suits, WhyBlocked, WhyNotCopied, WhyNotLive, method_for, method_without_live, obstacles,
 };
 use drover_policies::fleet::{Allowance, Blocker, Definition, Power, ServerFacts};
 use drover_policies::samples::{host_name, local_disk, server_facts, server_id};
@@ -89,7 +89,7 @@ fn a_cd_that_only_this_host_has_is_to_be_ejected() {
     };
     assert_eq!(
         why.to_string(),
-        "sda is /isos/install.iso, which only this host has; if it is a CD or floppy, eject it, else move it to shared storage"
+        "sda is /isos/install.iso, which only this host has and isn't copied, as it is a CD or floppy; eject it"
     );
 }
 
@@ -164,7 +164,11 @@ fn the_code_is_the_word_that_is_stored() {
         assert_eq!(serde_json::from_value::<WhyNotLive>(stored).expect("round trip"), why);
     }
     let blocked = [
-        WhyBlocked::LocalDisk { disk: "vda".to_owned(), source: "/x".to_owned() },
+        WhyBlocked::LocalDisk {
+            disk: "vda".to_owned(),
+            source: "/x".to_owned(),
+            why: WhyNotCopied::BlockDevice,
+        },
         WhyBlocked::HostDevice { device: "usb 1d6b:0002".to_owned() },
         WhyBlocked::Snapshots { count: 1 },
         WhyBlocked::SharedFilesystem { tag: "home".to_owned() },

@@ -180,7 +180,9 @@ impl Wish {
         let refuse = |text: String| Err(Problem::new(Kind::Refused, text));
         match &migration.state {
             // What waits for its time at its agent is begun there.
-            State::Ready { .. } | State::CuttingOver { phase: Phase::Armed, .. } => {}
+            State::Preparing { .. }
+            | State::Ready { .. }
+            | State::CuttingOver { phase: Phase::Armed, .. } => {}
             // It has not begun: the owner may have it by a reboot now rather than live in its turn.
             State::Pending { .. } => {
                 migration.method = Method::Reboot;

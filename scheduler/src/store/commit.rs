@@ -8,6 +8,7 @@ use drover_policies::ids::{
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
 use drover_policies::notices::{Contact, Notice};
+use drover_policies::replica::Replica;
 use drover_policies::time::Instant;
 use uuid::Uuid;
 
@@ -22,6 +23,7 @@ use super::records::{
 use super::webhooks::{self, RotatedWebhook, StoredWebhook};
 use super::{
     Store, StoreResult, answers, events, hosts, maintenances, migrations, notices, operations, owners,
+    replicas,
 };
 use super::{tickets, tokens};
 
@@ -45,6 +47,8 @@ pub struct Batch {
     pub plans: Vec<StoredPlan>,
     /// Migrations.
     pub migrations: Vec<Write<Migration>>,
+    /// Replicas of local disks.
+    pub replicas: Vec<Write<Replica>>,
     /// What is wished of hosts.
     pub standings: Vec<Write<HostStanding>>,
     /// Orders to be given.
@@ -115,6 +119,7 @@ impl Batch {
             maintenances: Vec::new(),
             plans: Vec::new(),
             migrations: Vec::new(),
+            replicas: Vec::new(),
             standings: Vec::new(),
             operations_begun: Vec::new(),
             operations_wished: Vec::new(),
@@ -176,6 +181,9 @@ async fn write_aggregates(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<()>
     }
     for migration in &batch.migrations {
         migrations::write(conn, migration, batch.at).await?;
+    }
+    for replica in &batch.replicas {
+        replicas::write(conn, replica, batch.at).await?;
     }
     for standing in &batch.standings {
         hosts::write(conn, standing).await?;

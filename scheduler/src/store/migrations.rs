@@ -310,6 +310,7 @@ fn downtime_us(migration: &Migration) -> Option<i64> {
             State::Pending { .. }
             | State::Preflight { .. }
             | State::Transferring { .. }
+            | State::Preparing { .. }
             | State::Ready { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_policies::ids::ServerId;
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
+use drover_policies::replica::Replica;
 use drover_policies::time::Span;
 
 use super::checks::{self, StoredCheck};
 use super::freezes::{self, StoredFreeze, StoredLimit};
 use super::numbers::{self, Counter};
 use super::records::{HostRecord, StoredOperation, StoredWindow, Versioned};
-use super::{Store, StoreResult, hosts, maintenances, migrations, notices, operations, owners};
+use super::{Store, StoreResult, hosts, maintenances, migrations, notices, operations, owners, replicas};
 
 /// What the database holds that a decision depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,8 @@ pub struct Picture {
     pub maintenances: Vec<Versioned<Maintenance>>,
     /// Migrations that are not over.
     pub migrations: Vec<Versioned<Migration>>,
+    /// Replicas that are not gone.
+    pub replicas: Vec<Versioned<Replica>>,
     /// Orders that are wanted.
     pub operations: Vec<StoredOperation>,
     /// Keys of what has been told.
@@ -52,6 +55,7 @@ impl Store {
             hosts: hosts::all(conn).await?,
             maintenances: maintenances::going_on(conn).await?,
             migrations: migrations::not_over(conn).await?,
+            replicas: replicas::not_gone(conn).await?,
             operations: operations::wanted(conn).await?,
             told: notices::told(conn).await?,
             windows: owners::windows(conn).await?,

@@ -60,6 +60,7 @@ macro_rules! old_migrations {
          LEFT JOIN maintenances ON maintenances.id = migrations.maintenance
          WHERE migrations.is_over AND migrations.updated_at < $1
            AND (maintenances.id IS NULL OR NOT maintenances.is_open)
+           AND NOT EXISTS (SELECT 1 FROM replicas WHERE replicas.migration = migrations.id AND NOT replicas.is_gone)
            AND NOT EXISTS (SELECT 1 FROM operations WHERE operations.migration = migrations.id AND operations.wanted)
            AND NOT EXISTS (
                SELECT 1 FROM tickets WHERE tickets.migration = migrations.id AND (tickets.is_open OR EXISTS (
@@ -122,6 +123,12 @@ async fn purge_migrations(conn: &mut Conn<'_>, before: Instant) -> StoreResult<u
             old_migrations!(),
             ") OR (migration IS NULL AND NOT wanted AND ended_at < $1)"
         ),
+        before,
+    )?;
+    execute!(
+        conn,
+        "purging replicas",
+        concat!("DELETE FROM replicas WHERE migration IN (", old_migrations!(), ")"),
         before,
     )?;
     execute!(

@@ -7,8 +7,8 @@ use drover_policies::attempt::{Method, Moved, PowerOff};
 use drover_policies::checks::Validation;
 use drover_policies::events::{Event, Happened};
 use drover_policies::ids::{
-    CheckId, FreezeId, Generation, HostName, LimitId, MaintenanceId, MigrationId, NoticeId, OperationId, OwnerId,
-    PlanId, ServerId, TicketId, WebhookId, WindowId,
+    CheckId, FreezeId, Generation, HostName, LimitId, MaintenanceId, MigrationId, NoticeId, OperationId,
+    OwnerId, PlanId, ServerId, TicketId, WebhookId, WindowId,
 };
 use drover_policies::language::Language;
 use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency, Warned};
@@ -21,8 +21,8 @@ use drover_policies::samples::{NOON, host_facts};
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{Exclusion, Slot};
 use drover_scheduler::store::{
-    Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, Role, StoredCheck, StoredFreeze, StoredLimit,
-    ReplacedSecret, StoredPlan, StoredWebhook, StoredWindow, Token, Write,
+    Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, ReplacedSecret, Role, StoredCheck,
+    StoredFreeze, StoredLimit, StoredPlan, StoredWebhook, StoredWindow, Token, Write,
 };
 use uuid::Uuid;
 
@@ -117,6 +117,7 @@ pub fn migration(n: u32) -> Migration {
             vcpus: 4,
             anti_affinity: ["db".to_owned()].into(),
             affinity: [].into(),
+            disks: std::collections::BTreeMap::new(),
         }),
         place_why: "most room left".to_owned(),
         method: Method::Reboot,
@@ -134,7 +135,13 @@ pub fn migration(n: u32) -> Migration {
 }
 
 pub fn moved(downtime: Span) -> Moved {
-    Moved { sent_bytes: 0, downtime: Some(downtime), in_libvirt: None, power_off: Some(PowerOff::GuestAgent), tail: None }
+    Moved {
+        sent_bytes: 0,
+        downtime: Some(downtime),
+        in_libvirt: None,
+        power_off: Some(PowerOff::GuestAgent),
+        tail: None,
+    }
 }
 
 /// The same, moved, with everything done.

@@ -402,6 +402,7 @@ fn waiting(waits: &Waiting) -> &'static str {
         Waiting::Blocked { .. } => "blocked",
         Waiting::Owner { .. } => "owner",
         Waiting::Slot { .. } => "slot",
+        Waiting::Replica { .. } => "replica",
         Waiting::Agent { .. } => "agent",
         Waiting::Paused => "paused",
     }

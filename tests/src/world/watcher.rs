@@ -207,6 +207,17 @@ impl Watcher {
             | Happened::Reverted { .. }
             | Happened::NotReverted { .. }
             | Happened::Checked { .. }
+            | Happened::ReplicaInitiating { .. }
+            | Happened::ReplicaRefused { .. }
+            | Happened::InitialSyncDone { .. }
+            | Happened::ReplicaReady { .. }
+            | Happened::ReplicaStalled { .. }
+            | Happened::ReplicaPaused { .. }
+            | Happened::ReplicaResumed { .. }
+            | Happened::SyncAskedFor { .. }
+            | Happened::ReplicaReleased { .. }
+            | Happened::ReplicaLeft { .. }
+            | Happened::ReplicaGoesOn
             | Happened::StandingChanged { .. } => {}
         }
     }

@@ -119,7 +119,19 @@ fn words_for_owner(what: &Happened) -> Option<String> {
             format!("confirmed by {}", by(who))
         }
         Happened::Reverting { by: who, .. } => format!("is to go back to where it was, says {}", by(who)),
+        Happened::ReplicaInitiating { .. } => "its disks begin to be copied".to_owned(),
+        Happened::ReplicaStalled { failure } => {
+            format!("the copy of its disks is stalled: {}", failure.class)
+        }
+        Happened::ReplicaPaused { by: who } => format!("the copy of its disks was paused by {}", by(who)),
+        Happened::ReplicaResumed { by: who } => format!("the copy of its disks was resumed by {}", by(who)),
+        Happened::SyncAskedFor { by: who } => {
+            format!("{} asked for the copy of its disks to be brought up to date", by(who))
+        }
         Happened::Avoided { .. }
+        | Happened::InitialSyncDone { .. }
+        | Happened::ReplicaReady { .. }
+        | Happened::ReplicaGoesOn
         | Happened::Checked { .. }
         | Happened::Closed
         | Happened::Cancelled
@@ -146,6 +158,9 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         | Happened::Aborting { .. }
         | Happened::Forced { .. }
         | Happened::Retried { .. }
+        | Happened::ReplicaRefused { .. }
+        | Happened::ReplicaReleased { .. }
+        | Happened::ReplicaLeft { .. }
         | Happened::StandingChanged { .. } => return None,
     })
 }

@@ -131,17 +131,20 @@ impl Counts {
             | State::Transferring { .. }
             | State::CuttingOver { .. }
             | State::Verifying { .. } => &mut self.moving,
-            State::Pending { waits_for } | State::Ready { waits_for } => match waits_for {
-                Waiting::Owner { .. } => &mut self.waiting_for_owner,
-                Waiting::Nothing
-                | Waiting::Turn { .. }
-                | Waiting::BackOff { .. }
-                | Waiting::Place { .. }
-                | Waiting::Blocked { .. }
-                | Waiting::Slot { .. }
-                | Waiting::Agent { .. }
-                | Waiting::Paused => &mut self.waiting,
-            },
+            State::Pending { waits_for } | State::Preparing { waits_for } | State::Ready { waits_for } => {
+                match waits_for {
+                    Waiting::Owner { .. } => &mut self.waiting_for_owner,
+                    Waiting::Nothing
+                    | Waiting::Turn { .. }
+                    | Waiting::BackOff { .. }
+                    | Waiting::Place { .. }
+                    | Waiting::Blocked { .. }
+                    | Waiting::Slot { .. }
+                    | Waiting::Agent { .. }
+                    | Waiting::Replica { .. }
+                    | Waiting::Paused => &mut self.waiting,
+                }
+            }
             State::RolledBack { .. } => &mut self.waiting,
             State::Failed { .. } => &mut self.needs_person,
         }

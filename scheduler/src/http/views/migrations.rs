@@ -267,6 +267,7 @@ fn for_owner(waiting: &Waiting) -> &'static str {
         Waiting::Blocked { .. } => "an operator, who has to clear the way",
         Waiting::Owner { .. } => "the time agreed with you",
         Waiting::Slot { .. } => "a time in your windows before the deadline; choose one with reschedule",
+        Waiting::Replica { .. } => "the copy of its disks",
         Waiting::Agent { .. } => "its host, which can't be reached at present",
         Waiting::Paused => "the maintenance, which is paused",
     }
@@ -303,6 +304,7 @@ fn outcome(state: &State, eyes: Eyes) -> Option<Reason> {
         State::Pending { .. }
         | State::Preflight { .. }
         | State::Transferring { .. }
+        | State::Preparing { .. }
         | State::Ready { .. }
         | State::CuttingOver { .. }
         | State::Verifying { .. }
@@ -335,6 +337,7 @@ fn done_at(state: &State) -> Option<DateTime<Utc>> {
         State::Pending { .. }
         | State::Preflight { .. }
         | State::Transferring { .. }
+        | State::Preparing { .. }
         | State::Ready { .. }
         | State::CuttingOver { .. }
         | State::Verifying { .. }
@@ -400,17 +403,20 @@ impl MigrationView {
 pub fn needs_person(migration: &Migration) -> bool {
     match &migration.state {
         State::Failed { .. } => true,
-        State::Pending { waits_for } | State::Ready { waits_for } => match waits_for {
-            Waiting::Place { .. }
-            | Waiting::Blocked { .. }
-            | Waiting::Slot { .. }
-            | Waiting::Agent { .. } => true,
-            Waiting::Nothing
-            | Waiting::Turn { .. }
-            | Waiting::BackOff { .. }
-            | Waiting::Owner { .. }
-            | Waiting::Paused => false,
-        },
+        State::Pending { waits_for } | State::Preparing { waits_for } | State::Ready { waits_for } => {
+            match waits_for {
+                Waiting::Place { .. }
+                | Waiting::Blocked { .. }
+                | Waiting::Slot { .. }
+                | Waiting::Agent { .. } => true,
+                Waiting::Nothing
+                | Waiting::Turn { .. }
+                | Waiting::BackOff { .. }
+                | Waiting::Owner { .. }
+                | Waiting::Replica { .. }
+                | Waiting::Paused => false,
+            }
+        }
         State::Preflight { .. }
         | State::Transferring { .. }
         | State::CuttingOver { .. }

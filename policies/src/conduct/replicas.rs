@@ -1,0 +1,632 @@
+//! Replicas of local disks: held at the place that a migration has, kept up to date until it is made, and let go of after that.
+//!
+//! Level, not edge: what is wanted is worked out anew in every look, from the migrations as they are, and every replica takes the next
+//! step towards it. So it makes no difference how a migration came to its end, nor when an agent is heard of again.
+
+use super::{Conductor, Cutover, Intent, NewWish};
+use crate::appointment::Appointment;
+use crate::attempt::{Failure, FailureClass, Method, Report};
+use crate::eligibility::{copied_disks, has_local_disks};
+use crate::estimate::expected_sync;
+use crate::events::Happened;
+use crate::fleet::{Power, Server};
+use crate::ids::{HostName, MigrationId, OperationId, ReplicaId};
+use crate::migration::{Migration, State, Waiting};
+use crate::placement::Room;
+use crate::policy::Policy;
+use crate::replica::{
+    Activity, Base, Going, Images, Pace, Replica, ReplicaDisk, ReplicaState, ReplicaStatus, Stage,
+};
+use crate::time::{Instant, Span};
+
+/// Whether a server can be cut over, as far as its local disks go.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Readiness {
+    /// It has none.
+    NotNeeded,
+    /// With this replica.
+    Ready(Box<Replica>),
+    /// Not yet.
+    Not(Waiting),
+}
+
+/// What a cutover asks of a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// The whole disks, and so small a lag that its last rounds are short.
+    Ready,
+    /// The whole disks, however old: nobody waits for the last rounds of a server that is off, and an emergency does not wait for a lag.
+    WholeDisks,
+}
+
+impl Needs {
+    /// Rounds that must have landed.
+    pub(super) fn rounds(self) -> u64 {
+        match self {
+            Self::Ready => 2,
+            Self::WholeDisks => 1,
+        }
+    }
+}
+
+/// What is wanted of a replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// It is to be kept.
+    Kept,
+    /// The server is being cut over: nothing is changed until that has ended.
+    AsItIs,
+    /// It is to be let go of.
+    Not(Images),
+}
+
+impl Conductor<'_> {
+    /// Takes in what agents have told of replicas, before migrations are decided on.
+    pub(super) fn look_at_replicas(&mut self) {
+        for index in 0..self.replicas.len() {
+            let before = self.replicas[index].clone();
+            let after = self.take_in(before.clone());
+            self.put_replica(index, before, after);
+        }
+    }
+
+    /// Wants of replicas what follows from the migrations as they are now.
+    pub(super) fn look_after_replicas(&mut self) {
+        for index in 0..self.replicas.len() {
+            let before = self.replicas[index].clone();
+            let after = match self.wanted(&before) {
+                Wanted::Kept => self.keep(before.clone()),
+                Wanted::AsItIs => before.clone(),
+                Wanted::Not(images) => self.let_go(before.clone(), images),
+            };
+            self.put_replica(index, before, after);
+        }
+        let lacking: Vec<Migration> =
+            self.migrations.iter().filter(|migration| self.lacks_replica(migration)).cloned().collect();
+        for migration in lacking {
+            self.hold(&migration);
+        }
+    }
+
+    fn put_replica(&mut self, index: usize, before: Replica, after: Replica) {
+        if before == after {
+            return;
+        }
+        self.replicas[index] = after.clone();
+        match self.changes.replicas.iter_mut().find(|known| known.id == after.id) {
+            Some(known) => *known = after,
+            None => self.changes.replicas.push(after),
+        }
+    }
+
+    fn take_in(&mut self, replica: Replica) -> Replica {
+        let Some(report) = replica.state.operation().and_then(|id| self.reports.get(&id)).cloned() else {
+            return self.without_report(replica);
+        };
+        match (replica.state.clone(), report) {
+            (_, Report::Running(_)) => replica,
+            (ReplicaState::Holding { operation }, Report::Held) => {
+                self.changes.ended.push(operation);
+                self.replicate(replica)
+            }
+            (
+                ReplicaState::Holding { operation } | ReplicaState::Replicating { operation, .. },
+                Report::Refused(failure),
+            ) => self.refused(replica, operation, failure),
+            (ReplicaState::Replicating { operation, seen }, Report::Replicating(status)) => {
+                self.progressed(replica, (operation, seen), status)
+            }
+            // The server has left, or was away for a moment: what is wanted is worked out after this.
+            (ReplicaState::Replicating { .. }, Report::Stopped) => replica,
+            (ReplicaState::Stopping { operation, images }, Report::Stopped | Report::Refused(_)) => {
+                self.changes.ended.push(operation);
+                self.order_release(replica, images)
+            }
+            // Until the abort has reached its agent it goes on to tell of its rounds.
+            (ReplicaState::Stopping { .. }, Report::Replicating(_)) => replica,
+            (ReplicaState::Releasing { operation, images }, Report::Released) => {
+                self.changes.ended.push(operation);
+                self.say_of_replica(&replica, Happened::ReplicaReleased { at: replica.to.clone(), images });
+                Replica { state: ReplicaState::Gone { at: self.now }, ..replica }
+            }
+            (ReplicaState::Releasing { operation, images }, Report::Refused(failure)) => {
+                self.changes.ended.push(operation);
+                let what = Happened::ReplicaLeft { at: replica.to.clone(), images, failure };
+                self.say_of_replica(&replica, what);
+                Replica { state: ReplicaState::Gone { at: self.now }, ..replica }
+            }
+            (
+                ReplicaState::Holding { operation } | ReplicaState::Replicating { operation, .. },
+                Report::Ended(_)
+                | Report::Alive { .. }
+                | Report::NotAlive(_)
+                | Report::Counted { .. }
+                | Report::Discarded
+                | Report::Held
+                | Report::Replicating(_)
+                | Report::Stopped
+                | Report::Released,
+            ) => {
+                let text = "the agent's answer does not fit the order".to_owned();
+                self.refused(replica, operation, Failure { class: FailureClass::Unexpected, text })
+            }
+            (
+                ReplicaState::Stopping { .. }
+                | ReplicaState::Releasing { .. }
+                | ReplicaState::Refused { .. }
+                | ReplicaState::Gone { .. },
+                _,
+            ) => replica,
+        }
+    }
+
+    /// An agent that is not known any more, because its host was taken out for good, is not waited for.
+    fn without_report(&mut self, replica: Replica) -> Replica {
+        let forgotten = |host: &HostName| !self.fleet.hosts.contains_key(host);
+        match replica.state {
+            ReplicaState::Stopping { operation, images } if forgotten(&replica.from) => {
+                self.changes.ended.push(operation);
+                self.order_release(replica, images)
+            }
+            ReplicaState::Releasing { operation, .. } if forgotten(&replica.to) => {
+                self.changes.ended.push(operation);
+                Replica { state: ReplicaState::Gone { at: self.now }, ..replica }
+            }
+            ReplicaState::Holding { .. }
+            | ReplicaState::Replicating { .. }
+            | ReplicaState::Refused { .. }
+            | ReplicaState::Stopping { .. }
+            | ReplicaState::Releasing { .. }
+            | ReplicaState::Gone { .. } => replica,
+        }
+    }
+
+    fn refused(&mut self, replica: Replica, operation: OperationId, failure: Failure) -> Replica {
+        self.changes.ended.push(operation);
+        self.refuse(replica, failure)
+    }
+
+    /// What the two agents are told of each other is in the facts of their hosts; nothing when both have it.
+    fn not_replicating(&self, replica: &Replica) -> Option<Failure> {
+        let lacks = |host: &&HostName| {
+            self.fleet.hosts.get(*host).is_none_or(|known| known.facts.replication.is_none())
+        };
+        let host = [&replica.from, &replica.to].into_iter().find(lacks)?;
+        let text = format!("the agent of {host} keeps no replicas any more");
+        let class = if *host == replica.to {
+            FailureClass::RefusedByDestination
+        } else {
+            FailureClass::RefusedBySource
+        };
+        Some(Failure { class, text })
+    }
+
+    fn refuse(&mut self, replica: Replica, failure: Failure) -> Replica {
+        // Refused at once and tried at once would be a circle.
+        let until = self.now + self.policies.general().retry.longest.delta();
+        let host = replica.to.clone();
+        self.say_of_replica(
+            &replica,
+            Happened::ReplicaRefused { host, failure: failure.clone(), again_at: until },
+        );
+        Replica { state: ReplicaState::Refused { failure, until }, ..replica }
+    }
+
+    /// What an agent tells is kept only where it changes what may be decided: its figures change every second.
+    fn progressed(
+        &mut self,
+        replica: Replica,
+        (operation, seen): (OperationId, Option<Box<ReplicaStatus>>),
+        status: ReplicaStatus,
+    ) -> Replica {
+        let coarse = |status: &ReplicaStatus| (status.stage(), status.rounds.min(Needs::Ready.rounds()));
+        let before = seen.as_deref().map(coarse);
+        let now = coarse(&status);
+        if before == Some(now) {
+            return replica;
+        }
+        let (was_stalled, landed) =
+            before.map_or((false, 0), |(stage, rounds)| (stage == Stage::Stalled, rounds));
+        if landed < 1
+            && now.1 >= 1
+            && let Some(round) = &status.last
+        {
+            self.say_of_replica(&replica, Happened::InitialSyncDone { round: round.clone() });
+        }
+        if landed < Needs::Ready.rounds() && status.is_ready() {
+            self.say_of_replica(&replica, Happened::ReplicaReady { lag: status.lag(self.now) });
+        }
+        match &status.activity {
+            Activity::Stalled { failure, .. } if !was_stalled => {
+                self.say_of_replica(&replica, Happened::ReplicaStalled { failure: failure.clone() });
+            }
+            Activity::Round(_) | Activity::Resting { .. } if was_stalled => {
+                self.say_of_replica(&replica, Happened::ReplicaGoesOn);
+            }
+            Activity::Initiating
+            | Activity::Round(_)
+            | Activity::Resting { .. }
+            | Activity::Paused
+            | Activity::Stalled { .. }
+            | Activity::CuttingOver => {}
+        }
+        let seen = Some(Box::new(status));
+        Replica { state: ReplicaState::Replicating { operation, seen }, ..replica }
+    }
+
+    fn wanted(&self, replica: &Replica) -> Wanted {
+        let Some(migration) = self.find(replica.migration) else {
+            // It is over: what was moved with it was let go of when it was.
+            return Wanted::Not(Images::Delete);
+        };
+        let has_place = migration.to() == Some(&replica.to);
+        if migration.moved().is_some() && has_place {
+            return Wanted::Not(Images::Keep);
+        }
+        if matches!(migration.state, State::CuttingOver { .. }) {
+            return Wanted::AsItIs;
+        }
+        let wanted = migration.is_open() && migration.method == Method::Reboot && has_place;
+        if wanted && self.fits(replica) { Wanted::Kept } else { Wanted::Not(Images::Delete) }
+    }
+
+    /// Whether it still consists of the disks that the server has; a server that is not seen now keeps its replica.
+    fn fits(&self, replica: &Replica) -> bool {
+        let Some(server) = self.fleet.seen(&replica.from, replica.server) else { return true };
+        copied_disks(&server.facts).is_ok_and(|disks| same_disks(&disks, &replica.disks))
+    }
+
+    fn keep(&mut self, replica: Replica) -> Replica {
+        match &replica.state {
+            ReplicaState::Replicating { operation, .. } => {
+                let operation = *operation;
+                if matches!(self.reports.get(&operation), Some(Report::Stopped)) {
+                    // It was told to nobody that it should stop: the server had gone, and is back.
+                    self.changes.ended.push(operation);
+                    return self.replicate(replica);
+                }
+                let pace = self.pace(&replica);
+                self.wish(operation, NewWish::Pace(pace));
+                replica
+            }
+            ReplicaState::Refused { until, .. } if self.now < *until => {
+                self.look_again_at(*until);
+                replica
+            }
+            // Whatever it left is cleared away before it is tried again.
+            ReplicaState::Refused { .. } => self.order_release(replica, Images::Delete),
+            ReplicaState::Holding { .. }
+            | ReplicaState::Stopping { .. }
+            | ReplicaState::Releasing { .. }
+            | ReplicaState::Gone { .. } => replica,
+        }
+    }
+
+    /// One that is being held is let go of once its agent has said that it holds it: the two orders may not meet.
+    fn let_go(&mut self, replica: Replica, images: Images) -> Replica {
+        match &replica.state {
+            ReplicaState::Replicating { operation, .. } => {
+                let operation = *operation;
+                match self.reports.get(&operation) {
+                    Some(Report::Stopped) => {
+                        self.changes.ended.push(operation);
+                        self.order_release(replica, images)
+                    }
+                    Some(_) | None => {
+                        self.wish(operation, NewWish::AbortAsked);
+                        Replica { state: ReplicaState::Stopping { operation, images }, ..replica }
+                    }
+                }
+            }
+            ReplicaState::Refused { .. } => self.order_release(replica, images),
+            ReplicaState::Holding { operation } if !self.fleet.hosts.contains_key(&replica.to) => {
+                self.changes.ended.push(*operation);
+                Replica { state: ReplicaState::Gone { at: self.now }, ..replica }
+            }
+            ReplicaState::Holding { .. }
+            | ReplicaState::Stopping { .. }
+            | ReplicaState::Releasing { .. }
+            | ReplicaState::Gone { .. } => replica,
+        }
+    }
+
+    fn order_release(&mut self, replica: Replica, images: Images) -> Replica {
+        let intent = Intent::ReleaseReplica { replica: replica.id, images };
+        let operation = self.order(replica.to.clone(), Some(replica.migration), intent);
+        Replica { state: ReplicaState::Releasing { operation, images }, ..replica }
+    }
+
+    fn replicate(&mut self, replica: Replica) -> Replica {
+        if let Some(failure) = self.not_replicating(&replica) {
+            return self.refuse(replica, failure);
+        }
+        let pace = self.pace(&replica);
+        let intent = Intent::Replicate { replica: Box::new(replica.clone()), pace };
+        let operation = self.order(replica.from.clone(), Some(replica.migration), intent);
+        let bytes = replica.disks.iter().map(|disk| disk.virtual_bytes).sum();
+        self.say_of_replica(&replica, Happened::ReplicaInitiating { to: replica.to.clone(), bytes });
+        Replica { state: ReplicaState::Replicating { operation, seen: None }, ..replica }
+    }
+
+    /// Whether a replica has to be begun for it. One that is being let go of at the same place is waited for: their files are the same.
+    fn lacks_replica(&self, migration: &Migration) -> bool {
+        let waits = match migration.state {
+            State::Pending { .. } | State::Preparing { .. } | State::Ready { .. } => true,
+            State::Preflight { .. }
+            | State::Transferring { .. }
+            | State::CuttingOver { .. }
+            | State::Verifying { .. }
+            | State::Succeeded { .. }
+            | State::Completed { .. }
+            | State::Reverting { .. }
+            | State::Discarding { .. }
+            | State::Closed { .. }
+            | State::Reverted { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
+            | State::RolledBack { .. }
+            | State::Failed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => false,
+        };
+        let Some(to) = migration.to().filter(|_| waits && migration.method == Method::Reboot) else {
+            return false;
+        };
+        let local = self
+            .fleet
+            .seen(&migration.from, migration.server)
+            .is_some_and(|server| has_local_disks(&server.facts));
+        local
+            && !self
+                .replicas
+                .iter()
+                .any(|known| known.server == migration.server && known.to == *to && !known.is_gone())
+    }
+
+    fn hold(&mut self, migration: &Migration) {
+        let Some(to) = migration.to().cloned() else { return };
+        let Some(server) = self.fleet.seen(&migration.from, migration.server) else { return };
+        let Ok(disks) = copied_disks(&server.facts) else { return };
+        // Where it was before, its disks are kept: most of what they hold it still has.
+        let base = if migration.reverts().is_some() && self.pinned(migration).is_some() {
+            Base::Retained
+        } else {
+            Base::New
+        };
+        let mut replica = Replica {
+            id: ReplicaId::draw(self.ids),
+            migration: migration.id,
+            server: migration.server,
+            from: migration.from.clone(),
+            to,
+            disks,
+            base,
+            going: Going::On,
+            sync_now: 0,
+            opened_at: self.now,
+            state: ReplicaState::Gone { at: self.now },
+        };
+        let intent = Intent::HoldReplica { replica: Box::new(replica.clone()) };
+        let operation = self.order(replica.to.clone(), Some(migration.id), intent);
+        replica.state = ReplicaState::Holding { operation };
+        self.replicas.push(replica.clone());
+        self.changes.replicas.push(replica);
+    }
+
+    /// How often and how fast, by policy, the hour and the time agreed.
+    fn pace(&mut self, replica: &Replica) -> Pace {
+        let migration = self.find(replica.migration).cloned();
+        let effective = match &migration {
+            Some(migration) => self.policy_for(migration),
+            None => self.policies.shared_general(),
+        };
+        let policy = &effective.policy.replication;
+        let (bandwidth, until) = policy.bandwidth_now(self.now);
+        if let Some(until) = until {
+            self.look_again_at(until);
+        }
+        let opens_at = migration.and_then(|migration| match migration.appointment {
+            Appointment::Proposed { slot }
+            | Appointment::Accepted { slot, .. }
+            | Appointment::Rescheduled { slot, .. } => Some(slot.start),
+            Appointment::StartNow { at, .. } => Some(at),
+            // It is begun as soon as the whole disks are there.
+            Appointment::Emergency { .. } => Some(replica.opened_at),
+            Appointment::Unscheduled | Appointment::Running { .. } | Appointment::Done => None,
+        });
+        Pace {
+            going: replica.going,
+            far: policy.far,
+            near: policy.near,
+            opens_at,
+            bandwidth,
+            sync_now: replica.sync_now,
+        }
+    }
+
+    /// The replica with which a migration is to be made, if there is one where its place is.
+    pub(super) fn replica_for(&self, migration: &Migration) -> Option<&Replica> {
+        let to = migration.to()?;
+        self.replicas
+            .iter()
+            .find(|known| known.migration == migration.id && known.to == *to && !known.is_leaving())
+    }
+
+    /// As the agent tells now, or else as it did when that was last of any weight.
+    pub(super) fn status_of<'b>(&'b self, replica: &'b Replica) -> Option<&'b ReplicaStatus> {
+        let told = replica.state.operation().and_then(|operation| self.reports.get(&operation));
+        match told {
+            Some(Report::Replicating(status)) => Some(status),
+            Some(_) | None => replica.seen(),
+        }
+    }
+
+    /// Whether the whole disks are where the migration's place is, and the copy is as new as is asked for.
+    pub(super) fn readiness(&self, migration: &Migration, server: &Server, policy: &Policy) -> Readiness {
+        if !has_local_disks(&server.facts) {
+            return Readiness::NotNeeded;
+        }
+        let needs = self.needs(migration, server);
+        let why = match self.replica_for(migration) {
+            None => "it is not begun yet".to_owned(),
+            Some(replica) if self.not_replicating(replica).is_some() => {
+                "an agent that is needed for it keeps no replicas any more".to_owned()
+            }
+            Some(replica) => match (&replica.state, self.status_of(replica)) {
+                (ReplicaState::Refused { failure, .. }, _) => failure.to_string(),
+                (_, Some(status)) => match not_ready(status, needs, policy, self.now) {
+                    None => return Readiness::Ready(Box::new(replica.clone())),
+                    Some(why) => why,
+                },
+                (_, None) => "it is being set up".to_owned(),
+            },
+        };
+        Readiness::Not(Waiting::Replica { why })
+    }
+
+    /// The replica that a server boots from at its destination; nothing when it needs none.
+    ///
+    /// # Errors
+    /// It can't be cut over now; for what it waits.
+    pub(super) fn cut_over_with(
+        &mut self,
+        migration: &Migration,
+        policy: &Policy,
+    ) -> Result<Option<Cutover>, Waiting> {
+        let Some(server) = self.fleet.seen(&migration.from, migration.server) else {
+            return Err(Waiting::Agent { host: migration.from.clone() });
+        };
+        match self.readiness(migration, server, policy) {
+            Readiness::NotNeeded => Ok(None),
+            Readiness::Ready(replica) => {
+                let rounds = self.needs(migration, server).rounds();
+                let (bandwidth, _) = policy.replication.bandwidth_now(self.now);
+                Ok(Some(Cutover { replica, rounds, bandwidth }))
+            }
+            Readiness::Not(waits_for) => {
+                // A lag becomes shorter without anybody telling.
+                self.look_again_at(self.now + policy.replication.near.delta());
+                Err(waits_for)
+            }
+        }
+    }
+
+    /// How long it will take until the whole disks have been copied once, by what has been measured or else by what a link carries; nothing
+    /// when they have.
+    pub(super) fn sync_left(&self, migration: &Migration, policy: &Policy) -> Span {
+        let Some(server) = self.fleet.seen(&migration.from, migration.server) else { return Span::ZERO };
+        if !has_local_disks(&server.facts) {
+            return Span::ZERO;
+        }
+        let known = self.replica_for(migration).and_then(|replica| self.status_of(replica));
+        expected_sync(server, known, &policy.replication)
+    }
+
+    fn needs(&self, migration: &Migration, server: &Server) -> Needs {
+        let off = server.facts.power == Power::Off;
+        match migration.appointment {
+            Appointment::Emergency { .. } => Needs::WholeDisks,
+            Appointment::Unscheduled
+            | Appointment::Proposed { .. }
+            | Appointment::Accepted { .. }
+            | Appointment::Rescheduled { .. }
+            | Appointment::StartNow { .. }
+            | Appointment::Running { .. }
+            | Appointment::Done => {
+                if off {
+                    Needs::WholeDisks
+                } else {
+                    Needs::Ready
+                }
+            }
+        }
+    }
+
+    /// A migration of local disks is *preparing* until its replica has been whole and up to date once, and again when that is lost.
+    pub(super) fn prepared(&mut self, mut migration: Migration, server: &Server) -> Migration {
+        let is_whole = !has_local_disks(&server.facts)
+            || self
+                .replica_for(&migration)
+                .and_then(|replica| self.status_of(replica))
+                .is_some_and(ReplicaStatus::is_ready);
+        migration.state = match (migration.state, is_whole) {
+            (State::Preparing { waits_for }, true) => State::Ready { waits_for },
+            (State::Ready { waits_for }, false) => State::Preparing { waits_for },
+            (other, true | false) => other,
+        };
+        migration
+    }
+
+    /// Hosts that have refused this migration's replica, and may not be asked again yet.
+    pub(super) fn refused_at(&self, migration: MigrationId) -> impl Iterator<Item = (HostName, String)> {
+        self.replicas.iter().filter(move |known| known.migration == migration).filter_map(|replica| {
+            match &replica.state {
+                ReplicaState::Refused { failure, .. } if failure.class.depends_on_destination() => {
+                    Some((replica.to.clone(), failure.to_string()))
+                }
+                ReplicaState::Refused { .. }
+                | ReplicaState::Holding { .. }
+                | ReplicaState::Replicating { .. }
+                | ReplicaState::Stopping { .. }
+                | ReplicaState::Releasing { .. }
+                | ReplicaState::Gone { .. } => None,
+            }
+        })
+    }
+
+    fn say_of_replica(&mut self, replica: &Replica, what: Happened) {
+        // Its migration may be over and not be at hand; the event is told with what the replica knows.
+        match self.find(replica.migration).cloned() {
+            Some(migration) => self.say(&migration, what),
+            None => self.changes.events.push(crate::events::Event {
+                at: self.now,
+                maintenance: None,
+                migration: Some(replica.migration),
+                server: None,
+                owner: None,
+                host: Some(replica.to.clone()),
+                what,
+            }),
+        }
+    }
+}
+
+/// What has been copied once takes no further room where it is, nor does what is retained there of a server that goes back.
+pub(super) fn settle(room: &mut Room<'_>, replicas: &[Replica], migrations: &[Migration]) {
+    for replica in replicas.iter().filter(|replica| replica.seen().is_some_and(|seen| seen.rounds > 0)) {
+        room.settle(replica.server, &replica.to);
+    }
+    let original = |of: MigrationId| migrations.iter().find(|known| known.id == of);
+    for revert in migrations.iter().filter(|migration| migration.is_open()) {
+        if let Some(original) = revert.reverts().and_then(|of| original(of.migration)) {
+            room.settle(revert.server, &original.from);
+        }
+    }
+}
+
+/// Why a server can't be cut over with its replica now; nothing when it can.
+fn not_ready(status: &ReplicaStatus, needs: Needs, policy: &Policy, now: Instant) -> Option<String> {
+    if status.rounds < needs.rounds() {
+        return Some(match (status.stage(), status.initial_percent()) {
+            (Stage::Paused, _) => "it is paused, and not whole yet".to_owned(),
+            (Stage::Stalled, _) => "its rounds fail".to_owned(),
+            (_, Some(percent)) => format!("{percent} % of the first copy is there"),
+            (_, None) if status.rounds == 0 => "the first copy is not there yet".to_owned(),
+            (_, None) => "the first copy is there, and the round after it is not".to_owned(),
+        });
+    }
+    let most = policy.replication.ready_lag;
+    match (needs, status.lag(now)) {
+        (Needs::Ready, Some(lag)) if lag > most => Some(format!(
+            "it is {} behind, and may be {most} (replication.ready_lag)",
+            Span::seconds(lag.0.as_secs() / 60 * 60).rounded()
+        )),
+        (Needs::Ready | Needs::WholeDisks, Some(_) | None) => None,
+    }
+}
+
+/// A disk may have grown; that is taken up by its next round.
+fn same_disks(now: &[ReplicaDisk], then: &[ReplicaDisk]) -> bool {
+    let key = |disk: &ReplicaDisk| (disk.target.clone(), disk.source.clone(), disk.path.clone(), disk.format);
+    now.iter().map(key).eq(then.iter().map(key))
+}

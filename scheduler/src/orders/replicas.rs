@@ -1,0 +1,60 @@
+//! Orders about replicas: who the two agents are, by the fleet as it is now.
+
+use drover_agent_api::{CutoverReplica, HoldReplica, ReplicaPeer, Replicate};
+use drover_policies::conduct::Cutover;
+use drover_policies::fleet::{Fleet, Replication};
+use drover_policies::ids::HostName;
+use drover_policies::policy::Policy;
+use drover_policies::replica::{Pace, Replica};
+
+use super::NoOrder;
+
+pub(super) fn hold(replica: &Replica, fleet: &Fleet) -> Result<HoldReplica, NoOrder> {
+    let source = replication(&replica.from, fleet)?;
+    replication(&replica.to, fleet)?;
+    Ok(HoldReplica {
+        replica: replica.id,
+        server: replica.server,
+        source: replica.from.clone(),
+        source_certificate: source.certificate.clone(),
+        disks: replica.disks.clone(),
+        base: replica.base,
+    })
+}
+
+pub(super) fn replicate(replica: &Replica, pace: Pace, fleet: &Fleet) -> Result<Replicate, NoOrder> {
+    Ok(Replicate {
+        replica: replica.id,
+        server: replica.server,
+        peer: peer(&replica.to, fleet)?,
+        disks: replica.disks.clone(),
+        pace,
+    })
+}
+
+pub(super) fn cut_over(cutover: &Cutover, policy: &Policy, fleet: &Fleet) -> Result<CutoverReplica, NoOrder> {
+    let replica = &cutover.replica;
+    Ok(CutoverReplica {
+        replica: replica.id,
+        peer: peer(&replica.to, fleet)?,
+        disks: replica.disks.clone(),
+        bandwidth: cutover.bandwidth,
+        rounds: cutover.rounds,
+        final_delta_within: policy.replication.final_delta_within,
+        tail_within: policy.replication.tail_within,
+    })
+}
+
+fn peer(host: &HostName, fleet: &Fleet) -> Result<ReplicaPeer, NoOrder> {
+    let known = replication(host, fleet)?;
+    Ok(ReplicaPeer {
+        host: host.clone(),
+        address: known.address.clone(),
+        certificate: known.certificate.clone(),
+    })
+}
+
+fn replication<'a>(host: &HostName, fleet: &'a Fleet) -> Result<&'a Replication, NoOrder> {
+    let known = fleet.hosts.get(host).ok_or_else(|| NoOrder::UnknownHost(host.clone()))?;
+    known.facts.replication.as_ref().ok_or_else(|| NoOrder::NotReplicating(host.clone()))
+}
