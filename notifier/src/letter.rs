@@ -7,7 +7,8 @@ use drover_policies::attempt::PowerOff;
 use drover_policies::checks::{Finding, Item, Verdict, Weight};
 use drover_policies::language::{Direction, Language};
 use drover_policies::notices::{
-    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Notice, Reserved, Tells, WhyGivenUp, Wisher,
+    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Notice, Reserved, Tells, WhyGivenUp,
+    Wisher,
 };
 use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
@@ -364,7 +365,8 @@ impl Teller<'_> {
             }
             Tells::Started { downtime } => Told::Started { downtime: self.speech.about(*downtime) },
             Tells::Done { downtime, power_off, confirm_until, findings } => Told::Done {
-                checks: self.checks(findings),
+                // What could not be looked at tells the owner of a server that is well nothing.
+                checks: self.checks(findings.iter().filter(|finding| finding.verdict != Verdict::NotLooked)),
                 downtime: downtime.map(|downtime| self.speech.exactly(downtime)),
                 shutdown: power_off.map(shutdown),
                 until: confirm_until.map(|until| self.speech.moment(until, self.contact.timezone)),
@@ -433,7 +435,7 @@ impl Teller<'_> {
         }
     }
 
-    fn checks(&self, findings: &[Finding]) -> Vec<CheckWords> {
+    fn checks<'f>(&self, findings: impl IntoIterator<Item = &'f Finding>) -> Vec<CheckWords> {
         let words = |finding: &Finding| {
             let (item, name) = match &finding.item {
                 Item::Power => ("power", None),
@@ -456,7 +458,7 @@ impl Teller<'_> {
                 seen: words::phrase(&self.speech.said(&finding.seen), TEXT),
             }
         };
-        findings.iter().map(words).collect()
+        findings.into_iter().map(words).collect()
     }
 
     fn answer(&self, answer: &Answer) -> AnswerWords {

@@ -42,7 +42,17 @@ impl Conductor<'_> {
                 Some(report) => {
                     let baseline = match report {
                         Report::Alive { looked: Some(looked), .. } => Some(self.baseline(looked)),
-                        _ => None,
+                        Report::Alive { looked: None, .. }
+                        | Report::NotAlive(_)
+                        | Report::Refused(_)
+                        | Report::Running(_)
+                        | Report::Ended(_)
+                        | Report::Counted { .. }
+                        | Report::Discarded
+                        | Report::Held
+                        | Report::Replicating(_)
+                        | Report::Stopped
+                        | Report::Released => None,
                     };
                     migration.validation.before = Before::Taken { at: self.now, baseline };
                     self.changes.ended.push(operation);

@@ -118,7 +118,8 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
     assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
     let freeze = json!({ "name": "a launch", "days": { "from": "2026-03-01", "to": "2026-03-01" } });
     let limit = json!({ "max_simultaneous": 1 });
-    for (path, body) in [("freezes", &freeze), ("limits", &limit)] {
+    let check = json!({ "name": "ssh", "check": "tcp", "port": 22 });
+    for (path, body) in [("freezes", &freeze), ("limits", &limit), ("checks", &check)] {
         let put = api.put(&api.globex, &format!("/v1/{path}/{}", id(700)), body).await;
         assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
     }
@@ -128,7 +129,7 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
     let tokens = api.get(&api.operator, "/v1/tokens").await.json();
     let foreign = json!({
         "host": "h1", "server": id(3), "maintenance": maintenance["id"], "migration": shop["id"], "event": shop["id"],
-        "webhook": hook["id"], "letter": 1, "window": id(700), "freeze": id(700), "limit": id(700), "ticket": shop["ticket"], "owner": "globex", "token": tokens["items"][0]["id"],
+        "webhook": hook["id"], "letter": 1, "window": id(700), "freeze": id(700), "limit": id(700), "check": id(700), "ticket": shop["ticket"], "owner": "globex", "token": tokens["items"][0]["id"],
     });
     let routes = routes_against(&api, &foreign).await;
     assert!(routes.len() > 40, "{}", routes.len());
@@ -143,6 +144,7 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
             _ if path.starts_with("/v1/windows/") && *method == Method::PUT => window.clone(),
             _ if path.starts_with("/v1/freezes/") && *method == Method::PUT => freeze.clone(),
             _ if path.starts_with("/v1/limits/") && *method == Method::PUT => limit.clone(),
+            _ if path.starts_with("/v1/checks/") && *method == Method::PUT => check.clone(),
             _ => json!({}),
         };
         let asking = api.ask(method.clone(), path).token(&api.acme);
@@ -158,6 +160,7 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
                 "/v1/windows",
                 "/v1/freezes",
                 "/v1/limits",
+                "/v1/checks",
                 "/v1/tickets",
                 "/v1/events",
                 "/v1/scheduled-events",

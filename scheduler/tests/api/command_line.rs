@@ -145,6 +145,9 @@ async fn every_screen_of_a_drain_can_be_read() {
         (&["limits", "list"], "No limit is set"),
         (&["limits", "set", "1", "--owner", "acme"], "at most 1 at once for all servers"),
         (&["limits", "set", "2", "--owner", "acme"], "at most 2 at once for all servers"),
+        (&["checks", "list"], "No check is set"),
+        (&["checks", "add", "shop", "--owner", "acme", "--http", "/health", "--tls"], "https 443 /health"),
+        (&["checks", "list"], "https 443 /health"),
         (
             &["explain", "db", "--at", "2026-01-13 02:00"],
             "nothing is done then: a sale (a freeze of its owner for the whole account) [excluded]",

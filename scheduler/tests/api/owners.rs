@@ -411,3 +411,61 @@ async fn of_two_who_choose_the_last_time_at_once_one_gets_it_on_postgresql() {
     let url = cluster.database();
     race(&Api::with(ONE_AT_A_TIME, |config| config.database = Some(url)).await).await;
 }
+
+#[tokio::test]
+async fn a_check_is_refused_with_its_field_and_what_would_be_right_or_kept_as_it_is() {
+    let api = Api::with_policy("").await;
+    let check = |n: u128| format!("/v1/checks/{}", id(n));
+    let tcp = |name: &str, port: u32| json!({ "name": name, "check": "tcp", "port": port });
+    let http = |path: &str| json!({ "name": "shop", "check": "http", "path": path });
+    for (body, field, words) in [
+        (tcp("ssh", 0), "port", "write 1 to 65535"),
+        (http("health"), "path", "begins with /"),
+        (http("/a\r\nHost: elsewhere"), "path", "begins with /"),
+        (tcp("<script>", 22), "name", "letters, digits"),
+        (tcp(&"x".repeat(300), 22), "name", "letters, digits"),
+        (json!({ "name": "ssh", "check": "ping" }), "check", "tcp or http"),
+        (
+            json!({ "name": "ssh", "check": "tcp", "port": 22, "address": "127.0.0.1" }),
+            "address",
+            "own addresses",
+        ),
+        (json!({ "name": "ssh", "check": "tcp", "port": 22, "within": "2 days" }), "within", "within"),
+        (
+            json!({ "name": "ssh", "check": "tcp", "port": 22, "owner": "globex" }),
+            "owner",
+            "your own account only",
+        ),
+    ] {
+        let refused = api.put(&api.acme, &check(1), &body).await;
+        let told = (refused.status, refused.json()["field"].as_str().map(str::to_owned));
+        assert_eq!(told, (StatusCode::UNPROCESSABLE_ENTITY, Some(field.to_owned())), "{body}");
+        assert!(refused.detail().contains(words), "{}", refused.detail());
+    }
+    let put = api.put(&api.acme, &check(1), &http("/health")).await;
+    assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
+    let known = api.get(&api.acme, &check(1)).await.json();
+    assert_eq!(
+        (&known["port"], &known["must_pass"], &known["path"]),
+        (&json!(80), &json!(true), &json!("/health"))
+    );
+    assert_eq!(api.put(&api.acme, &check(1), &http("/health")).await.status, StatusCode::OK, "a repeat");
+    let twice = api.put(&api.acme, &check(2), &http("/other")).await;
+    assert!(twice.detail().contains("choose another name"), "{}", twice.detail());
+    assert_eq!(api.put(&api.globex, &check(1), &http("/")).await.problem(), "refused", "the id is another's");
+    assert_eq!(api.get(&api.globex, &check(1)).await.problem(), "not-found");
+
+    let mut last = None;
+    for n in 2..=300 {
+        let answer = api.put(&api.acme, &check(n), &tcp(&format!("port {n}"), 22)).await;
+        if answer.status != StatusCode::CREATED {
+            last = Some((n, answer));
+            break;
+        }
+    }
+    let (n, refused) = last.expect("300 checks are too many");
+    assert_eq!(n, 51);
+    assert!(refused.detail().contains("at most 50 checks"), "{}", refused.detail());
+    let removed = api.ask(Method::DELETE, &check(1)).token(&api.acme).send().await;
+    assert_eq!(removed.status, StatusCode::NO_CONTENT);
+}
