@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{GroupRow, HostRow, Load, Problem, ReachRow, ServerRow};
+use super::{HostRow, Load, Problem, ServerRow};
 
 /// Servers sorted into kinds that are the same to every host: of the same needs, reach and groups. The largest kind comes first.
 pub(super) struct Kinds {
@@ -13,7 +13,7 @@ pub(super) struct Kinds {
 
 impl Kinds {
     pub(super) fn new(problem: &Problem) -> Self {
-        let mut members: BTreeMap<(&[u64], ReachRow, &[GroupRow]), Vec<ServerRow>> = BTreeMap::new();
+        let mut members: BTreeMap<_, Vec<ServerRow>> = BTreeMap::new();
         for server in problem.server_rows() {
             let row = problem.server(server);
             members.entry((&row.needs, row.reach, &row.apart)).or_default().push(server);
