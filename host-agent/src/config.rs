@@ -211,7 +211,7 @@ impl File {
         };
         let data_dir = self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/drover-agent"));
         let guest_events = guest_events(&self.guest_events)?;
-        let replication = replica::config::complete(self.replication, &host.name, &data_dir)?;
+        let replication = replica::config::complete(self.replication, &host.name)?;
         Ok(Config { host, scheduler, token_file, ca_file: self.ca_file, data_dir, guest_events, replication })
     }
 }

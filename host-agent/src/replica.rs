@@ -123,8 +123,10 @@ pub fn check() -> Vec<String> {
         command.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         !command.status().is_ok_and(|status| status.success())
     };
-    let missing = ["qemu-img", "qemu-nbd", "tar"].into_iter().filter(is_missing);
+    let missing = ["qemu-img", "qemu-nbd", "setpriv", "tar"].into_iter().filter(is_missing);
     missing
-        .map(|program| format!("{program} can't be run, and replicas need it: install qemu-utils and tar"))
+        .map(|program| {
+            format!("{program} can't be run, and replicas need it: install qemu-utils, util-linux and tar")
+        })
         .collect()
 }

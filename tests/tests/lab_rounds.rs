@@ -41,6 +41,7 @@ impl Drop for Mount {
 struct Stage {
     // Dropped in this order: who uses the lab before the lab, and the mount last.
     source: Libvirt,
+    own: Arc<Ends>,
     destination: Arc<Ends>,
     disks: Vec<ReplicaDisk>,
     server: ServerId,
@@ -120,11 +121,11 @@ impl Stage {
         let destination = ends(dir.path(), "destination", &free_address(), &dir.path().join("unused"));
         let own = ends(dir.path(), "source", &free_address(), &scratch);
         let own_certificate = own.facts().certificate;
-        let source = Libvirt::new(host_config(host)).expect("a port").replicating(own);
+        let source = Libvirt::new(host_config(host)).expect("a port").replicating(Arc::clone(&own));
         let server: ServerId = guest.uuid.parse().expect("a uuid");
         let replica = ReplicaId(Uuid::from_u128(0x1a2b_3c4d << 96 | 7));
         let stage =
-            Self { source, destination, disks: Vec::new(), server, replica, lab, dir, _scratch: mount };
+            Self { source, own, destination, disks: Vec::new(), server, replica, lab, dir, _scratch: mount };
         let stage = Self { disks: stage.read_disks(), ..stage };
         let hold = HoldReplica {
             replica,
@@ -287,7 +288,7 @@ impl Stage {
 
     fn nothing_is_left(&self) {
         let left: Vec<_> =
-            fs::read_dir(self.dir.path().join("scratch")).expect("it is there").flatten().collect();
+            fs::read_dir(self.dir.path().join("scratch/rounds")).expect("it is there").flatten().collect();
         assert!(left.is_empty(), "{left:?}");
         assert!(
             !self.host().virsh(["backup-dumpxml", GUEST]).expect("virsh runs").success,
@@ -379,6 +380,32 @@ fn rounds_bring_a_server_s_disks_over_bit_by_bit() {
     stage.nothing_is_left();
 }
 
+/// As if an agent had died between freezing the guest and thawing it, with its backup begun.
+fn what_a_dead_agent_left_is_taken_back(stage: &Stage) {
+    let rounds = stage.dir.path().join("scratch/rounds");
+    let (socket, file) = (rounds.join("drover-1a2b3c4d.sock"), rounds.join("drover-1a2b3c4d-vda.scratch"));
+    let backup = stage.dir.path().join("backup.xml");
+    let text = format!(
+        "<domainbackup mode='pull'><server transport='unix' socket='{}'/><disks><disk name='vda' backup='yes' type='file'>
+         <scratch file='{}'/></disk><disk name='vdb' backup='no'/></disks></domainbackup>",
+        socket.display(),
+        file.display()
+    );
+    fs::write(&backup, text).expect("written");
+    stage.virsh(&["backup-begin", GUEST, &backup.display().to_string()]);
+    fs::write(rounds.join(format!("frozen-{}", stage.server)), "").expect("written");
+    stage.virsh(&["domfsfreeze", GUEST]);
+    let heard = || stage.lab.collector().expect("this process listens").of(GUEST).last();
+    let frozen = heard();
+
+    let _next = Libvirt::new(host_config(stage.host())).expect("a port").replicating(Arc::clone(&stage.own));
+    stage.wait("the guest to write again", || (heard() > frozen + 1).then_some(()));
+    stage.wait("its files to be gone", || {
+        fs::read_dir(&rounds).expect("it is there").next().is_none().then_some(())
+    });
+    stage.nothing_is_left();
+}
+
 #[test]
 fn a_full_scratch_directory_ends_the_round_and_not_the_guest() {
     let load = DiskLoad { mib: 32, kib_per_second: 0 };
@@ -415,5 +442,6 @@ fn a_full_scratch_directory_ends_the_round_and_not_the_guest() {
     });
     fs::remove_file(&ballast).expect("removed");
     stage.nothing_is_left();
+    what_a_dead_agent_left_is_taken_back(&stage);
     assert_eq!(stage.round(ReadFrom::Running).number, 1);
 }

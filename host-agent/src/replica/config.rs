@@ -86,11 +86,7 @@ pub(super) fn room(path: &Path) -> std::io::Result<Room> {
 ///
 /// # Errors
 /// When something is missing or can't be right.
-pub(crate) fn complete(
-    given: ReplicationFile,
-    host: &HostName,
-    data_dir: &Path,
-) -> Result<Option<Config>, ConfigError> {
+pub(crate) fn complete(given: ReplicationFile, host: &HostName) -> Result<Option<Config>, ConfigError> {
     let Some(listen) = given.listen else {
         return if given == ReplicationFile::default() {
             Ok(None)
@@ -113,7 +109,7 @@ pub(crate) fn complete(
         reached_by: reached_by(given.reached_by, listen, host)?,
         listen,
         directories: given.directories,
-        scratch: scratch(given.scratch, data_dir)?,
+        scratch: scratch(given.scratch)?,
         bandwidth: given.bandwidth.and_then(NonZeroU64::new),
         nvram: PathBuf::from("/var/lib/libvirt/qemu/nvram"),
         swtpm: PathBuf::from("/var/lib/libvirt/swtpm"),
@@ -174,8 +170,9 @@ fn directory(path: &Path) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn scratch(given: Option<PathBuf>, data_dir: &Path) -> Result<PathBuf, ConfigError> {
-    let Some(path) = given else { return Ok(data_dir.join("scratch")) };
+fn scratch(given: Option<PathBuf>) -> Result<PathBuf, ConfigError> {
+    // Not below the agent's own directory, which QEMU's user must not enter.
+    let path = given.unwrap_or_else(|| PathBuf::from("/var/lib/libvirt/drover-scratch"));
     if is_plain(&path) {
         Ok(path)
     } else {
@@ -198,7 +195,7 @@ mod tests {
             ..ReplicationFile::default()
         };
         change(&mut file);
-        complete(file, &HostName::new("h2").expect("a name"), Path::new("/var/lib/drover-agent"))
+        complete(file, &HostName::new("h2").expect("a name"))
     }
 
     fn reached(listen: &str, reached_by: Option<&str>) -> Result<String, ConfigError> {
@@ -212,7 +209,7 @@ mod tests {
     #[test]
     fn without_a_table_there_are_no_replicas_and_half_a_table_is_an_error() {
         let host = HostName::new("h2").expect("a name");
-        let none = complete(ReplicationFile::default(), &host, Path::new("/data"));
+        let none = complete(ReplicationFile::default(), &host);
         assert_eq!(none.expect("right"), None);
         let error = with(|file| file.listen = None).expect_err("refused");
         assert!(error.to_string().starts_with("replication.listen is not set"), "{error}");
@@ -246,7 +243,7 @@ mod tests {
         let config = with(|file| file.bandwidth = Some(0)).expect("right").expect("set");
         assert_eq!(
             (config.bandwidth, config.scratch.to_str()),
-            (None, Some("/var/lib/drover-agent/scratch"))
+            (None, Some("/var/lib/libvirt/drover-scratch"))
         );
         let facts = config.facts(&CertificateDigest("ab".to_owned()));
         let [root] = facts.directories.as_slice() else { panic!("one directory: {facts:?}") };

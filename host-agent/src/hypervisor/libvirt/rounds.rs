@@ -97,7 +97,7 @@ impl Rounds {
             uri,
             swtpm: ends.config.swtpm.clone(),
             peers: ends.peers.clone(),
-            scratch: Scratch::new(ends.config.scratch.clone()),
+            scratch: Scratch::new(&ends.config.scratch),
             workers: Workers::new(WORKERS),
             limit: Arc::new(Limiter::new(ends.config.bandwidth.map(NonZeroU64::get))),
             rounds: Mutex::default(),

@@ -15,10 +15,13 @@ pub(super) struct Names {
     prefix: String,
 }
 
+/// What everything begins with that belongs to any replica.
+pub(super) const EVERY_PREFIX: &str = "drover-";
+
 impl Names {
     pub(super) fn new(replica: ReplicaId) -> Self {
         let hex = replica.0.simple().to_string();
-        Self { prefix: format!("drover-{}", &hex[..8]) }
+        Self { prefix: format!("{EVERY_PREFIX}{}", &hex[..8]) }
     }
 
     /// What all that belongs to the replica begins with.

@@ -3,13 +3,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use drover_policies::attempt::FailureClass;
 use drover_policies::ids::ServerId;
 
-use super::plan::Names;
+use super::plan::{EVERY_PREFIX, Names};
 use crate::hypervisor::{Answer, Refusal, RefusalKind};
 
 /// What is left free at least, as a part of the file system: one in so many.
@@ -43,8 +43,9 @@ fn refused(what: &str, path: &Path, error: &io::Error) -> Refusal {
 }
 
 impl Scratch {
-    pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir }
+    /// Below the configured directory, as that may be one that others use as well.
+    pub(super) fn new(configured: &Path) -> Self {
+        Self { dir: configured.join("rounds") }
     }
 
     /// Makes the directory, for the user that QEMU runs as and for nobody else.
@@ -53,8 +54,29 @@ impl Scratch {
         let restrict = |mode| fs::set_permissions(&self.dir, fs::Permissions::from_mode(mode));
         restrict(0o700).map_err(|error| refused("restrict", &self.dir, &error))?;
         if let Some((user, group)) = owner {
+            self.can_be_entered(user, group)?;
             chown(&self.dir, Some(user), Some(group))
                 .map_err(|error| refused("give away", &self.dir, &error))?;
+        }
+        Ok(())
+    }
+
+    /// QEMU makes its socket itself, so its user must be able to come here.
+    fn can_be_entered(&self, user: u32, group: u32) -> Answer<()> {
+        for above in self.dir.ancestors().skip(1) {
+            let found = fs::metadata(above).map_err(|error| refused("look at", above, &error))?;
+            let enters = match (found.uid() == user, found.gid() == group) {
+                (true, _) => 0o100,
+                (false, true) => 0o010,
+                (false, false) => 0o001,
+            };
+            if user != 0 && found.mode() & enters == 0 {
+                let text = format!(
+                    "replication.scratch: {} can't be entered by the user that QEMU runs as ({user}); set a directory that can, for example /var/lib/libvirt/drover-scratch",
+                    above.display()
+                );
+                return Err(Refusal::new(RefusalKind::Failed(FailureClass::RefusedBySource), text));
+            }
         }
         Ok(())
     }
@@ -112,7 +134,7 @@ impl Scratch {
 
     /// Removes what all rounds have left but for what says [`Scratch::frozen`].
     pub(super) fn clean_all(&self) {
-        self.remove(|name| !name.starts_with(FROZEN));
+        self.remove(|name| name.starts_with(EVERY_PREFIX));
     }
 
     fn remove(&self, is_left: impl Fn(&str) -> bool) {
@@ -163,7 +185,7 @@ mod tests {
     #[test]
     fn only_what_is_left_of_that_replica_is_removed() {
         let dir = tempfile::tempdir().expect("a directory");
-        let scratch = Scratch::new(dir.path().join("scratch"));
+        let scratch = Scratch::new(dir.path());
         scratch.prepare(None).expect("made");
         let (one, other) = (
             Names::new(ReplicaId(Uuid::from_u128(1 << 96))),
@@ -185,6 +207,23 @@ mod tests {
         assert_eq!(scratch.frozen(), [server]);
         scratch.note_thawed(server);
         assert_eq!(scratch.frozen(), []);
+    }
+
+    #[test]
+    fn a_directory_that_qemu_can_t_enter_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let inside = dir.path().join("private");
+        fs::create_dir(&inside).expect("made");
+        let can_enter = |mode| {
+            fs::set_permissions(&inside, fs::Permissions::from_mode(mode)).expect("set");
+            // The temporary directory itself is its owner's alone.
+            fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o711)).expect("set");
+            Scratch::new(&inside).can_be_entered(64055, 64055)
+        };
+        assert_eq!(can_enter(0o711), Ok(()));
+        let refusal = can_enter(0o700).expect_err("it is its owner's alone");
+        assert!(refusal.text.contains(&inside.display().to_string()), "{refusal}");
+        assert_eq!(Scratch::new(&inside).can_be_entered(0, 0), Ok(()));
     }
 
     #[test]
