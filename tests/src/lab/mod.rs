@@ -10,6 +10,7 @@
 
 pub mod cleanup;
 pub mod collector;
+pub mod foreign;
 pub mod guest;
 pub mod host;
 pub mod image;
