@@ -39,7 +39,7 @@ impl Drop for Mount {
 }
 
 struct Stage {
-    // Dropped in this order: who uses the lab before the lab, and the mount last.
+    // Dropped in this order: who uses the lab before the lab, and what is mounted before the directory that it is in.
     source: Libvirt,
     own: Arc<Ends>,
     destination: Arc<Ends>,
@@ -47,8 +47,8 @@ struct Stage {
     server: ServerId,
     replica: ReplicaId,
     lab: Lab,
-    dir: tempfile::TempDir,
     _scratch: Option<Mount>,
+    dir: tempfile::TempDir,
 }
 
 fn ends(dir: &Path, name: &str, listen: &str, scratch: &Path) -> Arc<Ends> {
