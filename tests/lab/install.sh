@@ -28,8 +28,8 @@ postgresql dovecot-imapd"
 # Request Tracker, with what it needs to run by itself: no web server, no database server.
 tracker="request-tracker5 rt5-db-sqlite rt5-standalone"
 
-# What the benchmark compares copies of disks with.
-[ "${1:-}" != --bench ] || plain="$plain virtnbdbackup"
+# What the benchmark compares copies of disks and plans of fleets with.
+[ "${1:-}" != --bench ] || plain="$plain virtnbdbackup ganeti-htools"
 
 # What imports of foreign guests are tested with. Optional: where it can't be had, that test says that it was skipped, and all else runs.
 conversion="virt-v2v libguestfs-tools nbdkit debootstrap fdisk"

@@ -5,6 +5,7 @@
 
 mod crowd;
 mod drain;
+mod fleet;
 mod overhead;
 mod process;
 mod report;
@@ -34,6 +35,8 @@ pub enum Part {
     Start,
     /// Ten thousand tickets, their reminders and their windows at once.
     Crowd,
+    /// Planning for whole fleets, beside Ganeti's tools.
+    Fleet,
     /// Reboot migrations of servers with local disks, beside qemu-img and virtnbdbackup.
     Warm,
 }
@@ -93,6 +96,9 @@ pub fn run(options: &Options) -> Result<Report> {
     }
     if wants(Part::Crowd) {
         rows.extend(crowd::measure(crowd::Crowd::of(options.crowd), &interrupt)?);
+    }
+    if wants(Part::Fleet) {
+        rows.extend(fleet::measure(&interrupt)?);
     }
     if wants(Part::Warm) {
         if let Some(reason) = lab::unable() {

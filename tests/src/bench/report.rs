@@ -13,6 +13,8 @@ pub enum Unit {
     Milliseconds,
     /// Megabytes, of a million bytes each.
     Megabytes,
+    /// Nothing: a count, or a ratio.
+    Plain,
 }
 
 impl Unit {
@@ -21,6 +23,7 @@ impl Unit {
             Self::Seconds => "s",
             Self::Milliseconds => "ms",
             Self::Megabytes => "MB",
+            Self::Plain => "",
         }
     }
 
@@ -29,6 +32,7 @@ impl Unit {
             Self::Seconds => format!("{value:.2} s"),
             Self::Milliseconds => format!("{value:.1} ms"),
             Self::Megabytes => format!("{value:.1} MB"),
+            Self::Plain => format!("{value:.3}"),
         }
     }
 }
