@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 const SIZE: u64 = 16 << 20;
 const CHUNK: u64 = 1 << 20;
-const REPLICA: ReplicaId = ReplicaId(Uuid::from_u128(0x1234_5678_0000_0000_0000_0000_0000_0001));
+const REPLICA: ReplicaId = ReplicaId(Uuid::from_u128(0x1234_5678));
 const SERVER: ServerId = ServerId(Uuid::from_u128(9));
 
 /// An agent's ends, which can be ended and begun again.
@@ -355,7 +355,7 @@ fn only_the_agent_that_was_named_is_let_in_and_only_to_its_replica() {
 
     // Known here for another replica.
     let mut other = holder.order(&stranger);
-    other.replica = ReplicaId(Uuid::from_u128(2 << 96));
+    other.replica = ReplicaId(Uuid::from_u128(2));
     other.disks = vec![holder.disk("vdc", ImageFormat::Raw)];
     holder.ends().replicas.hold(&other).expect("held");
     let unknown = |id| match stranger.ends().peers.connect(&holder.peer(), id) {

@@ -43,6 +43,16 @@ macro_rules! uuid_id {
     )+};
 }
 
+impl ReplicaId {
+    /// What its files and checkpoints are called by, eight hexadecimal digits: the last ones of its id. The first ones of an id tell the
+    /// time, and are the same for all replicas that are begun within a minute.
+    #[must_use]
+    pub fn mark(&self) -> String {
+        let digits = self.0.simple().to_string();
+        digits[digits.len() - 8..].to_owned()
+    }
+}
+
 uuid_id! {
     /// A server: the uuid of its libvirt domain, the same on every host it ever runs on.
     ServerId,

@@ -123,7 +123,7 @@ impl Stage {
         let own_certificate = own.facts().certificate;
         let source = Libvirt::new(host_config(host)).expect("a port").replicating(Arc::clone(&own));
         let server: ServerId = guest.uuid.parse().expect("a uuid");
-        let replica = ReplicaId(Uuid::from_u128(0x1a2b_3c4d << 96 | 7));
+        let replica = ReplicaId(Uuid::from_u128(7 << 96 | 0x1a2b_3c4d));
         let stage =
             Self { source, own, destination, disks: Vec::new(), server, replica, lab, dir, _scratch: mount };
         let stage = Self { disks: stage.read_disks(), ..stage };

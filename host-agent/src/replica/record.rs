@@ -113,9 +113,8 @@ impl Record {
 pub(super) const LONGEST_SUFFIX: usize = ".drover-01234567.before".len();
 
 fn with_suffix(path: &Path, replica: ReplicaId, kind: &str) -> PathBuf {
-    let id = replica.0.simple().to_string();
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".drover-{}{kind}", id.get(..8).unwrap_or(&id)));
+    name.push(format!(".drover-{}{kind}", replica.mark()));
     PathBuf::from(name)
 }
 

@@ -13,7 +13,7 @@ use crate::replica::tools::commit;
 use crate::replica::wire::{Content, Extra};
 
 const SIZE: u64 = 4 << 20;
-const REPLICA: ReplicaId = ReplicaId(Uuid::from_u128(0xabcd_ef01 << 96));
+const REPLICA: ReplicaId = ReplicaId(Uuid::from_u128(0xabcd_ef01));
 
 struct World {
     directory: tempfile::TempDir,
@@ -259,7 +259,7 @@ fn a_second_agent_is_refused_and_a_record_that_is_spoiled_is_left_alone() {
     assert_eq!(world.begins_with(BESIDE), [1, 1]);
     // Its files are in the way of another try, and that is said.
     let mut order = world.order();
-    order.replica = ReplicaId(Uuid::from_u128(0xabcd_ef01 << 96 | 1));
+    order.replica = ReplicaId(Uuid::from_u128(1 << 96 | 0xabcd_ef01));
     let again = replicas.hold(&order);
     assert!(matches!(again, Err(ReplicaError::InTheWay { .. })), "{again:?}");
 }

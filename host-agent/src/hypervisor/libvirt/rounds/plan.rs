@@ -20,8 +20,7 @@ pub(super) const EVERY_PREFIX: &str = "drover-";
 
 impl Names {
     pub(super) fn new(replica: ReplicaId) -> Self {
-        let hex = replica.0.simple().to_string();
-        Self { prefix: format!("{EVERY_PREFIX}{}", &hex[..8]) }
+        Self { prefix: format!("{EVERY_PREFIX}{}", replica.mark()) }
     }
 
     /// What all that belongs to the replica begins with.
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_s_name_tells_whose_it_is_and_of_which_round() {
-        let names = Names::new(ReplicaId(Uuid::from_u128(0x1a2b_3c4d << 96)));
+        let names = Names::new(ReplicaId(Uuid::from_u128(0x1a2b_3c4d)));
         assert_eq!(names.checkpoint(7), "drover-1a2b3c4d-7");
         assert_eq!(names.round("drover-1a2b3c4d-7"), Some(7));
         for other in [

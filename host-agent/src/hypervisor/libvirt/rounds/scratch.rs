@@ -187,10 +187,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let scratch = Scratch::new(dir.path());
         scratch.prepare(None).expect("made");
-        let (one, other) = (
-            Names::new(ReplicaId(Uuid::from_u128(1 << 96))),
-            Names::new(ReplicaId(Uuid::from_u128(2 << 96))),
-        );
+        let (one, other) =
+            (Names::new(ReplicaId(Uuid::from_u128(1))), Names::new(ReplicaId(Uuid::from_u128(2))));
         for names in [&one, &other] {
             for path in [scratch.socket(names), scratch.file(names, "vda"), scratch.disk_socket(names, "vda")]
             {
