@@ -4,6 +4,7 @@ mod checks;
 mod drills;
 mod many;
 mod owners;
+mod replicas;
 mod self_service;
 mod stories;
 mod story;

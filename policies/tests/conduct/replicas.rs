@@ -1,0 +1,302 @@
+//! Servers with disks that only their host has.
+
+use std::path::PathBuf;
+
+use drover_policies::attempt::{Failure, FailureClass, Outcome, Report};
+use drover_policies::conduct::{Intent, NewOperation, NewWish};
+use drover_policies::fleet::{
+    CertificateDigest, Disk, Host, LocalStorage, Power, Reach, Replication, ServerFacts,
+};
+use drover_policies::host::Standing;
+use drover_policies::ids::OperationId;
+use drover_policies::maintenance::{State as MaintenanceState, Urgency};
+use drover_policies::migration::{State, Waiting};
+use drover_policies::notices::Actor;
+use drover_policies::replica::{Activity, Frozen, Going, Images, Replica, ReplicaStatus, Round, RoundKind};
+use drover_policies::samples::{Sample, gib, host_name};
+use drover_policies::time::Span;
+
+use crate::story::Story;
+
+const DISKS: &str = "/var/lib/libvirt/images";
+
+fn replicates(host: &mut Host) {
+    host.facts.replication = Some(Replication {
+        address: format!("{}.example:7447", host.name),
+        certificate: CertificateDigest("ab".repeat(32)),
+        directories: vec![LocalStorage {
+            path: PathBuf::from(DISKS),
+            total_bytes: gib(100),
+            free_bytes: gib(50),
+        }],
+    });
+}
+
+fn local(facts: &mut ServerFacts) {
+    facts.disks = vec![Disk {
+        target: "vda".to_owned(),
+        source: format!("{DISKS}/db.qcow2"),
+        format: "qcow2".to_owned(),
+        virtual_bytes: Some(gib(20)),
+        allocated_bytes: Some(gib(10)),
+        reach: Reach::Local,
+    }];
+}
+
+fn story() -> Story {
+    let hosts =
+        ["h1", "h2", "h3"].into_iter().fold(Sample::new(), |sample, name| sample.host(name, replicates));
+    Story::new(hosts.server("h1", "db", local).fleet(), "")
+}
+
+fn replica(story: &Story) -> Replica {
+    story.replicas.last().expect("a replica").clone()
+}
+
+fn order_of(story: &Story) -> NewOperation {
+    let operation = replica(story).state.operation().expect("something is being done for it");
+    story.orders.get(&operation).expect("the order was given").clone()
+}
+
+fn tell(story: &mut Story, report: Report) {
+    let id = order_of(story).id;
+    story.reports.insert(id, report);
+    story.look();
+}
+
+/// As the agent tells after so many rounds, the last of which landed just now.
+fn rounds(story: &Story, rounds: u64) -> ReplicaStatus {
+    let mut status = ReplicaStatus::new(story.now);
+    status.rounds = rounds;
+    status.activity = Activity::Resting { next_at: story.now };
+    status.last = Some(Round {
+        number: rounds,
+        kind: RoundKind::Incremental,
+        consistent_at: story.now,
+        frozen: Frozen::Yes,
+        dirty_bytes: 1 << 20,
+        sent_bytes: 1 << 20,
+        took: Span::seconds(1),
+    });
+    status
+}
+
+fn land(story: &mut Story, count: u64) {
+    let status = rounds(story, count);
+    tell(story, Report::Replicating(status));
+}
+
+/// Drained, held at h2 and ready.
+fn ready() -> Story {
+    let mut story = story();
+    story.drain(&["h1"], Urgency::Normal);
+    tell(&mut story, Report::Held);
+    land(&mut story, 1);
+    land(&mut story, 2);
+    story
+}
+
+/// Its time has come, and the last round is a moment old.
+fn begin(story: &mut Story) {
+    let slot = story.migration("db").appointment.slot().expect("a time is proposed");
+    let almost = Span::between(story.now, slot.start - Span::minutes(1).delta());
+    story.wait(almost);
+    let status = rounds(story, 9);
+    tell(story, Report::Replicating(status));
+    story.wait(Span::minutes(1));
+}
+
+#[test]
+fn its_disks_are_copied_while_its_time_is_agreed_and_it_boots_from_the_copy() {
+    let mut story = story();
+    story.drain(&["h1"], Urgency::Normal);
+    assert_eq!((story.state("db"), story.told()), ("preparing", vec!["proposed"]));
+    assert!(matches!(order_of(&story).intent, Intent::HoldReplica { .. }));
+    tell(&mut story, Report::Held);
+    assert!(matches!(order_of(&story).intent, Intent::Replicate { .. }));
+    assert_eq!(order_of(&story).host, host_name("h1"));
+    land(&mut story, 1);
+    assert_eq!(story.state("db"), "preparing", "one round alone is no full copy of any moment but the first");
+    land(&mut story, 2);
+    assert_eq!(story.state("db"), "ready");
+    begin(&mut story);
+    assert_eq!(story.state("db"), "cutting_over");
+    let Intent::Reboot { replica: Some(cutover), .. } = story.order_for("db").intent else {
+        panic!("it is cut over with its replica")
+    };
+    assert_eq!((cutover.replica.id, cutover.rounds), (replica(&story).id, 2));
+    story.moves("db");
+    assert_eq!(story.state("db"), "completed");
+    tell(&mut story, Report::Stopped);
+    let Intent::ReleaseReplica { images: Images::Keep, .. } = order_of(&story).intent else {
+        panic!("its images are its disks now")
+    };
+    tell(&mut story, Report::Released);
+    assert!(replica(&story).is_gone());
+}
+
+#[test]
+fn the_pace_follows_the_time_that_is_agreed() {
+    let story = ready();
+    let NewOperation { id, .. } = order_of(&story);
+    let opens_at = story.migration("db").appointment.slot().expect("a time").start;
+    let Some(NewWish::Pace(pace)) = story.wishes.get(&id) else { panic!("a pace is wished") };
+    assert_eq!((pace.opens_at, pace.going), (Some(opens_at), Going::On));
+}
+
+#[test]
+fn without_a_whole_copy_its_time_is_missed_and_another_is_proposed() {
+    let mut story = story();
+    story.drain(&["h1"], Urgency::Normal);
+    tell(&mut story, Report::Held);
+    land(&mut story, 1);
+    let slot = story.migration("db").appointment.slot().expect("a time");
+    story.wait(Span::between(story.now, slot.start));
+    let State::Preparing { waits_for: Waiting::Replica { .. } } = &story.migration("db").state else {
+        panic!("it waits for its copy: {:?}", story.migration("db").state)
+    };
+    story.wait(Span::between(story.now, slot.end));
+    assert!(story.told().contains(&"missed"), "{:?}", story.told());
+    assert_ne!(story.migration("db").appointment.slot(), Some(slot));
+}
+
+#[test]
+fn a_copy_that_is_too_old_is_waited_for_within_the_window() {
+    let mut story = ready();
+    let slot = story.migration("db").appointment.slot().expect("a time");
+    story.wait(Span::between(story.now, slot.start));
+    assert!(matches!(story.migration("db").state.waits_for(), Some(Waiting::Replica { .. })));
+    land(&mut story, 3);
+    story.wait(Span::seconds(10));
+    assert_eq!(story.state("db"), "cutting_over");
+}
+
+#[test]
+fn a_destination_that_refuses_is_replaced_and_what_it_has_is_released() {
+    let mut story = story();
+    story.drain(&["h1"], Urgency::Normal);
+    let first = replica(&story);
+    let failure =
+        Failure { class: FailureClass::RefusedByDestination, text: "a file is in the way".to_owned() };
+    tell(&mut story, Report::Refused(failure));
+    let second = replica(&story);
+    assert_ne!((second.id, &second.to), (first.id, &first.to));
+    let released = story.orders.values().any(
+        |order| matches!(order.intent, Intent::ReleaseReplica { replica, images: Images::Delete } if replica == first.id),
+    );
+    assert!(released, "{:?}", story.orders);
+}
+
+#[test]
+fn a_place_that_is_lost_takes_its_copy_with_it() {
+    let mut story = ready();
+    let lost = replica(&story);
+    story.fleet.hosts.get_mut(&lost.to).expect("known").standing =
+        Standing::Cordoned { reason: "disk".to_owned(), since: story.now };
+    story.wait(Span::seconds(10));
+    assert_eq!(story.state("db"), "preparing", "the copy elsewhere has only begun");
+    let old = story.replicas.iter().find(|known| known.id == lost.id).expect("known");
+    assert_eq!(old.state.name(), "stopping");
+    assert_ne!(replica(&story).to, lost.to);
+}
+
+#[test]
+fn a_destination_that_is_silent_for_a_moment_keeps_its_copy() {
+    let mut story = ready();
+    let held = replica(&story);
+    let silent = |story: &mut Story, span: Span| {
+        let seen = story.fleet.hosts[&held.to].observed_at;
+        story.now += span.delta();
+        for (name, host) in &mut story.fleet.hosts {
+            host.observed_at = if *name == held.to { seen } else { story.now };
+        }
+        story.look();
+    };
+    silent(&mut story, Span::minutes(10));
+    assert_eq!(story.migration("db").to(), Some(&held.to));
+    silent(&mut story, Span::hours(2));
+    assert_ne!(story.migration("db").to(), Some(&held.to));
+}
+
+#[test]
+fn what_is_cancelled_is_cleared_away_although_it_is_over() {
+    let mut story = ready();
+    let id = *story.maintenances.keys().next().expect("one");
+    let maintenance = story.maintenances.get_mut(&id).expect("known");
+    maintenance.state = MaintenanceState::Cancelled { at: story.now, by: Actor::Drover };
+    story.look();
+    assert_eq!(story.state("db"), "cancelled");
+    let operation = order_of(&story).id;
+    assert_eq!(story.wishes.get(&operation), Some(&NewWish::AbortAsked));
+    story.wait(Span::days(2));
+    assert_eq!(replica(&story).state.name(), "stopping", "its source is waited for");
+    tell(&mut story, Report::Stopped);
+    assert!(matches!(order_of(&story).intent, Intent::ReleaseReplica { images: Images::Delete, .. }));
+    tell(&mut story, Report::Released);
+    assert!(replica(&story).is_gone());
+}
+
+#[test]
+fn a_failed_cutover_keeps_the_copy_for_the_next_try() {
+    let mut story = ready();
+    begin(&mut story);
+    let held = replica(&story);
+    let failure = Failure { class: FailureClass::LostOnTheWay, text: "the tail did not land".to_owned() };
+    story.report("db", Report::Ended(Outcome::StayedAtSource { failure }));
+    assert!(story.told().contains(&"rolled_back"));
+    let moved_on = story.migration("db").to() != Some(&held.to);
+    assert_eq!(replica(&story).id == held.id, !moved_on, "one place has one copy");
+    if !moved_on {
+        assert_eq!(story.state("db"), "ready");
+    }
+}
+
+#[test]
+fn a_server_that_is_off_needs_one_whole_copy_and_nobodys_consent() {
+    let mut story = story();
+    story.change("h1", "db", |facts| facts.power = Power::Off);
+    story.drain(&["h1"], Urgency::Normal);
+    assert_eq!(story.state("db"), "pending");
+    tell(&mut story, Report::Held);
+    land(&mut story, 1);
+    assert_eq!(story.state("db"), "cutting_over");
+    let Intent::Reboot { replica: Some(cutover), .. } = story.order_for("db").intent else {
+        panic!("with its replica")
+    };
+    assert_eq!(cutover.rounds, 1);
+    assert!(story.told().is_empty());
+}
+
+#[test]
+fn an_emergency_asks_for_whole_disks_alone() {
+    let mut story = story();
+    story.drain(&["h1"], Urgency::Emergency { why: "a fan".to_owned() });
+    tell(&mut story, Report::Held);
+    assert_ne!(story.state("db"), "cutting_over");
+    land(&mut story, 1);
+    assert_eq!(story.state("db"), "cutting_over");
+}
+
+#[test]
+fn an_agent_that_makes_no_copies_is_named_and_no_owner_is_asked() {
+    let mut story = story();
+    story.fleet.hosts.get_mut(&host_name("h1")).expect("known").facts.replication = None;
+    story.drain(&["h1"], Urgency::Normal);
+    let waits = story.migration("db").state.waits_for().map(ToString::to_string).unwrap_or_default();
+    assert!(waits.contains("h1") && waits.contains("[replication] listen"), "{waits}");
+    assert!(story.told().is_empty());
+}
+
+#[test]
+fn copies_do_not_go_where_they_have_no_room() {
+    let mut story = story();
+    for host in ["h2", "h3"] {
+        let known = story.fleet.hosts.get_mut(&host_name(host)).expect("known");
+        let free = if host == "h2" { gib(9) } else { gib(11) };
+        known.facts.replication.as_mut().expect("it replicates").directories[0].free_bytes = free;
+    }
+    story.drain(&["h1"], Urgency::Normal);
+    assert_eq!(story.migration("db").to(), Some(&host_name("h3")));
+    let id: OperationId = order_of(&story).id;
+    assert_eq!(story.orders[&id].host, host_name("h3"));
+}
