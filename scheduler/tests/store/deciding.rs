@@ -108,6 +108,7 @@ async fn every_kind_of_write_refuses_what_was_changed_meanwhile(place: Place) {
     let changes = Batch {
         maintenances: vec![Write::Update(maintenance(1), first)],
         migrations: vec![Write::Update(of_maintenance.clone(), first)],
+        replicas: vec![Write::Update(replica(1, 1), first)],
         standings: vec![Write::Update(HostStanding { host: host("h1"), standing: Standing::Open }, first)],
         operations_wished: vec![wish.clone()],
         ..Batch::new(at(1))
@@ -122,6 +123,8 @@ async fn every_kind_of_write_refuses_what_was_changed_meanwhile(place: Place) {
     let stale = [
         Batch { maintenances: changes.maintenances, ..nothing.clone() },
         Batch { migrations: changes.migrations, ..nothing.clone() },
+        Batch { replicas: changes.replicas, ..nothing.clone() },
+        Batch { replicas: vec![Write::Insert(replica(1, 1))], ..nothing.clone() },
         Batch { standings: changes.standings, ..nothing.clone() },
         Batch { operations_wished: changes.operations_wished, ..nothing.clone() },
         Batch { operations_ended: vec![operation_id(2)], ..nothing.clone() },

@@ -2,9 +2,10 @@
 
 use chrono::TimeDelta;
 use drover_policies::channels::ChannelName;
-use drover_policies::ids::MigrationId;
+use drover_policies::ids::{Generation, MigrationId};
 use drover_policies::maintenance::{Maintenance, State as MaintenanceState};
 use drover_policies::migration::Migration;
+use drover_policies::replica::{Replica, ReplicaState};
 use drover_policies::time::Span;
 use drover_scheduler::store::{
     Batch, Cursor, EventFilter, Fence, Keep, MigrationFilter, Only, Purged, Seq, Store, TicketFilter, Tried,
@@ -250,6 +251,11 @@ async fn history_is_purged_and_what_is_needed_stays(place: Place) {
     tried(&store, &ChannelName::Mail, (1, 1), &failed, 5).await;
     let too_early = Keep { history_since: at(5), ..long_after };
     assert_eq!(store.purge(too_early).await.expect("purged"), Purged::default());
+    // What its replica has left somewhere is to be cleared away first.
+    assert_eq!(store.purge(long_after).await.expect("purged"), Purged::default());
+    let gone = Replica { state: ReplicaState::Gone { at: at(5) }, ..replica(1, 1) };
+    let replicas = vec![Write::Update(gone, Generation::FIRST)];
+    store.commit(&fence, Batch { replicas, ..Batch::new(at(5)) }).await.expect("written");
     let purged = store.purge(long_after).await.expect("purged");
     assert_eq!(purged, Purged { migrations: 1, maintenances: 1, ..Purged::default() });
     let picture = store.picture().await.expect("a picture");

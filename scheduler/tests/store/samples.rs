@@ -1,5 +1,7 @@
 //! Things to be stored.
 
+use std::path::PathBuf;
+
 use chrono::TimeDelta;
 use drover_agent_api::{Destination, Inventory, LiveMigrate, Operation, Order, Wish};
 use drover_policies::appointment::Appointment;
@@ -8,7 +10,7 @@ use drover_policies::checks::Validation;
 use drover_policies::events::{Event, Happened};
 use drover_policies::ids::{
     CheckId, FreezeId, Generation, HostName, LimitId, MaintenanceId, MigrationId, NoticeId, OperationId,
-    OwnerId, PlanId, ServerId, TicketId, WebhookId, WindowId,
+    OwnerId, PlanId, ReplicaId, ServerId, TicketId, WebhookId, WindowId,
 };
 use drover_policies::language::Language;
 use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency, Warned};
@@ -17,6 +19,7 @@ use drover_policies::notices::{Actor, Contact, Notice, Reminders, Tells};
 use drover_policies::owners::{Closed, Opens, OwnerCheck, OwnerFreeze, OwnerLimit, OwnerWindow, Scope};
 use drover_policies::placement::Reservation;
 use drover_policies::plan::Plan;
+use drover_policies::replica::{Base, Going, ImageFormat, Replica, ReplicaDisk, ReplicaState};
 use drover_policies::samples::{NOON, host_facts};
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{Exclusion, Slot};
@@ -305,6 +308,30 @@ pub fn webhook(n: u32, of: &str) -> StoredWebhook {
     }
 }
 
+pub fn replica(n: u32, of: u32) -> Replica {
+    let path = PathBuf::from("/var/lib/libvirt/images/db.qcow2");
+    let disk = ReplicaDisk {
+        target: "vda".to_owned(),
+        source: path.clone(),
+        path,
+        format: ImageFormat::Qcow2,
+        virtual_bytes: 1 << 30,
+    };
+    Replica {
+        id: ReplicaId(id(0x9, n)),
+        migration: migration_id(of),
+        server: server_id(of),
+        from: host("h1"),
+        to: host("h2"),
+        disks: vec![disk],
+        base: Base::New,
+        going: Going::On,
+        sync_now: 1,
+        opened_at: at(0),
+        state: ReplicaState::Holding { operation: operation_id(1) },
+    }
+}
+
 /// Something of everything that a batch can hold.
 pub fn everything() -> Batch {
     Batch {
@@ -314,6 +341,7 @@ pub fn everything() -> Batch {
             Write::Insert(Migration { maintenance: Some(maintenance_id(1)), ..migration(1) }),
             Write::Insert(closed(migration(2), Span::milliseconds(41_500))),
         ],
+        replicas: vec![Write::Insert(replica(1, 1))],
         standings: vec![Write::Insert(HostStanding { host: host("h1"), standing: Default::default() })],
         operations_begun: vec![operation(1, Some(1)), operation(2, None)],
         operations_ended: vec![operation_id(2)],

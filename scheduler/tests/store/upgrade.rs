@@ -45,11 +45,12 @@ async fn what_every_earlier_version_wrote_is_read_after_all_migrations(place: Pl
         let count = |table: &str| {
             text.lines().filter(|line| line.starts_with(&format!("INSERT INTO {table} "))).count()
         };
-        let (freezes, limits) = (count("freezes"), count("limits"));
+        let (freezes, limits, replicas) = (count("freezes"), count("limits"), count("replicas"));
         let webhooks = text.lines().filter(|line| line.starts_with("INSERT INTO webhooks ")).count();
         let store = place.open().await;
         let picture = store.picture().await.expect("a picture");
         assert_eq!((picture.freezes.len(), picture.limits.len()), (freezes, limits));
+        assert_eq!(picture.replicas.len(), replicas);
         all_is_readable(&store, webhooks).await;
     }
 }
@@ -133,6 +134,7 @@ async fn write_the_sample_of_the_latest_migration() {
         "maintenances",
         "plans",
         "migrations",
+        "replicas",
         "operations",
         "tickets",
         "notices",
@@ -145,6 +147,7 @@ async fn write_the_sample_of_the_latest_migration() {
         "windows",
         "freezes",
         "limits",
+        "checks",
         "owners",
         "tokens",
         "answers",
