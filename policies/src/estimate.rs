@@ -189,20 +189,10 @@ pub fn expected_sync(server: &Server, known: Option<&ReplicaStatus>, policy: &Re
 #[must_use]
 pub fn expected_cutover(policy: &Policy, history: &[Span], known: Option<&ReplicaStatus>) -> Estimate {
     let reboot = expected_reboot(&policy.reboot, history);
+    // The tail is what is written while the last round of the running server is made, and while it shuts down.
     let near = policy.replication.near.0.as_secs_f64();
-    let (bytes, rate) = match known {
-        Some(status) => {
-            // The tail is what is written while the last round of the running server is made, and while it shuts down.
-            let sent = status.last.as_ref().filter(|last| !last.took.0.is_zero());
-            let rate = sent.map(|last| last.sent_bytes as f64 / last.took.0.as_secs_f64());
-            (status.dirty_rate as f64 * near, rate.filter(|rate| *rate > 1.0))
-        }
-        None => (0.0, None),
-    };
-    let limit = policy.replication.least_bandwidth().unwrap_or(ASSUMED_BANDWIDTH).min(ASSUMED_BANDWIDTH);
-    // A round that had next to nothing to send says little about the link.
-    let tail = bytes / rate.unwrap_or(limit as f64).max(limit as f64 / 10.0);
-    let tail = span(tail).max(TAIL_AT_LEAST);
+    let bytes = known.map_or(0.0, |status| status.dirty_rate as f64 * near);
+    let tail = span(bytes / round_rate(&policy.replication, known)).max(TAIL_AT_LEAST);
     let tail = if history.is_empty() { tail } else { Span::ZERO };
     Estimate {
         duration: Span(reboot.duration.0 + tail.0 + policy.replication.near.0),
@@ -210,6 +200,34 @@ pub fn expected_cutover(policy: &Policy, history: &[Span], known: Option<&Replic
         downtime_p90: Span(reboot.downtime_p90.0 + (tail.0 * 3).min(policy.replication.tail_within.0)),
         basis: reboot.basis,
     }
+}
+
+/// What the last round of a running server would bring over if its time came now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FinalDelta {
+    /// What it has written since the last round, in bytes.
+    pub bytes: u64,
+    /// How long that takes, as often longer as shorter.
+    pub duration: Span,
+    /// Nine times in ten it will be no longer than this.
+    pub duration_p90: Span,
+}
+
+/// What to expect of the last round of a running server; nothing before the whole disks have been copied once.
+#[must_use]
+pub fn expected_final_delta(policy: &ReplicationPolicy, known: &ReplicaStatus) -> Option<FinalDelta> {
+    let bytes = known.lag_bytes()?;
+    let duration = span(bytes as f64 / round_rate(policy, Some(known))).max(TAIL_AT_LEAST);
+    Some(FinalDelta { bytes, duration, duration_p90: Span(duration.0 * 3) })
+}
+
+/// Bytes per second of a replica's rounds: as the last one has shown, or else what a link carries.
+fn round_rate(policy: &ReplicationPolicy, known: Option<&ReplicaStatus>) -> f64 {
+    let limit = policy.least_bandwidth().unwrap_or(ASSUMED_BANDWIDTH).min(ASSUMED_BANDWIDTH) as f64;
+    let last = known.and_then(|status| status.last.as_ref()).filter(|last| !last.took.0.is_zero());
+    let measured = last.map(|last| last.sent_bytes as f64 / last.took.0.as_secs_f64());
+    // A round that had next to nothing to send says little about the link.
+    measured.filter(|rate| *rate > 1.0).unwrap_or(limit).max(limit / 10.0)
 }
 
 fn span(seconds: f64) -> Span {

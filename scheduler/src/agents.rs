@@ -9,19 +9,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use drover_agent_api::{
-    CHECKS_SINCE,     GuestsTold, Inventory, Operation, OperationReport, OperationState, PROTOCOL, SyncRequest,
+    CHECKS_SINCE, GuestsTold, Inventory, Operation, OperationReport, OperationState, PROTOCOL, SyncRequest,
     SyncResponse, Verdict, WAITS_SINCE,
 };
 use drover_policies::attempt::{Progress, Report};
 use drover_policies::fleet::{Fleet, Host, Server};
 use drover_policies::host::Standing;
 use drover_policies::ids::{HostName, OperationId};
+use drover_policies::replica::ReplicaStatus;
 use drover_policies::time::Instant;
 use tokio::sync::watch;
 
 use crate::store::StoredOperation;
 
 mod guests;
+mod replicas;
 
 pub use guests::GuestNews;
 
@@ -75,6 +77,8 @@ pub struct News {
     pub decisive: bool,
     /// Progress that is new, for those who watch.
     pub progress: Vec<(OperationId, Progress)>,
+    /// What is new of replicas, for those who watch.
+    pub replicating: Vec<(OperationId, ReplicaStatus)>,
     /// Whether the agent was unknown or silent before.
     pub appeared: bool,
 }
@@ -201,10 +205,20 @@ impl Agents {
         for (id, report) in &told {
             let before = presence.reports.get(id);
             news.decisive |= is_decisive(before, report);
-            if let OperationState::Running { progress } = &report.state
-                && before != Some(report)
-            {
-                news.progress.push((*id, progress.clone()));
+            if before == Some(report) {
+                continue;
+            }
+            match &report.state {
+                OperationState::Running { progress } => news.progress.push((*id, progress.clone())),
+                OperationState::Replicating { status } => news.replicating.push((*id, status.clone())),
+                OperationState::Refused { .. }
+                | OperationState::Ended { .. }
+                | OperationState::Verified { .. }
+                | OperationState::Counted { .. }
+                | OperationState::Discarded
+                | OperationState::Held
+                | OperationState::Stopped
+                | OperationState::Released => {}
             }
         }
         presence.reports = told;

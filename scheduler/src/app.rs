@@ -7,6 +7,7 @@ use drover_policies::events::Event;
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{IdSource, OperationId};
 use drover_policies::policy::PolicySet;
+use drover_policies::replica::ReplicaStatus;
 use drover_policies::time::{Clock, Instant};
 use tokio::sync::{Notify, broadcast, watch};
 
@@ -27,6 +28,8 @@ pub enum Told {
     Event(Seq, Event),
     /// A running operation has got further.
     Progress(OperationId, Progress),
+    /// A replica has got further, or further behind.
+    Replicating(OperationId, ReplicaStatus),
 }
 
 /// The scheduler.

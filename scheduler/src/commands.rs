@@ -13,6 +13,7 @@ pub mod maintenances;
 pub mod migrate;
 pub mod migrations;
 pub mod owners;
+pub mod replicas;
 pub mod revert;
 pub mod tickets;
 pub mod tokens;

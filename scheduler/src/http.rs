@@ -29,6 +29,7 @@ mod maintenances;
 mod migrations;
 mod owners;
 mod policy;
+mod replicas;
 mod scheduled_events;
 mod servers;
 mod stream;
@@ -58,12 +59,13 @@ use crate::app::App;
             `cursor`. An owner's token sees that owner's objects only, and those of others as if they did not exist.",
         license(name = "Apache-2.0")
     ),
-    components(schemas(problem::Problem, views::EventView, views::ProgressEvent)),
+    components(schemas(problem::Problem, views::EventView, views::ProgressEvent, views::ReplicaEvent)),
     tags(
         (name = "hosts", description = "Hypervisors"),
         (name = "servers", description = "Customers' virtual machines"),
         (name = "maintenances", description = "Emptying hosts"),
         (name = "migrations", description = "Moving one server off one host"),
+        (name = "replicas", description = "Copies of servers' local disks, kept up to date while they run"),
         (name = "windows", description = "Times in which owners allow reboot migrations"),
         (name = "checks", description = "What servers are looked at for after a move"),
         (name = "webhooks", description = "Where owners' programs hear of their tickets"),
@@ -101,6 +103,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .merge(explain::routes())
         .merge(maintenances::routes())
         .merge(migrations::routes())
+        .merge(replicas::routes())
         .merge(windows::routes())
         .merge(webhooks::routes())
         .merge(freezes::routes())

@@ -18,6 +18,7 @@ pub mod mails;
 pub mod orders;
 pub mod outbound;
 pub mod policy_files;
+pub mod replicas;
 pub mod rt;
 pub mod serve;
 pub mod situation;

@@ -39,6 +39,9 @@ pub async fn sync(app: &Arc<App>, token: &HostName, request: SyncRequest) -> Res
     for (operation, progress) in news.progress {
         app.tell(Told::Progress(operation, progress));
     }
+    for (operation, status) in news.replicating {
+        app.tell(Told::Replicating(operation, status));
+    }
     if news.decisive {
         app.stirred.notify_one();
     }

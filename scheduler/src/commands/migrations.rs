@@ -130,7 +130,7 @@ impl Wish {
 }
 
 /// The policy in force for a migration's server.
-pub(super) fn policy_of(app: &App, migration: &Migration) -> Policy {
+pub(crate) fn policy_of(app: &App, migration: &Migration) -> Policy {
     let fleet = app.fleet();
     match fleet.server(migration.server) {
         Some(server) => app.policies.effective(&Subject::of(server, &fleet)).policy,

@@ -18,13 +18,16 @@ use super::events::story;
 use super::extract::{Change, Known, Named, Nothing, Params};
 use super::lists::{cursor, limit, only, page};
 use super::problem::{Kind, Problem};
-use super::views::{FreeSlots, MayAtBody, MigrationDetail, MigrationView, Page, RescheduleBody, SlotView};
+use super::views::{
+    FreeSlots, MayAtBody, MigrationDetail, MigrationView, Page, ReplicaView, RescheduleBody, SlotView,
+};
 use crate::app::App;
 use crate::auth::{Caller, Operator, Person};
 use crate::commands::migrations::MigrationWish;
 use crate::commands::{
     Reply, Wish, find_maintenance, find_migration, find_server, owned, store_problem, with_time,
 };
+use crate::replicas;
 use crate::situation::Loaded;
 use crate::store::{EventFilter, MigrationFilter, Only, Purposes};
 
@@ -46,10 +49,11 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 }
 
 /// The states that may be asked for.
-const STATES: [&str; 18] = [
+const STATES: [&str; 19] = [
     "pending",
     "preflight",
     "transferring",
+    "preparing",
     "ready",
     "cutting_over",
     "verifying",
@@ -140,9 +144,16 @@ async fn filter(app: &App, caller: &Caller, which: &Which) -> Result<MigrationFi
     })
 }
 
-fn view(app: &App, caller: &Caller, migration: &Migration) -> MigrationView {
-    let progress = migration.state.operation().and_then(|operation| app.progress(operation));
-    MigrationView::of(migration, progress.as_ref(), caller.eyes())
+/// Migrations as their caller sees them, each with its replica if it has one.
+async fn views(app: &App, caller: &Caller, migrations: &[&Migration]) -> Result<Vec<MigrationView>, Problem> {
+    let replicas = replicas::of_migrations(app, migrations).await.map_err(|error| store_problem(&error))?;
+    let view = |migration: &&Migration| {
+        let progress = migration.state.operation().and_then(|operation| app.progress(operation));
+        let replica =
+            replicas.get(&migration.id).map(|known| Box::new(ReplicaView::of(known, caller.eyes())));
+        MigrationView { replica, ..MigrationView::of(migration, progress.as_ref(), caller.eyes()) }
+    };
+    Ok(migrations.iter().map(view).collect())
 }
 
 /// List migrations
@@ -158,7 +169,9 @@ async fn list(
     let cursor = cursor(which.cursor.as_deref())?;
     let filter = filter(&app, &caller, &which).await?;
     let found = app.store.migrations_page(&filter, cursor.as_ref(), limit(which.limit)?).await;
-    page(found, |migration| view(&app, &caller, &migration.value)).map(Json)
+    let found = page(found, |migration| migration.value.clone())?;
+    let items = views(&app, &caller, &found.items.iter().collect::<Vec<_>>()).await?;
+    Ok(Json(Page { items, next_cursor: found.next_cursor }))
 }
 
 /// Show a migration
@@ -176,8 +189,10 @@ async fn show(
     let migration = find_migration(&app, &caller, &name).await?;
     let filter = EventFilter { migration: Some(migration.value.id), ..EventFilter::default() };
     let events = story(&app, &caller, &filter).await?;
-    let detail = MigrationDetail { migration: view(&app, &caller, &migration.value), events };
-    known.answer(Some(migration.generation), &detail)
+    let generation = Some(migration.generation);
+    let mut views = views(&app, &caller, &[&migration.value]).await?;
+    let detail = views.pop().map(|migration| MigrationDetail { migration, events });
+    known.answer(generation, &detail)
 }
 
 /// How many free times.

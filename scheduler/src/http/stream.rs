@@ -15,6 +15,8 @@ use drover_policies::attempt::Progress;
 use drover_policies::events::Event;
 use drover_policies::ids::{MigrationId, OperationId};
 use drover_policies::migration::Migration;
+use drover_policies::replica::ReplicaStatus;
+use drover_policies::time::Span;
 use futures_util::Stream;
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
@@ -29,10 +31,12 @@ use super::Problems;
 use super::events::{filter, view};
 use super::extract::Params;
 use super::problem::Problem;
-use super::views::ProgressEvent;
+use super::views::{ProgressEvent, ReplicaEvent, ReplicaFigures};
 use crate::app::{App, Told};
 use crate::auth::{Caller, Person};
+use crate::commands::migrations::policy_of;
 use crate::commands::store_problem;
+use crate::replicas::Telling;
 use crate::store::{EventFilter, Seq, StoreError};
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -68,10 +72,10 @@ struct Which {
 /// Follow events
 ///
 /// `event: event` for what is stored, with its `seq` as `id`; `event: progress` for the live figures of running migrations, several
-/// times a second. A reconnect with `Last-Event-ID` misses no stored event.
+/// times a second; `event: replica` for those of replicas. A reconnect with `Last-Event-ID` misses no stored event.
 #[utoipa::path(get, path = "/v1/events/stream", tag = "events",
     params(Which, ("Last-Event-ID" = Option<i64>, Header, description = "Where to go on")), security(("token" = [])),
-    responses((status = 200, description = "EventView and ProgressEvent as server-sent events",
+    responses((status = 200, description = "EventView, ProgressEvent and ReplicaEvent as server-sent events",
         content_type = "text/event-stream", body = String), Problems))]
 async fn stream(
     State(app): State<Arc<App>>,
@@ -111,6 +115,8 @@ struct Shown {
     migration: MigrationId,
     server_name: String,
     method: String,
+    /// See [`Telling::lag_warn`].
+    lag_warn: Span,
 }
 
 /// The reader is gone.
@@ -136,6 +142,7 @@ impl Follower {
                 Ok(told) => match told.as_ref() {
                     Told::Event(seq, event) => self.event(*seq, event).await,
                     Told::Progress(operation, progress) => self.progress(*operation, progress).await,
+                    Told::Replicating(operation, status) => self.replica(*operation, status).await,
                 },
                 // Too slow for what happens: the store has all of it.
                 Err(RecvError::Lagged(_)) => self.catch_up().await,
@@ -195,17 +202,35 @@ impl Follower {
     }
 
     async fn progress(&mut self, operation: OperationId, progress: &Progress) -> Result<(), Gone> {
-        let shown = match self.known.get(&operation) {
-            Some(shown) => shown.clone(),
-            None => self.look_up(operation).await?,
-        };
-        let Some(Shown { migration, server_name, method }) = shown else { return Ok(()) };
+        let shown = self.shown(operation).await?;
+        let Some(Shown { migration, server_name, method, .. }) = shown else { return Ok(()) };
         let view = ProgressEvent { migration, server_name, method, progress: progress.into() };
-        // A figure that a slow reader can't take now is worth nothing later.
+        self.figure(Sent::default().event("progress").json_data(&view)).await
+    }
+
+    async fn replica(&mut self, operation: OperationId, status: &ReplicaStatus) -> Result<(), Gone> {
+        // One that is to stop has none.
+        let Some(pace) = self.app.agents.pace(operation) else { return Ok(()) };
+        let Some(shown) = self.shown(operation).await? else { return Ok(()) };
+        let telling = Telling { status, pace: &pace, lag_warn: shown.lag_warn, at: self.app.clock.now() };
+        let replica = ReplicaFigures::told(&telling, self.caller.eyes());
+        let view = ReplicaEvent { migration: shown.migration, server_name: shown.server_name, replica };
+        self.figure(Sent::default().event("replica").json_data(&view)).await
+    }
+
+    /// A figure that a slow reader can't take now is worth nothing later.
+    async fn figure(&mut self, sent: Result<Sent, axum::Error>) -> Result<(), Gone> {
         if self.sender.capacity() == 0 {
             return Ok(());
         }
-        self.send(Sent::default().event("progress").json_data(&view)).await
+        self.send(sent).await
+    }
+
+    async fn shown(&mut self, operation: OperationId) -> Result<Option<Shown>, Gone> {
+        match self.known.get(&operation) {
+            Some(shown) => Ok(shown.clone()),
+            None => self.look_up(operation).await,
+        }
     }
 
     async fn look_up(&mut self, operation: OperationId) -> Result<Option<Shown>, Gone> {
@@ -219,6 +244,7 @@ impl Follower {
             .filter(|migration| self.follows(migration))
             .map(|migration| Shown {
                 migration: migration.id,
+                lag_warn: policy_of(&self.app, &migration).replication.lag_warn,
                 server_name: migration.server_name,
                 method: migration.method.to_string(),
             });

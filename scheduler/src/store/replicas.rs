@@ -26,8 +26,6 @@ pub struct ReplicaFilter {
     pub host: Option<HostName>,
     /// Of this server.
     pub server: Option<ServerId>,
-    /// In this state, by its name in the API.
-    pub state: Option<String>,
     /// Of this account's migrations.
     pub owner: Option<OwnerId>,
 }
@@ -47,12 +45,10 @@ impl Store {
              WHERE NOT replicas.is_gone
                AND ($1 IS NULL OR replicas.from_host = $1 OR replicas.to_host = $1)
                AND ($2 IS NULL OR replicas.server = $2)
-               AND ($3 IS NULL OR replicas.state = $3)
-               AND ($4 IS NULL OR migrations.owner = $4)
+               AND ($3 IS NULL OR migrations.owner = $3)
              ORDER BY replicas.opened_at, replicas.id",
             filter.host.as_ref().map(HostName::as_str),
             filter.server.map(|server| server.0),
-            filter.state.as_deref(),
             filter.owner.as_ref().map(OwnerId::as_str),
         )?;
         rows.into_iter().map(record).collect()

@@ -95,6 +95,7 @@ async fn routes_against(api: &Api, foreign: &Value) -> Vec<(Method, String)> {
             "token",
             "webhook",
             "letter",
+            "replica",
         ]
         .into_iter()
         .fold(path.clone(), |path, name| path.replace(&format!("{{{name}}}"), &text(&foreign[name])));
@@ -129,7 +130,7 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
     let tokens = api.get(&api.operator, "/v1/tokens").await.json();
     let foreign = json!({
         "host": "h1", "server": id(3), "maintenance": maintenance["id"], "migration": shop["id"], "event": shop["id"],
-        "webhook": hook["id"], "letter": 1, "window": id(700), "freeze": id(700), "limit": id(700), "check": id(700), "ticket": shop["ticket"], "owner": "globex", "token": tokens["items"][0]["id"],
+        "webhook": hook["id"], "letter": 1, "replica": shop["ticket"], "window": id(700), "freeze": id(700), "limit": id(700), "check": id(700), "ticket": shop["ticket"], "owner": "globex", "token": tokens["items"][0]["id"],
     });
     let routes = routes_against(&api, &foreign).await;
     assert!(routes.len() > 40, "{}", routes.len());
@@ -157,6 +158,7 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
             let harmless = [
                 "/v1/servers",
                 "/v1/migrations",
+                "/v1/replicas",
                 "/v1/windows",
                 "/v1/freezes",
                 "/v1/limits",

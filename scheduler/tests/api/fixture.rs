@@ -7,12 +7,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use drover_agent_api::{
-    GuestsAnswer, GuestsAsk, Inventory, OperationReport, OperationState, Order, PROTOCOL, SyncRequest,
+    GuestsAnswer, GuestsAsk, Inventory, Operation, OperationReport, OperationState, Order, PROTOCOL,
+    SyncRequest,
 };
-use drover_policies::fleet::{Allowance, Fleet};
+use drover_policies::fleet::{Allowance, CertificateDigest, Fleet, LocalStorage, Replication};
 use drover_policies::ids::{HostName, IdSource};
 use drover_policies::policy::PolicySet;
-use drover_policies::samples::{NOON, Sample, host_name, local_disk, owner_id, server_id};
+use drover_policies::samples::{NOON, Sample, gib, host_name, local_disk, owner_id, server_id};
 use drover_policies::time::{Clock, Instant, Span};
 use drover_scheduler::app::{App, Parts};
 use drover_scheduler::auth::issue;
@@ -48,6 +49,7 @@ pub struct Api {
     /// The token of the agent of h1.
     pub agent: String,
     incarnation: Mutex<u64>,
+    fleet: Fleet,
     _folder: TempDir,
 }
 
@@ -140,9 +142,28 @@ fn fleet() -> Fleet {
         .fleet()
 }
 
+/// The same fleet, whose agents take copies of local disks.
+fn replicating(mut fleet: Fleet) -> Fleet {
+    let path = "/var/lib/secret-path".into();
+    let storage = LocalStorage { path, total_bytes: gib(100), free_bytes: gib(50) };
+    for (name, host) in &mut fleet.hosts {
+        host.facts.replication = Some(Replication {
+            address: format!("{name}.example:16520"),
+            certificate: CertificateDigest("0".repeat(64)),
+            directories: vec![storage.clone()],
+        });
+    }
+    fleet
+}
+
 impl Api {
     pub async fn new() -> Self {
         Self::with_policy("").await
+    }
+
+    /// The same with agents that take copies of local disks.
+    pub async fn replicating() -> Self {
+        Self { fleet: replicating(fleet()), ..Self::new().await }
     }
 
     /// The same with another configuration.
@@ -195,6 +216,7 @@ impl Api {
             globex,
             agent,
             incarnation: Mutex::new(0),
+            fleet: fleet(),
             _folder: folder,
         };
         api.report().await;
@@ -203,7 +225,7 @@ impl Api {
 
     /// Every agent tells what it sees.
     pub async fn report(&self) {
-        let fleet = fleet();
+        let fleet = &self.fleet;
         let incarnation = {
             let mut known = self.incarnation.lock().expect("nobody panics while holding it");
             *known += 1;
@@ -278,19 +300,24 @@ impl Api {
 
     /// The agent of a host says that libvirt names nothing there any more.
     pub async fn confirm_empty(&self, host: &str) {
+        let at = self.clock.now();
+        let empty = |order: &Order| {
+            (*order == Order::ConfirmEmpty).then(|| OperationState::Counted { left: Vec::new(), at })
+        };
+        self.answer_orders(host, empty).await;
+    }
+
+    /// The agent of a host answers those of its orders that `answer` has a state for.
+    pub async fn answer_orders(&self, host: &str, answer: impl Fn(&Order) -> Option<OperationState>) {
         let host = host_name(host);
         let wanted = self.app.store.operations_wanted_of(&host).await.expect("a store");
-        let operations = wanted
-            .iter()
-            .filter(|wanted| wanted.operation.order == Order::ConfirmEmpty)
-            .map(|wanted| OperationReport {
-                id: wanted.operation.id,
-                generation: wanted.operation.generation,
-                state: OperationState::Counted { left: Vec::new(), at: self.clock.now() },
-            })
-            .collect();
+        let operations = wanted.iter().filter_map(|wanted| {
+            let Operation { id, generation, order, .. } = &wanted.operation;
+            Some(OperationReport { id: *id, generation: *generation, state: answer(order)? })
+        });
         let incarnation = *self.incarnation.lock().expect("nobody panics while holding it");
-        let request = SyncRequest { operations, ..sync_request(&host, incarnation, None) };
+        let request =
+            SyncRequest { operations: operations.collect(), ..sync_request(&host, incarnation, None) };
         sync::sync(&self.app, &host, request).await.expect("taken in");
         self.look().await;
     }

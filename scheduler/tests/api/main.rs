@@ -9,6 +9,7 @@ mod fixture;
 mod guests;
 mod owners;
 mod receiver;
+mod replicas;
 mod rt;
 mod scheduled;
 mod self_service;

@@ -12,6 +12,7 @@ use super::checks::FindingView;
 use super::common::{ActorView, Eyes, FailureView, ProgressView, Reason, SlotView, tag, word};
 use super::deliveries::DeliveryView;
 use super::events::EventView;
+use super::replicas::ReplicaView;
 use super::threads::{BounceView, SaidView};
 
 /// A migration, named only.
@@ -76,7 +77,7 @@ pub struct MigrationView {
     /// Why it isn't moved live, if it isn't.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why_not_live: Option<Reason>,
-    /// `pending`, `preflight`, `transferring`, `ready`, `cutting_over`, `verifying`, `succeeded`, `completed`, `reverting`, `discarding`, `closed`, `reverted`,
+    /// `pending`, `preflight`, `transferring`, `preparing`, `ready`, `cutting_over`, `verifying`, `succeeded`, `completed`, `reverting`, `discarding`, `closed`, `reverted`,
     /// `rolled_back`, `failed`, `cancelled` or `avoided`; `rehearsing` and `rehearsed` of a drill.
     pub state: String,
     /// Where in a cutover it is.
@@ -122,6 +123,9 @@ pub struct MigrationView {
     /// How far the running attempt is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressView>,
+    /// The copy of its local disks, where it has some; only where migrations are read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<Box<ReplicaView>>,
     /// How many tries there were.
     pub tries: u32,
     /// What only operators see.
@@ -185,7 +189,7 @@ impl From<&Attempt> for AttemptView {
 /// What a move cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MovedView {
-    /// Bytes sent; 0 on a reboot migration over shared storage.
+    /// Bytes sent; 0 on a reboot migration over shared storage. Of local disks, what was read after the power-off.
     pub sent_bytes: u64,
     /// How long the server stood still or was off, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -196,6 +200,9 @@ pub struct MovedView {
     /// `guest_agent`, `acpi`, `hard` or `was_off`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub power_off: Option<String>,
+    /// How long it took to bring over what was left on its local disks when it was off, in milliseconds; a part of the downtime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tail_ms: Option<u64>,
 }
 
 impl From<&Moved> for MovedView {
@@ -205,6 +212,7 @@ impl From<&Moved> for MovedView {
             downtime_ms: moved.downtime.map(drover_policies::time::Span::as_milliseconds),
             in_libvirt_ms: moved.in_libvirt.map(drover_policies::time::Span::as_milliseconds),
             power_off: moved.power_off.map(|how| word(&how)),
+            tail_ms: moved.tail.map(|tail| tail.took.as_milliseconds()),
         }
     }
 }
@@ -387,6 +395,7 @@ impl MigrationView {
             moved: migration.moved().map(MovedView::from),
             checks: migration.validation.findings.iter().map(FindingView::from).collect(),
             progress: progress.map(ProgressView::from),
+            replica: None,
             tries: u32::try_from(migration.attempts.len()).unwrap_or(u32::MAX),
             inside: (eyes == Eyes::Operator).then(|| MigrationInside {
                 from: migration.from.clone(),
