@@ -12,13 +12,13 @@ use virt_sys as sys;
 
 /// Who is asked for a domain's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+pub(super) enum Knows {
     /// libvirt's own DHCP servers on this host.
-    ByLeases,
+    Leases,
     /// This host's neighbour table.
-    ByNeighbours,
+    Neighbours,
     /// The guest's agent: whatever the guest likes to say.
-    ByGuest,
+    Guest,
 }
 
 /// An address, and the hardware address of the interface that has it.
@@ -30,11 +30,11 @@ pub(super) struct Address {
 }
 
 /// A domain's addresses by one of those who know.
-pub(super) fn addresses(domain: &Domain, told: Told) -> Result<Vec<Address>, Error> {
-    let source: c_uint = match told {
-        Told::ByLeases => sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
-        Told::ByNeighbours => sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
-        Told::ByGuest => sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
+pub(super) fn addresses(domain: &Domain, who: Knows) -> Result<Vec<Address>, Error> {
+    let source: c_uint = match who {
+        Knows::Leases => sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE,
+        Knows::Neighbours => sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_ARP,
+        Knows::Guest => sys::VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT,
     };
     let mut list: *mut sys::virDomainInterfacePtr = ptr::null_mut();
     // SAFETY: the pointer is that of a live domain handle; libvirt allocates the list, which is freed below.

@@ -27,7 +27,7 @@ pub(super) fn read_files(files: &[PathBuf]) -> Result<PolicySet, Failed> {
     let texts = texts(files)?;
     let named: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     PolicySet::parse(&named).map_err(|problems| {
-        let first = problems.iter().next().map(ToString::to_string).unwrap_or_default();
+        let first = problems.first().map(ToString::to_string).unwrap_or_default();
         Failed::usage(first).hint("`drover policy check` shows all of it.")
     })
 }

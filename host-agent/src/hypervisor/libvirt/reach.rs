@@ -27,7 +27,7 @@ use hyper_util::rt::TokioIo;
 use socket2::{Domain as Family, Protocol, SockAddr, Socket, Type};
 use virt::domain::Domain;
 
-use super::super::addresses_sys::{self, Told};
+use super::super::addresses_sys::{self, Knows};
 use super::super::{Answer, Probe};
 use super::daemon::{Daemon, LOOK};
 use super::tls;
@@ -130,8 +130,8 @@ impl Made {
             .filter_map(|interface| Some((interface.mac.to_string().to_ascii_lowercase(), interface.bridge?)))
             .collect();
         let answers = facts.as_ref().is_some_and(|facts| facts.guest_agent == GuestAgent::Connected);
-        let by_guest = if answers { told(daemon, server, Told::ByGuest, &macs) } else { None };
-        let by_host: Vec<(String, IpAddr)> = [Told::ByLeases, Told::ByNeighbours]
+        let by_guest = if answers { told(daemon, server, Knows::Guest, &macs) } else { None };
+        let by_host: Vec<(String, IpAddr)> = [Knows::Leases, Knows::Neighbours]
             .into_iter()
             .filter_map(|by| told(daemon, server, by, &macs))
             .flatten()
@@ -162,7 +162,7 @@ impl Made {
 fn told(
     daemon: &Daemon,
     server: ServerId,
-    by: Told,
+    by: Knows,
     macs: &BTreeSet<String>,
 ) -> Option<Vec<(String, IpAddr)>> {
     let ask = move |domain: &Domain| addresses_sys::addresses(domain, by);
