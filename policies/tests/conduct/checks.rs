@@ -1,12 +1,12 @@
 //! What a server is looked at for before and after its move, and what comes of it.
 
 use drover_policies::attempt::{Outcome, PowerOff, Report};
-use drover_policies::checks::{Before, Check, Finding, Hardware, Item, Looked, Verdict};
+use drover_policies::checks::{Before, Check, Finding, Hardware, Item, Looked, Side, Verdict};
 use drover_policies::conduct::{Intent, Request, ask, cancel};
 use drover_policies::host::Standing;
 use drover_policies::ids::OperationId;
 use drover_policies::migration::{FailedBecause, Purpose, State};
-use drover_policies::notices::{Actor, AfterFailedChecks, Tells};
+use drover_policies::notices::{Actor, AfterFailedChecks, Reader, Tells};
 use drover_policies::owners::{OwnerCheck, Scope};
 use drover_policies::samples::{Sample, host_name, owner_id, server_id};
 use drover_policies::time::Span;
@@ -80,7 +80,7 @@ fn a_server_is_looked_at_before_its_move_and_what_was_seen_goes_along() {
     let Intent::Verify { look: Some(look), .. } = story.order_for("db").intent else {
         panic!("its destination is asked to look");
     };
-    let before = look.before.expect("with what was seen before");
+    let Side::After { baseline: Some(before) } = look.side else { panic!("with what was seen before: {look:?}") };
     assert!(before.findings.contains(&shop(Verdict::Failed)), "{before:?}");
     assert_eq!(look.checks, [check()]);
     assert_eq!(look.within, Span::minutes(2), "as policy says");
@@ -101,7 +101,7 @@ fn an_agent_that_can_not_look_and_a_look_that_came_to_nothing_keep_nobody_waitin
 
 #[test]
 fn an_order_to_look_ends_with_the_migration_that_it_was_for() {
-    let mut story = asked("");
+    let story = asked("");
     let look = looks(&story).expect("it is looked at");
     let id = story.migration("db").id;
     let changes =
@@ -120,7 +120,10 @@ fn what_must_pass_and_fails_holds_until_somebody_says_so() {
         panic!("{:?}", story.migration("db").state);
     };
     assert_eq!(text, "shop failed (TCP port 443)");
-    assert_eq!(story.told().last(), Some(&"checks_failed"));
+    let told = story.told();
+    assert!(told.ends_with(&["checks_failed", "written"]), "its owner and the operators: {told:?}");
+    let word = &story.told.last().expect("the word to operators").1;
+    assert_eq!(word.mailed_to(), Reader::Operators);
     story.wait(Span::days(5));
     assert_eq!(story.state("db"), "failed", "no time is over by itself");
     let held = story.migration("db").clone();
