@@ -17,11 +17,18 @@ use crate::installation::{Options, Replicas};
 use crate::lab::{DiskFormat, DiskLoad, DiskPlace, Guest, GuestSpec};
 use crate::scene::{self, BOOT, MOVED, POLICY, REPLICA_MARK, Scene, text};
 
-/// Rounds follow each other closely, and a label makes them slow, so that there is time to break something meanwhile.
+/// Rounds follow each other closely, and a label makes them slow, so that there is time to break something meanwhile. What breaks costs
+/// tries, and a try that has to wait for a round must still be in time.
 const REPLICATION: &str = r#"
 [replication]
 far = "2s"
 near = "1s"
+
+[[rule]]
+name = "local disks"
+match = { label = "disks=local" }
+set.windows.slot_step = "15s"
+set.reboot.attempts = 20
 
 [[rule]]
 name = "slow rounds"
@@ -47,7 +54,8 @@ pub fn options() -> Result<Options> {
 /// A guest of the account acme on h1 with one or two local disks.
 #[must_use]
 pub fn local_guest(name: &str, formats: &[DiskFormat], labels: &[(&str, &str)]) -> GuestSpec {
-    let mut spec = scene::guest(name, "h1", labels);
+    let labels: Vec<_> = labels.iter().copied().chain([("disks", "local")]).collect();
+    let mut spec = scene::guest(name, "h1", &labels);
     spec.disk = DiskPlace::Local;
     spec.format = formats.first().copied().unwrap_or(DiskFormat::Qcow2);
     spec.second = formats.get(1).copied();

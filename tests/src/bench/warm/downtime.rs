@@ -67,12 +67,7 @@ fn bare_reboot(stage: &Stage<'_>, side: Side) -> Result<f64> {
 fn cutover(stage: &Stage<'_>, side: Side) -> Result<f64> {
     stage.drain(side)?;
     stage.replica(SERVER, 2)?;
-    stage.wait("enough to be dirty", || {
-        let status = stage.migration(SERVER)?.context("it has a migration")?["replica"]["status"].clone();
-        let backlog = status["backlog"].as_array().into_iter().flatten();
-        let bytes: u64 = backlog.filter_map(|disk| disk["bytes"].as_u64()).sum();
-        Ok((bytes >= DIRTY).then_some(()))
-    })?;
+    stage.until(SERVER, "enough to be dirty", |replica| replica["lag_bytes"].as_u64() >= Some(DIRTY))?;
     stage.lab().collector()?.reset_downtime(SERVER, Duration::from_secs(30))?;
     stage.wish(SERVER, "start-now")?;
     let migration = stage.wait("the server to be moved", || {

@@ -29,13 +29,11 @@ pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>>
     let source = stage.host(Side::First)?;
     let (mut replicated, mut idle) = (Sample::default(), Sample::default());
     for number in 1..=repetitions {
-        stage.wish(SERVER, "pause")?;
-        stage.wait("the replica to be paused", || {
-            let migration = stage.migration(SERVER)?.context("it has a migration")?;
-            Ok((migration["replica"]["status"]["activity"]["activity"] == "paused").then_some(()))
-        })?;
+        stage.wish(SERVER, "replica/pause")?;
+        // A round that is being done then is done to its end.
+        stage.until(SERVER, "to be paused", |replica| replica["state"] == "paused")?;
         let alone = time_for_a_megabyte(source)?;
-        stage.wish(SERVER, "resume")?;
+        stage.wish(SERVER, "replica/resume")?;
         let before = stage.replica(SERVER, 0)?["rounds"].as_u64().unwrap_or(0);
         stage.replica(SERVER, before + 1)?;
         let together = time_for_a_megabyte(source)?;

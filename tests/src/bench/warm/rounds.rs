@@ -32,11 +32,12 @@ pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>>
         // Nothing is written between the question and the round.
         source.virsh(["suspend", SERVER])?.ok()?;
         let dirty = megabytes(dirty_bytes(source)?);
-        stage.wish(SERVER, "sync-now")?;
-        let status = stage.replica(SERVER, landed + 1)?;
+        stage.wish(SERVER, "replica/sync")?;
+        let replica = stage.replica(SERVER, landed + 1)?;
         source.virsh(["resume", SERVER])?.ok()?;
-        landed = rounds_of(&status)?;
-        let bytes = status["last"]["sent_bytes"].as_u64().context("the round tells what it has sent")?;
+        landed = rounds_of(&replica)?;
+        let bytes =
+            replica["last_round"]["sent_bytes"].as_u64().context("the round tells what it has sent")?;
         let bytes = megabytes(bytes);
         say(&format!("round {number} of {repetitions}: {bytes:.1} MB sent, {dirty:.1} MB dirtied"));
         sent.add(bytes);
@@ -53,8 +54,8 @@ pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>>
     }])
 }
 
-fn rounds_of(status: &Value) -> Result<u64> {
-    status["rounds"].as_u64().context("the replica tells no rounds")
+fn rounds_of(replica: &Value) -> Result<u64> {
+    replica["rounds"].as_u64().context("the replica tells no rounds")
 }
 
 /// By libvirt's word: the size of what the newest checkpoint's bitmap has in it.

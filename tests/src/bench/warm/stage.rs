@@ -194,10 +194,17 @@ impl<'a> Stage<'a> {
 
     /// What is known of a server's replica, once this many rounds have landed.
     pub(super) fn replica(&self, server: &str, rounds: u64) -> Result<Value> {
-        self.wait(&format!("round {rounds} of {server} to land"), || {
-            let Some(migration) = self.migration(server)? else { return Ok(None) };
-            let status = migration["replica"]["status"].clone();
-            Ok((status["rounds"].as_u64() >= Some(rounds)).then_some(status))
+        self.until(server, &format!("round {rounds} to land"), |replica| {
+            replica["rounds"].as_u64() >= Some(rounds)
+        })
+    }
+
+    /// What is known of a server's replica, once it is as it should be.
+    pub(super) fn until(&self, server: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Result<Value> {
+        self.wait(&format!("{server}: {what}"), || {
+            let replicas = self.installation.api().all("/v1/replicas")?;
+            let of_it = replicas.into_iter().find(|replica| replica["server_name"] == server);
+            Ok(of_it.filter(&is_so))
         })
     }
 

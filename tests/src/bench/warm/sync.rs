@@ -1,7 +1,8 @@
 //! How long the first copy of a disk takes.
 
-use anyhow::{Context as _, Result};
-use drover_policies::time::Span;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
 
 use super::peers;
 use super::stage::{Rounds, Stage};
@@ -64,9 +65,10 @@ pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>>
 /// By the agent's own figures: from its beginning to its landing, the destination's disk included.
 fn first_round(stage: &Stage<'_>) -> Result<f64> {
     let maintenance = stage.drain(Side::First)?;
-    let status = stage.replica(SERVER, 1)?;
-    let took = status["first"]["took"].as_str().or_else(|| status["last"]["took"].as_str());
-    let took: Span = took.with_context(|| format!("the round tells no time: {status:#}"))?.parse()?;
+    let replica = stage.replica(SERVER, 1)?;
+    let round = &replica["last_round"];
+    ensure!(round["kind"] == "initial", "the first round was not seen: {replica:#}");
+    let took = round["took_ms"].as_u64().with_context(|| format!("the round tells no time: {replica:#}"))?;
     stage.cancel(maintenance, Side::First)?;
-    Ok(took.0.as_secs_f64())
+    Ok(Duration::from_millis(took).as_secs_f64())
 }
