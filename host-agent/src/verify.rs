@@ -14,6 +14,7 @@
 
 use drover_agent_api::{LifeSign, OperationState, Verdict, VerifyGuest};
 use drover_policies::attempt::{Phase, Progress};
+use drover_policies::checks::{Look, Side};
 use drover_policies::fleet::GuestAgent;
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
@@ -57,7 +58,10 @@ impl Verify {
     pub(crate) fn step(self, order: &VerifyGuest, context: &Context<'_>) -> Step<Self> {
         let first = Self::Watching { since: context.now, running_since: None, console_bytes: None };
         let (since, running_since, console_bytes) = match self {
-            Self::Preparing => return first.go(context, When::AtOnce),
+            Self::Preparing => match &order.look {
+                Some(look) if look.side == Side::Before => return look_before(look, order, context),
+                Some(_) | None => return first.go(context, When::AtOnce),
+            },
             Self::Watching { since, running_since, console_bytes } => (since, running_since, console_bytes),
             Self::Looking(looking) => return looking.step(order, context),
         };
@@ -117,6 +121,18 @@ impl Verify {
 fn look_again(since: Instant, context: &Context<'_>) -> When {
     let first = Span::between(since, context.now) < Span::seconds(1);
     context.after(if first { FIRST_LOOKS } else { LOOK })
+}
+
+/// A server that is about to leave is not watched for signs of life: its move waits for this, and whether they come says nothing about the move.
+fn look_before(look: &Look, order: &VerifyGuest, context: &Context<'_>) -> Step<Verify> {
+    match context.hypervisor.here().find(order.server) {
+        Ok(Some(here)) if here.state == State::Running => {
+            Looking::before_its_move(context.now).go(look, order, context)
+        }
+        Ok(Some(here)) => not_alive(format!("it is {}", here.state)),
+        Ok(None) => not_alive("libvirt does not know it here"),
+        Err(refusal) => not_alive(format!("libvirt could not be asked: {refusal}")),
+    }
 }
 
 /// Seen alive: over where nothing else is asked for.

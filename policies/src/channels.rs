@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{BadName, OwnerId, WebhookName};
-use crate::notices::{Notice, Reader, Tells, Via};
+use crate::notices::{Actor, Notice, Reader, Tells, Via};
 
 /// One way to somebody.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -130,6 +130,8 @@ pub fn goes_to(tells: &Tells, channel: &ChannelName) -> bool {
             | Tells::Reverted { .. },
             ChannelName::Mail | ChannelName::Rt | ChannelName::Webhook(_),
         ) => true,
+        // What it is about has been told to all others by a message of its own.
+        (Tells::Written { by: Actor::Drover, .. }, ChannelName::Rt | ChannelName::Webhook(_)) => false,
         (Tells::Written { .. } | Tells::Answered { .. }, ChannelName::Mail) => {
             tells.mailed_to() != Reader::Nobody
         }

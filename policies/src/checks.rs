@@ -129,6 +129,18 @@ pub enum OnFailed {
     Tell,
 }
 
+impl OnFailed {
+    /// The stable word for it.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Revert => "revert",
+            Self::Tell => "tell",
+        }
+    }
+}
+
 /// One thing that is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "item", rename_all = "snake_case")]
@@ -270,9 +282,49 @@ pub struct Look {
     pub within: Span,
     /// What a missing address means.
     pub addresses: Weight,
-    /// What was seen before its move; nothing for the look before itself, and where there was none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<Baseline>,
+    /// On which side of its move it is looked at.
+    pub side: Side,
+}
+
+/// On which side of a move a guest is looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "side", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Side {
+    /// Before. It has been running, so nothing on it is still coming up: what a check answers first is what there is, and the move waits no longer.
+    Before,
+    /// After. Services start later than the guest agent does: what is not as it should be is asked for again until its time is over.
+    After {
+        /// What was seen before; nothing where nobody has looked.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        baseline: Option<Baseline>,
+    },
+}
+
+impl Side {
+    /// What is compared with.
+    #[must_use]
+    pub fn baseline(&self) -> Option<&Baseline> {
+        match self {
+            Self::Before => None,
+            Self::After { baseline } => baseline.as_ref(),
+        }
+    }
+
+    /// Whether an answer to a check stands, or is asked for again while there is time. What had failed before the move is not waited for: it does not
+    /// count against the move, and may well never come.
+    #[must_use]
+    pub fn settles(&self, check: &Check, answered: &Answered) -> bool {
+        let failed_before = |baseline: &Baseline| {
+            let before = baseline.of_own(&check.name).map(|finding| finding.verdict);
+            matches!(before, Some(Verdict::Failed | Verdict::FailedBefore))
+        };
+        match self {
+            Self::Before => true,
+            Self::After { baseline } => {
+                check.is_passed_by(answered) || baseline.as_ref().is_some_and(failed_before)
+            }
+        }
+    }
 }
 
 /// What is known of how a server is, before and after its move.
@@ -441,9 +493,11 @@ fn compare_addresses(before: Option<&Hardware>, now: &Hardware, weight: Weight) 
     let finding = match (before.map(|before| before.addresses.as_ref()), &now.addresses) {
         (_, None) => Finding::read(item, Verdict::NotLooked, "neither its guest nor its host tells any"),
         (None, Some(now)) => not_compared(item, listed(now)),
-        (Some(None), Some(now)) => {
-            Finding::read(item, Verdict::NotLooked, format!("{}; none was known before the move", listed(now)))
-        }
+        (Some(None), Some(now)) => Finding::read(
+            item,
+            Verdict::NotLooked,
+            format!("{}; none was known before the move", listed(now)),
+        ),
         (Some(Some(before)), Some(now)) if before.is_subset(now) => {
             Finding::read(item, Verdict::Passed, format!("{}, as before", listed(now)))
         }

@@ -246,7 +246,7 @@ pub enum Tells {
     },
     /// Somebody wrote something that is for people to read.
     Written {
-        /// Who.
+        /// Who. What the scheduler itself writes is for operators: something waits for them.
         by: Actor,
         /// His words, with line breaks; what he quoted of earlier mails is cut off.
         text: String,
@@ -542,13 +542,13 @@ impl Tells {
     #[must_use]
     pub fn mailed_to(&self) -> Reader {
         match self {
-            Self::Written { by: Actor::Owner { .. }, .. } => Reader::Operators,
+            Self::Written { by: Actor::Owner { .. } | Actor::Drover, .. } => Reader::Operators,
             Self::Answered { answer: Answer::Done { did }, .. } => match did {
                 // The message that tells the owner of the fact itself is the confirmation.
                 Did::Accepted { .. } | Did::Moved { .. } => Reader::Nobody,
                 Did::WasSo { .. } | Did::StartsNow | Did::NoReminders => Reader::Owner,
             },
-            Self::Written { by: Actor::Operator { .. } | Actor::Drover, .. }
+            Self::Written { by: Actor::Operator { .. }, .. }
             | Self::Answered { answer: Answer::Refused { .. } | Answer::NotUnderstood { .. }, .. }
             | Self::Proposed { .. }
             | Self::Reminder { .. }

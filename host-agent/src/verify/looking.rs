@@ -5,16 +5,16 @@ use std::collections::BTreeSet;
 use drover_agent_api::{LifeSign, OperationState, Verdict as LifeVerdict, VerifyGuest};
 use drover_policies::attempt::{Phase, Progress};
 use drover_policies::checks::{
-    Answered, Check, CheckName, Finding, Hardware, Item, Look, Looked, Verdict, compare,
+    Answered, Check, CheckName, Finding, Hardware, Item, Look, Looked, Side, Verdict, compare,
 };
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
-use super::{Verify, not_alive};
+use super::{Verify, look_again, not_alive};
 use crate::driver::{Context, Step, Telling, When};
 use crate::hypervisor::{Probe, State};
 
-/// How often what is not as it should be is looked at again.
+/// How often what is not as it should be is looked at again after a move.
 const AGAIN: Span = Span::milliseconds(500);
 
 /// A guest that is alive and being looked at.
@@ -44,6 +44,12 @@ impl Looking {
         let findings =
             vec![Finding::read(Item::Power, Verdict::Passed, power), Finding::read(Item::Life, life, seen)];
         Self { since: now, sign, hardware: Hardware::default(), findings }
+    }
+
+    /// About to be moved: that it runs is enough, for signs of life are looked for where it arrives.
+    pub(super) fn before_its_move(now: Instant) -> Self {
+        let findings = vec![Finding::read(Item::Power, Verdict::Passed, "running")];
+        Self { since: now, sign: LifeSign::Running, hardware: Hardware::default(), findings }
     }
 
     pub(super) fn step(self, order: &VerifyGuest, context: &Context<'_>) -> Step<Verify> {
@@ -76,7 +82,7 @@ impl Looking {
         }
         let names: BTreeSet<&CheckName> = look.checks.iter().map(|check| &check.name).collect();
         let all = self.findings.iter().filter(|finding| own(&finding.item).is_some()).count() == names.len();
-        if all && self.has(&Item::Disks) { self.end(context) } else { self.wait(context) }
+        if all && self.has(&Item::Disks) { self.end(context) } else { self.wait(&look.side, context) }
     }
 
     fn has(&self, item: &Item) -> bool {
@@ -102,7 +108,7 @@ impl Looking {
             }
             Err(_) => return,
         }
-        let before = look.before.as_ref().map(|before| &before.hardware);
+        let before = look.side.baseline().map(|before| &before.hardware);
         let compared = compare(before, &self.hardware, look.addresses);
         // Its network may come up later than its agent; what nobody told before is not waited for.
         let told_before =
@@ -126,7 +132,7 @@ impl Looking {
         context: &Context<'_>,
     ) -> Option<Finding> {
         let took = Span::between(self.since, context.now);
-        let before = look.before.as_ref();
+        let before = look.side.baseline();
         if self.sign == LifeSign::Off {
             let off = Answered::Nowhere { text: "the server is off".to_owned() };
             return Some(check.finding(&off, took, None));
@@ -134,7 +140,7 @@ impl Looking {
         let late = self.is_late(check.within.unwrap_or(look.within), context);
         let probe = Probe { operation: context.id, server: order.server, check };
         match context.hypervisor.probe(&probe) {
-            Some(answered) if late || check.is_passed_by(&answered) => {
+            Some(answered) if late || look.side.settles(check, &answered) => {
                 Some(check.finding(&answered, took, before))
             }
             Some(_) => None,
@@ -146,10 +152,13 @@ impl Looking {
         }
     }
 
-    fn wait(self, context: &Context<'_>) -> Step<Verify> {
+    fn wait(self, side: &Side, context: &Context<'_>) -> Step<Verify> {
         let mut progress = Progress::of(Phase::Verifying, context.now);
         progress.findings.clone_from(&self.findings);
-        let when: When = context.after(AGAIN);
+        let when: When = match side {
+            Side::Before => look_again(self.since, context),
+            Side::After { .. } => context.after(AGAIN),
+        };
         Step::Go { state: Verify::Looking(self), telling: Telling::Progress(progress), when }
     }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use drover_agent_api::{OperationState, Order, Verdict, VerifyGuest};
 use drover_host_agent::hypervisor::simulated::{Guest, Moment, Serves, Service};
 use drover_policies::checks::{
-    Baseline, Check, Finding, Item, Look, Looked, Verdict as Found, Weight, what_failed,
+    Baseline, Check, Finding, Item, Look, Looked, Side, Verdict as Found, Weight, what_failed,
 };
 use drover_policies::fleet::{GuestAgent, Power};
 use drover_policies::time::{Clock, Span};
@@ -33,13 +33,16 @@ fn guest(services: &[(u16, Serves)]) -> Guest {
     }
 }
 
-fn rig(checks: &[Check], before: Option<Baseline>, guest: Guest) -> Rig {
-    let look =
-        Look { checks: checks.to_vec(), within: Span::seconds(30), addresses: Weight::MustPass, before };
+fn rig(checks: &[Check], baseline: Option<Baseline>, guest: Guest) -> Rig {
+    rig_at(Side::After { baseline }, GuestAgent::Connected, checks, guest)
+}
+
+fn rig_at(side: Side, agent: GuestAgent, checks: &[Check], guest: Guest) -> Rig {
+    let look = Look { checks: checks.to_vec(), within: Span::seconds(30), addresses: Weight::MustPass, side };
     let order =
         Order::VerifyGuest(VerifyGuest { server: SERVER, within: Span::minutes(1), look: Some(look) });
     let mut facts = server_facts(Power::Running);
-    facts.guest_agent = GuestAgent::Connected;
+    facts.guest_agent = agent;
     Rig::new(order, facts, guest)
 }
 
@@ -101,12 +104,16 @@ fn a_service_that_comes_up_late_passes_and_one_that_never_does_fails_when_its_ti
 #[test]
 fn a_lost_address_counts_and_what_failed_before_does_not() {
     let both = guest(&[(22, Serves::Tcp)]);
-    let mut source = rig(&[shop(), ssh()], None, both.clone());
+    let mut source = rig_at(Side::Before, GuestAgent::Connected, &[shop(), ssh()], both.clone());
     let before = looked(&mut source);
+    assert_eq!(verdict_of(&before.findings, "shop"), Found::Failed);
+    assert_eq!(before.took, Span::ZERO, "nothing is waited for on a server that has been running");
     let baseline = Baseline { at: source.clock.now(), hardware: before.hardware, findings: before.findings };
     let mut same = rig(&[shop(), ssh()], Some(baseline.clone()), both.clone());
-    let findings = looked(&mut same).findings;
+    let after = looked(&mut same);
+    let findings = after.findings;
     assert_eq!(verdict_of(&findings, "shop"), Found::FailedBefore);
+    assert_eq!(after.took, Span::ZERO, "what failed before is not waited for");
     assert_eq!(verdict_of(&findings, "addresses"), Found::Passed);
     assert_eq!(what_failed(&findings), None);
 
@@ -114,6 +121,22 @@ fn a_lost_address_counts_and_what_failed_before_does_not() {
     let findings = looked(&mut rig(&[ssh()], Some(baseline), moved)).findings;
     assert_eq!(verdict_of(&findings, "addresses"), Found::Failed);
     assert!(what_failed(&findings).is_some_and(|text| text.contains("missing: 192.0.2.7")));
+}
+
+#[test]
+fn before_a_move_no_sign_of_life_is_waited_for_and_what_does_not_run_is_not_looked_at() {
+    let mut silent = rig_at(Side::Before, GuestAgent::Absent, &[ssh()], guest(&[(22, Serves::Tcp)]));
+    let begun = silent.clock.now();
+    let findings = looked(&mut silent).findings;
+    assert_eq!(silent.clock.now(), begun, "its console prints nothing, and nobody listens to it");
+    assert_eq!(verdict_of(&findings, "ssh"), Found::Passed);
+
+    let mut off = rig_at(Side::Before, GuestAgent::Absent, &[ssh()], guest(&[]));
+    off.fleet.owner_stops(SERVER);
+    match off.run() {
+        OperationState::Verified { verdict: Verdict::NotAlive { text } } => assert_eq!(text, "it is off"),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[test]

@@ -4,17 +4,17 @@
 //! server is never kept from its time by it: an agent that can't look, or does not answer in the time that policy gives, leaves nothing to compare with.
 
 use super::asked::Reverted;
-use super::{Conductor, Intent};
+use super::{Conductor, Go, Intent};
 use crate::appointment::Appointment;
 use crate::attempt::{Method, Moved, Report};
 use crate::checks::{
-    BASELINE_HOLDS, Baseline, Before, Finding, Item, Look, Looked, OnFailed, Verdict, what_failed,
+    BASELINE_HOLDS, Baseline, Before, Finding, Item, Look, Looked, OnFailed, Side, Verdict, what_failed,
 };
 use crate::events::Happened;
 use crate::fleet::Power;
 use crate::ids::OperationId;
 use crate::migration::{Confirmation, FailedBecause, Migration, State, Waiting};
-use crate::notices::{Actor, AfterFailedChecks, Tells};
+use crate::notices::{Actor, AfterFailedChecks, Tells, Via};
 use crate::owners::Whose;
 use crate::policy::Policy;
 use crate::time::Span;
@@ -64,16 +64,17 @@ impl Conductor<'_> {
             }
             Before::NotTaken | Before::Taken { .. } => migration.validation.before = Before::NotTaken,
         }
-        let mut look = self.look(&migration, policy, policy.validation.before_within);
+        let mut look = self.look(&migration, policy, Side::Before);
         // The move waits for it, however long their owner would wait afterwards.
         look.checks.iter_mut().for_each(|check| check.within = None);
         let wanted = match migration.method {
             Method::Live => !look.checks.is_empty(),
-            Method::Reboot => !matches!(migration.appointment, Appointment::Emergency { .. }),
+            Method::Reboot => true,
         };
+        let emergency = matches!(self.go(&migration), Go::Emergency { .. });
         let runs = self.servers.get(&migration.server).is_some_and(|seen| seen.facts.power == Power::Running);
         let can = self.checking.contains(&migration.from) && policy.validation.before_within > Span::ZERO;
-        if !(wanted && runs && can) {
+        if emergency || !(wanted && runs && can) {
             return LookedBefore::Done(migration);
         }
         let intent = Intent::LookBefore { server: migration.server, look };
@@ -86,25 +87,25 @@ impl Conductor<'_> {
         Baseline { at: self.now, hardware: looked.hardware.clone(), findings: looked.findings.clone() }
     }
 
-    fn look(&self, migration: &Migration, policy: &Policy, within: Span) -> Look {
+    fn look(&self, migration: &Migration, policy: &Policy, side: Side) -> Look {
         let whose = match self.servers.get(&migration.server) {
             Some(server) => Whose::server(server),
             None => self.whose(migration),
         };
         let (checks, _) = self.owners.checks_for(&whose, policy);
-        Look {
-            checks: checks.into_iter().cloned().collect(),
-            within,
-            addresses: policy.validation.addresses,
-            before: None,
-        }
+        let within = match side {
+            Side::Before => policy.validation.before_within,
+            Side::After { .. } => policy.validation.within,
+        };
+        let checks = checks.into_iter().cloned().collect();
+        Look { checks, within, addresses: policy.validation.addresses, side }
     }
 
     /// What is looked at where it has arrived; nothing when the agent there can't.
     pub(super) fn look_after(&self, migration: &Migration, policy: &Policy) -> Option<Look> {
         let able = migration.to().is_some_and(|to| self.checking.contains(to));
-        let before = migration.validation.before.baseline().cloned();
-        able.then(|| Look { before, ..self.look(migration, policy, policy.validation.within) })
+        let baseline = migration.validation.before.baseline().cloned();
+        able.then(|| self.look(migration, policy, Side::After { baseline }))
     }
 
     /// An order to look that nobody waits for any more: the migration goes another way, or is over.
@@ -159,6 +160,12 @@ impl Conductor<'_> {
         let findings = migration.validation.findings.clone();
         let then = AfterFailedChecks::Held { why_not_reverted: held.clone() };
         self.tell(&migration, "checks_failed", Tells::ChecksFailed { findings, then });
+        let word = format!(
+            "It was moved and is alive, but it is not as it should be: {text}. Its migration is held, and nothing is thrown away at its old host, \
+             until its owner or an operator confirms or reverts it."
+        );
+        let word = Tells::Written { by: Actor::Drover, text: word, via: Via::Api };
+        self.tell(&migration, "held", word);
         let text = match held {
             Some(why_not) => format!("{text}; not reverted by itself: {why_not}"),
             None => text,

@@ -80,7 +80,9 @@ fn a_server_is_looked_at_before_its_move_and_what_was_seen_goes_along() {
     let Intent::Verify { look: Some(look), .. } = story.order_for("db").intent else {
         panic!("its destination is asked to look");
     };
-    let Side::After { baseline: Some(before) } = look.side else { panic!("with what was seen before: {look:?}") };
+    let Side::After { baseline: Some(before) } = look.side else {
+        panic!("with what was seen before: {look:?}")
+    };
     assert!(before.findings.contains(&shop(Verdict::Failed)), "{before:?}");
     assert_eq!(look.checks, [check()]);
     assert_eq!(look.within, Span::minutes(2), "as policy says");
