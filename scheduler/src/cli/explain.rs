@@ -47,6 +47,7 @@ fn tell(screen: &Screen, explained: &Explanation) {
     ));
     windows(screen, explained);
     freezes_and_limits(screen, explained);
+    checks(screen, explained);
     candidate(screen, explained);
     if !explained.places.is_empty() {
         let mut rows = Rows::new(&["host", "suits", "why"]);
@@ -99,6 +100,26 @@ fn freezes_and_limits(screen: &Screen, explained: &Explanation) {
     for limit in &explained.limits {
         screen.line(format!("At most {} at once ({})", limit.max_simultaneous, scope(&limit.scope)));
     }
+}
+
+fn checks(screen: &Screen, explained: &Explanation) {
+    for check in &explained.checks {
+        let weight = if check.must_pass { "" } else { ", only noted" };
+        screen.line(format!(
+            "Looked at after a move: {} ({}, within {}{weight}; {})",
+            check.name,
+            check.looks_at,
+            check.within,
+            from(&check.from)
+        ));
+    }
+    let then = match explained.on_failed_checks.as_str() {
+        "hold" => "it waits to be confirmed or reverted",
+        "revert" => "it goes back to where it was",
+        "tell" => "its owner is told",
+        other => other,
+    };
+    screen.line(format!("Where something that must pass has failed after a move, {then}."));
 }
 
 fn from(from: &str) -> String {

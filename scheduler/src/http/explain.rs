@@ -23,8 +23,8 @@ use super::extract::{Named, Params};
 use super::policy::settings;
 use super::problem::Problem;
 use super::views::{
-    Candidate, Explanation, Eyes, FreezeHolds, FreezeView, LimitHolds, MigrationBrief, PlaceView, Reason,
-    ServerView, SlotView,
+    Candidate, CheckHolds, Explanation, Eyes, FreezeHolds, FreezeView, LimitHolds, MigrationBrief, PlaceView,
+    Reason, ServerView, SlotView,
 };
 use crate::app::App;
 use crate::auth::Person;
@@ -52,7 +52,7 @@ struct Which {
 /// Explain a server
 ///
 /// By which method it can leave its host now and why, which rule set what, where it could go and why not elsewhere, whose windows
-/// and freezes hold, how many may be rebooted at once, and what it waits for. With `at`, also what stands in the way of a reboot at that time.
+/// and freezes hold, how many may be rebooted at once, what it is looked at for after a move, and what it waits for. With `at`, also what stands in the way of a reboot at that time.
 /// Owners see neither hosts nor rules.
 #[utoipa::path(get, path = "/v1/servers/{server}/explain", tag = "servers",
     params(("server" = String, Path, description = "Its id or name"), Which), security(("token" = [])),
@@ -90,6 +90,8 @@ async fn explain(
         windows_from: windows_from.windows().to_owned(),
         freezes: freezes(&app, loaded.owners(), &whose, &effective.policy).await?,
         limits: loaded.owners().limits_for(&whose).iter().map(|limit| LimitHolds::from(*limit)).collect(),
+        checks: checks(loaded.owners(), &whose, &effective.policy),
+        on_failed_checks: effective.policy.validation.on_failed.code().to_owned(),
         at: which.at.map(|at| Candidate {
             at,
             hindrances: hindrances(loaded.situation(&app), server, at)
@@ -146,6 +148,11 @@ fn places(app: &App, fleet: &Fleet, server: &Server, reservations: &[Reservation
 }
 
 /// The freezes that hold for a server and are not over, policy's first.
+fn checks(rules: &OwnersRules, whose: &Whose<'_>, policy: &Policy) -> Vec<CheckHolds> {
+    let (checks, from) = rules.checks_for(whose, policy);
+    checks.into_iter().map(|check| CheckHolds::of(check, from, policy.validation.within)).collect()
+}
+
 async fn freezes(
     app: &App,
     rules: &OwnersRules,

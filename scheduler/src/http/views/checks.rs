@@ -1,7 +1,9 @@
 //! Checks and what they came to, as the API shows them.
 
-use drover_policies::checks::{Finding, Item, Verdict, Weight, WrittenCheck};
+use drover_policies::checks::{Address, Check, Finding, Item, Verdict, Weight, WrittenCheck};
 use drover_policies::ids::{CheckId, OwnerId};
+use drover_policies::owners::Nearness;
+use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -43,6 +45,39 @@ pub struct CheckView {
     /// How long it may take after the guest was seen alive; what policy says when it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
+}
+
+/// A check that holds for a server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CheckHolds {
+    /// What it is called.
+    pub name: String,
+    /// What must answer: `TCP port 22`, `HTTPS /health at port 443, status 200`.
+    pub looks_at: String,
+    /// Set for this `server`, for a `label`, for the `account`, or by `policy`.
+    pub from: String,
+    /// Whether its failure counts against the move.
+    pub must_pass: bool,
+    /// How long it may take after the guest was seen alive.
+    #[schema(example = "2m")]
+    pub within: String,
+}
+
+impl CheckHolds {
+    /// `otherwise`: how long a check may take that doesn't say itself.
+    pub fn of(check: &Check, from: Nearness, otherwise: Span) -> Self {
+        let at = match check.address {
+            Address::OfGuest => String::new(),
+            Address::Given(address) => format!(" of {address}"),
+        };
+        Self {
+            name: check.name.to_string(),
+            looks_at: format!("{}{at}", check.what),
+            from: from.code().to_owned(),
+            must_pass: check.weight == Weight::MustPass,
+            within: check.within.unwrap_or(otherwise).to_string(),
+        }
+    }
 }
 
 /// A check as it is put.

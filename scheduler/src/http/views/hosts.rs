@@ -268,6 +268,12 @@ pub struct Explanation {
     /// How many of its owner's servers may be rebooted at once with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<super::freezes::LimitHolds>,
+    /// What it is looked at for after a move, besides what every server is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<super::checks::CheckHolds>,
+    /// What is done when something that must pass fails: `hold`, `revert` or `tell`.
+    #[schema(example = "hold")]
+    pub on_failed_checks: String,
     /// What stands in the way of the time that was asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<super::freezes::Candidate>,
