@@ -210,7 +210,8 @@ enum Told {
     },
     Written {
         by: String,
-        by_owner: bool,
+        /// Whether operators read it; the owner does otherwise.
+        to_operators: bool,
         message: String,
         /// A command.
         reply: String,
@@ -379,7 +380,7 @@ impl Teller<'_> {
                 reverting: matches!(then, AfterFailedChecks::Reverting),
                 why_not_reverted: match then {
                     AfterFailedChecks::Held { why_not_reverted } => {
-                        why_not_reverted.as_deref().map(|why| self.sentence(why))
+                        why_not_reverted.as_deref().map(|why| self.clauses(why))
                     }
                     AfterFailedChecks::Reverting => None,
                 },
@@ -421,8 +422,8 @@ impl Teller<'_> {
             },
             Tells::Written { by, text, via: _ } => Told::Written {
                 by: self.actor(by),
-                by_owner: matches!(by, Actor::Owner { .. }),
-                by_mail: !matches!(by, Actor::Owner { .. }) && self.answered_by_program(),
+                to_operators: !matches!(by, Actor::Operator { .. }),
+                by_mail: matches!(by, Actor::Operator { .. }) && self.answered_by_program(),
                 message: words::paragraphs(text, MESSAGE),
                 reply: format!(
                     "drover tickets reply {} \"...\"",
@@ -505,6 +506,16 @@ impl Teller<'_> {
 
     fn sentence(&self, text: &str) -> String {
         words::sentence(&self.speech.said(text), TEXT)
+    }
+
+    /// A sentence that is put together from others by `; `.
+    fn clauses(&self, text: &str) -> String {
+        let whole = self.speech.said(text);
+        if whole != text {
+            return words::sentence(&whole, TEXT);
+        }
+        let said: Vec<String> = text.split("; ").map(|clause| self.speech.said(clause)).collect();
+        words::sentence(&said.join("; "), TEXT)
     }
 
     fn may_cancel(&self) -> bool {

@@ -9,8 +9,8 @@ use drover_policies::ids::{BadName, MigrationId, NoticeId, OwnerId, ServerId, Ti
 use drover_policies::language::Language;
 use drover_policies::migration::operators;
 use drover_policies::notices::{
-    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Notice, Reminders, Reserved, Tells, TicketSummary, Via,
-    WhyGivenUp, Wisher,
+    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Notice, Reminders, Reserved, Tells,
+    TicketSummary, Via, WhyGivenUp, Wisher,
 };
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::Slot;
@@ -127,7 +127,12 @@ impl Kit {
 
     /// What is told when it begins, and how it ended.
     fn after(&self) -> Vec<Sample> {
-        let done = |power_off, downtime| Tells::Done { downtime, power_off, confirm_until: None, findings: Vec::new() };
+        let done = |power_off, downtime| Tells::Done {
+            downtime,
+            power_off,
+            confirm_until: None,
+            findings: Vec::new(),
+        };
         let checks_failed =
             |then| Tells::ChecksFailed { findings: checked(&[Verdict::Failed, Verdict::Passed]), then };
         let avoided = |how| Tells::Avoided { how };
@@ -150,7 +155,7 @@ impl Kit {
             self.sample(
                 "checks_failed_and_not_reverted",
                 checks_failed(AfterFailedChecks::Held {
-                    why_not_reverted: Some("where it was, the hardware is closed for maintenance".to_owned()),
+                    why_not_reverted: Some("where it was, the hardware is closed for maintenance; another host could take it: ask for that with migrate".to_owned()),
                 }),
             ),
             self.sample("checks_failed_and_reverting", checks_failed(AfterFailedChecks::Reverting)),
@@ -190,6 +195,14 @@ impl Kit {
                     Actor::Owner { owner: self.owner.clone() },
                     Via::Mail,
                     "Does it keep its addresses?\n<b>It must.</b>",
+                ),
+            )),
+            to_operators(self.sample(
+                "written_by_drover",
+                written(
+                    Actor::Drover,
+                    Via::Api,
+                    "It was moved and is alive, but it is not as it should be: shop failed (HTTP /health at port 80: connection refused). Its migration is held, and nothing is thrown away at its old host, until its owner or an operator confirms or reverts it.",
                 ),
             )),
             self.sample("answered_accepted", answered("accept", done(Did::Accepted { slot: slot(50, 2) }))),
@@ -436,7 +449,9 @@ fn checked(own: &[Verdict]) -> Vec<Finding> {
         let Ok(check) = CheckName::new(name) else { continue };
         let seen = match verdict {
             Verdict::Passed => "TCP port 22 is open",
-            Verdict::Failed | Verdict::FailedBefore | Verdict::NotLooked => "status 503 where 200 is expected",
+            Verdict::Failed | Verdict::FailedBefore | Verdict::NotLooked => {
+                "status 503 where 200 is expected"
+            }
         };
         let took = Some(Span::seconds(4));
         findings.push(Finding { took, ..Finding::read(Item::Own { check }, *verdict, seen) });

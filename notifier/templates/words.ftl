@@ -120,6 +120,32 @@ said-seen-not-asked = libvirt could not be asked: { $why }
 said-seen-went-off = it was running and went off while it was looked at
 said-seen-just-begun = it has only just begun to run
 
+# What was seen of a server that was looked at after its move.
+said-look-running = running
+said-look-off = off, as before
+said-look-agent = its guest agent answers
+said-look-console = its console prints
+said-look-no-sign = it has neither a guest agent nor a console that is kept
+said-look-addresses = { $addresses }, as before
+said-look-count = { $count } as before
+said-look-lost = { $addresses }; missing: { $lost }
+said-look-no-addresses = neither its guest nor its host tells any
+said-look-open = TCP port { $port } is open
+said-look-expected = status { $status } where { $expected } is expected
+said-look-refused = { $what }: connection refused
+said-look-silent = { $what }: it does not answer
+
+# Why it does not go back by itself.
+said-back-closed = where it was, the hardware is closed for maintenance
+said-back-unreachable = where it was, the hardware can't be reached at present
+said-back-full = where it was, there is no room any more
+said-back-kept-away = where it was, the servers that are there now keep it away (its name, or rules about which may be together)
+said-back-unsuited = where it was, the hardware does not suit it any more
+said-back-there = it is where it was already
+said-back-other-could = another host could take it: ask for that with migrate
+said-back-none-could = no other host could take it either at present; ask again later
+said-back-live = a server that was moved live is not taken back by itself, for that would take a reboot
+
 # What is answered to a mail that can't be obeyed; $time and the like are moments.
 said-asked-accept = take the time that was proposed
 said-asked-now = begin now

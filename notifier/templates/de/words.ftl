@@ -102,6 +102,30 @@ said-seen-not-asked = Der Hypervisor konnte nicht gefragt werden: { $why }
 said-seen-went-off = Er lief und ging aus, während wir zusahen
 said-seen-just-begun = Er hat gerade erst zu laufen begonnen
 
+said-look-running = läuft
+said-look-off = ausgeschaltet, wie zuvor
+said-look-agent = sein Gastagent antwortet
+said-look-console = seine Konsole gibt etwas aus
+said-look-no-sign = er hat weder einen Gastagenten noch eine Konsole, die aufgezeichnet wird
+said-look-addresses = { $addresses }, wie zuvor
+said-look-count = { $count }, wie zuvor
+said-look-lost = { $addresses }; es fehlt: { $lost }
+said-look-no-addresses = weder er selbst noch die Hardware nennt eine
+said-look-open = TCP-Port { $port } ist offen
+said-look-expected = Status { $status } statt { $expected }
+said-look-refused = { $what }: Verbindung abgelehnt
+said-look-silent = { $what }: keine Antwort
+
+said-back-closed = Wo er war, ist die Hardware für Wartungsarbeiten gesperrt
+said-back-unreachable = Wo er war, ist die Hardware derzeit nicht erreichbar
+said-back-full = Wo er war, ist kein Platz mehr
+said-back-kept-away = Wo er war, stehen ihm Server entgegen, die jetzt dort sind (sein Name oder Regeln, welche beisammen sein dürfen)
+said-back-unsuited = Wo er war, passt die Hardware nicht mehr zu ihm
+said-back-there = Er ist schon, wo er war
+said-back-other-could = Andere Hardware könnte ihn aufnehmen: Bitten Sie darum mit migrate
+said-back-none-could = Derzeit könnte ihn auch keine andere Hardware aufnehmen; versuchen Sie es später noch einmal
+said-back-live = Ein Server, der im laufenden Betrieb umgezogen ist, zieht nicht von selbst zurück, denn dafür müsste er neu gestartet werden
+
 said-asked-accept = den vorgeschlagenen Termin annehmen
 said-asked-now = jetzt beginnen
 said-asked-move = verschieben auf { $time }
