@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use super::Moment;
 use crate::installation::SCRATCH;
 use crate::lab::{Ballast, Guest, LOCAL_STORAGE};
-use crate::scene::{BOOT, Scene, text};
+use crate::scene::{MOVED, Scene, text};
 
 /// Something that breaks while a server is moved from h1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,19 +166,20 @@ impl Broken {
     }
 }
 
-/// A server that has crashed is started by its owner, unless it is being moved as one that is off.
+/// A server that has crashed is started by its owner, wherever it is: one that crashed in its cutover is moved as one that is off.
 fn start_again(scene: &Scene, guest: &Guest) -> Result<()> {
-    let source = scene.host("h1")?;
-    scene.drover().wait(&format!("{} to be started again or moved", guest.name), BOOT, || {
-        let known = source.virsh(["domstate", &guest.name])?;
-        match known.stdout.trim() {
-            "running" => Ok(Some(())),
-            "shut off" | "crashed" => {
-                let moving = scene.migration(&guest.name)?["state"] == "cutting_over";
-                Ok((moving || source.virsh(["start", &guest.name])?.success).then_some(()))
-            }
-            // Not defined here any more: it is moved.
-            _ => Ok((!known.success).then_some(())),
+    scene.drover().wait(&format!("{} to be started again", guest.name), MOVED, || {
+        if scene.migration(&guest.name)?["state"] == "cutting_over" {
+            return Ok(None);
         }
+        for host in scene.lab().hosts() {
+            match host.virsh(["domstate", &guest.name])?.stdout.trim() {
+                "running" => return Ok(Some(())),
+                "shut off" | "crashed" if host.virsh(["start", &guest.name])?.success => return Ok(Some(())),
+                // Somewhere else, or busy.
+                _ => {}
+            }
+        }
+        Ok(None)
     })
 }

@@ -54,6 +54,7 @@ name = "when asked for"
 match = { label = "rounds=rare" }
 set.replication.far = "1h"
 set.replication.near = "1h"
+set.replication.ready_lag = "2h"
 "#;
 
 /// How often a server's rounds come.
