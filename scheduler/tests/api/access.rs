@@ -90,6 +90,7 @@ async fn routes_against(api: &Api, foreign: &Value) -> Vec<(Method, String)> {
             "window",
             "freeze",
             "limit",
+            "check",
             "ticket",
             "owner",
             "token",

@@ -10,13 +10,13 @@ use tokio::process::Command;
 
 use crate::fixture::Api;
 
-struct Served {
-    api: Api,
+pub struct Served {
+    pub api: Api,
     url: String,
 }
 
 impl Served {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let api = Api::new().await;
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
@@ -38,16 +38,16 @@ impl Served {
         command
     }
 
-    async fn run(&self, args: &[&str]) -> Output {
+    pub async fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().await.expect("it runs")
     }
 }
 
-fn text(bytes: &[u8]) -> String {
+pub fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("text")
 }
 
-fn code(output: &Output) -> i32 {
+pub fn code(output: &Output) -> i32 {
     output.status.code().expect("an exit code")
 }
 
@@ -148,6 +148,11 @@ async fn every_screen_of_a_drain_can_be_read() {
         (&["checks", "list"], "No check is set"),
         (&["checks", "add", "shop", "--owner", "acme", "--http", "/health", "--tls"], "https 443 /health"),
         (&["checks", "list"], "https 443 /health"),
+        (
+            &["explain", "db"],
+            "Looked at after a move: shop (HTTPS /health at port 443, within 2m; its owner's, for the account)",
+        ),
+        (&["explain", "db"], "has failed after a move, it waits to be confirmed or reverted"),
         (
             &["explain", "db", "--at", "2026-01-13 02:00"],
             "nothing is done then: a sale (a freeze of its owner for the whole account) [excluded]",

@@ -6,6 +6,7 @@ mod bad_input;
 mod command_line;
 mod conventions;
 mod fixture;
+mod fleet;
 mod guests;
 mod owners;
 mod receiver;
