@@ -85,6 +85,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 fn is_at_rest(stage: &Stage) -> bool {
     match stage {
         Stage::Working(Work::Replicate(warm)) => warm.is_at_rest(),
+        Stage::Working(Work::Test(testing)) => testing.is_at_rest(),
         stage => is_armed(stage),
     }
 }
@@ -196,7 +197,12 @@ impl Agent {
             (untold, state.current.is_some())
         };
         let goes_on = |state: &OperationState| {
-            matches!(state, OperationState::Running { .. } | OperationState::Replicating { .. })
+            matches!(
+                state,
+                OperationState::Running { .. }
+                    | OperationState::Replicating { .. }
+                    | OperationState::Testing { .. }
+            )
         };
         let tellable = |slot: &&Slot| has_read || goes_on(&slot.report.state);
         SyncRequest {

@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use drover_agent_api::{Operation, OperationReport, OperationState, Order, Wish};
 use drover_policies::attempt::{Failure, FailureClass, Outcome, Phase, Progress};
 use drover_policies::ids::{Generation, OperationId};
-use drover_policies::replica::ReplicaStatus;
+use drover_policies::replica::{ReplicaStatus, TestStatus};
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,7 @@ use crate::hypervisor::Hypervisor;
 use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::retained;
+use crate::test_launch::Testing;
 use crate::verify::Verify;
 use crate::warm::{self, Warm};
 
@@ -67,6 +68,8 @@ pub enum Work {
     Replicate(Warm),
     /// Holding a replica no longer.
     Release,
+    /// Booting a server from a replica of it, as a test.
+    Test(Testing),
 }
 
 impl Record {
@@ -82,6 +85,7 @@ impl Record {
             Order::HoldReplica(_) => Work::Hold,
             Order::Replicate(order) => Work::Replicate(Warm::new(order)),
             Order::ReleaseReplica(_) => Work::Release,
+            Order::TestLaunch(_) => Work::Test(Testing::new()),
         };
         Self::at(operation, Stage::Working(work))
     }
@@ -109,7 +113,13 @@ impl Record {
             Stage::Working(Work::Live(live)) => Stage::Working(Work::Live(live.after_restart())),
             Stage::Working(Work::Replicate(warm)) => Stage::Working(Work::Replicate(warm.after_restart())),
             stage @ (Stage::Working(
-                Work::Cutover(_) | Work::Verify(_) | Work::Count | Work::Discard | Work::Hold | Work::Release,
+                Work::Cutover(_)
+                | Work::Verify(_)
+                | Work::Count
+                | Work::Discard
+                | Work::Hold
+                | Work::Release
+                | Work::Test(_),
             )
             | Stage::Ended(_)) => stage,
         };
@@ -121,6 +131,7 @@ impl Record {
     pub fn report(&self, now: Instant) -> OperationReport {
         let state = match &self.stage {
             Stage::Working(Work::Replicate(warm)) => OperationState::Replicating { status: warm.status(now) },
+            Stage::Working(Work::Test(testing)) => OperationState::Testing { status: testing.status(now) },
             Stage::Working(work) => OperationState::Running { progress: Progress::of(work.phase(), now) },
             Stage::Ended(state) => state.clone(),
         };
@@ -138,6 +149,7 @@ impl Stage {
             Self::Working(Work::Live(live)) => live.must_be_kept(),
             Self::Working(Work::Cutover(cutover)) => !matches!(cutover, Cutover::Preflight | Cutover::Armed),
             Self::Working(Work::Replicate(warm)) => warm.must_be_kept(),
+            Self::Working(Work::Test(_)) => true,
             Self::Working(Work::Verify(_) | Work::Count | Work::Discard | Work::Hold | Work::Release) => {
                 false
             }
@@ -151,7 +163,12 @@ impl Work {
             Self::Live(live) => live.phase(),
             Self::Cutover(cutover) => cutover.phase(),
             Self::Verify(_) => Phase::Verifying,
-            Self::Count | Self::Discard | Self::Hold | Self::Replicate(_) | Self::Release => Phase::Preflight,
+            Self::Count
+            | Self::Discard
+            | Self::Hold
+            | Self::Replicate(_)
+            | Self::Release
+            | Self::Test(_) => Phase::Preflight,
         }
     }
 }
@@ -191,6 +208,8 @@ pub enum Telling {
     Progress(Progress),
     /// How a replica is.
     Replica(ReplicaStatus),
+    /// How a test launch is.
+    Test(TestStatus),
 }
 
 impl From<Telling> for OperationState {
@@ -198,6 +217,7 @@ impl From<Telling> for OperationState {
         match telling {
             Telling::Progress(progress) => Self::Running { progress },
             Telling::Replica(status) => Self::Replicating { status },
+            Telling::Test(status) => Self::Testing { status },
         }
     }
 }
@@ -281,6 +301,7 @@ pub fn step(record: &Record, work: &Work, context: &Context<'_>) -> Option<Step<
         (Work::Release, Order::ReleaseReplica(order)) => {
             warm::release(order, context).map(|()| Work::Release)
         }
+        (Work::Test(state), Order::TestLaunch(order)) => state.step(order, context).map(Work::Test),
         (
             Work::Live(_)
             | Work::Cutover(_)
@@ -289,7 +310,8 @@ pub fn step(record: &Record, work: &Work, context: &Context<'_>) -> Option<Step<
             | Work::Discard
             | Work::Hold
             | Work::Replicate(_)
-            | Work::Release,
+            | Work::Release
+            | Work::Test(_),
             _,
         ) => return None,
     })

@@ -96,6 +96,8 @@ pub fn server_of(order: &Order) -> Option<ServerId> {
         Order::VerifyGuest(verify) => Some(verify.server),
         Order::HoldReplica(hold) => Some(hold.server),
         Order::Replicate(replicate) => Some(replicate.server),
+        // What is done for the server itself may stand beside.
+        Order::TestLaunch(test) => Some(test.guest),
         Order::DiscardRetained { server, .. } => Some(*server),
         Order::ConfirmEmpty | Order::ReleaseReplica(_) => None,
     }
@@ -112,7 +114,8 @@ pub fn may_stand_beside(one: &Order, other: &Order) -> bool {
         Order::VerifyGuest(_)
         | Order::DiscardRetained { .. }
         | Order::ConfirmEmpty
-        | Order::ReleaseReplica(_) => true,
+        | Order::ReleaseReplica(_)
+        | Order::TestLaunch(_) => true,
         Order::LiveMigrate(_) | Order::HoldReplica(_) | Order::Replicate(_) => false,
     };
     match (one, other) {

@@ -7,6 +7,7 @@ mod admission;
 pub mod checksums;
 pub mod config;
 pub mod error;
+mod fork;
 pub mod identity;
 mod link;
 pub mod nbd;

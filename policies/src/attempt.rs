@@ -7,8 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::replica::ReplicaStatus;
 use crate::checks::{Finding, Looked};
+use crate::replica::{EndOfTest, ReplicaStatus, Seen, TestStatus};
 use crate::time::{Instant, Span};
 
 /// What moves a server.
@@ -332,4 +332,13 @@ pub enum Report {
     Stopped,
     /// A replica is not held any more.
     Released,
+    /// A test launch goes on.
+    Testing(Box<TestStatus>),
+    /// A test launch is over, and nothing of it is left.
+    Tested {
+        /// Why.
+        because: EndOfTest,
+        /// What was seen of the guest, if it was looked at.
+        seen: Option<Seen>,
+    },
 }

@@ -15,6 +15,7 @@ mod reboot;
 mod replicas;
 mod schedule;
 mod shared;
+mod test_launches;
 mod validation;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -189,6 +190,15 @@ pub enum Intent {
         replica: ReplicaId,
         /// What becomes of its images.
         images: Images,
+    },
+    /// Boot a server from a replica of it, as a test.
+    TestLaunch {
+        /// From which, and of what.
+        replica: Box<Replica>,
+        /// The test guest's own id.
+        guest: ServerId,
+        /// What else is looked at; nothing when the agent there can't, or the guest has no network.
+        look: Option<Look>,
     },
     /// Look whether it is alive.
     Verify {

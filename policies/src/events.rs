@@ -9,7 +9,7 @@ use crate::checks::Finding;
 use crate::eligibility::WhyNotLive;
 use crate::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
 use crate::notices::{Actor, Avoidance, WhyGivenUp};
-use crate::replica::{Images, Round};
+use crate::replica::{Images, Round, TestHappened};
 use crate::time::{Instant, Span};
 use crate::windows::Slot;
 
@@ -349,6 +349,13 @@ pub enum Happened {
         /// Who.
         by: Actor,
     },
+    /// Something about a test launch.
+    TestLaunch {
+        /// On which host.
+        at: HostName,
+        /// What.
+        what: TestHappened,
+    },
     /// A copy is not held any more.
     ReplicaReleased {
         /// Where.
@@ -537,6 +544,7 @@ impl fmt::Display for Happened {
             Self::SyncAskedFor { by } => {
                 write!(f, "{by} asked for the copy of its disks to be brought up to date")
             }
+            Self::TestLaunch { at, what } => write!(f, "test launch at {at}: {what}"),
             Self::ReplicaReleased { at, images: Images::Delete } => {
                 write!(f, "the copy of its disks at {at} is gone")
             }

@@ -5,6 +5,7 @@
 
 pub mod appointment;
 pub mod attempt;
+pub mod blueprint;
 pub mod channels;
 pub mod check;
 pub mod checks;

@@ -17,10 +17,12 @@ mod problem;
 mod read;
 mod replication;
 mod rules;
+mod test_launch;
 mod set;
 
 pub use problem::PolicyProblem;
 pub use replication::{OnFailure, ReplicationPolicy, TimedBandwidth};
+pub use test_launch::TestPolicy;
 pub use set::{Effective, Origin, PolicySet, Subject};
 
 /// The shipped file, with every key and what it means.
@@ -54,6 +56,8 @@ pub struct Policy {
     pub validation: ValidationPolicy,
     /// Replicas of local disks.
     pub replication: ReplicationPolicy,
+    /// Test launches from replicas.
+    pub test: TestPolicy,
     /// Trying again.
     pub retry: Retry,
     /// When reboot migrations may happen if the owner has set no window.

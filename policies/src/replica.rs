@@ -5,6 +5,8 @@
 //! incremental round are there.
 
 mod kept;
+mod test_launch;
+mod tested;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,6 +16,8 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::Failure;
 use crate::time::{Instant, Span};
 
+pub use test_launch::{EndOfTest, Point, Seen, TestNetwork, TestStatus, TestStep, test_name};
+pub use tested::{Mark, Test, TestHappened, TestRefusal, TestResult, TestState, test_story};
 pub use kept::{Base, Images, Refusal, Replica, ReplicaState};
 
 /// An image's format.

@@ -218,7 +218,9 @@ impl Agents {
                 | OperationState::Discarded
                 | OperationState::Held
                 | OperationState::Stopped
-                | OperationState::Released => {}
+                | OperationState::Released
+                | OperationState::Testing { .. }
+                | OperationState::Tested { .. } => {}
             }
         }
         presence.reports = told;
@@ -340,7 +342,9 @@ impl Agents {
             | OperationState::Held
             | OperationState::Replicating { .. }
             | OperationState::Stopped
-            | OperationState::Released => None,
+            | OperationState::Released
+            | OperationState::Testing { .. }
+            | OperationState::Tested { .. } => None,
         }
     }
 
@@ -429,7 +433,9 @@ fn is_decisive(before: Option<&OperationReport>, now: &OperationReport) -> bool 
         | OperationState::Held
         | OperationState::Replicating { .. }
         | OperationState::Stopped
-        | OperationState::Released => None,
+        | OperationState::Released
+        | OperationState::Testing { .. }
+        | OperationState::Tested { .. } => None,
     };
     let Some(before) = before else { return true };
     if let (OperationState::Replicating { status: then }, OperationState::Replicating { status: now }) =
@@ -461,6 +467,10 @@ fn report_of(state: &OperationState) -> Report {
         OperationState::Replicating { status } => Report::Replicating(status.clone()),
         OperationState::Stopped => Report::Stopped,
         OperationState::Released => Report::Released,
+        OperationState::Testing { status } => Report::Testing(Box::new(status.clone())),
+        OperationState::Tested { because, seen } => {
+            Report::Tested { because: because.clone(), seen: seen.clone() }
+        }
     }
 }
 

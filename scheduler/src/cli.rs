@@ -22,6 +22,7 @@ mod owners;
 mod plan;
 mod policy;
 mod sse;
+mod test_launches;
 mod tickets;
 mod upcoming;
 mod watch;
@@ -155,6 +156,7 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Freezes(command) => freezes::freezes(context, command).await,
         Command::Checks(command) => checks::checks(context, command).await,
         Command::Limits(command) => freezes::limits(context, command).await,
+        Command::Test(command) => test_launches::test(context, command).await,
         Command::Tickets(command) => tickets::tickets(context, command).await,
         Command::Webhooks(command) => webhooks::webhooks(context, command).await,
         Command::DeadLetters(command) => dead_letters::dead_letters(context, command).await,

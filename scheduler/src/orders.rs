@@ -87,6 +87,11 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
         Intent::Replicate { replica, pace } => {
             (Order::Replicate(replicas::replicate(replica, *pace, fleet)?), Wish::Pace(*pace))
         }
+        Intent::TestLaunch { replica, guest, look } => {
+            let policy = policy_of(replica.server, fleet, policies);
+            let source = destination(&replica.from, fleet)?;
+            (Order::TestLaunch(replicas::test(replica, (*guest, look.clone()), source, &policy)), Wish::Run)
+        }
         Intent::ReleaseReplica { replica, images } => {
             (Order::ReleaseReplica(ReleaseReplica { replica: *replica, images: *images }), Wish::Run)
         }

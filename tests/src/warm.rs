@@ -34,10 +34,19 @@ set.reboot.attempts = 20
 name = "slow rounds"
 match = { label = "rounds=slow" }
 set.replication.bandwidth = 3145728
+
+[[rule]]
+name = "not soon"
+match = { label = "window=far" }
+set.windows.slot_step = "6h"
+set.notice.lead = "2h"
 "#;
 
 /// The label of a server whose rounds are slow.
 pub const SLOW_ROUNDS: (&str, &str) = ("rounds", "slow");
+
+/// The label of a server whose time is hours away.
+pub const FAR_WINDOW: (&str, &str) = ("window", "far");
 
 /// How long a server may take from the order to its end, when something breaks on the way: a link that is cut is noticed after a while,
 /// and a try that has failed is followed by another one.

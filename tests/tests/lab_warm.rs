@@ -10,8 +10,10 @@ use anyhow::{Context as _, Result, ensure};
 use drover_tests::lab::DiskFormat::{Qcow2, Raw};
 use drover_tests::scene::{self, Scene, Stage, text};
 use drover_tests::warm::{
-    self, Crowd, Fault, Moment, REPAIRED, SLOW_ROUNDS, Seed, confirm, loaded_guest, local_guest, until_well,
+    self, Crowd, FAR_WINDOW, Fault, Moment, REPAIRED, SLOW_ROUNDS, Seed, confirm, loaded_guest, local_guest,
+    until_well,
 };
+use serde_json::Value;
 
 /// How many servers replicate at once and are cut over at moments drawn by lot. `make soak` does a thousand.
 const CROWD: usize = 20;
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         Stage { lab: "test-warm", hosts: 3, options: warm::options },
         drover_tests::tests![
             servers_with_local_disks_are_replicated_cut_over_and_confirmed,
+            a_server_is_tested_at_its_destination_while_it_runs_and_is_replicated,
             twenty_servers_replicate_at_once_and_are_cut_over_at_any_moment,
             a_source_agent_killed_at_every_moment_goes_on_after_its_start,
             a_destination_agent_killed_at_every_moment_goes_on_after_its_start,
@@ -70,6 +73,65 @@ fn servers_with_local_disks_are_replicated_cut_over_and_confirmed(scene: &Scene)
         scene.runs_on(server, to.name())?;
     }
     Ok(())
+}
+
+/// Tried twice, the second time over a kill of the agent that carries it out, and moved after that with all that it wrote meanwhile.
+fn a_server_is_tested_at_its_destination_while_it_runs_and_is_replicated(scene: &Scene) -> Result<()> {
+    let server = "warm-tested";
+    scene.add(&[loaded_guest(server, &[Qcow2, Raw], &[FAR_WINDOW])])?;
+    scene.drain("h1")?;
+    let ready =
+        scene.until(server, "to be ready", REPAIRED, |migration| migration["replica"]["ready"] == true)?;
+    let to = text(&ready["to"])?;
+    for kill in [false, true] {
+        scene.wish(server, "replica/test")?;
+        if kill {
+            scene.drover().kill_agent(to)?;
+            scene.drover().start_agent(to)?;
+        }
+        let test = until_test(scene, &ready, "running")?;
+        ensure!(test["alive"] == true, "{test:#}");
+        let domains = scene.host(to)?.virsh(["list", "--name"])?.stdout;
+        ensure!(domains.lines().any(|name| name == "warm-tested-test"), "{domains}");
+        let rounds = rounds_of(scene, &ready)?;
+        scene.drover().wait("rounds to land beside the test", REPAIRED, || {
+            Ok((rounds_of(scene, &ready)? >= rounds + 2).then_some(()))
+        })?;
+        scene.runs_on(server, "h1")?;
+        scene.wish(server, "replica/test/passed")?;
+        scene.wish(server, "replica/test/end")?;
+        until_test(scene, &ready, "over")?;
+        let domains = scene.host(to)?.virsh(["list", "--all", "--name"])?.stdout;
+        ensure!(!domains.contains("warm-tested-test"), "{domains}");
+        let files = scene.local_files()?;
+        let of_tests = |name: &std::path::PathBuf| {
+            [".test", ".next", ".vars"].iter().any(|kind| name.to_string_lossy().ends_with(kind))
+        };
+        scene
+            .drover()
+            .wait("what landed meanwhile to be joined", REPAIRED, || {
+                Ok((!scene.local_files()?.iter().any(of_tests)).then_some(()))
+            })
+            .with_context(|| format!("{files:?}"))?;
+    }
+    scene.wish(server, "start-now")?;
+    until_well(scene, server).map(drop)
+}
+
+fn replica_of(scene: &Scene, migration: &Value) -> Result<Value> {
+    scene.drover().api().get(&format!("/v1/replicas/{}", migration["number"]))?.ok()
+}
+
+fn rounds_of(scene: &Scene, migration: &Value) -> Result<u64> {
+    replica_of(scene, migration)?["rounds"].as_u64().context("a replica tells of its rounds")
+}
+
+fn until_test(scene: &Scene, migration: &Value, state: &str) -> Result<Value> {
+    scene.drover().wait(&format!("the test to be {state}"), REPAIRED, || {
+        let test = replica_of(scene, migration)?["test"].clone();
+        ensure!(test["ended"].is_null() || state == "over", "{test:#}");
+        Ok((test["state"] == state).then_some(test))
+    })
 }
 
 fn twenty_servers_replicate_at_once_and_are_cut_over_at_any_moment(scene: &Scene) -> Result<()> {

@@ -9,15 +9,17 @@ use drover_policies::attempt::{Failure, Outcome, Progress};
 use drover_policies::checks::{Look, Looked};
 use drover_policies::fleet::{HostFacts, ServerFacts};
 use drover_policies::ids::{Generation, HostName, MigrationId, OperationId, ServerId};
-use drover_policies::replica::{Pace, ReplicaStatus};
+use drover_policies::replica::{EndOfTest, Pace, ReplicaStatus, Seen, TestStatus};
 use drover_policies::time::{Instant, Span};
 use drover_policies::upcoming::azure::Document;
 use serde::{Deserialize, Serialize};
 
 mod replica;
+mod test_launch;
 
 pub use drover_policies::replica::{Base, Images};
 pub use replica::{CutoverReplica, HoldReplica, ReleaseReplica, ReplicaPeer, Replicate};
+pub use test_launch::TestLaunch;
 
 /// The version of this protocol. The scheduler refuses an agent that speaks a later one. Since 2: [`SyncRequest::guests`].
 /// Since 3: [`SyncResponse::now`] and [`RebootMigrate::within`]. Since 4: replicas of local disks, and [`RebootMigrate::if_failed`].
@@ -202,6 +204,8 @@ pub enum Order {
     Replicate(Replicate),
     /// Hold a replica no longer.
     ReleaseReplica(ReleaseReplica),
+    /// Boot a server from a replica of it that is held here, as a test. Goes on until the test is over.
+    TestLaunch(TestLaunch),
 }
 
 /// Where a server goes.
@@ -416,6 +420,18 @@ pub enum OperationState {
     Stopped,
     /// The replica is not held any more (or was not).
     Released,
+    /// A test launch goes on.
+    Testing {
+        /// How far.
+        status: TestStatus,
+    },
+    /// A test launch is over, and nothing of it is left.
+    Tested {
+        /// Why.
+        because: EndOfTest,
+        /// What was seen of the guest, if it was looked at.
+        seen: Option<Seen>,
+    },
 }
 
 /// What was seen of a guest.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use drover_agent_api::{OperationReport, OperationState, Order};
 use drover_policies::attempt::{Outcome, Phase, Progress};
 use drover_policies::ids::{OperationId, ServerId};
-use drover_policies::replica::ReplicaStatus;
+use drover_policies::replica::{ReplicaStatus, TestStatus};
 use drover_policies::time::Instant;
 
 use super::FULL_COMPARE;
@@ -129,6 +129,11 @@ impl Slot {
                 }
                 Urgency::Casual
             }
+            (OperationState::Testing { status: told }, Telling::Test(status))
+                if (TestStatus { at: told.at, ..status.clone() }) == *told =>
+            {
+                return None;
+            }
             (
                 OperationState::Running { .. }
                 | OperationState::Refused { .. }
@@ -139,7 +144,9 @@ impl Slot {
                 | OperationState::Held
                 | OperationState::Replicating { .. }
                 | OperationState::Stopped
-                | OperationState::Released,
+                | OperationState::Released
+                | OperationState::Testing { .. }
+                | OperationState::Tested { .. },
                 _,
             ) => Urgency::Urgent,
         };
@@ -192,7 +199,8 @@ pub(super) fn is_cutting_over(stage: &Stage) -> bool {
             | Work::Discard
             | Work::Hold
             | Work::Replicate(_)
-            | Work::Release,
+            | Work::Release
+            | Work::Test(_),
         )
         | Stage::Ended(_) => false,
     }

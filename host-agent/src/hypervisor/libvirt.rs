@@ -32,6 +32,7 @@ mod migrate;
 mod observe;
 mod replication;
 mod rounds;
+mod test_launch;
 mod reach;
 mod tls;
 

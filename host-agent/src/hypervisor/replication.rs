@@ -4,10 +4,10 @@
 //! source's checkpoint of that round tells what was written since. So a round finds out by itself what it has to be (the first, an
 //! incremental one, a rescan), and one that was cut off anywhere is simply done again.
 
-use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer};
+use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer, TestLaunch};
 use drover_policies::attempt::FailureClass;
 use drover_policies::ids::{OperationId, ReplicaId, ServerId};
-use drover_policies::replica::{DiskBacklog, ReplicaDisk, Round, RoundFigures};
+use drover_policies::replica::{DiskBacklog, Point, ReplicaDisk, Round, RoundFigures};
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Refusal, RefusalKind};
@@ -73,6 +73,35 @@ pub enum Touched {
     No,
     /// Something may have written to them: the next round compares everything.
     Perhaps,
+}
+
+/// Whose test is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TestOf {
+    /// Whichever guest's: the replica is wanted for something else.
+    Anybody,
+    /// This guest's, and no later one's.
+    Guest(ServerId),
+}
+
+impl TestOf {
+    /// Whether that guest's is meant.
+    #[must_use]
+    pub fn is(self, guest: ServerId) -> bool {
+        match self {
+            Self::Anybody => true,
+            Self::Guest(own) => own == guest,
+        }
+    }
+}
+
+/// A test guest that was started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launched {
+    /// Its name.
+    pub name: String,
+    /// Where its console is reached on this host; nothing when it has none.
+    pub console: Option<String>,
 }
 
 /// What can be asked about replicas. Both ends of it: an agent holds replicas of others and sends its own.
@@ -153,6 +182,25 @@ pub trait Replication: Send + Sync {
     /// # Errors
     /// When they can't be deleted; a file that is not there is no error.
     fn delete_retained(&self, server: ServerId, disks: &[ReplicaDisk]) -> Answer<()>;
+
+    /// Freezes what has landed last of a replica held here, for a test guest to start from; rounds go on beside. A repeat changes nothing.
+    ///
+    /// # Errors
+    /// When no round has landed; [`FailureClass::Busy`] while a round is being done, or another test goes on.
+    fn freeze(&self, order: &TestLaunch) -> Answer<Point>;
+
+    /// Starts the test guest from what was frozen for it, as its server is defined at the source now. One that runs already is told again.
+    ///
+    /// # Errors
+    /// When the source can't be asked, or the guest is not taken here.
+    fn launch(&self, order: &TestLaunch) -> Answer<Launched>;
+
+    /// Ends the test of a replica held here, if there is one: the guest is switched off, its disks are deleted, and what has landed since
+    /// is joined with the images, at the latest when the next round begins. A repeat changes nothing.
+    ///
+    /// # Errors
+    /// When libvirt can't be asked, or the files can't be removed or joined.
+    fn end_test(&self, replica: ReplicaId, of: TestOf) -> Answer<()>;
 }
 
 /// Replication on a host whose agent is not configured for it: it has nothing and takes nothing.
@@ -219,5 +267,18 @@ impl Replication for NotConfigured {
 
     fn delete_retained(&self, _server: ServerId, _disks: &[ReplicaDisk]) -> Answer<()> {
         Self::refuse(FailureClass::RefusedBySource)
+    }
+
+    fn freeze(&self, _order: &TestLaunch) -> Answer<Point> {
+        Self::refuse(FailureClass::RefusedByDestination)
+    }
+
+    fn launch(&self, _order: &TestLaunch) -> Answer<Launched> {
+        Self::refuse(FailureClass::RefusedByDestination)
+    }
+
+    /// Nothing is held, so nothing is tested.
+    fn end_test(&self, _replica: ReplicaId, _of: TestOf) -> Answer<()> {
+        Ok(())
     }
 }

@@ -21,6 +21,7 @@ use drover_policies::time::{Clock, Instant, Span};
 
 use super::{Hypervisor, RefusalKind, State, Wake};
 
+mod launches;
 mod life;
 mod port;
 mod precopy;

@@ -127,6 +127,9 @@ pub enum ReplicaError {
     /// Nothing to be put in place.
     #[error("the replica does not show a round that has landed, so no server can start from it")]
     NotLanded,
+    /// A test guest may run from it.
+    #[error("a test launch of this replica goes on: end it first")]
+    Testing,
     /// More than is taken.
     #[error("{given} bytes go with the disks; at most {most} are taken")]
     TooLarge {
@@ -155,7 +158,7 @@ impl ReplicaError {
     pub fn failure(&self) -> Failure {
         use std::error::Error;
         let class = match self {
-            Self::Busy | Self::Open(_) | Self::Connections(_) => FailureClass::Busy,
+            Self::Busy | Self::Open(_) | Self::Connections(_) | Self::Testing => FailureClass::Busy,
             Self::NoRound(_) => FailureClass::LostOnTheWay,
             Self::Name { .. }
             | Self::Size { .. }

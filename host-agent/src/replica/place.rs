@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ReplicaError;
 use super::record::{Record, Stage};
-use super::store::{Replicas, Work, move_new, remove_file};
+use super::store::{Replicas, Work, move_new, remove_file, remove_overlays};
 use super::tools::unpack;
 use super::wire::{Content, Extra, LARGEST_EXTRA};
 use crate::durable::{io_error, make_private_directory, sync_parent, write_durably};
@@ -23,6 +23,9 @@ impl Replicas {
             return Err(ReplicaError::NotLanded);
         }
         work.abandon();
+        remove_overlays(&work.record)?;
+        self.join(work)?;
+        work.record.refuse_if_tested()?;
         work.record.stage = Stage::Placing;
         self.save(&work.record)?;
         self.finish_placing(work)

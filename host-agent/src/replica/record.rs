@@ -7,6 +7,9 @@
 //! <path>.drover-<id8>                    an image or what goes with it, beside its place
 //! <path>.drover-<id8>.round              a round that has not landed
 //! <path>.drover-<id8>.before             what was at an extra's place before
+//! <path>.drover-<id8>.test               while a test guest runs: what it writes
+//! <path>.drover-<id8>.vars               the same: its variables of UEFI, beside the first disk
+//! <path>.drover-<id8>.next               what has landed since the test began, until it is joined with the image
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -14,7 +17,7 @@ use std::path::{Path, PathBuf};
 use drover_agent_api::{Base, HoldReplica, Images};
 use drover_policies::fleet::CertificateDigest;
 use drover_policies::ids::{HostName, ReplicaId, ServerId};
-use drover_policies::replica::{ReplicaDisk, Round};
+use drover_policies::replica::{ImageFormat, Point, ReplicaDisk, Round};
 use serde::{Deserialize, Serialize};
 
 use super::wire::{Content, Extra};
@@ -37,6 +40,9 @@ pub(super) struct Record {
     pub(super) last: Option<Round>,
     pub(super) content: Content,
     pub(super) stage: Stage,
+    /// Whether a test guest reads the images.
+    #[serde(default)]
+    pub(super) fork: Fork,
 }
 
 /// What is being done to the files. Written before it is begun, and after it was done.
@@ -57,6 +63,24 @@ pub(super) enum Stage {
     Releasing { images: Images },
 }
 
+/// Whether the images are frozen, so that what lands goes into layers over them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "fork", rename_all = "snake_case")]
+pub(super) enum Fork {
+    /// They are not.
+    #[default]
+    None,
+    /// A test guest may run from them. Written after the layers were made.
+    Made {
+        /// Which.
+        guest: ServerId,
+        /// What they show.
+        point: Point,
+    },
+    /// The test is over; the layers are to be joined with the images.
+    Joining,
+}
+
 impl Record {
     pub(super) fn new(order: &HoldReplica) -> Self {
         let content = match order.base {
@@ -75,6 +99,7 @@ impl Record {
             last: None,
             content,
             stage: Stage::Beside,
+            fork: Fork::None,
         }
     }
 
@@ -101,6 +126,29 @@ impl Record {
     /// Where a round of a disk is written until it lands.
     pub(super) fn overlay(&self, disk: &ReplicaDisk) -> PathBuf {
         with_suffix(&disk.path, self.replica, ".round")
+    }
+
+    /// What shows the last round that landed, and what the next one is written over.
+    pub(super) fn image(&self, disk: &ReplicaDisk) -> (PathBuf, ImageFormat) {
+        match self.fork {
+            Fork::None => (self.beside(&disk.path), disk.format),
+            Fork::Made { .. } | Fork::Joining => (self.next(disk), ImageFormat::Qcow2),
+        }
+    }
+
+    /// Where rounds land while the image is frozen.
+    pub(super) fn next(&self, disk: &ReplicaDisk) -> PathBuf {
+        with_suffix(&disk.path, self.replica, ".next")
+    }
+
+    /// What a test guest writes.
+    pub(super) fn test(&self, disk: &ReplicaDisk) -> PathBuf {
+        with_suffix(&disk.path, self.replica, ".test")
+    }
+
+    /// Where a test guest keeps the variables of UEFI.
+    pub(super) fn test_vars(&self) -> Option<PathBuf> {
+        self.disks.first().map(|disk| with_suffix(&disk.path, self.replica, ".vars"))
     }
 
     /// Where what was at an extra's place is kept.

@@ -147,6 +147,7 @@ impl Replicas {
         check(&work.record, asked)?;
         work.abandon();
         remove_overlays(&work.record)?;
+        self.join(work)?;
         need_rooms(&work.record, &asked.disks)?;
         self.enlarge(&mut work.record, &asked.disks)?;
         let written = self.prepare(&mut work.record, asked.kind)?;
@@ -168,8 +169,8 @@ impl Replicas {
             let Some(disk) = record.disks.get(n) else { break };
             let Some(size) = sizes.iter().find(|size| size.target == disk.target) else { continue };
             if size.virtual_bytes > disk.virtual_bytes {
-                let path = record.beside(&disk.path);
-                Image { path: &path, format: disk.format }.enlarge(size.virtual_bytes)?;
+                let (path, format) = record.image(disk);
+                Image { path: &path, format }.enlarge(size.virtual_bytes)?;
                 if let Some(disk) = record.disks.get_mut(n) {
                     disk.virtual_bytes = size.virtual_bytes;
                 }
@@ -184,8 +185,8 @@ impl Replicas {
     fn prepare(&self, record: &mut Record, kind: RoundKind) -> Result<Written, ReplicaError> {
         if !is_first(record) {
             for_each_disk(record, |disk| {
-                let (path, overlay) = (record.beside(&disk.path), record.overlay(disk));
-                Ok(Image { path: &path, format: disk.format }.create_overlay(&overlay)?)
+                let (path, format) = record.image(disk);
+                Ok(Image { path: &path, format }.create_overlay(&record.overlay(disk))?)
             })?;
             return Ok(Written::Overlay);
         }
@@ -249,7 +250,7 @@ impl Replicas {
         let record = &work.record;
         for_each_disk(record, |disk| {
             commit(&record.overlay(disk))?;
-            sync(&record.beside(&disk.path))
+            sync(&record.image(disk).0)
         })?;
         self.landed(work, round)?;
         Ok(remove_overlays(&work.record)?)
@@ -269,7 +270,7 @@ impl Replicas {
 }
 
 /// Does something with all disks at the same time: while a server is being cut over, it is waited for.
-fn for_each_disk(
+pub(super) fn for_each_disk(
     record: &Record,
     step: impl Fn(&ReplicaDisk) -> Result<(), ReplicaError> + Sync,
 ) -> Result<(), ReplicaError> {
@@ -343,7 +344,7 @@ fn file_of(record: &Record, disk: &ReplicaDisk, written: Written) -> (PathBuf, I
     }
 }
 
-fn sync(path: &Path) -> Result<(), ReplicaError> {
+pub(super) fn sync(path: &Path) -> Result<(), ReplicaError> {
     File::open(path).and_then(|file| file.sync_all()).map_err(io_error("sync", path))?;
     Ok(sync_parent(path)?)
 }

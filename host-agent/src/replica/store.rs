@@ -18,6 +18,7 @@ use drover_policies::ids::ReplicaId;
 use super::admission::resolved;
 use super::config::Config;
 use super::error::ReplicaError;
+use super::fork::remove_layers;
 use super::nbd;
 use super::record::{Record, Stage};
 use super::rounds::Running;
@@ -205,6 +206,9 @@ impl Replicas {
             {
                 tracing::warn!(%replica, "left behind: {error}");
             }
+            if let Err(error) = self.join(&mut turn) {
+                tracing::warn!(%replica, "not joined yet, the next round will do it: {}", error.failure().text);
+            }
         }
     }
 
@@ -240,7 +244,7 @@ impl Replicas {
         lock(&self.slots).iter().find(|(_, slot)| slot.paths.contains(path)).map(|(id, _)| *id)
     }
 
-    fn slot(&self, replica: ReplicaId) -> Option<Arc<Slot>> {
+    pub(super) fn slot(&self, replica: ReplicaId) -> Option<Arc<Slot>> {
         lock(&self.slots).get(&replica).cloned()
     }
 
@@ -373,6 +377,7 @@ impl Replicas {
                 images
             }
         };
+        work.record.refuse_if_tested()?;
         work.abandon();
         work.record.stage = Stage::Releasing { images };
         self.save(&work.record)?;
@@ -384,6 +389,7 @@ impl Replicas {
         match images {
             Images::Delete => {
                 remove_overlays(record)?;
+                remove_layers(record)?;
                 // Retained disks that no round has reached are what they were.
                 let is_untouched = record.base == Base::Retained && record.landed == 0;
                 for disk in &record.disks {

@@ -6,6 +6,7 @@ mod common;
 mod crash;
 mod looking;
 mod migrations;
+mod test_launch;
 mod threads;
 mod warm;
 mod warm_crash;

@@ -69,7 +69,9 @@ impl Conductor<'_> {
                 | Report::Held
                 | Report::Replicating(_)
                 | Report::Stopped
-                | Report::Released,
+                | Report::Released
+                | Report::Testing(_)
+                | Report::Tested { .. },
             ) => {
                 let migration = self.has_begun(migration, operation);
                 self.cutting_over(migration)

@@ -194,7 +194,9 @@ impl Conductor<'_> {
                     | Report::Held
                     | Report::Replicating(_)
                     | Report::Stopped
-                    | Report::Released,
+                    | Report::Released
+                    | Report::Testing(_)
+                    | Report::Tested { .. },
                 ) => {
                     self.changes.ended.push(operation);
                     Drain::Draining

@@ -132,7 +132,9 @@ impl Conductor<'_> {
                 | Report::Held
                 | Report::Replicating(_)
                 | Report::Stopped
-                | Report::Released,
+                | Report::Released
+                | Report::Testing(_)
+                | Report::Tested { .. },
             ) => {
                 let text = "the agent's answer does not fit the order".to_owned();
                 self.live_failed(migration, Failure { class: FailureClass::Unexpected, text })

@@ -218,7 +218,9 @@ impl Conductor<'_> {
                 | Report::Held
                 | Report::Replicating(_)
                 | Report::Stopped
-                | Report::Released,
+                | Report::Released
+                | Report::Testing(_)
+                | Report::Tested { .. },
             ) => {
                 let text = "the agent's answer does not fit the order".to_owned();
                 self.stayed(migration, operation, Failure { class: FailureClass::Unexpected, text })

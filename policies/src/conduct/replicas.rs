@@ -19,6 +19,9 @@ use crate::replica::{
 };
 use crate::time::{Instant, Span};
 
+/// How soon it is looked again whether a test launch has ended.
+const TEST_ENDS: Span = Span::seconds(1);
+
 /// Whether a server can be cut over, as far as its local disks go.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Readiness {
@@ -66,6 +69,7 @@ impl Conductor<'_> {
         for index in 0..self.replicas.len() {
             let before = self.replicas[index].clone();
             let after = self.take_in(before.clone());
+            let after = self.take_in_test(after);
             self.put_replica(index, before, after);
         }
     }
@@ -75,9 +79,15 @@ impl Conductor<'_> {
         for index in 0..self.replicas.len() {
             let before = self.replicas[index].clone();
             let after = match self.wanted(&before) {
-                Wanted::Kept => self.keep(before.clone()),
+                Wanted::Kept => {
+                    let kept = self.keep(before.clone());
+                    self.look_after_test(kept)
+                }
                 Wanted::AsItIs => before.clone(),
-                Wanted::Not(images) => self.let_go(before.clone(), images),
+                Wanted::Not(images) => {
+                    let leaving = self.let_go(before.clone(), images);
+                    self.leave_test(leaving)
+                }
             };
             self.put_replica(index, before, after);
         }
@@ -88,7 +98,7 @@ impl Conductor<'_> {
         }
     }
 
-    fn put_replica(&mut self, index: usize, before: Replica, after: Replica) {
+    pub(super) fn put_replica(&mut self, index: usize, before: Replica, after: Replica) {
         if before == after {
             return;
         }
@@ -145,7 +155,9 @@ impl Conductor<'_> {
                 | Report::Held
                 | Report::Replicating(_)
                 | Report::Stopped
-                | Report::Released,
+                | Report::Released
+                | Report::Testing(_)
+                | Report::Tested { .. },
             ) => {
                 let text = "the agent's answer does not fit the order".to_owned();
                 self.refused(replica, operation, Failure { class: FailureClass::Unexpected, text })
@@ -405,6 +417,7 @@ impl Conductor<'_> {
             sync_now: 0,
             opened_at: self.now,
             state: ReplicaState::Gone { at: self.now },
+            test: None,
         };
         let intent = Intent::HoldReplica { replica: Box::new(replica.clone()) };
         let operation = self.order(replica.to.clone(), Some(migration.id), intent);
@@ -499,6 +512,10 @@ impl Conductor<'_> {
         match self.readiness(migration, server, policy) {
             Readiness::NotNeeded => Ok(None),
             Readiness::Ready(replica) => {
+                if self.end_test_before_cutover(migration) {
+                    self.look_again_at(self.now + TEST_ENDS.delta());
+                    return Err(Waiting::Replica { why: "its test launch is being ended".to_owned() });
+                }
                 let rounds = self.needs(migration, server).rounds();
                 let (bandwidth, _) = policy.replication.bandwidth_now(self.now);
                 Ok(Some(Cutover { replica, rounds, bandwidth }))
@@ -574,7 +591,7 @@ impl Conductor<'_> {
         })
     }
 
-    fn say_of_replica(&mut self, replica: &Replica, what: Happened) {
+    pub(super) fn say_of_replica(&mut self, replica: &Replica, what: Happened) {
         // Its migration may be over and not be at hand; the event is told with what the replica knows.
         match self.find(replica.migration).cloned() {
             Some(migration) => self.say(&migration, what),

@@ -319,7 +319,9 @@ impl<'a> Conductor<'a> {
                 | Report::Held
                 | Report::Replicating(_)
                 | Report::Stopped
-                | Report::Released,
+                | Report::Released
+                | Report::Testing(_)
+                | Report::Tested { .. },
             ) => Some("the agent's answer does not fit the question".to_owned()),
         };
         self.changes.ended.push(operation);

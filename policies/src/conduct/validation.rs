@@ -52,7 +52,9 @@ impl Conductor<'_> {
                         | Report::Held
                         | Report::Replicating(_)
                         | Report::Stopped
-                        | Report::Released => None,
+                        | Report::Released
+                        | Report::Testing(_)
+                        | Report::Tested { .. } => None,
                     };
                     migration.validation.before = Before::Taken { at: self.now, baseline };
                     self.changes.ended.push(operation);
@@ -87,7 +89,7 @@ impl Conductor<'_> {
         Baseline { at: self.now, hardware: looked.hardware.clone(), findings: looked.findings.clone() }
     }
 
-    fn look(&self, migration: &Migration, policy: &Policy, side: Side) -> Look {
+    pub(super) fn look(&self, migration: &Migration, policy: &Policy, side: Side) -> Look {
         let whose = match self.servers.get(&migration.server) {
             Some(server) => Whose::server(server),
             None => self.whose(migration),

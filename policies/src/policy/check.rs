@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{LadderPolicy, Policy, ReplicationPolicy, WindowPolicy};
+use super::{LadderPolicy, Policy, ReplicationPolicy, TestPolicy, WindowPolicy};
 use crate::checks::{LONGEST_WITHIN, MOST_CHECKS};
 use crate::estimate::expected_reboot;
 use crate::time::Span;
@@ -51,6 +51,7 @@ pub(super) fn objections(policy: &Policy) -> Vec<Objection> {
     ladder(&policy.live.ladder, &mut found);
     reboot_and_retry(policy, &mut found);
     replication(&policy.replication, &mut found);
+    test(&policy.test, &mut found);
     validation(policy, &mut found);
     windows(&policy.windows, &mut found, expected_reboot(&policy.reboot, &[]).downtime_p90);
     the_rest(policy, &mut found);
@@ -210,6 +211,19 @@ fn replication(policy: &ReplicationPolicy, found: &mut Objections) {
                 policy.near, policy.ready_lag
             ),
             "make replication.ready_lag longer than replication.near".to_owned(),
+        )
+    });
+}
+
+fn test(policy: &TestPolicy, found: &mut Objections) {
+    found.lasts("test.ttl", policy.ttl);
+    found.lasts("test.within", policy.within);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    found.unless(policy.network.bytes().all(is_plain), &["test.network"], || {
+        (
+            format!("{:?} is no name of a network", policy.network),
+            "write letters, digits, and any of - _ . as `virsh net-list` shows it, or leave it empty"
+                .to_owned(),
         )
     });
 }

@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Going, ReplicaDisk, ReplicaStatus};
+use super::{Going, ReplicaDisk, ReplicaStatus, Test};
 use crate::attempt::Failure;
 use crate::ids::{HostName, MigrationId, OperationId, ReplicaId, ServerId};
 use crate::notices::Wisher;
@@ -63,6 +63,9 @@ pub struct Replica {
     pub opened_at: Instant,
     /// Where in its life it is.
     pub state: ReplicaState,
+    /// The last test launch from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Test>,
 }
 
 /// Where in its life a replica is.
@@ -287,6 +290,7 @@ mod tests {
             sync_now: 0,
             opened_at: Instant::UNIX_EPOCH,
             state,
+            test: None,
         }
     }
 

@@ -8,3 +8,4 @@ mod replicas;
 mod self_service;
 mod stories;
 mod story;
+mod test_launches;

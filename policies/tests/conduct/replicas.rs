@@ -49,7 +49,7 @@ fn story() -> Story {
     Story::new(hosts.server("h1", "db", local).fleet(), "")
 }
 
-fn replica(story: &Story) -> Replica {
+pub fn replica(story: &Story) -> Replica {
     story.replicas.last().expect("a replica").clone()
 }
 
@@ -87,7 +87,7 @@ fn land(story: &mut Story, count: u64) {
 }
 
 /// Drained, held at h2 and ready.
-fn ready() -> Story {
+pub fn ready() -> Story {
     let mut story = story();
     story.drain(&["h1"], Urgency::Normal);
     tell(&mut story, Report::Held);
@@ -97,7 +97,7 @@ fn ready() -> Story {
 }
 
 /// Its time has come, and the last round is a moment old.
-fn begin(story: &mut Story) {
+pub fn begin(story: &mut Story) {
     let slot = story.migration("db").appointment.slot().expect("a time is proposed");
     let almost = Span::between(story.now, slot.start - Span::minutes(1).delta());
     story.wait(almost);

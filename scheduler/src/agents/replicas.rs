@@ -22,7 +22,9 @@ impl Agents {
             | OperationState::Discarded
             | OperationState::Held
             | OperationState::Stopped
-            | OperationState::Released => None,
+            | OperationState::Released
+            | OperationState::Testing { .. }
+            | OperationState::Tested { .. } => None,
         }
     }
 

@@ -5,6 +5,7 @@ mod hosts;
 mod messages;
 mod migrations;
 mod owners;
+mod test_launches;
 
 use std::path::PathBuf;
 
@@ -17,6 +18,7 @@ pub use hosts::*;
 pub use messages::*;
 pub use migrations::*;
 pub use owners::*;
+pub use test_launches::*;
 
 /// Empties hypervisors for maintenance without surprising the people whose servers run on them.
 #[derive(Debug, Parser)]
@@ -164,6 +166,9 @@ pub enum Command {
     /// Checks: what servers are looked at for after a move
     #[command(subcommand)]
     Checks(Checks),
+    /// Test launches: try a server with local disks at its destination before it is moved
+    #[command(subcommand)]
+    Test(Test),
     /// Tickets: what owners were told, and whether it arrived
     #[command(subcommand)]
     Tickets(Tickets),

@@ -1,10 +1,10 @@
 //! What may be wished of a replica.
 
 use drover_policies::events::Happened;
-use drover_policies::ids::MigrationId;
-use drover_policies::migration::Migration;
+use drover_policies::ids::{MigrationId, ServerId};
+use drover_policies::migration::{Migration, State};
 use drover_policies::notices::Wisher;
-use drover_policies::replica::{Refusal, Replica};
+use drover_policies::replica::{Mark, Refusal, Replica, TestHappened, TestRefusal, TestResult};
 
 use super::migrations::event;
 use super::{Decided, Reply, Wish, find_migration, store_problem, with_time};
@@ -24,6 +24,12 @@ pub enum ReplicaWish {
     Pause,
     /// Rounds again.
     Resume,
+    /// A test launch, in the place of one that runs.
+    LaunchTest,
+    /// No test launch any longer.
+    EndTest,
+    /// What came of the test.
+    MarkTest(TestResult),
 }
 
 impl Wish {
@@ -39,21 +45,45 @@ impl Wish {
             self.envelope.if_match.check(generation)?;
             let by = self.caller.actor();
             let told = before.state.operation().and_then(|operation| self.app.agents.replicating(operation));
+            let at = self.app.clock.now();
+            let refused_test = |refusal: TestRefusal| {
+                Problem::new(Kind::Refused, refusal.to_string()).with("rule", refusal.rule())
+            };
             let (after, what) = match wished {
                 ReplicaWish::Sync => {
-                    (before.clone().sync(told.as_ref()), Happened::SyncAskedFor { by: by.clone() })
+                    let synced = before.clone().sync(told.as_ref()).map_err(|refusal| refused(&refusal))?;
+                    (synced, Some(Happened::SyncAskedFor { by }))
                 }
                 ReplicaWish::Pause => {
-                    (before.clone().pause(Wisher::of(&by)), Happened::ReplicaPaused { by: by.clone() })
+                    let paused =
+                        before.clone().pause(Wisher::of(&by)).map_err(|refusal| refused(&refusal))?;
+                    (paused, Some(Happened::ReplicaPaused { by }))
                 }
                 ReplicaWish::Resume => {
-                    (before.clone().resume(Wisher::of(&by)), Happened::ReplicaResumed { by: by.clone() })
+                    let resumed =
+                        before.clone().resume(Wisher::of(&by)).map_err(|refusal| refused(&refusal))?;
+                    (resumed, Some(Happened::ReplicaResumed { by }))
+                }
+                // Armed or further: it would be in the way of what has been begun.
+                ReplicaWish::LaunchTest if matches!(migration.state, State::CuttingOver { .. }) => {
+                    return Err(refused_test(TestRefusal::CuttingOver));
+                }
+                ReplicaWish::LaunchTest => {
+                    let guest = (ServerId::draw(self.app.ids.as_ref()), by.clone());
+                    let asked = before.clone().launch_test(guest, told.as_ref(), at).map_err(refused_test)?;
+                    (asked, Some(of_test(&before, TestHappened::Asked { by })))
+                }
+                // That it has ended is told when nothing is left of it.
+                ReplicaWish::EndTest => (before.clone().end_test(at).map_err(refused_test)?, None),
+                ReplicaWish::MarkTest(result) => {
+                    let mark = Mark { result, by: by.clone(), at };
+                    let marked = before.clone().mark_test(mark).map_err(refused_test)?;
+                    (marked, Some(of_test(&before, TestHappened::Marked { result, by })))
                 }
             };
-            let after = after.map_err(|refusal| refused(&refusal))?;
-            let mut batch = Batch::new(self.app.clock.now());
+            let mut batch = Batch::new(at);
             if after != before {
-                batch.events.push(event(&migration, batch.at, what));
+                batch.events.extend(what.map(|what| event(&migration, at, what)));
                 batch.replicas.push(Write::Update(after.clone(), generation));
             }
             let view = view(&self.app, &self.caller, after, &migration).await?;
@@ -61,6 +91,10 @@ impl Wish {
         })
         .await
     }
+}
+
+fn of_test(replica: &Replica, what: TestHappened) -> Happened {
+    Happened::TestLaunch { at: replica.to.clone(), what }
 }
 
 /// A replica as its caller sees it.

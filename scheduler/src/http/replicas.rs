@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use drover_policies::ids::HostName;
-use drover_policies::replica::Replica;
+use drover_policies::replica::{Replica, TestResult};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -31,6 +31,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(sync))
         .routes(routes!(pause))
         .routes(routes!(resume))
+        .routes(routes!(launch_test))
+        .routes(routes!(end_test))
+        .routes(routes!(test_passed))
+        .routes(routes!(test_failed))
 }
 
 /// The states that may be asked for.
@@ -188,4 +192,66 @@ async fn resume(
 ) -> Result<Reply, Problem> {
     let (caller, envelope, Nothing {}) = change.split();
     Wish { app, caller, envelope }.replica(&name, ReplicaWish::Resume).await
+}
+
+/// Launch a test
+///
+/// The server is booted at its destination from the last round that landed, under another name and cut off from its network, while it runs on where it is
+/// and the replication goes on. A test that runs is ended first, and its disks are deleted. Refused (409, with the `rule`) before the first copy, while
+/// another launch is under way, and once the server is being cut over.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/replica/test", tag = "replicas",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "The test is launched next", body = ReplicaView), Problems))]
+async fn launch_test(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.replica(&name, ReplicaWish::LaunchTest).await
+}
+
+/// End a test
+///
+/// The test guest is switched off, and its disks are deleted. By itself that is done when its time is over (`test.ttl`), and before the cutover.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/replica/test/end", tag = "replicas",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "It is being ended", body = ReplicaView), Problems))]
+async fn end_test(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.replica(&name, ReplicaWish::EndTest).await
+}
+
+/// Say that a test has passed
+///
+/// Only of one whose guest has run; said again, what was said last counts.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/replica/test/passed", tag = "replicas",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "Noted", body = ReplicaView), Problems))]
+async fn test_passed(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.replica(&name, ReplicaWish::MarkTest(TestResult::Passed)).await
+}
+
+/// Say that a test has failed
+///
+/// Only of one whose guest has run; said again, what was said last counts. It changes nothing about the migration.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/replica/test/failed", tag = "replicas",
+    params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "Noted", body = ReplicaView), Problems))]
+async fn test_failed(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Person, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    Wish { app, caller, envelope }.replica(&name, ReplicaWish::MarkTest(TestResult::Failed)).await
 }

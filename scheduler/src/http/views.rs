@@ -15,6 +15,7 @@ mod migrations;
 mod owners;
 mod replicas;
 mod scheduled;
+mod test_launches;
 mod threads;
 mod webhooks;
 
@@ -30,5 +31,6 @@ pub use migrations::*;
 pub use owners::*;
 pub use replicas::*;
 pub use scheduled::*;
+pub use test_launches::*;
 pub use threads::*;
 pub use webhooks::*;

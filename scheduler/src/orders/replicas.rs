@@ -1,9 +1,11 @@
 //! Orders about replicas: who the two agents are, by the fleet as it is now.
 
-use drover_agent_api::{CutoverReplica, HoldReplica, ReplicaPeer, Replicate};
+use drover_agent_api::{CutoverReplica, Destination, HoldReplica, ReplicaPeer, Replicate, TestLaunch};
+use drover_policies::blueprint::Blueprint;
+use drover_policies::checks::Look;
 use drover_policies::conduct::Cutover;
 use drover_policies::fleet::{Fleet, Replication};
-use drover_policies::ids::HostName;
+use drover_policies::ids::{HostName, ServerId};
 use drover_policies::policy::Policy;
 use drover_policies::replica::{Pace, Replica};
 
@@ -43,6 +45,25 @@ pub(super) fn cut_over(cutover: &Cutover, policy: &Policy, fleet: &Fleet) -> Res
         final_delta_within: policy.replication.final_delta_within,
         tail_within: policy.replication.tail_within,
     })
+}
+
+pub(super) fn test(
+    replica: &Replica,
+    (guest, look): (ServerId, Option<Look>),
+    source: Destination,
+    policy: &Policy,
+) -> TestLaunch {
+    TestLaunch {
+        replica: replica.id,
+        server: replica.server,
+        guest,
+        source,
+        network: policy.test.network(),
+        ttl: policy.test.ttl,
+        within: policy.test.within,
+        look,
+        blueprint: Blueprint::default(),
+    }
 }
 
 fn peer(host: &HostName, fleet: &Fleet) -> Result<ReplicaPeer, NoOrder> {

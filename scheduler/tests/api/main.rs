@@ -11,6 +11,7 @@ mod guests;
 mod owners;
 mod receiver;
 mod replicas;
+mod test_launches;
 mod rt;
 mod scheduled;
 mod self_service;

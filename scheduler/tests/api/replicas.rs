@@ -15,7 +15,7 @@ use crate::fixture::{Answer, Api, id};
 const MIB: u64 = 1 << 20;
 
 /// `stuck` of acme has a local disk; its host is to be emptied. Answers with the number of its migration.
-async fn prepared(api: &Api) -> String {
+pub async fn prepared(api: &Api) -> String {
     api.report().await;
     let body = json!({ "hosts": ["h2"], "reason": "kernel-update", "deadline": "30d" });
     let answer = api.post(&api.operator, "/v1/maintenances", &body).await;
@@ -30,7 +30,7 @@ async fn prepared(api: &Api) -> String {
 }
 
 /// The source's agent tells of the replica.
-async fn tells(api: &Api, status: ReplicaStatus) {
+pub async fn tells(api: &Api, status: ReplicaStatus) {
     let replicating = |order: &Order| {
         matches!(order, Order::Replicate(_)).then(|| OperationState::Replicating { status: status.clone() })
     };
@@ -45,7 +45,7 @@ fn in_a_round(kind: RoundKind, rounds: u64) -> ReplicaStatus {
 }
 
 /// Two rounds have landed, the last one twelve seconds ago; 4 MiB were written since.
-fn resting() -> ReplicaStatus {
+pub fn resting() -> ReplicaStatus {
     ReplicaStatus {
         at: NOON,
         activity: Activity::Resting { next_at: NOON + Span::minutes(4).delta() },

@@ -329,6 +329,7 @@ pub fn replica(n: u32, of: u32) -> Replica {
         sync_now: 1,
         opened_at: at(0),
         state: ReplicaState::Holding { operation: operation_id(1) },
+        test: None,
     }
 }
 

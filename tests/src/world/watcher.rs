@@ -215,6 +215,7 @@ impl Watcher {
             | Happened::ReplicaPaused { .. }
             | Happened::ReplicaResumed { .. }
             | Happened::SyncAskedFor { .. }
+            | Happened::TestLaunch { .. }
             | Happened::ReplicaReleased { .. }
             | Happened::ReplicaLeft { .. }
             | Happened::ReplicaGoesOn

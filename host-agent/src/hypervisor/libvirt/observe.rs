@@ -14,6 +14,7 @@ use super::classify::refusal;
 use super::daemon::{ACT, Daemon, state_of};
 use super::{HostConfig, lock};
 use crate::capabilities;
+use crate::domain_edit::is_test_guest;
 use crate::domain_xml::{self, DomainFacts};
 use crate::replica::Ends;
 use drover_policies::attempt::FailureClass;
@@ -56,13 +57,19 @@ impl Reader {
     pub(super) fn observe(&self) -> Answer<Observed> {
         let (config, cache) = (Arc::clone(&self.config), Arc::clone(&self.capabilities));
         let (mut observed, warnings) = self.daemon.call_with(ACT, move |connect| {
-            let host = read_host(connect, &config, &cache).map_err(|error| refusal(&error))?;
+            let mut host = read_host(connect, &config, &cache).map_err(|error| refusal(&error))?;
             let mut warnings = BTreeSet::new();
             let domains = connect.list_all_domains(0).map_err(|error| refusal(&error))?;
-            let mut servers: Vec<ServerFacts> = domains
-                .iter()
-                .filter_map(|domain| read_server(domain, &config, &host, &mut warnings).transpose())
-                .collect::<Answer<_>>()?;
+            let (mut servers, mut tests_bytes) = (Vec::new(), 0);
+            for domain in &domains {
+                match read_domain(domain, &config, &host, &mut warnings)? {
+                    Read::Server(server) => servers.push(*server),
+                    Read::TestGuest { memory_bytes } => tests_bytes += memory_bytes,
+                    Read::Gone => {}
+                }
+            }
+            // A test guest is nobody's server; what it takes others can't have.
+            host.memory_bytes = host.memory_bytes.saturating_sub(tests_bytes);
             servers.sort_by_key(|server| server.id);
             Ok((Observed { host, servers }, warnings))
         })?;
@@ -143,13 +150,23 @@ fn read_capabilities(connect: &Connect, cache: &Mutex<Option<Cached>>) -> Called
     Ok(cached)
 }
 
-/// Nothing when the domain has vanished meanwhile.
-fn read_server(
+/// What a domain is.
+enum Read {
+    Server(Box<ServerFacts>),
+    /// Of a test launch.
+    TestGuest {
+        memory_bytes: u64,
+    },
+    /// It has vanished meanwhile.
+    Gone,
+}
+
+fn read_domain(
     domain: &Domain,
     config: &HostConfig,
     host: &HostFacts,
     warnings: &mut BTreeSet<String>,
-) -> Answer<Option<ServerFacts>> {
+) -> Answer<Read> {
     let read = || -> Called<_> {
         Ok((
             domain.xml_desc(0)?,
@@ -163,7 +180,7 @@ fn read_server(
         Ok(read) => read,
         Err(error) => {
             return match refusal(&error) {
-                Refusal { kind: RefusalKind::NoServer, .. } => Ok(None),
+                Refusal { kind: RefusalKind::NoServer, .. } => Ok(Read::Gone),
                 refusal => Err(refusal),
             };
         }
@@ -173,6 +190,9 @@ fn read_server(
     for warning in &facts.warnings {
         warnings.insert(format!("metadata of {}: {warning}", facts.name));
     }
+    if is_test_guest(&xml) {
+        return Ok(Read::TestGuest { memory_bytes: facts.memory_bytes });
+    }
     let mut server = put_together(facts, state.power());
     server.definition = if persistent { Definition::Persistent } else { Definition::Transient };
     server.autostart = if autostart { Autostart::Yes } else { Autostart::No };
@@ -180,7 +200,7 @@ fn read_server(
         server.blockers.push(Blocker::Snapshots { count: snapshots });
     }
     look_at_disks(domain, &mut server);
-    Ok(Some(server))
+    Ok(Read::Server(Box::new(server)))
 }
 
 fn put_together(facts: DomainFacts, power: Power) -> ServerFacts {

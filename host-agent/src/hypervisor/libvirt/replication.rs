@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer};
+use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer, TestLaunch};
 use drover_policies::attempt::FailureClass;
 use drover_policies::ids::{OperationId, ReplicaId, ServerId};
-use drover_policies::replica::{DiskBacklog, ReplicaDisk};
+use drover_policies::replica::{DiskBacklog, Point, ReplicaDisk};
 
-use super::super::replication::{Held, Replication, RoundOrder, RoundStatus, Touched};
+use super::super::replication::{Held, Launched, Replication, RoundOrder, RoundStatus, TestOf, Touched};
 use super::super::{Answer, Refusal, RefusalKind, Waker};
 use super::daemon::{Daemon, LOOK};
 use super::rounds::{self, Rounds};
@@ -22,10 +22,10 @@ use crate::replica::wire::Place;
 
 /// What this host holds for others, and its rounds.
 pub(super) struct Replicating {
-    held: Arc<Replicas>,
+    pub(super) held: Arc<Replicas>,
     peers: Peers,
     rounds: Arc<Rounds>,
-    daemon: Daemon,
+    pub(super) daemon: Daemon,
 }
 
 impl Replicating {
@@ -72,7 +72,9 @@ impl Replication for Replicating {
         Ok(self.held.hold(order)?)
     }
 
+    /// Nobody needs the test of a replica that nobody needs.
     fn release(&self, order: &ReleaseReplica) -> Answer<()> {
+        self.end_test(order.replica, TestOf::Anybody)?;
         Ok(self.held.release(order)?)
     }
 
@@ -151,5 +153,17 @@ impl Replication for Replicating {
             }
         }
         Ok(())
+    }
+
+    fn freeze(&self, order: &TestLaunch) -> Answer<Point> {
+        self.freeze_for(order)
+    }
+
+    fn launch(&self, order: &TestLaunch) -> Answer<Launched> {
+        self.launch_test(order)
+    }
+
+    fn end_test(&self, replica: ReplicaId, of: TestOf) -> Answer<()> {
+        self.end_test_of(replica, of)
     }
 }

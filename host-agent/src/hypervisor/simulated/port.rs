@@ -249,17 +249,21 @@ impl Hypervisor for Port {
         self.here.call(|world| {
             let now = world.now;
             let host = world.hosts.get(self.host()).ok_or_else(|| no_connection(self.host()))?;
-            let servers = host.domains.iter().map(|(id, domain)| ServerFacts {
-                power: domain.state.power(),
-                definition: domain.definition,
-                autostart: domain.autostart,
-                guest_agent: world
-                    .guests
-                    .get(id)
-                    .map_or(domain.facts.guest_agent, |inside| agent_of(domain, &inside.guest, now)),
-                ..domain.facts.clone()
-            });
-            Ok(Observed { host: host.facts.clone(), servers: servers.collect() })
+            let servers =
+                host.domains.iter().filter(|(id, _)| !host.is_test(**id)).map(|(id, domain)| ServerFacts {
+                    power: domain.state.power(),
+                    definition: domain.definition,
+                    autostart: domain.autostart,
+                    guest_agent: world
+                        .guests
+                        .get(id)
+                        .map_or(domain.facts.guest_agent, |inside| agent_of(domain, &inside.guest, now)),
+                    ..domain.facts.clone()
+                });
+            let servers = servers.collect();
+            let mut facts = host.facts.clone();
+            facts.memory_bytes = facts.memory_bytes.saturating_sub(host.tests_bytes());
+            Ok(Observed { host: facts, servers })
         })
     }
 

@@ -15,8 +15,9 @@ use drover_policies::replica::{
 };
 use drover_policies::time::{Instant, Span};
 
-use super::super::replication::{Held, ReadFrom, RoundOrder, Touched};
+use super::super::replication::{Held, ReadFrom, RoundOrder, TestOf, Touched};
 use super::super::{Answer, Refusal, RefusalKind, State, Wake};
+use super::launches::Test;
 use super::precopy::{amount, duration_of};
 use super::{Condition, Fault, Inside, World};
 
@@ -33,12 +34,16 @@ pub(super) struct Kept {
     pub(super) landed: u64,
     /// For how long the server had run at the moment that the images show.
     pub(super) shows: TimeDelta,
+    /// That moment.
+    pub(super) consistent_at: Instant,
     /// Whether the images are where the server's definition names them.
     pub(super) in_place: bool,
     /// Whether they have something of which the source knows nothing.
     pub(super) mixed: bool,
     /// Whether the server was booted from them since they were put in place.
     pub(super) booted: bool,
+    /// What a test launch has frozen.
+    pub(super) test: Option<Test>,
 }
 
 /// What a source's QEMU knows of what was written since a round.
@@ -70,7 +75,7 @@ pub(super) struct Copying {
     cut_since: Option<Instant>,
 }
 
-fn failed(class: FailureClass, text: impl Into<String>) -> Refusal {
+pub(super) fn failed(class: FailureClass, text: impl Into<String>) -> Refusal {
     Refusal::new(RefusalKind::Failed(class), text)
 }
 
@@ -146,11 +151,11 @@ impl World {
         listens && self.linked(from, to)
     }
 
-    fn kept(&self, host: &HostName, replica: ReplicaId) -> Option<&Kept> {
+    pub(super) fn kept(&self, host: &HostName, replica: ReplicaId) -> Option<&Kept> {
         self.hosts.get(host)?.replicas.get(&replica)
     }
 
-    fn kept_mut(&mut self, host: &HostName, replica: ReplicaId) -> Option<&mut Kept> {
+    pub(super) fn kept_mut(&mut self, host: &HostName, replica: ReplicaId) -> Option<&mut Kept> {
         self.hosts.get_mut(host)?.replicas.get_mut(&replica)
     }
 
@@ -192,9 +197,11 @@ impl World {
             server: order.server,
             landed: 0,
             shows: adopted.unwrap_or_default(),
+            consistent_at: self.now,
             in_place: false,
             mixed: adopted.is_some(),
             booted: false,
+            test: None,
         };
         if let Some(host) = self.hosts.get_mut(host) {
             host.replicas.insert(order.replica, kept);
@@ -208,6 +215,7 @@ impl World {
             let words = "its images are in their place: they are a server's disks, and are not deleted";
             return Err(failed(FailureClass::RefusedByDestination, words));
         }
+        self.end_test(host, replica, TestOf::Anybody);
         if let Some(host) = self.hosts.get_mut(host) {
             host.replicas.remove(&replica);
         }
@@ -247,6 +255,9 @@ impl World {
         }
         if kept.landed == 0 {
             return Err(failed(FailureClass::RefusedByDestination, "no round of this replica has landed"));
+        }
+        if kept.test.is_some() {
+            return Err(failed(FailureClass::Busy, "a test launch of this replica goes on: end it first"));
         }
         if let Some(refusal) = self.in_the_way(host, kept.server) {
             return Err(refusal);
@@ -444,6 +455,7 @@ impl World {
         };
         kept.landed = round.number;
         kept.shows = round.shows;
+        kept.consistent_at = round.began_at;
         kept.mixed = false;
         if let Some(inside) = self.guests.get_mut(&round.order.server) {
             let (replica, number, shows) = (round.order.replica, round.number, round.shows);
@@ -502,7 +514,7 @@ impl World {
         }
     }
 
-    fn violate(&mut self, what: String) {
+    pub(super) fn violate(&mut self, what: String) {
         self.violations.push(format!("{}: {what}", self.now));
     }
 }

@@ -1,11 +1,13 @@
 //! The agent's port to the replicas of the simulated fleet.
 
-use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer};
+use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer, TestLaunch};
 use drover_policies::attempt::FailureClass;
 use drover_policies::ids::{OperationId, ReplicaId, ServerId};
-use drover_policies::replica::{DiskBacklog, ReplicaDisk};
+use drover_policies::replica::{DiskBacklog, Point, ReplicaDisk};
 
-use super::super::replication::{Held, NotConfigured, Replication, RoundOrder, RoundStatus, Touched};
+use super::super::replication::{
+    Held, Launched, NotConfigured, Replication, RoundOrder, RoundStatus, TestOf, Touched,
+};
 use super::super::{Answer, Refusal, RefusalKind};
 use super::World;
 use super::port::Port;
@@ -120,6 +122,21 @@ impl Replication for Port {
     fn delete_retained(&self, server: ServerId, _disks: &[ReplicaDisk]) -> Answer<()> {
         self.counted(|world| {
             world.delete_retained(self.host(), server);
+            Ok(())
+        })
+    }
+
+    fn freeze(&self, order: &TestLaunch) -> Answer<Point> {
+        self.on_held(|| NotConfigured.freeze(order), |world| world.freeze(self.host(), order))
+    }
+
+    fn launch(&self, order: &TestLaunch) -> Answer<Launched> {
+        self.on_held(|| NotConfigured.launch(order), |world| world.launch(self.host(), order))
+    }
+
+    fn end_test(&self, replica: ReplicaId, of: TestOf) -> Answer<()> {
+        self.counted(|world| {
+            world.end_test(self.host(), replica, of);
             Ok(())
         })
     }

@@ -12,6 +12,9 @@ use crate::hypervisor::replication::Touched;
 use crate::replica::tools::commit;
 use crate::replica::wire::{Content, Extra};
 
+#[path = "forked.rs"]
+mod forked;
+
 const SIZE: u64 = 4 << 20;
 const REPLICA: ReplicaId = ReplicaId(Uuid::from_u128(0xabcd_ef01));
 

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use drover_policies::events::{Event, Happened};
 use drover_policies::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
 use drover_policies::notices::{Actor, WhyGivenUp};
+use drover_policies::replica::{EndOfTest, TestHappened};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -125,6 +126,22 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         }
         Happened::ReplicaPaused { by: who } => format!("the copy of its disks was paused by {}", by(who)),
         Happened::ReplicaResumed { by: who } => format!("the copy of its disks was resumed by {}", by(who)),
+        Happened::TestLaunch { what, .. } => match what {
+            TestHappened::Asked { by: who } => format!("test launch: {} asked for it", by(who)),
+            TestHappened::Marked { result, by: who } => format!("test launch: {result}, says {}", by(who)),
+            TestHappened::Ended { because: EndOfTest::Failed { failure } } => {
+                format!("test launch: it could not be launched: {}", failure.class)
+            }
+            // Where its console is on the host is for operators.
+            TestHappened::Launched { name, .. } => format!("test launch: {name} runs"),
+            TestHappened::CleanupStart
+            | TestHappened::CleanupEnd
+            | TestHappened::SnapshotStart
+            | TestHappened::SnapshotEnd { .. }
+            | TestHappened::LaunchStart
+            | TestHappened::Checked { .. }
+            | TestHappened::Ended { .. } => format!("test launch: {what}"),
+        },
         Happened::SyncAskedFor { by: who } => {
             format!("{} asked for the copy of its disks to be brought up to date", by(who))
         }

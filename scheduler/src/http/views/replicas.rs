@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::common::{Eyes, FailureView, word};
+use super::test_launches::TestView;
 use crate::replicas::{Present, Telling};
 
 /// The copy of a server's local disks at its destination.
@@ -37,6 +38,9 @@ pub struct ReplicaView {
     /// What to expect of the cutover; missing before the whole disks have been copied once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub estimate: Option<CutoverEstimate>,
+    /// The last test launch from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<TestView>,
     /// What only operators see.
     #[serde(flatten)]
     pub inside: Option<ReplicaInside>,
@@ -212,6 +216,7 @@ impl ReplicaView {
                 downtime_ms: present.cutover.downtime.as_milliseconds(),
                 downtime_p90_ms: present.cutover.downtime_p90.as_milliseconds(),
             }),
+            test: replica.test.as_ref().map(|test| TestView::of(test, eyes)),
             inside: operator.then(|| ReplicaInside {
                 from: replica.from.clone(),
                 to: replica.to.clone(),

@@ -1,0 +1,160 @@
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::*;
+
+const GUEST: ServerId = ServerId(Uuid::from_u128(0x7e57_0000_0000_0000_0000_0000_0012_3456));
+
+/// As libvirt 11 keeps one, with everything in it that a test guest must not have.
+const WEB: &str = r#"<domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>
+  <name>web-1</name>
+  <uuid>4dea22b3-1d52-d8f3-2516-782e98ab3fa0</uuid>
+  <genid>43dc0cf8-809b-4adb-9bea-a9abb5f3d90e</genid>
+  <metadata><d:server xmlns:d="https://drover.dev/xmlns/server/1"><d:owner>acme</d:owner></d:server></metadata>
+  <memory unit='KiB'>4194304</memory>
+  <currentMemory unit='KiB'>4194304</currentMemory>
+  <vcpu placement='static'>4</vcpu>
+  <cputune><vcpupin vcpu='3' cpuset='7'/></cputune>
+  <sysinfo type='smbios'><system><entry name='uuid'>4dea22b3-1d52-d8f3-2516-782e98ab3fa0</entry></system></sysinfo>
+  <os firmware='efi'><type arch='x86_64' machine='pc-q35-10.0'>hvm</type>
+    <nvram template='/usr/share/OVMF/OVMF_VARS_4M.fd'>/var/lib/libvirt/qemu/nvram/web-1_VARS.fd</nvram></os>
+  <cpu mode='host-model'><topology sockets='1' cores='4' threads='1'/></cpu>
+  <devices>
+    <emulator>/usr/bin/qemu-system-x86_64</emulator>
+    <disk type='file' device='disk'><driver name='qemu' type='raw' cache='none' io='native'/><source file='/srv/images/web-1.raw'/><target dev='vda' bus='virtio'/><address type='pci' bus='0x04'/></disk>
+    <disk type='file' device='disk'><source file='/srv/images/web-1-b.img'/><target dev='vdb' bus='virtio'/></disk>
+    <disk type='network' device='disk'><driver name='qemu' type='raw'/><source protocol='rbd' name='vms/data'/><target dev='vdc' bus='virtio'/></disk>
+    <disk type='file' device='cdrom'><source file='/srv/iso/debian.iso'/><target dev='sda' bus='sata'/><readonly/></disk>
+    <interface type='bridge'><mac address='52:54:00:ab:cd:ef'/><source bridge='br0'/><target dev='web0'/><model type='virtio'/><address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/></interface>
+    <interface type='hostdev'><mac address='52:54:00:ab:cd:f0'/><source><address type='pci' bus='0x3b'/></source></interface>
+    <serial type='file'><source path='/var/log/web-1.log'/><target port='0'/></serial>
+    <console type='pty'><log file='/var/log/web-1.console'/><target type='serial' port='0'/></console>
+    <channel type='unix'><source mode='bind' path='/run/web-1.agent'/><target type='virtio' name='org.qemu.guest_agent.0'/></channel>
+    <graphics type='vnc' port='5907' autoport='no' listen='0.0.0.0' passwd='secret'/>
+    <tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>
+    <hostdev mode='subsystem' type='pci'><source><address bus='0x06'/></source></hostdev>
+    <vsock model='virtio'><cid auto='no' address='7'/></vsock>
+  </devices>
+  <qemu:commandline><qemu:arg value='-nic'/></qemu:commandline>
+</domain>"#;
+
+fn made(network: &TestNetwork, blueprint: &Blueprint) -> String {
+    let disks =
+        [("vda".to_owned(), "/srv/images/a&b.test".into()), ("vdb".to_owned(), "/srv/images/b.test".into())];
+    let test = TestGuest {
+        guest: GUEST,
+        name: "web-1-test",
+        disks: &disks,
+        nvram: Path::new("/srv/images/a.vars"),
+        network,
+        blueprint,
+    };
+    test_guest(WEB, &test).expect("made")
+}
+
+#[test]
+fn a_test_guest_has_nothing_by_which_the_server_could_be_disturbed() {
+    let xml = made(&TestNetwork::Nowhere, &Blueprint::default());
+    Document::parse(&xml).expect("it is XML");
+    for of_the_server in [
+        "<name>web-1<",
+        "4dea22b3-1d52-d8f3-2516-782e98ab3fa0</uuid>",
+        "43dc0cf8",
+        "web-1.raw",
+        "web-1-b.img",
+        "rbd",
+        "debian.iso",
+        "br0",
+        "52:54:00:ab",
+        "web0",
+        "/var/log",
+        "web-1_VARS",
+        "web-1.agent",
+        "5907",
+        "secret",
+        "hostdev",
+        "vsock",
+        "qemu:commandline",
+        "acme",
+    ] {
+        assert!(!xml.contains(of_the_server), "{of_the_server} is in\n{xml}");
+    }
+    let id = GUEST.to_string();
+    for own in [
+        "<name>web-1-test</name>",
+        &format!("<uuid>{id}</uuid>"),
+        "<genid/>",
+        &format!("<entry name='uuid'>{id}</entry>"),
+        "<source file='/srv/images/a&amp;b.test'/>",
+        "type='qcow2' cache='none' io='native'",
+        "<driver name='qemu' type='qcow2'/><source file='/srv/images/b.test'/>",
+        "template='/usr/share/OVMF/OVMF_VARS_4M.fd'>/srv/images/a.vars<",
+        "<interface type='ethernet'><mac address='52:54:00:12:34:56'/><link state='down'/><model type='virtio'/><address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/></interface>",
+        "<interface type='ethernet'><mac address='52:54:00:12:34:57'/><link state='down'/></interface>",
+        "<serial type='pty'><target port='0'/></serial>",
+        "org.qemu.guest_agent.0",
+        "tpm-crb",
+        "<graphics type='vnc' autoport='yes' listen='127.0.0.1'/>",
+        "device='cdrom'",
+    ] {
+        assert!(xml.contains(own), "{own} is not in\n{xml}");
+    }
+}
+
+#[test]
+fn a_test_guest_is_told_from_a_server() {
+    assert!(is_test_guest(&made(&TestNetwork::Nowhere, &Blueprint::default())));
+    assert!(!is_test_guest(WEB) && !is_test_guest("no XML"));
+    let without = WEB.replace("metadata>", "title>");
+    let test = TestGuest {
+        guest: GUEST,
+        name: "t",
+        disks: &[],
+        nvram: Path::new("/v"),
+        network: &TestNetwork::Nowhere,
+        blueprint: &Blueprint::default(),
+    };
+    assert!(is_test_guest(&test_guest(&without, &test).expect("made")));
+}
+
+#[test]
+fn its_cards_are_plugged_into_the_network_for_tests() {
+    let xml = made(&TestNetwork::Isolated { name: "tests'".into() }, &Blueprint::default());
+    assert_eq!(xml.matches("<source network='tests&apos;'/>").count(), 2, "{xml}");
+    assert!(!xml.contains("ethernet"));
+}
+
+#[test]
+fn a_blueprint_changes_what_it_says_and_nothing_else() {
+    assert_eq!(with_blueprint(WEB, &Blueprint::default()).expect("made"), WEB);
+    let blueprint = Blueprint {
+        memory_bytes: Some(2 << 30),
+        vcpus: Some(2),
+        networks: BTreeMap::from([
+            ("br0".to_owned(), "br-dc2".to_owned()),
+            ("br9".to_owned(), "x".to_owned()),
+        ]),
+        ..Blueprint::default()
+    };
+    let expected = WEB
+        .replace("<memory unit='KiB'>4194304</memory>", "<memory unit='b'>2147483648</memory>")
+        .replace(
+            "<currentMemory unit='KiB'>4194304</currentMemory>",
+            "<currentMemory unit='b'>2147483648</currentMemory>",
+        )
+        .replace("<vcpu placement='static'>4</vcpu>", "<vcpu placement='static'>2</vcpu>")
+        .replace("<cputune><vcpupin vcpu='3' cpuset='7'/></cputune>", "")
+        .replace("<topology sockets='1' cores='4' threads='1'/>", "")
+        .replace("bridge='br0'", "bridge='br-dc2'");
+    assert_eq!(with_blueprint(WEB, &blueprint).expect("made"), expected);
+    let test = made(&TestNetwork::Nowhere, &blueprint);
+    assert!(test.contains("<memory unit='b'>2147483648</memory>") && !test.contains("br-dc2"), "{test}");
+}
+
+#[test]
+fn what_is_no_definition_is_refused() {
+    with_blueprint("<domain>", &Blueprint::default()).expect_err("no XML");
+    let memory = Blueprint { memory_bytes: Some(1 << 30), ..Blueprint::default() };
+    assert!(matches!(with_blueprint("<domain/>", &memory), Err(BadDomain::Missing("memory"))));
+}
