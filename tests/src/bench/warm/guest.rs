@@ -41,7 +41,7 @@ pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>>
         idle.add(alone);
         replicated.add(together);
     }
-    stage.cancel(maintenance, Side::First)?;
+    stage.cancel(&maintenance, Side::First)?;
     stage.remove(SERVER)?;
     Ok(vec![Row {
         what: "local disks: the guest writes a MB while replicated".to_owned(),

@@ -43,7 +43,7 @@ pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>>
         sent.add(bytes);
         dirtied.add(dirty);
     }
-    stage.cancel(maintenance, Side::First)?;
+    stage.cancel(&maintenance, Side::First)?;
     stage.remove(SERVER)?;
     Ok(vec![Row {
         what: "local disks: sent in a round".to_owned(),

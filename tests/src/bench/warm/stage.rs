@@ -28,8 +28,8 @@ const POLICY: &str = r#"
 lead = "12h"
 reminders = []
 [[windows.default]]
-cron = "* * * * *"
-duration = "1m"
+cron = "0 * * * *"
+duration = "1h"
 timezone = "UTC"
 [owners]
 confirm_within = "1h"
@@ -143,15 +143,14 @@ impl<'a> Stage<'a> {
     }
 
     /// Orders a host to be emptied; servers wait for their time, which lies far ahead. Returns the maintenance's number.
-    pub(super) fn drain(&self, from: Side) -> Result<u64> {
+    pub(super) fn drain(&self, from: Side) -> Result<String> {
         let wish = json!({ "hosts": [from.name()], "reason": "benchmark" });
         let maintenance = self.installation.api().post("/v1/maintenances", &wish)?.ok()?;
-        let number = &maintenance["number"];
-        number.as_u64().or_else(|| number.as_str()?.parse().ok()).with_context(|| format!("{maintenance}"))
+        scene::text(&maintenance["number"]).map(str::to_owned)
     }
 
     /// Cancels a maintenance, waits until nothing of a replica is left, and opens its host.
-    pub(super) fn cancel(&self, maintenance: u64, host: Side) -> Result<()> {
+    pub(super) fn cancel(&self, maintenance: &str, host: Side) -> Result<()> {
         self.post(&format!("/v1/maintenances/{maintenance}/cancel"))?;
         self.wait("replicas to be released", || {
             let dirs = self.lab.hosts().iter().map(|host| host.outside(crate::lab::LOCAL_STORAGE));

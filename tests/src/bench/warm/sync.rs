@@ -69,6 +69,6 @@ fn first_round(stage: &Stage<'_>) -> Result<f64> {
     let round = &replica["last_round"];
     ensure!(round["kind"] == "initial", "the first round was not seen: {replica:#}");
     let took = round["took_ms"].as_u64().with_context(|| format!("the round tells no time: {replica:#}"))?;
-    stage.cancel(maintenance, Side::First)?;
+    stage.cancel(&maintenance, Side::First)?;
     Ok(Duration::from_millis(took).as_secs_f64())
 }
