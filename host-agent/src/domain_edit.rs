@@ -155,14 +155,18 @@ fn disk(disk: Node<'_, '_>, test: &TestGuest<'_>, edits: &mut Edits) {
     match (layer, child(disk, "source")) {
         (Some(layer), Some(source)) => {
             let path = escaped(&layer.to_string_lossy());
-            edits.replace(source.range(), format!("<source file='{path}'/>"));
-            match child(disk, "driver").and_then(|driver| driver.attribute_node("type")) {
-                Some(format) => edits.replace(format.range_value(), "qcow2".to_owned()),
-                None => {
-                    let before = source.range().start;
-                    edits.replace(before..before, "<driver name='qemu' type='qcow2'/>".to_owned());
+            let known = child(disk, "driver");
+            let driver = match known.and_then(|driver| driver.attribute_node("type")) {
+                Some(format) => {
+                    edits.replace(format.range_value(), "qcow2".to_owned());
+                    ""
                 }
-            }
+                None => {
+                    known.into_iter().for_each(|driver| edits.remove(driver));
+                    "<driver name='qemu' type='qcow2'/>"
+                }
+            };
+            edits.replace(source.range(), format!("{driver}<source file='{path}'/>"));
             child(disk, "backingStore").into_iter().for_each(|chain| edits.remove(chain));
         }
         (None, Some(source)) if removable => edits.remove(source),
