@@ -7,8 +7,8 @@ use drover_policies::attempt::PowerOff;
 use drover_policies::checks::{Finding, Item, Verdict, Weight};
 use drover_policies::language::{Direction, Language};
 use drover_policies::notices::{
-    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Notice, Reserved, Tells, WhyGivenUp,
-    Wisher,
+    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Disks, Notice, Reserved, Tells,
+    WhyGivenUp, Wisher,
 };
 use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
@@ -45,6 +45,8 @@ pub(crate) struct Letter {
     reason: String,
     /// A sentence; may be empty.
     why_not_live: String,
+    /// Whether some of its disks are its host's alone, and are copied.
+    local_disks: bool,
     deadline: When,
     links: LinkWords,
     #[serde(flatten)]
@@ -302,6 +304,10 @@ impl Letter {
             },
             reason: words::phrase(&ticket.reason, TEXT),
             why_not_live: words::sentence(&speech.said(&ticket.why_not_live), TEXT),
+            local_disks: match ticket.disks {
+                Disks::Shared => false,
+                Disks::Local => true,
+            },
             deadline: speech.moment(ticket.deadline, contact.timezone),
             links: links.filled(notice),
             told: Teller { notice, contact, speech, answers: links.answers }.told(),

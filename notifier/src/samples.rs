@@ -9,8 +9,8 @@ use drover_policies::ids::{BadName, MigrationId, NoticeId, OwnerId, ServerId, Ti
 use drover_policies::language::Language;
 use drover_policies::migration::operators;
 use drover_policies::notices::{
-    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Notice, Reminders, Reserved, Tells,
-    TicketSummary, Via, WhyGivenUp, Wisher,
+    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Disks, Notice, Reminders, Reserved,
+    Tells, TicketSummary, Via, WhyGivenUp, Wisher,
 };
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::Slot;
@@ -66,6 +66,15 @@ impl Kit {
                     window: "the owner's window for this server".to_owned(),
                 },
             ),
+            copied(self.sample(
+                "proposed_with_local_disks",
+                Tells::Proposed {
+                    slot: slot(50, 2),
+                    downtime,
+                    reserved: Reserved::Yes,
+                    window: "the owner's window for this server".to_owned(),
+                },
+            )),
             plain(self.sample(
                 "proposed_over_midnight_without_links",
                 Tells::Proposed {
@@ -275,10 +284,12 @@ impl Kit {
             of(own, self.sample("given_up_by_operator", given_up(&by_operator))),
             of(back, self.sample("given_up_revert", given_up(&by))),
             of(own, self.sample("given_up_out_of_time", Tells::GivenUp { why: WhyGivenUp::OutOfTime })),
+            copied(self.sample("done_with_local_disks", done.clone())),
             self.sample("done_to_be_confirmed", done),
             self.sample("confirmed", Tells::Confirmed { by: by.clone() }),
             self.sample("confirmed_by_operator", Tells::Confirmed { by: by_operator.clone() }),
             of(back, self.sample("reverting", reverting(&by))),
+            of(back, copied(self.sample("reverting_with_local_disks", reverting(&by)))),
             of(back, self.sample("started_to_revert", Tells::Started { downtime })),
             of(
                 Cause::Revert { by: Wisher::Operators },
@@ -384,8 +395,16 @@ impl Kit {
             why_not_live: WhyNotLive::OwnerForbids.for_owner(),
             deadline: now() + TimeDelta::days(7),
             cause: Cause::Maintenance,
+            disks: Disks::Shared,
         }
     }
+}
+
+/// The same of a server with disks that only its host has.
+fn copied(mut sample: Sample) -> Sample {
+    sample.notice.ticket.disks = Disks::Local;
+    sample.notice.ticket.why_not_live = WhyNotLive::LocalDisks { disks: vec!["vdb".to_owned()] }.for_owner();
+    sample
 }
 
 fn caused(cause: Cause, mut sample: Sample) -> Sample {

@@ -123,7 +123,7 @@ fn an_unknown_variable_is_refused_with_file_line_name_and_what_there_is() {
         [format!(
             "{}/done/body.txt:3: unknown variable \"servr.name\"; there are cause, checks, confirm, deadline, \
              deadline.local, deadline.note, deadline.utc, direction, downtime, kind, language, links, links.accept, links.help, \
-             links.now, links.reminders, links.reschedule, links.ticket, owner, owner.id, owner.name, reason, revert, server, \
+             links.now, links.reminders, links.reschedule, links.ticket, local_disks, owner, owner.id, owner.name, reason, revert, server, \
              server.id, server.name, shutdown, ticket, ticket.command, ticket.id, ticket.number, until, until.local, until.note, \
              until.utc, why_not_live",
             folder.path().display()
@@ -220,6 +220,7 @@ fn whatever_the_policies_say_to_owners_is_said_in_german() {
         WhyNotLive::BlockJob { disk: disk() },
         WhyNotLive::UnsafeCache { disk: disk(), cache: "writeback".to_owned() },
         WhyNotLive::NotRunning,
+        WhyNotLive::LocalDisks { disks: vec![disk()] },
         WhyNotLive::Paused,
         failed(FailureClass::NotConverging),
         failed(FailureClass::Unexpected),

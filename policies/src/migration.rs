@@ -34,7 +34,7 @@ use crate::checks::Validation;
 use crate::eligibility::{WhyBlocked, WhyNotLive};
 use crate::ids::{HostName, MaintenanceId, MigrationId, OperationId, OwnerId, ServerId, TicketId};
 use crate::ladder::LadderState;
-use crate::notices::{Actor, Avoidance, Cause, TicketSummary, Wisher};
+use crate::notices::{Actor, Avoidance, Cause, Disks, TicketSummary, Wisher};
 use crate::placement::Reservation;
 use crate::time::{Instant, Span};
 use crate::windows::Slot;
@@ -749,7 +749,16 @@ impl Migration {
             why_not_live: self.why_not_live.as_ref().map(WhyNotLive::for_owner).unwrap_or_default(),
             deadline: self.deadline,
             cause: self.cause(),
+            disks: self.disks(),
         })
+    }
+
+    /// Whether some of its disks are its host's alone, by what holds its place, or else by what the move took or its reason was.
+    fn disks(&self) -> Disks {
+        let held = self.place.as_ref().is_some_and(|place| !place.disks.is_empty());
+        let copied = self.moved().is_some_and(|moved| moved.tail.is_some());
+        let because = matches!(self.why_not_live, Some(WhyNotLive::LocalDisks { .. }));
+        if held || copied || because { Disks::Local } else { Disks::Shared }
     }
 
     /// The ticket's number for people. A revert goes on in the ticket of what it reverts.

@@ -55,6 +55,29 @@ pub struct TicketSummary {
     /// Why it is done.
     #[serde(default)]
     pub cause: Cause,
+    /// Where its disks are.
+    #[serde(default, skip_serializing_if = "Disks::are_shared")]
+    pub disks: Disks,
+}
+
+/// Where a server's disks are, as far as its owner needs to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Disks {
+    /// Both hosts reach them.
+    #[default]
+    Shared,
+    /// Its host alone has some of them: they are copied while it runs, and the old ones are kept for a while.
+    Local,
+}
+
+impl Disks {
+    fn are_shared(&self) -> bool {
+        match self {
+            Self::Shared => true,
+            Self::Local => false,
+        }
+    }
 }
 
 /// Why a server is moved, as far as its owner has a say in it.

@@ -21,6 +21,7 @@ mod migrations;
 mod owners;
 mod plan;
 mod policy;
+mod replicas;
 mod sse;
 mod test_launches;
 mod tickets;
@@ -137,6 +138,7 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Drain(drain) => maintenances::drain(context, drain).await,
         Command::Maintenance(command) => maintenances::maintenance(context, command).await,
         Command::Migrations(command) => migrations::migrations(context, command).await,
+        Command::Replicas(command) => replicas::replicas(context, command).await,
         Command::Reschedule { migration, to, slots: _ } => match to {
             Some(to) => migrations::reschedule(context, &migration, &to).await,
             None => migrations::slots(context, &migration, FREE_SLOTS).await,
@@ -173,9 +175,7 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Policy(args::Policy::Check { .. })
         | Command::Plan(_)
         | Command::Completions { .. }
-        | Command::Man { .. } => {
-            Ok(())
-        }
+        | Command::Man { .. } => Ok(()),
     }
 }
 

@@ -18,7 +18,7 @@ mod dead_letters;
 mod doctor;
 mod drills;
 mod events;
-mod explain;
+pub(crate) mod explain;
 mod freezes;
 mod health;
 mod hosts;

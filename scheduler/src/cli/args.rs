@@ -90,6 +90,9 @@ pub enum Command {
     /// Migrations: follow, abort, retry, force
     #[command(subcommand)]
     Migrations(Migrations),
+    /// Replicas: copies of servers' local disks, and how far they are behind
+    #[command(subcommand)]
+    Replicas(Replicas),
     /// Choose another time for a reboot migration
     Reschedule {
         /// `DR-1001`, `1001` or the id

@@ -48,9 +48,10 @@ async fn follow(context: &Context, query: Vec<Parameter>, after: Option<i64>) ->
         match came {
             Came::Event(_, json) if screen.json => screen.json_line(&json!({ "event": json })),
             Came::Progress(_, json) if screen.json => screen.json_line(&json!({ "progress": json })),
+            Came::Replica(_, json) if screen.json => screen.json_line(&json!({ "replica": json })),
             Came::Event(event, _) => screen.line(line(screen, &event)),
             // Figures are for displays; a list of what happens would drown in them.
-            Came::Progress(..) | Came::Back => {}
+            Came::Progress(..) | Came::Replica(..) | Came::Back => {}
             Came::Lost(why) => eprintln!("drover: {why}; connecting again"),
         }
     }

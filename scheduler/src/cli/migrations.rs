@@ -7,7 +7,7 @@ use super::client::{Answer, Parameter};
 use super::exit::{Exit, Failed};
 use super::screen::{Rows, Screen, Tone};
 use super::words::{bytes, milliseconds};
-use super::{Context, checks, confirm, part, watch};
+use super::{Context, checks, confirm, part, replicas, watch};
 use crate::http::views::{
     AppointmentView, EventView, FreeSlots, MigrationBrief, MigrationDetail, MigrationView, ServerView,
 };
@@ -120,6 +120,9 @@ pub(super) fn doing(screen: &Screen, migration: &MigrationView) -> String {
     {
         return format!("{} % at {}/s, pass {}", progress.percent, bytes(progress.rate), progress.iteration);
     }
+    if let Some(replica) = migration.replica.as_ref().filter(|replica| !replica.figures.ready) {
+        return replicas::standing(&replica.figures);
+    }
     if migration.waits_for.as_ref().is_some_and(|waits| waits.code == "owner") {
         return appointment(screen, &migration.appointment);
     }
@@ -138,6 +141,10 @@ fn rows(screen: &Screen, migrations: &[MigrationView]) -> Rows {
     if hosts {
         header.extend(["from", "to"]);
     }
+    let lags = migrations.iter().any(|migration| migration.replica.is_some());
+    if lags {
+        header.push("lag");
+    }
     header.push("what");
     let mut rows = Rows::new(&header);
     for migration in migrations {
@@ -151,6 +158,10 @@ fn rows(screen: &Screen, migrations: &[MigrationView]) -> Rows {
         if let (true, Some(inside)) = (hosts, &migration.inside) {
             row.push((inside.from.to_string(), Tone::Plain));
             row.push((inside.to.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string), Tone::Plain));
+        }
+        if lags {
+            let lag = migration.replica.as_ref().map(|replica| replicas::lag(&replica.figures));
+            row.push(lag.unwrap_or_else(|| ("-".to_owned(), Tone::Faint)));
         }
         row.push((doing(screen, migration), Tone::Plain));
         rows.push_toned(row);
@@ -181,7 +192,8 @@ fn show(screen: &Screen, detail: &MigrationDetail) {
             .as_ref()
             .map(|how| format!(", powered off: {}", how.replace('_', " ")))
             .unwrap_or_default();
-        format!("{downtime}, {} sent{off}", bytes(moved.sent_bytes))
+        let tail = moved.tail_ms.map(|ms| format!(" in {}", milliseconds(ms))).unwrap_or_default();
+        format!("{downtime}, {} sent{tail}{off}", bytes(moved.sent_bytes))
     });
     screen.facts(&[
         ("migration", format!("DR-{} of {} ({})", migration.number, migration.server_name, migration.server)),
@@ -206,6 +218,10 @@ fn show(screen: &Screen, detail: &MigrationDetail) {
         ("deadline", times.both(migration.deadline)),
         ("tries", if migration.tries > 0 { migration.tries.to_string() } else { String::new() }),
     ]);
+    if let Some(replica) = &migration.replica {
+        screen.line("");
+        replicas::block(screen, replica);
+    }
     if !migration.checks.is_empty() {
         screen.line("");
         checks::findings(screen, &migration.checks);
@@ -213,6 +229,9 @@ fn show(screen: &Screen, detail: &MigrationDetail) {
     screen.line("");
     for event in &detail.events {
         screen.line(line(screen, event));
+    }
+    if let Some(hint) = replicas::best_practice(screen, migration) {
+        screen.line(format!("\n{hint}"));
     }
     if let Some(next) = next(migration) {
         screen.line(format!("\n{next}"));
@@ -227,7 +246,7 @@ fn next(migration: &MigrationView) -> Option<String> {
             "All is well in spite of that: drover confirm {number}; take it back: drover revert {number}"
         )),
         "failed" => Some(format!("Begin it anew: drover migrations retry {number}")),
-        "ready" => Some(format!(
+        "preparing" | "ready" => Some(format!(
             "Other times: drover migrations slots {number}; now: drover migrate-now {}; agree: drover approve {number}; not then: drover decline {number}",
             migration.server_name
         )),
@@ -322,12 +341,8 @@ pub(super) async fn migrate_now(
     let server = server_of(context, server).await?;
     let found: Answer<ServerView> =
         context.client.get(&format!("/v1/servers/{}", part(&server)), &[]).await?;
-    let name = &found.value.name;
     if !yes && found.value.power != "off" {
-        confirm(&format!(
-            "{name} is {} and will be powered off, moved and booted, now. Go on?",
-            found.value.power
-        ))?;
+        confirm(&replicas::question(context, &found.value).await?)?;
     }
     let path = format!("/v1/servers/{}/migrate-now", found.value.id);
     let body = match reason {
@@ -399,8 +414,9 @@ pub(super) async fn revert(
     if !yes && at.is_none() {
         let found: Answer<MigrationView> = context.client.get(&path, &[]).await?;
         confirm(&format!(
-            "{} will be powered off, taken back to where it was and booted, now. Go on?",
-            found.value.server_name
+            "{} will be powered off, taken back to where it was and booted, now{}. Go on?",
+            found.value.server_name,
+            replicas::copied_back(&found.value)
         ))?;
     }
     let body = at.map_or_else(|| json!({}), |at| json!({ "at": at }));

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::client::{Client, Parameter};
 use super::exit::{Exit, Failed};
-use crate::http::views::{EventView, ProgressEvent};
+use crate::http::views::{EventView, ProgressEvent, ReplicaEvent};
 
 /// The scheduler lets itself be heard every ten seconds; after three missed ones the line counts as dead.
 const SILENCE: Duration = Duration::from_secs(35);
@@ -24,6 +24,8 @@ pub(super) enum Came {
     Event(Box<EventView>, Value),
     /// Live figures.
     Progress(Box<ProgressEvent>, Value),
+    /// Live figures of a replica.
+    Replica(Box<ReplicaEvent>, Value),
     /// The line is lost, and it is tried to get it back.
     Lost(String),
     /// It is back, and nothing was missed.
@@ -126,6 +128,10 @@ impl Following {
             "progress" => {
                 let progress = serde_json::from_value(json.clone()).ok()?;
                 Some(Came::Progress(Box::new(progress), json))
+            }
+            "replica" => {
+                let replica = serde_json::from_value(json.clone()).ok()?;
+                Some(Came::Replica(Box::new(replica), json))
             }
             // Of a later version: not ours to understand.
             _ => None,

@@ -214,6 +214,13 @@ impl Watch<'_> {
                     self.display.progress(&progress);
                 }
             }
+            Came::Replica(replica, json) => {
+                if screen.json {
+                    screen.json_line(&json!({ "replica": json }));
+                } else {
+                    self.display.replica(&replica);
+                }
+            }
             Came::Lost(why) => {
                 self.display.aside(&format!("{why}; connecting again (the drain goes on meanwhile)"))
             }

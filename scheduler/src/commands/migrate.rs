@@ -2,12 +2,13 @@
 
 use drover_policies::attempt::{Method, Phase};
 use drover_policies::conduct::{self, Request};
-use drover_policies::eligibility::{Suits, WhyBlocked, WhyNotLive, method_without_live, obstacles};
+use drover_policies::eligibility::{Suits, WhyBlocked, WhyNotLive, suits};
 use drover_policies::events::{Happened, Through};
 use drover_policies::fleet::Server;
 use drover_policies::ids::ServerId;
 use drover_policies::migration::{Migration, Purpose, State, Waiting};
 use drover_policies::notices::Actor;
+use drover_policies::policy::Subject;
 use drover_policies::self_service::{COUNTED, Earlier};
 use drover_policies::time::Instant;
 
@@ -16,6 +17,7 @@ use super::migrations::{MigrationWish, appointment_refused, event};
 use super::{Decided, Reply, Wish, find_server, store_problem};
 use crate::app::App;
 use crate::execute;
+use crate::http::explain::all_obstacles;
 use crate::http::problem::{Kind, Problem};
 use crate::http::views::{Eyes, MigrationView, Reason};
 use crate::situation::Loaded;
@@ -150,13 +152,12 @@ impl Wish {
     }
 
     fn not_blocked(&self, server: &Server) -> Result<(), Problem> {
-        match method_without_live(&server.facts, WhyNotLive::OwnerAskedForReboot) {
+        let fleet = self.app.fleet();
+        let policy = &self.app.policies.effective(&Subject::of(server, &fleet)).policy;
+        match suits(server, &fleet, Some(WhyNotLive::OwnerAskedForReboot), policy) {
             Suits::Live | Suits::Reboot(_) => Ok(()),
-            Suits::Nothing(why) => {
-                let mut all = obstacles(&server.facts);
-                if all.is_empty() {
-                    all.push(why);
-                }
+            blocks @ Suits::Nothing(_) => {
+                let all = all_obstacles(server, blocks);
                 let told: Vec<Reason> = all.iter().map(|why| blocked(why, self.caller.eyes())).collect();
                 let detail = match self.caller.eyes() {
                     Eyes::Operator => all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),

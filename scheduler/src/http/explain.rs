@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use drover_policies::conduct::hindrances;
-use drover_policies::eligibility::{Suits, method_for, obstacles};
+use drover_policies::eligibility::{Suits, WhyBlocked, obstacles, suits};
 use drover_policies::estimate::expected_reboot;
 use drover_policies::fleet::{Fleet, Server};
 use drover_policies::owners::{Nearness, OwnersRules, Whose};
@@ -70,7 +70,8 @@ async fn explain(
     let open = app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
     let migration = open.iter().map(|open| &open.value).find(|open| open.server == server.facts.id);
     let brief = migration.map(|migration| MigrationBrief::of(migration, eyes));
-    let (method, why) = method(server, &effective.policy, eyes);
+    let suits = suits(server, &fleet, None, &effective.policy);
+    let (method, why) = method(&suits, eyes);
     let reservations: Vec<_> = open.iter().filter_map(|open| open.value.place.clone()).collect();
     let loaded = Loaded::read(&app).await.map_err(|error| store_problem(&error))?;
     let whose = Whose::server(server);
@@ -84,7 +85,7 @@ async fn explain(
         server: ServerView::of(server, brief, eyes),
         method,
         why,
-        obstacles: obstacles(&server.facts).iter().map(|why| blocked(why, eyes)).collect(),
+        obstacles: all_obstacles(server, suits).iter().map(|why| blocked(why, eyes)).collect(),
         rules: if inside { settings(&effective) } else { Vec::new() },
         places: if inside { places(&app, &fleet, server, &reservations) } else { Vec::new() },
         windows_from: windows_from.windows().to_owned(),
@@ -104,17 +105,27 @@ async fn explain(
     }))
 }
 
-fn method(server: &Server, policy: &Policy, eyes: Eyes) -> (String, Option<Reason>) {
-    match method_for(&server.facts, policy) {
+/// What stands in the way by the server itself, or else by its host's agent.
+pub(crate) fn all_obstacles(server: &Server, suits: Suits) -> Vec<WhyBlocked> {
+    let mut all = obstacles(&server.facts);
+    match suits {
+        Suits::Nothing(why) if all.is_empty() => all.push(why),
+        Suits::Nothing(_) | Suits::Live | Suits::Reboot(_) => {}
+    }
+    all
+}
+
+fn method(suits: &Suits, eyes: Eyes) -> (String, Option<Reason>) {
+    match suits {
         Suits::Live => ("live".to_owned(), None),
         Suits::Reboot(why) => {
             let reason = match eyes {
-                Eyes::Operator => Reason::new(why.code(), &why),
+                Eyes::Operator => Reason::new(why.code(), why),
                 Eyes::Owner => Reason::new(why.code(), why.for_owner()),
             };
             ("reboot".to_owned(), Some(reason))
         }
-        Suits::Nothing(why) => ("nothing".to_owned(), Some(blocked(&why, eyes))),
+        Suits::Nothing(why) => ("nothing".to_owned(), Some(blocked(why, eyes))),
     }
 }
 

@@ -96,6 +96,7 @@ async fn routes_against(api: &Api, foreign: &Value) -> Vec<(Method, String)> {
             "token",
             "webhook",
             "letter",
+            "check",
             "replica",
         ]
         .into_iter()

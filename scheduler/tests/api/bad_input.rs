@@ -214,7 +214,11 @@ async fn a_server_that_can_not_be_moved_is_not_begun_and_says_why() {
     let api = Api::new().await;
     let answer = api.post(&api.operator, "/v1/servers/stuck/migrate-now", &json!({})).await;
     assert_eq!(answer.problem(), "refused");
-    assert_eq!(answer.json()["obstacles"][0]["code"], "local_disk");
+    assert_eq!(
+        answer.json()["obstacles"][0]["code"],
+        "not_replicating",
+        "it could be copied, if its agent did that"
+    );
     let answer = api.post(&api.acme, "/v1/servers/stuck/migrate-now", &json!({})).await;
     assert_eq!(answer.problem(), "refused");
     assert!(!answer.text.contains("secret-path"), "{}", answer.text);

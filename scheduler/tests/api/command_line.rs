@@ -4,11 +4,13 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use drover_policies::ids::IdSource;
+use drover_policies::replica::RoundKind;
 use drover_scheduler::clock::RandomIds;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::fixture::Api;
+use crate::replicas::{in_a_round, prepared, resting, tells};
 
 pub struct Served {
     pub api: Api,
@@ -17,7 +19,10 @@ pub struct Served {
 
 impl Served {
     pub async fn new() -> Self {
-        let api = Api::new().await;
+        Self::of(Api::new().await).await
+    }
+
+    async fn of(api: Api) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let router = drover_scheduler::http::router(api.app.clone());
@@ -111,7 +116,7 @@ async fn every_screen_of_a_drain_can_be_read() {
         (&["tickets", "show", number], "proposed"),
         (&["hosts", "show", "h1"], "draining"),
         (&["servers", "show", "db"], "forbidden by its owner"),
-        (&["explain", "stuck"], "local_disk"),
+        (&["explain", "stuck"], "not_replicating"),
         (&["events", "--maintenance", "MT-1"], "asked to empty h1"),
         (&["policy", "show"], "live.allowed"),
         (&["owners", "list"], "drover owners set"),
@@ -258,4 +263,52 @@ async fn a_token_is_printed_alone_so_that_it_can_go_into_a_file() {
     std::fs::remove_file(&folder).expect("removed");
     assert_eq!(code(&output), 4, "an agent's token is of the wrong kind");
     assert!(text(&output.stderr).contains("operator's token"), "{}", text(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_read_well_on_eighty_columns_and_as_json() {
+    let served = Served::of(Api::replicating().await).await;
+    let number = prepared(&served.api).await;
+    tells(&served.api, in_a_round(RoundKind::Initial, 0)).await;
+    let list = text(&served.run(&["replicas", "list"]).await.stdout);
+    let [header, row] = list.lines().collect::<Vec<_>>()[..] else { panic!("one row: {list}") };
+    assert_eq!(
+        header.split_whitespace().collect::<Vec<_>>(),
+        ["NUMBER", "SERVER", "STATE", "LAG", "BEHIND", "RATE", "FROM", "TO"]
+    );
+    assert!(row.contains("initial sync 43 %") && row.contains("110 MiB/s"), "{row}");
+    let shown = text(&served.run(&["migrations", "show", &number]).await.stdout);
+    assert!(shown.contains("initial: 43 %, 430 MiB of 1000 MiB at 110 MiB/s, about 6.0 s left"), "{shown}");
+    assert!(shown.contains("ready  not yet"), "{shown}");
+
+    tells(&served.api, resting()).await;
+    let listed = text(&served.run(&["migrations", "list"]).await.stdout);
+    assert!(listed.lines().next().is_some_and(|header| header.contains("LAG")), "{listed}");
+    let shown = text(&served.run(&["replicas", "show", &number]).await.stdout);
+    for said in [
+        "copy          continuous data replication",
+        "ready         yes",
+        "lag           12 s, 4 MiB",
+        "2, incremental: 40 MiB written, 41 MiB sent in 410 ms",
+        "final delta 4 MiB in about",
+        "vdb   raw",
+        "Sync now: drover replicas sync DR-",
+    ] {
+        assert!(shown.contains(said), "{said} in {shown}");
+    }
+    for screen in [&list, &shown] {
+        assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+    }
+    let json = served.run(&["replicas", "show", &number, "--json"]).await;
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!((&json["state"], &json["lag_seconds"]), (&"continuous".into(), &12.into()));
+
+    for (command, said) in [("sync", "is done next"), ("pause", "is paused"), ("resume", "goes on")] {
+        let output = served.run(&["replicas", command, &number]).await;
+        assert!(text(&output.stdout).contains(said), "{output:?}");
+    }
+    tells(&served.api, in_a_round(RoundKind::Incremental, 2)).await;
+    let refused = served.run(&["replicas", "sync", &number]).await;
+    assert_eq!(code(&refused), 1);
+    assert!(text(&refused.stderr).contains("43 %"), "{}", text(&refused.stderr));
 }

@@ -185,7 +185,7 @@ async fn an_explanation_names_rules_obstacles_and_places() {
     let api = Api::new().await;
     let explained = api.get(&api.operator, "/v1/servers/stuck/explain").await.json();
     assert_eq!(explained["method"], "nothing");
-    assert_eq!(explained["obstacles"][0]["code"], "local_disk");
+    assert_eq!(explained["obstacles"][0]["code"], "not_replicating");
     let explained = api.get(&api.operator, "/v1/servers/web/explain").await.json();
     assert_eq!(explained["places"][0]["suits"], true, "{}", explained["places"]);
     let rules = explained["rules"].as_array().expect("rules");

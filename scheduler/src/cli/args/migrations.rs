@@ -61,6 +61,46 @@ pub enum Migrations {
     },
 }
 
+/// Replicas.
+#[derive(Debug, Subcommand)]
+pub enum Replicas {
+    /// List them
+    List {
+        /// Only of this server
+        #[arg(long)]
+        server: Option<String>,
+        /// Only from or to this host
+        #[arg(long)]
+        host: Option<String>,
+        /// Only in this state: continuous, initial_sync, backlog, paused, stalled, …
+        #[arg(long)]
+        state: Option<String>,
+        /// At most so many
+        #[command(flatten)]
+        listing: Listing,
+    },
+    /// Show one: its lag, its rounds, and what to expect of the cutover
+    Show {
+        /// `DR-1001` or `1001` of its migration, or its own id
+        replica: String,
+    },
+    /// Sync now: the next round is done at once
+    Sync {
+        /// `DR-1001` or `1001` of its migration, or its own id
+        replica: String,
+    },
+    /// No further rounds until it is resumed
+    Pause {
+        /// `DR-1001` or `1001` of its migration, or its own id
+        replica: String,
+    },
+    /// Rounds again
+    Resume {
+        /// `DR-1001` or `1001` of its migration, or its own id
+        replica: String,
+    },
+}
+
 /// What happens to servers and when.
 #[derive(Debug, Args)]
 pub struct Upcoming {

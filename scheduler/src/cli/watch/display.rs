@@ -7,9 +7,10 @@ use drover_policies::ids::MigrationId;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::cli::migrations::{appointment, doing};
+use crate::cli::replicas;
 use crate::cli::screen::{Rows, Screen, Tone};
 use crate::cli::words::{bytes, milliseconds, rate};
-use crate::http::views::{MigrationView, ProgressEvent, ProgressView};
+use crate::http::views::{MigrationView, ProgressEvent, ProgressView, ReplicaEvent, ReplicaFigures};
 
 /// More bars than this push each other off the screen.
 const MOST_BARS: usize = 20;
@@ -66,6 +67,15 @@ impl Display {
         }
     }
 
+    /// Live figures of a replica.
+    pub(super) fn replica(&self, event: &ReplicaEvent) {
+        if let Self::Lively(lively) = self
+            && let Some(bar) = lively.bars.get(&event.migration)
+        {
+            set(bar, &event.replica);
+        }
+    }
+
     /// The state as it was read.
     pub(super) fn show(&mut self, screen: &Screen, title: &str, migrations: &[MigrationView]) {
         let Self::Lively(lively) = self else { return };
@@ -96,6 +106,8 @@ impl Display {
             if let Some(progress) = &migration.progress {
                 bar.set_position(u64::from(progress.percent));
                 bar.set_message(figures(&migration.method, progress));
+            } else if let Some(replica) = migration.replica.as_ref().filter(|_| !migration.needs_person) {
+                set(bar, &replica.figures);
             } else {
                 bar.set_position(0);
                 bar.set_message(waiting(screen, migration));
@@ -110,6 +122,11 @@ impl Display {
             drop(lively.all.clear());
         }
     }
+}
+
+fn set(bar: &ProgressBar, replica: &ReplicaFigures) {
+    bar.set_position(replicas::percent(replica));
+    bar.set_message(format!("reboot {}", replicas::figures(replica)));
 }
 
 fn is_shown(migration: &MigrationView) -> bool {
