@@ -21,6 +21,9 @@ const LIMIT_MS: f64 = 500.0;
 /// MiB that the guest writes into again and again: with what it writes beside that, some 64 MiB are dirty when its time comes.
 const LOAD_MIB: u32 = 60;
 
+/// So many beats after its boot the guest has surely told how long it was away: a second's.
+const BEATS_UNTIL_TOLD: u64 = 50;
+
 /// So much has to be dirty before the cutover is ordered, in bytes.
 const DIRTY: u64 = 48 << 20;
 
@@ -97,8 +100,8 @@ fn measured(stage: &Stage<'_>) -> Result<f64> {
         let heard = collector.of(SERVER);
         Ok((heard.boots > before.boots || heard.last() > before.last() + 2).then_some(heard))
     })?;
-    // The first answer after the boot ends the gap, the beat after that tells of it.
-    let told = collector.wait_beyond(SERVER, now.last() + 2, Duration::from_secs(60))?;
+    // The first answer after the boot ends the gap, a beat after that tells of it; right after a boot answers come late.
+    let told = collector.wait_beyond(SERVER, now.last() + BEATS_UNTIL_TOLD, Duration::from_secs(60))?;
     let away = told.downtime().context("the guest has not heard that it is to measure anew")?;
     Ok(away.as_secs_f64() * 1e3)
 }
