@@ -148,7 +148,7 @@ pub fn goes_to(tells: &Tells, channel: &ChannelName) -> bool {
 mod tests {
     use super::*;
     use crate::ids::{MigrationId, NoticeId, ServerId, TicketId};
-    use crate::notices::{Cause, TicketSummary};
+    use crate::notices::{Cause, Disks, TicketSummary};
     use crate::samples::{NOON, owner_id};
     use uuid::Uuid;
 
@@ -167,6 +167,7 @@ mod tests {
                 why_not_live: String::new(),
                 deadline: NOON,
                 cause: Cause::default(),
+                disks: Disks::default(),
             },
             tells: Tells::Cancelled,
             at: NOON,
