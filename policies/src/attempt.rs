@@ -263,6 +263,25 @@ impl FailureClass {
         }
     }
 
+    /// Whether a destination that has a copy of the server's disks should be given up for another one, after so many tries that failed
+    /// there like this. A connection comes back; a copy takes hours.
+    #[must_use]
+    pub fn is_worth_another_copy(self, times: usize) -> bool {
+        match self {
+            Self::RefusedByDestination => times > 0,
+            // Once, the guest itself may have been at fault.
+            Self::TargetDidNotBoot => times > 1,
+            Self::DestinationUnreachable
+            | Self::LostOnTheWay
+            | Self::NotConverging
+            | Self::Aborted
+            | Self::RefusedBySource
+            | Self::Busy
+            | Self::NotBegun
+            | Self::Unexpected => false,
+        }
+    }
+
     /// Whether trying a live migration again may succeed at all.
     #[must_use]
     pub fn live_may_succeed_later(self) -> bool {

@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::eligibility::needed_bytes;
-use crate::fleet::{Reach, Server};
+use crate::eligibility::{has_local_disks, needed_bytes};
+use crate::fleet::{Reach, Server, ServerFacts};
 use crate::policy::{LivePolicy, Policy, RebootPolicy, ReplicationPolicy};
 use crate::replica::{Activity, ReplicaStatus};
 use crate::time::Span;
@@ -184,6 +184,21 @@ pub fn expected_sync(server: &Server, known: Option<&ReplicaStatus>, policy: &Re
     span(bytes as f64 / rate as f64)
 }
 
+/// What to expect of moving a server by a reboot: over shared storage, or with a copy of its local disks as far as that is known.
+#[must_use]
+pub fn expected_move(
+    server: &ServerFacts,
+    policy: &Policy,
+    history: &[Span],
+    known: Option<&ReplicaStatus>,
+) -> Estimate {
+    if has_local_disks(server) {
+        expected_cutover(policy, history, known)
+    } else {
+        expected_reboot(&policy.reboot, history)
+    }
+}
+
 /// What to expect of a reboot migration with a replica: what is left to be sent when the server is off comes on top of a reboot over shared
 /// storage. A server whose downtimes are known has it in them already.
 #[must_use]
@@ -197,6 +212,7 @@ pub fn expected_cutover(policy: &Policy, history: &[Span], known: Option<&Replic
     Estimate {
         duration: Span(reboot.duration.0 + tail.0 + policy.replication.near.0),
         downtime: Span(reboot.downtime.0 + tail.0),
+        // Past `tail_within` it would be brought back. Earlier downtimes say by themselves how far they spread.
         downtime_p90: Span(reboot.downtime_p90.0 + (tail.0 * 3).min(policy.replication.tail_within.0)),
         basis: reboot.basis,
     }
@@ -353,6 +369,44 @@ mod tests {
             many.to_string(),
             "off for about 5s (nine times in ten at most 9s), going by 10 earlier times"
         );
+    }
+
+    fn writes(dirty_rate: u64, round: (u64, Span)) -> ReplicaStatus {
+        let mut status = ReplicaStatus::new(crate::time::Instant::UNIX_EPOCH);
+        status.rounds = 2;
+        status.dirty_rate = dirty_rate;
+        status.last = Some(crate::replica::Round {
+            number: 2,
+            kind: crate::replica::RoundKind::Incremental,
+            consistent_at: status.at,
+            frozen: crate::replica::Frozen::Yes,
+            dirty_bytes: round.0,
+            sent_bytes: round.0,
+            took: round.1,
+        });
+        status
+    }
+
+    #[test]
+    fn what_is_written_in_the_last_round_is_brought_over_while_the_server_is_off() {
+        let policies = PolicySet::default();
+        let policy = policies.general();
+        // 40 MiB/s for the ten seconds between two rounds, at 20 MiB/s.
+        let known = writes(40 * MIB, (200 * MIB, Span::seconds(10)));
+        let estimate = expected_cutover(policy, &[], Some(&known));
+        assert_eq!(estimate.downtime, Span(policy.reboot.expected_downtime.0 + Span::seconds(20).0));
+        assert!(estimate.downtime_p90 > estimate.downtime && estimate.duration > estimate.downtime);
+        let idle = expected_cutover(policy, &[], Some(&writes(0, (MIB, Span::seconds(1)))));
+        assert_eq!(idle.downtime, Span(policy.reboot.expected_downtime.0 + TAIL_AT_LEAST.0));
+    }
+
+    #[test]
+    fn what_a_server_was_off_for_before_has_its_last_round_in_it() {
+        let policies = PolicySet::default();
+        let history: Vec<Span> = (1..=10).map(|n| Span::seconds(n * 10)).collect();
+        let known = writes(40 * MIB, (200 * MIB, Span::seconds(10)));
+        let estimate = expected_cutover(policies.general(), &history, Some(&known));
+        assert_eq!((estimate.downtime, estimate.downtime_p90), (Span::seconds(50), Span::seconds(90)));
     }
 
     proptest! {

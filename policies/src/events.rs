@@ -332,6 +332,16 @@ pub enum Happened {
         /// Why.
         failure: Failure,
     },
+    /// A copy is further behind than its rounds explain, by more than policy bears.
+    ReplicaLate {
+        /// How far.
+        lag: Span,
+    },
+    /// It is not any more.
+    ReplicaCaughtUp {
+        /// How far it is behind.
+        lag: Span,
+    },
     /// Rounds are done again after they have failed.
     ReplicaGoesOn,
     /// A copy is not kept up to date until somebody resumes it.
@@ -538,6 +548,14 @@ impl fmt::Display for Happened {
             }
             Self::ReplicaReady { lag: None } => f.write_str("the copy of its disks is ready"),
             Self::ReplicaStalled { failure } => write!(f, "the copy of its disks is stalled: {failure}"),
+            Self::ReplicaLate { lag } => write!(
+                f,
+                "the copy of its disks is {} behind, which its rounds do not explain (replication.lag_warn)",
+                lag.rounded()
+            ),
+            Self::ReplicaCaughtUp { lag } => {
+                write!(f, "the copy of its disks has caught up: {} behind", lag.rounded())
+            }
             Self::ReplicaGoesOn => f.write_str("the copy of its disks is kept up to date again"),
             Self::ReplicaPaused { by } => write!(f, "the copy of its disks was paused by {by}"),
             Self::ReplicaResumed { by } => write!(f, "the copy of its disks was resumed by {by}"),

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Method;
 use crate::eligibility::{Interruption, Suits, WhyBlocked, WhyNotLive, obstacles, suits};
-use crate::estimate::{Estimate, Guest, expected_live, expected_reboot};
+use crate::estimate::{Estimate, Guest, expected_live, expected_move};
 use crate::fleet::{Fleet, Server};
 use crate::ids::{HostName, ServerId};
 use crate::placement::{Choice, NoPlace, Reservation, Room, Wish};
@@ -315,7 +315,7 @@ impl<'a> Planner<'a> {
             }
             Some(Interruption::Felt) => {
                 let history = self.input.history.get(&wish.server.facts.id).map_or(&[][..], Vec::as_slice);
-                Some(expected_reboot(&policy.reboot, history))
+                Some(expected_move(&wish.server.facts, policy, history, None))
             }
             Some(Interruption::None) => None,
         }

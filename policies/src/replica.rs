@@ -18,7 +18,7 @@ use crate::time::{Instant, Span};
 
 pub use test_launch::{EndOfTest, Point, Seen, TestNetwork, TestStatus, TestStep, test_name};
 pub use tested::{Mark, Test, TestHappened, TestRefusal, TestResult, TestState, test_story};
-pub use kept::{Base, Images, Refusal, Replica, ReplicaState};
+pub use kept::{Base, Images, Peers, Refusal, Replica, ReplicaState};
 
 /// An image's format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -277,6 +277,15 @@ impl ReplicaStatus {
     #[must_use]
     pub fn lag(&self, now: Instant) -> Option<Span> {
         self.last.as_ref().map(|last| Span::between(last.consistent_at, now))
+    }
+
+    /// When the lag becomes longer than the time between two rounds, the last round and what policy bears on top explain; nothing before
+    /// the first has landed.
+    #[must_use]
+    pub fn late_at(&self, pace: &Pace, bearable: Span, now: Instant) -> Option<Instant> {
+        let last = self.last.as_ref()?;
+        let explained = Span(pace.interval(now).0 + last.took.0 + bearable.0);
+        Some(last.consistent_at + explained.delta())
     }
 
     /// The lag in bytes, as far as it is known.

@@ -53,9 +53,7 @@ impl Telling<'_> {
     /// Whether the replica is behind by more than the time between two rounds, the last round, and what policy bears on top.
     #[must_use]
     pub fn is_late(&self) -> bool {
-        let last = self.status.last.as_ref().map_or(Span::ZERO, |last| last.took);
-        let bearable = Span(self.pace.interval(self.at).0 + last.0 + self.lag_warn.0);
-        self.status.lag(self.at).is_some_and(|lag| lag > bearable)
+        self.status.late_at(self.pace, self.lag_warn, self.at).is_some_and(|late_at| self.at > late_at)
     }
 }
 

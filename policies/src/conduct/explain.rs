@@ -1,10 +1,12 @@
 //! Why a server would, or would not, be rebooted at a time that somebody has in mind.
 
 use super::{Conductor, Situation};
+use crate::estimate::expected_move;
 use crate::fleet::Server;
 use crate::migration::{Migration, State};
 use crate::owners::{Nearness, Scope, Whose};
 use crate::policy::Subject;
+use crate::replica::Replica;
 use crate::time::Instant;
 use crate::windows::{Slot, Slots};
 
@@ -99,7 +101,9 @@ impl Conductor<'_> {
         let policy = &effective.policy;
         let whose = Whose::server(server);
         let history = self.history.get(&server.facts.id).map_or(&[][..], Vec::as_slice);
-        let slot = Slot::from_start(at, slot_length(policy, history));
+        let known = migration.and_then(|migration| self.replica_for(migration)).and_then(Replica::seen);
+        let expected = expected_move(&server.facts, policy, history, known);
+        let slot = Slot::from_start(at, slot_length(policy, &expected));
         let mut found = Vec::new();
         let earliest = self.now + policy.owners.reschedule_ahead.delta();
         if at < earliest {

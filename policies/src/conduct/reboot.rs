@@ -105,7 +105,7 @@ impl Conductor<'_> {
         let downtime = self.expected_downtime(&migration, policy);
         // Nobody notices the move of a server that is off; but whoever chose a time for it himself meant that time.
         let chosen = migration.asked().is_some() && migration.maintenance.is_none();
-        let off = server.facts.power == Power::Off && !chosen;
+        let off = server.facts.power == Power::Off && !chosen && !is_coming_back(&migration, server);
         let may_begin = if off { MayBegin::Now } else { migration.appointment.may_begin(self.now, downtime) };
         match may_begin {
             MayBegin::Missed(slot) => self.missed(migration, slot, policy),
@@ -424,4 +424,10 @@ impl Conductor<'_> {
             }
         }
     }
+}
+
+/// Whether a server may be shown as off only because it was seen before the end of a try after which it was started again.
+fn is_coming_back(migration: &Migration, server: &Server) -> bool {
+    let last = migration.attempts.last().and_then(|attempt| attempt.end.as_ref());
+    last.is_some_and(|end| end.failure.is_some() && server.observed_at <= end.at)
 }

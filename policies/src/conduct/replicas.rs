@@ -3,13 +3,14 @@
 //! Level, not edge: what is wanted is worked out anew in every look, from the migrations as they are, and every replica takes the next
 //! step towards it. So it makes no difference how a migration came to its end, nor when an agent is heard of again.
 
+mod lasting;
+mod readiness;
+
 use super::{Conductor, Cutover, Intent, NewWish};
 use crate::appointment::Appointment;
 use crate::attempt::{Failure, FailureClass, Method, Report};
 use crate::eligibility::{copied_disks, has_local_disks};
-use crate::estimate::expected_sync;
 use crate::events::Happened;
-use crate::fleet::{Power, Server};
 use crate::ids::{HostName, MigrationId, OperationId, ReplicaId};
 use crate::migration::{Migration, State, Waiting};
 use crate::placement::Room;
@@ -17,7 +18,7 @@ use crate::policy::Policy;
 use crate::replica::{
     Activity, Base, Going, Images, Pace, Replica, ReplicaDisk, ReplicaState, ReplicaStatus, Stage,
 };
-use crate::time::{Instant, Span};
+use crate::time::Span;
 
 /// How soon it is looked again whether a test launch has ended.
 const TEST_ENDS: Span = Span::seconds(1);
@@ -292,14 +293,20 @@ impl Conductor<'_> {
         match &replica.state {
             ReplicaState::Replicating { operation, .. } => {
                 let operation = *operation;
+                let told_wrong = self.is_told_wrong(&replica);
                 if matches!(self.reports.get(&operation), Some(Report::Stopped)) {
-                    // It was told to nobody that it should stop: the server had gone, and is back.
                     self.changes.ended.push(operation);
-                    return self.replicate(replica);
+                    // If nobody wanted it to stop, the server had gone and is back.
+                    return if told_wrong { self.order_hold(replica) } else { self.replicate(replica) };
                 }
+                if told_wrong {
+                    self.wish(operation, NewWish::AbortAsked);
+                    return replica;
+                }
+                self.look_when_lost(&replica);
                 let pace = self.pace(&replica);
                 self.wish(operation, NewWish::Pace(pace));
-                replica
+                self.noted_if_late(replica, &pace)
             }
             ReplicaState::Refused { until, .. } if self.now < *until => {
                 self.look_again_at(*until);
@@ -400,12 +407,10 @@ impl Conductor<'_> {
         let Some(server) = self.fleet.seen(&migration.from, migration.server) else { return };
         let Ok(disks) = copied_disks(&server.facts) else { return };
         // Where it was before, its disks are kept: most of what they hold it still has.
-        let base = if migration.reverts().is_some() && self.pinned(migration).is_some() {
-            Base::Retained
-        } else {
-            Base::New
-        };
-        let mut replica = Replica {
+        let original = migration.reverts().and_then(|of| self.find(of.migration));
+        let base =
+            if original.is_some_and(|original| original.from == to) { Base::Retained } else { Base::New };
+        let replica = Replica {
             id: ReplicaId::draw(self.ids),
             migration: migration.id,
             server: migration.server,
@@ -413,15 +418,15 @@ impl Conductor<'_> {
             to,
             disks,
             base,
+            peers: None,
+            late_since: None,
             going: Going::On,
             sync_now: 0,
             opened_at: self.now,
             state: ReplicaState::Gone { at: self.now },
             test: None,
         };
-        let intent = Intent::HoldReplica { replica: Box::new(replica.clone()) };
-        let operation = self.order(replica.to.clone(), Some(migration.id), intent);
-        replica.state = ReplicaState::Holding { operation };
+        let replica = self.order_hold(replica);
         self.replicas.push(replica.clone());
         self.changes.replicas.push(replica);
     }
@@ -474,29 +479,6 @@ impl Conductor<'_> {
         }
     }
 
-    /// Whether the whole disks are where the migration's place is, and the copy is as new as is asked for.
-    pub(super) fn readiness(&self, migration: &Migration, server: &Server, policy: &Policy) -> Readiness {
-        if !has_local_disks(&server.facts) {
-            return Readiness::NotNeeded;
-        }
-        let needs = self.needs(migration, server);
-        let why = match self.replica_for(migration) {
-            None => "it is not begun yet".to_owned(),
-            Some(replica) if self.not_replicating(replica).is_some() => {
-                "an agent that is needed for it keeps no replicas any more".to_owned()
-            }
-            Some(replica) => match (&replica.state, self.status_of(replica)) {
-                (ReplicaState::Refused { failure, .. }, _) => failure.to_string(),
-                (_, Some(status)) => match not_ready(status, needs, policy, self.now) {
-                    None => return Readiness::Ready(Box::new(replica.clone())),
-                    Some(why) => why,
-                },
-                (_, None) => "it is being set up".to_owned(),
-            },
-        };
-        Readiness::Not(Waiting::Replica { why })
-    }
-
     /// The replica that a server boots from at its destination; nothing when it needs none.
     ///
     /// # Errors
@@ -528,52 +510,6 @@ impl Conductor<'_> {
         }
     }
 
-    /// How long it will take until the whole disks have been copied once, by what has been measured or else by what a link carries; nothing
-    /// when they have.
-    pub(super) fn sync_left(&self, migration: &Migration, policy: &Policy) -> Span {
-        let Some(server) = self.fleet.seen(&migration.from, migration.server) else { return Span::ZERO };
-        if !has_local_disks(&server.facts) {
-            return Span::ZERO;
-        }
-        let known = self.replica_for(migration).and_then(|replica| self.status_of(replica));
-        expected_sync(server, known, &policy.replication)
-    }
-
-    fn needs(&self, migration: &Migration, server: &Server) -> Needs {
-        let off = server.facts.power == Power::Off;
-        match migration.appointment {
-            Appointment::Emergency { .. } => Needs::WholeDisks,
-            Appointment::Unscheduled
-            | Appointment::Proposed { .. }
-            | Appointment::Accepted { .. }
-            | Appointment::Rescheduled { .. }
-            | Appointment::StartNow { .. }
-            | Appointment::Running { .. }
-            | Appointment::Done => {
-                if off {
-                    Needs::WholeDisks
-                } else {
-                    Needs::Ready
-                }
-            }
-        }
-    }
-
-    /// A migration of local disks is *preparing* until its replica has been whole and up to date once, and again when that is lost.
-    pub(super) fn prepared(&mut self, mut migration: Migration, server: &Server) -> Migration {
-        let is_whole = !has_local_disks(&server.facts)
-            || self
-                .replica_for(&migration)
-                .and_then(|replica| self.status_of(replica))
-                .is_some_and(ReplicaStatus::is_ready);
-        migration.state = match (migration.state, is_whole) {
-            (State::Preparing { waits_for }, true) => State::Ready { waits_for },
-            (State::Ready { waits_for }, false) => State::Preparing { waits_for },
-            (other, true | false) => other,
-        };
-        migration
-    }
-
     /// Hosts that have refused this migration's replica, and may not be asked again yet.
     pub(super) fn refused_at(&self, migration: MigrationId) -> impl Iterator<Item = (HostName, String)> {
         self.replicas.iter().filter(move |known| known.migration == migration).filter_map(|replica| {
@@ -592,15 +528,16 @@ impl Conductor<'_> {
     }
 
     pub(super) fn say_of_replica(&mut self, replica: &Replica, what: Happened) {
-        // Its migration may be over and not be at hand; the event is told with what the replica knows.
+        // Its migration may be over and not be at hand.
+        let known = self.servers.get(&replica.server);
         match self.find(replica.migration).cloned() {
             Some(migration) => self.say(&migration, what),
             None => self.changes.events.push(crate::events::Event {
                 at: self.now,
                 maintenance: None,
                 migration: Some(replica.migration),
-                server: None,
-                owner: None,
+                server: known.map(|server| (server.facts.id, server.facts.name.clone())),
+                owner: known.and_then(|server| server.facts.owner.clone()),
                 host: Some(replica.to.clone()),
                 what,
             }),
@@ -618,27 +555,6 @@ pub(super) fn settle(room: &mut Room<'_>, replicas: &[Replica], migrations: &[Mi
         if let Some(original) = revert.reverts().and_then(|of| original(of.migration)) {
             room.settle(revert.server, &original.from);
         }
-    }
-}
-
-/// Why a server can't be cut over with its replica now; nothing when it can.
-fn not_ready(status: &ReplicaStatus, needs: Needs, policy: &Policy, now: Instant) -> Option<String> {
-    if status.rounds < needs.rounds() {
-        return Some(match (status.stage(), status.initial_percent()) {
-            (Stage::Paused, _) => "it is paused, and not whole yet".to_owned(),
-            (Stage::Stalled, _) => "its rounds fail".to_owned(),
-            (_, Some(percent)) => format!("{percent} % of the first copy is there"),
-            (_, None) if status.rounds == 0 => "the first copy is not there yet".to_owned(),
-            (_, None) => "the first copy is there, and the round after it is not".to_owned(),
-        });
-    }
-    let most = policy.replication.ready_lag;
-    match (needs, status.lag(now)) {
-        (Needs::Ready, Some(lag)) if lag > most => Some(format!(
-            "it is {} behind, and may be {most} (replication.ready_lag)",
-            Span::seconds(lag.0.as_secs() / 60 * 60).rounded()
-        )),
-        (Needs::Ready | Needs::WholeDisks, Some(_) | None) => None,
     }
 }
 

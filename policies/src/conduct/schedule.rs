@@ -6,8 +6,7 @@ use chrono::TimeDelta;
 
 use super::{Conductor, drill};
 use crate::appointment::{Appointment, Refusal};
-use crate::eligibility::has_local_disks;
-use crate::estimate::{Estimate, expected_cutover, expected_reboot};
+use crate::estimate::{Estimate, expected_move, expected_reboot};
 use crate::events::Happened;
 use crate::ids::ServerId;
 use crate::migration::{Migration, Purpose, State, Waiting};
@@ -62,10 +61,10 @@ pub(super) enum Full {
     },
 }
 
-/// How long an appointment of a server is: the downtime as it may well be, by its own history, in whole steps, and one more in which to begin late.
+/// How long an appointment of a server is: the downtime as it may well be, in whole steps, and one more in which to begin late.
 #[must_use]
-pub fn slot_length(policy: &Policy, history: &[Span]) -> Span {
-    rounded_up(expected_reboot(&policy.reboot, history).downtime_p90, policy)
+pub fn slot_length(policy: &Policy, expected: &Estimate) -> Span {
+    rounded_up(expected.downtime_p90, policy)
 }
 
 fn rounded_up(downtime: Span, policy: &Policy) -> Span {
@@ -99,12 +98,11 @@ impl Conductor<'_> {
     /// What to expect of a migration's reboot.
     fn expected(&self, migration: &Migration, policy: &Policy) -> Estimate {
         let history = self.history.get(&migration.server).map_or(&[][..], Vec::as_slice);
-        let local = self.servers.get(&migration.server).is_some_and(|server| has_local_disks(&server.facts));
-        if !local {
+        let Some(server) = self.servers.get(&migration.server) else {
             return expected_reboot(&policy.reboot, history);
-        }
+        };
         // By what is stored of it, not by what its agent tells from second to second: an appointment's length must not flicker.
-        expected_cutover(policy, history, self.replica_for(migration).and_then(Replica::seen))
+        expected_move(&server.facts, policy, history, self.replica_for(migration).and_then(Replica::seen))
     }
 
     /// Proposes the first time that suits everybody, or says why there is none.
@@ -241,7 +239,7 @@ impl Conductor<'_> {
         if let Purpose::Drill { duration, .. } = migration.purpose {
             return duration;
         }
-        rounded_up(self.expected(migration, policy).downtime_p90, policy)
+        slot_length(policy, &self.expected(migration, policy))
     }
 
     /// An owner to whom a time was proposed before has had his notice; he gets the time in which he could still change the date.

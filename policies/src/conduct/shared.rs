@@ -155,7 +155,13 @@ impl<'a> Conductor<'a> {
         let tried = if pinned.is_some() {
             BTreeMap::new()
         } else {
-            tried(&migration).into_iter().chain(self.refused_at(migration.id)).collect()
+            let copied_to = self.replica_for(&migration).map(|replica| &replica.to);
+            let lost_after = wish.policy().replication.place_lost_after;
+            tried(&migration, copied_to)
+                .into_iter()
+                .chain(self.refused_at(migration.id))
+                .chain(self.lost_at(&migration, lost_after))
+                .collect()
         };
         let mut lost = None;
         if let Some(place) = migration.place.clone() {
@@ -390,14 +396,23 @@ impl<'a> Conductor<'a> {
     }
 }
 
-/// Hosts at which a try failed for a reason that lies there.
-fn tried(migration: &Migration) -> BTreeMap<HostName, String> {
-    migration
-        .attempts
-        .iter()
-        .filter_map(|attempt| Some((attempt, attempt.end.as_ref()?.failure.as_ref()?)))
-        .filter(|(_, failure)| failure.class.depends_on_destination())
-        .map(|(attempt, failure)| (attempt.to.clone(), failure.class.to_string()))
+/// Hosts at which a try failed for a reason that lies there. The one that has a copy of the server's disks is given up only when another
+/// copy is worth what it costs.
+fn tried(migration: &Migration, copied_to: Option<&HostName>) -> BTreeMap<HostName, String> {
+    let failures = || {
+        let ended = migration.attempts.iter();
+        ended.filter_map(|attempt| Some((&attempt.to, attempt.end.as_ref()?.failure.as_ref()?.class)))
+    };
+    failures()
+        .filter(|(host, class)| {
+            if copied_to == Some(*host) {
+                let times = failures().filter(|other| *other == (*host, *class)).count();
+                class.is_worth_another_copy(times)
+            } else {
+                class.depends_on_destination()
+            }
+        })
+        .map(|(host, class)| (host.clone(), class.to_string()))
         .collect()
 }
 

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Going, ReplicaDisk, ReplicaStatus, Test};
 use crate::attempt::Failure;
+use crate::fleet::CertificateDigest;
 use crate::ids::{HostName, MigrationId, OperationId, ReplicaId, ServerId};
 use crate::notices::Wisher;
 use crate::time::Instant;
@@ -37,6 +38,17 @@ pub enum Images {
     Keep,
 }
 
+/// By what the agents of a source and a destination reach and know each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Peers {
+    /// The source's certificate, as the destination is told.
+    pub source: CertificateDigest,
+    /// The destination's certificate, as the source is told.
+    pub destination: CertificateDigest,
+    /// Where the destination listens: address and port.
+    pub address: String,
+}
+
 /// The copy of one server's local disks at one destination.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Replica {
@@ -55,10 +67,16 @@ pub struct Replica {
     /// What it begins with.
     #[serde(default)]
     pub base: Base,
+    /// What the two agents were told of each other; nothing of one that was begun before that was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peers: Option<Peers>,
     /// Whether somebody has paused it.
     pub going: Going,
     /// Counts the rounds that somebody asked for.
     pub sync_now: u64,
+    /// Since when it is further behind than its rounds explain, by more than policy bears.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_since: Option<Instant>,
     /// Since when it is wanted.
     pub opened_at: Instant,
     /// Where in its life it is.
@@ -286,6 +304,8 @@ mod tests {
             to: "h2".parse().expect("a name"),
             disks: Vec::new(),
             base: Base::New,
+            peers: None,
+            late_since: None,
             going: Going::On,
             sync_now: 0,
             opened_at: Instant::UNIX_EPOCH,

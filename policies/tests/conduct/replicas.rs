@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use drover_policies::attempt::{Failure, FailureClass, Outcome, Report};
-use drover_policies::conduct::{Intent, NewOperation, NewWish};
+use drover_policies::conduct::{Back, Intent, NewOperation, NewWish, revert};
 use drover_policies::fleet::{
     CertificateDigest, Disk, Host, LocalStorage, Power, Reach, Replication, ServerFacts,
 };
@@ -12,8 +12,10 @@ use drover_policies::ids::OperationId;
 use drover_policies::maintenance::{State as MaintenanceState, Urgency};
 use drover_policies::migration::{State, Waiting};
 use drover_policies::notices::Actor;
-use drover_policies::replica::{Activity, Frozen, Going, Images, Replica, ReplicaStatus, Round, RoundKind};
-use drover_policies::samples::{Sample, gib, host_name};
+use drover_policies::replica::{
+    Activity, Base, Frozen, Going, Images, Replica, ReplicaStatus, Round, RoundKind,
+};
+use drover_policies::samples::{Sample, gib, host_name, owner_id};
 use drover_policies::time::Span;
 
 use crate::story::Story;
@@ -236,19 +238,71 @@ fn what_is_cancelled_is_cleared_away_although_it_is_over() {
     assert!(replica(&story).is_gone());
 }
 
+/// The cutover that has begun fails, and the server runs at its source again.
+fn fails(story: &mut Story, class: FailureClass) {
+    let failure = Failure { class, text: "as the story wants it".to_owned() };
+    story.report("db", Report::Ended(Outcome::StayedAtSource { failure }));
+}
+
 #[test]
 fn a_failed_cutover_keeps_the_copy_for_the_next_try() {
     let mut story = ready();
     begin(&mut story);
     let held = replica(&story);
-    let failure = Failure { class: FailureClass::LostOnTheWay, text: "the tail did not land".to_owned() };
-    story.report("db", Report::Ended(Outcome::StayedAtSource { failure }));
+    fails(&mut story, FailureClass::LostOnTheWay);
     assert!(story.told().contains(&"rolled_back"));
-    let moved_on = story.migration("db").to() != Some(&held.to);
-    assert_eq!(replica(&story).id == held.id, !moved_on, "one place has one copy");
-    if !moved_on {
-        assert_eq!(story.state("db"), "ready");
-    }
+    // What its owner is told of next is a time, and until then nothing is copied anew.
+    assert_eq!(story.state("db"), "ready");
+    begin(&mut story);
+    assert_eq!(story.replicas.iter().map(|known| known.id).collect::<Vec<_>>(), [held.id]);
+    let Intent::Reboot { replica: Some(cutover), to, .. } = story.order_for("db").intent else {
+        panic!("it is cut over with the copy that it has")
+    };
+    assert_eq!((cutover.replica.id, to), (held.id, held.to));
+}
+
+#[test]
+fn a_destination_that_refuses_the_server_is_left_with_its_copy() {
+    let mut story = ready();
+    begin(&mut story);
+    let held = replica(&story);
+    fails(&mut story, FailureClass::RefusedByDestination);
+    let slot = story.migration("db").appointment.slot().expect("another time is proposed");
+    let until = Span::between(story.now, slot.start);
+    story.wait(until);
+    assert_ne!(story.migration("db").to(), Some(&held.to));
+    assert_ne!(replica(&story).to, held.to);
+}
+
+#[test]
+fn a_server_that_does_not_come_up_gets_a_second_chance_there_and_no_third() {
+    let mut story = ready();
+    begin(&mut story);
+    let held = replica(&story);
+    fails(&mut story, FailureClass::TargetDidNotBoot);
+    begin(&mut story);
+    assert_eq!(story.migration("db").to(), Some(&held.to));
+    fails(&mut story, FailureClass::TargetDidNotBoot);
+    let slot = story.migration("db").appointment.slot().expect("another time is proposed");
+    let until = Span::between(story.now, slot.start);
+    story.wait(until);
+    assert_ne!(story.migration("db").to(), Some(&held.to));
+}
+
+#[test]
+fn a_destination_to_which_rounds_fail_for_too_long_is_left() {
+    let mut story = ready();
+    let held = replica(&story);
+    let since = story.now;
+    let mut status = rounds(&story, 2);
+    let failure = Failure { class: FailureClass::DestinationUnreachable, text: "no route".to_owned() };
+    status.activity = Activity::Stalled { failure, since, next_at: since };
+    tell(&mut story, Report::Replicating(status));
+    story.wait(Span::minutes(59));
+    assert_eq!(story.migration("db").to(), Some(&held.to));
+    story.wait(Span::minutes(2));
+    assert_ne!(story.migration("db").to(), Some(&held.to));
+    assert_ne!(replica(&story).to, held.to);
 }
 
 #[test]
@@ -299,4 +353,80 @@ fn copies_do_not_go_where_they_have_no_room() {
     assert_eq!(story.migration("db").to(), Some(&host_name("h3")));
     let id: OperationId = order_of(&story).id;
     assert_eq!(story.orders[&id].host, host_name("h3"));
+}
+
+#[test]
+fn agents_that_are_installed_anew_are_told_of_each_other_again() {
+    let mut story = ready();
+    let (held, order) = (replica(&story), order_of(&story));
+    let host = story.fleet.hosts.get_mut(&held.to).expect("known");
+    host.facts.replication.as_mut().expect("it replicates").certificate = CertificateDigest("cd".repeat(32));
+    story.look();
+    assert_eq!(story.wishes.get(&order.id), Some(&NewWish::AbortAsked));
+    tell(&mut story, Report::Stopped);
+    assert!(matches!(order_of(&story).intent, Intent::HoldReplica { .. }), "it may have lost what it held");
+    tell(&mut story, Report::Held);
+    let anew = order_of(&story);
+    assert!(matches!(anew.intent, Intent::Replicate { .. }) && anew.id != order.id);
+    assert_eq!(replica(&story).id, held.id);
+    story.wait(Span::minutes(1));
+    assert_eq!(order_of(&story).id, anew.id, "once");
+}
+
+#[test]
+fn a_copy_that_falls_behind_is_told_of_once_and_when_it_has_caught_up() {
+    let mut story = ready();
+    let said = |story: &Story, words: &str| story.log.iter().filter(|line| line.contains(words)).count();
+    story.wait(Span::minutes(6));
+    assert_eq!(said(&story, "lag_warn"), 0, "five minutes are its rhythm");
+    story.wait(Span::minutes(2));
+    story.wait(Span::minutes(2));
+    assert_eq!((said(&story, "lag_warn"), said(&story, "caught up")), (1, 0));
+    land(&mut story, 3);
+    story.wait(Span::minutes(1));
+    assert_eq!((said(&story, "lag_warn"), said(&story, "caught up")), (1, 1));
+}
+
+/// Moved to its copy, and its owner wants it back.
+fn goes_back() -> Story {
+    let mut story = ready();
+    begin(&mut story);
+    story.moves("db");
+    tell(&mut story, Report::Stopped);
+    tell(&mut story, Report::Released);
+    for host in story.fleet.hosts.values_mut() {
+        host.standing = Standing::Open;
+    }
+    let by = Actor::Owner { owner: owner_id("acme") };
+    let back = Back { migration: story.migration("db").id, by, at: None };
+    let opened =
+        story.question(|situation| revert(situation, &back)).expect("granted").expect("it is not over");
+    story.accept(opened.changes);
+    story
+}
+
+#[test]
+fn the_way_back_begins_with_the_disks_that_were_kept() {
+    let story = goes_back();
+    let back = replica(&story);
+    assert_eq!((&back.from, &back.to), (&host_name("h2"), &host_name("h1")));
+    assert!(
+        matches!(&order_of(&story).intent, Intent::HoldReplica { replica } if replica.base == Base::Retained)
+    );
+}
+
+#[test]
+fn a_way_back_that_a_maintenance_takes_over_begins_with_them_as_well() {
+    let mut story = goes_back();
+    let first = replica(&story);
+    tell(&mut story, Report::Held);
+    story.drain(&["h2"], Urgency::Normal);
+    assert!(story.migration("db").maintenance.is_some(), "the maintenance has taken it over");
+    let failure = Failure { class: FailureClass::RefusedBySource, text: "no checkpoint".to_owned() };
+    tell(&mut story, Report::Refused(failure));
+    story.wait(Span::hours(1));
+    tell(&mut story, Report::Released);
+    let again = replica(&story);
+    assert_ne!(again.id, first.id);
+    assert_eq!((again.to, again.base), (first.to, Base::Retained));
 }

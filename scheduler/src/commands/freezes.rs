@@ -3,6 +3,7 @@
 use chrono_tz::Tz;
 use drover_policies::appointment::Appointment;
 use drover_policies::conduct::slot_length;
+use drover_policies::estimate::expected_move;
 use drover_policies::ids::{FreezeId, LimitId, OwnerId};
 use drover_policies::owners::{Closed, OwnerFreeze, OwnerLimit, OwnersRules, Scope, Whose};
 use drover_policies::policy::Subject;
@@ -183,7 +184,8 @@ impl Wish {
         for server in concerned.take(LOOKED_AT) {
             let effective = self.app.policies.shared(&Subject::of(server, &fleet));
             let own = history.get(&server.facts.id).map_or(&[][..], Vec::as_slice);
-            let length = slot_length(&effective.policy, own);
+            let expected = expected_move(&server.facts, &effective.policy, own, None);
+            let length = slot_length(&effective.policy, &expected);
             let (open, _) = rules.open_for(&Whose::server(server), &effective.policy, range);
             let wanted = Wanted { not_before: now, length, step: Span::minutes(1) };
             if wanted.fits(&open).next().is_none() {

@@ -2,6 +2,7 @@
 
 use drover_notifier::mail::Sender;
 use drover_policies::conduct::slot_length;
+use drover_policies::estimate::{expected_move, expected_reboot};
 use drover_policies::fleet::Server;
 use drover_policies::ids::{OwnerId, WindowId};
 use drover_policies::language::{BadLanguage, Language};
@@ -233,10 +234,14 @@ impl Wish {
             .map(|server| {
                 let effective = self.app.policies.shared(&Subject::of(server, &fleet));
                 let own = history.get(&server.facts.id).map_or(&[][..], Vec::as_slice);
-                slot_length(&effective.policy, own)
+                let expected = expected_move(&server.facts, &effective.policy, own, None);
+                slot_length(&effective.policy, &expected)
             })
             .min()
-            .unwrap_or_else(|| slot_length(self.app.policies.general(), &[]));
+            .unwrap_or_else(|| {
+                let general = self.app.policies.general();
+                slot_length(general, &expected_reboot(&general.reboot, &[]))
+            });
         let (field, open) = match &window.opens {
             Opens::Recurring { recurrence } => ("opens.duration", recurrence.duration),
             Opens::Once { slot } => ("opens.end", slot.length()),

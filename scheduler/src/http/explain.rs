@@ -7,7 +7,7 @@ use axum::extract::State;
 use chrono::{DateTime, Utc};
 use drover_policies::conduct::hindrances;
 use drover_policies::eligibility::{Suits, WhyBlocked, obstacles, suits};
-use drover_policies::estimate::expected_reboot;
+use drover_policies::estimate::expected_move;
 use drover_policies::fleet::{Fleet, Server};
 use drover_policies::owners::{Nearness, OwnersRules, Whose};
 use drover_policies::placement::{Reservation, Room, Score, WhyNotHere, Wish};
@@ -101,7 +101,9 @@ async fn explain(
                 .collect(),
         }),
         next_windows: open.into_iter().take(OPENINGS).map(SlotView::from).collect(),
-        expected_downtime_ms: expected_reboot(&effective.policy.reboot, history).downtime.as_milliseconds(),
+        expected_downtime_ms: expected_move(&server.facts, &effective.policy, history, None)
+            .downtime
+            .as_milliseconds(),
     }))
 }
 

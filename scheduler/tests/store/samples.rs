@@ -325,6 +325,8 @@ pub fn replica(n: u32, of: u32) -> Replica {
         to: host("h2"),
         disks: vec![disk],
         base: Base::New,
+        peers: None,
+        late_since: None,
         going: Going::On,
         sync_now: 1,
         opened_at: at(0),

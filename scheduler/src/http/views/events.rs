@@ -124,6 +124,7 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         Happened::ReplicaStalled { failure } => {
             format!("the copy of its disks is stalled: {}", failure.class)
         }
+        Happened::ReplicaLate { lag } => format!("the copy of its disks is {} behind", lag.rounded()),
         Happened::ReplicaPaused { by: who } => format!("the copy of its disks was paused by {}", by(who)),
         Happened::ReplicaResumed { by: who } => format!("the copy of its disks was resumed by {}", by(who)),
         Happened::TestLaunch { what, .. } => match what {
@@ -148,6 +149,7 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         Happened::Avoided { .. }
         | Happened::InitialSyncDone { .. }
         | Happened::ReplicaReady { .. }
+        | Happened::ReplicaCaughtUp { .. }
         | Happened::ReplicaGoesOn
         | Happened::Checked { .. }
         | Happened::Closed

@@ -1,0 +1,104 @@
+//! Whether a server can be cut over with its replica, and how long that takes yet.
+
+use super::super::Conductor;
+use super::{Needs, Readiness};
+use crate::appointment::Appointment;
+use crate::eligibility::has_local_disks;
+use crate::estimate::expected_sync;
+use crate::fleet::{Power, Server};
+use crate::migration::{Migration, State, Waiting};
+use crate::policy::Policy;
+use crate::replica::{ReplicaState, ReplicaStatus, Stage};
+use crate::time::{Instant, Span};
+
+impl Conductor<'_> {
+    /// Whether the whole disks are where the migration's place is, and the copy is as new as is asked for.
+    pub(super) fn readiness(&self, migration: &Migration, server: &Server, policy: &Policy) -> Readiness {
+        if !has_local_disks(&server.facts) {
+            return Readiness::NotNeeded;
+        }
+        let needs = self.needs(migration, server);
+        let why = match self.replica_for(migration) {
+            None => "it is not begun yet".to_owned(),
+            Some(replica) if self.not_replicating(replica).is_some() => {
+                "an agent that is needed for it keeps no replicas any more".to_owned()
+            }
+            Some(replica) => match (&replica.state, self.status_of(replica)) {
+                (ReplicaState::Refused { failure, .. }, _) => failure.to_string(),
+                (_, Some(status)) => match not_ready(status, needs, policy, self.now) {
+                    None => return Readiness::Ready(Box::new(replica.clone())),
+                    Some(why) => why,
+                },
+                (_, None) => "it is being set up".to_owned(),
+            },
+        };
+        Readiness::Not(Waiting::Replica { why })
+    }
+
+    /// How long it will take until the whole disks have been copied once, by what has been measured or else by what a link carries; nothing
+    /// when they have.
+    pub(in crate::conduct) fn sync_left(&self, migration: &Migration, policy: &Policy) -> Span {
+        let Some(server) = self.fleet.seen(&migration.from, migration.server) else { return Span::ZERO };
+        if !has_local_disks(&server.facts) {
+            return Span::ZERO;
+        }
+        let known = self.replica_for(migration).and_then(|replica| self.status_of(replica));
+        expected_sync(server, known, &policy.replication)
+    }
+
+    pub(super) fn needs(&self, migration: &Migration, server: &Server) -> Needs {
+        let off = server.facts.power == Power::Off;
+        match migration.appointment {
+            Appointment::Emergency { .. } => Needs::WholeDisks,
+            Appointment::Unscheduled
+            | Appointment::Proposed { .. }
+            | Appointment::Accepted { .. }
+            | Appointment::Rescheduled { .. }
+            | Appointment::StartNow { .. }
+            | Appointment::Running { .. }
+            | Appointment::Done => {
+                if off {
+                    Needs::WholeDisks
+                } else {
+                    Needs::Ready
+                }
+            }
+        }
+    }
+
+    /// A migration of local disks is *preparing* until its replica has been whole and up to date once, and again when that is lost.
+    pub(in crate::conduct) fn prepared(&mut self, mut migration: Migration, server: &Server) -> Migration {
+        let is_whole = !has_local_disks(&server.facts)
+            || self
+                .replica_for(&migration)
+                .and_then(|replica| self.status_of(replica))
+                .is_some_and(ReplicaStatus::is_ready);
+        migration.state = match (migration.state, is_whole) {
+            (State::Preparing { waits_for }, true) => State::Ready { waits_for },
+            (State::Ready { waits_for }, false) => State::Preparing { waits_for },
+            (other, true | false) => other,
+        };
+        migration
+    }
+}
+
+/// Why a server can't be cut over with its replica now; nothing when it can.
+fn not_ready(status: &ReplicaStatus, needs: Needs, policy: &Policy, now: Instant) -> Option<String> {
+    if status.rounds < needs.rounds() {
+        return Some(match (status.stage(), status.initial_percent()) {
+            (Stage::Paused, _) => "it is paused, and not whole yet".to_owned(),
+            (Stage::Stalled, _) => "its rounds fail".to_owned(),
+            (_, Some(percent)) => format!("{percent} % of the first copy is there"),
+            (_, None) if status.rounds == 0 => "the first copy is not there yet".to_owned(),
+            (_, None) => "the first copy is there, and the round after it is not".to_owned(),
+        });
+    }
+    let most = policy.replication.ready_lag;
+    match (needs, status.lag(now)) {
+        (Needs::Ready, Some(lag)) if lag > most => Some(format!(
+            "it is {} behind, and may be {most} (replication.ready_lag)",
+            Span::seconds(lag.0.as_secs() / 60 * 60).rounded()
+        )),
+        (Needs::Ready | Needs::WholeDisks, Some(_) | None) => None,
+    }
+}
