@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use drover_host_agent::hypervisor::simulated::{Console, Guest, Serves, Service};
 use drover_policies::fleet::{
-    Allowance, Autostart, Blocker, GuestAgent, GuestCpu, HostFacts, Labels, Power, ServerFacts,
+    Allowance, Autostart, Blocker, CertificateDigest, Disk, GuestAgent, GuestCpu, HostFacts, Labels,
+    LocalStorage, Power, Replication, ServerFacts,
 };
 use drover_policies::ids::{HostName, OwnerId, ServerId};
 use drover_policies::language::Language;
@@ -63,6 +64,8 @@ struct WrittenHost {
     memory: Option<String>,
     threads: Option<u32>,
     storage: Option<BTreeSet<String>>,
+    /// Room for copies of local disks. A host that does not say has an agent that makes and takes none.
+    copies: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -81,6 +84,10 @@ struct WrittenServer {
     affinity: BTreeSet<String>,
     passthrough_cpu: bool,
     local_disk: bool,
+    /// Its one disk is a local one of this size, which QEMU keeps account of.
+    local: Option<String>,
+    /// Bytes that it writes to its disks each second.
+    writes: Option<String>,
     autostart: bool,
     blockers: Vec<Blocker>,
     guest_agent: Option<GuestAgent>,
@@ -170,6 +177,7 @@ impl WrittenHost {
             memory_bytes: self.memory.map_or(Ok(sample.memory_bytes), |text| bytes(&text))?,
             cpu_threads: self.threads.unwrap_or(sample.cpu_threads),
             shared_storage: self.storage.unwrap_or(sample.shared_storage),
+            replication: self.copies.map(|room| replication(name, &room)).transpose()?,
             ..sample
         })
     }
@@ -194,13 +202,16 @@ impl WrittenServer {
         facts.rules.live_migration = self.live;
         facts.rules.anti_affinity = self.anti_affinity;
         facts.rules.affinity = self.affinity;
+        if let Some(size) = &self.local {
+            facts.disks = vec![local_disk(name, bytes(size)?)];
+        }
         if self.local_disk {
             facts.disks.push(samples::local_disk("vdb", &format!("/var/lib/libvirt/images/{name}.raw")));
         }
         let calm = Guest::default();
         let guest = Guest {
             dirty_rate: self.dirty.map_or(Ok(calm.dirty_rate), |text| bytes(&text))?,
-            disk_dirty_rate: calm.disk_dirty_rate,
+            disk_dirty_rate: self.writes.map_or(Ok(calm.disk_dirty_rate), |text| bytes(&text))?,
             heeds_agent: heeds(self.heeds_agent, calm.heeds_agent)?,
             heeds_acpi: heeds(self.heeds_acpi, calm.heeds_acpi)?,
             boot_time: self.boots_in.unwrap_or(calm.boot_time),
@@ -210,6 +221,31 @@ impl WrittenServer {
         };
         Ok(Placed { host: self.host, facts, guest })
     }
+}
+
+/// Where local disks are on every host.
+const LOCAL_DISKS: &str = "/var/lib/libvirt/images";
+
+fn local_disk(server: &str, size: u64) -> Disk {
+    Disk {
+        format: "qcow2".to_owned(),
+        virtual_bytes: Some(size),
+        allocated_bytes: Some(size),
+        ..samples::local_disk("vda", &format!("{LOCAL_DISKS}/{server}.qcow2"))
+    }
+}
+
+fn replication(host: &str, room: &str) -> Result<Replication> {
+    let room = bytes(room)?;
+    let directory = LocalStorage { path: PathBuf::from(LOCAL_DISKS), total_bytes: room, free_bytes: room };
+    Ok(Replication {
+        address: format!("{host}.example:7447"),
+        certificate: CertificateDigest(format!(
+            "{:0<64}",
+            host.bytes().map(|byte| format!("{byte:02x}")).collect::<String>()
+        )),
+        directories: vec![directory],
+    })
 }
 
 fn heeds(written: Option<String>, otherwise: Option<Span>) -> Result<Option<Span>> {

@@ -92,11 +92,14 @@ impl Node {
         }
     }
 
-    /// Whether its agent has an operation that has not ended, if only one that waits for its time.
+    /// Whether its agent has an operation that has not ended, if only one that waits for its time, or a copy whose next round has one.
     #[must_use]
     pub fn works(&self) -> bool {
         let operations = self.agent.as_ref().map(|agent| agent.request(Span::ZERO).operations);
-        operations.unwrap_or_default().iter().any(|told| matches!(told.state, OperationState::Running { .. }))
+        let works = |state: &OperationState| {
+            matches!(state, OperationState::Running { .. } | OperationState::Replicating { .. })
+        };
+        operations.unwrap_or_default().iter().any(|told| works(&told.state))
     }
 
     /// When the agent wants to be stepped next, in the world's time.

@@ -180,7 +180,8 @@ impl World {
             | MigrationVerb::Now
             | MigrationVerb::At(_)
             | MigrationVerb::Cancel
-            | MigrationVerb::Confirm => Value::Null,
+            | MigrationVerb::Confirm
+            | MigrationVerb::Copy(_) => Value::Null,
         };
         self.post(by, &path, &body).await
     }
@@ -253,6 +254,7 @@ impl World {
             Fault::Receiver(server, percent) => {
                 SimulatedFault::ReceiverDies { server: self.file.server(server)?, percent: *percent }
             }
+            Fault::Tail(server) => SimulatedFault::TailFails { server: self.file.server(server)? },
             Fault::Refused(server, class) => SimulatedFault::MigrationRefused {
                 server: self.file.server(server)?,
                 class: *class,
@@ -352,6 +354,8 @@ impl World {
             Condition::Running(server, host) => self.seen(server, host)? == Some(DomainState::Running),
             Condition::Off(server, host) => self.seen(server, host)? == Some(DomainState::Off),
             Condition::Nowhere(server) => self.fleet.places(self.file.server(server)?).is_empty(),
+            Condition::Copy(server, host) => self.fleet.holds_replica(host, self.file.server(server)?),
+            Condition::Disks(server, host) => self.fleet.has_disks(host, self.file.server(server)?),
             Condition::Told(server, kind) => {
                 let number = migration(server)?.map(|m| m.ticket_number()).unwrap_or_default();
                 self.mailbox.mails.iter().any(|mail| mail.ticket == number && mail.kind == *kind)

@@ -95,7 +95,7 @@ pub enum Command {
     /// `operator pause|resume|cancel MT-1`, `operator emergency MT-1 the fan is broken`
     Maintenance { verb: MaintenanceVerb, number: u32 },
     /// `operator|owner acme abort|retry|force|approve|decline|cancel|confirm|revert|migrate-now web-1`, `… reschedule|migrate web-1 +3h`,
-    /// `… revert web-1 +3h`
+    /// `… revert web-1 +3h`, `… copy sync|pause|resume web-1`
     Migration { by: Caller, verb: MigrationVerb, server: String },
     /// `cordon h2 flaky memory`
     Cordon { host: HostName, reason: String },
@@ -209,6 +209,19 @@ pub enum MigrationVerb {
     Confirm,
     /// Take the server back, now or at this time.
     Revert(Option<Span>),
+    /// The copy of its disks.
+    Copy(CopyVerb),
+}
+
+/// What somebody does to the copy of a server's disks.
+#[derive(Debug, Clone, Copy)]
+pub enum CopyVerb {
+    /// A round at once.
+    Sync,
+    /// No rounds until it is resumed.
+    Pause,
+    /// Rounds again.
+    Resume,
 }
 
 impl MigrationVerb {
@@ -227,6 +240,9 @@ impl MigrationVerb {
             Self::Cancel => "cancel",
             Self::Confirm => "confirm",
             Self::Revert(_) => "revert",
+            Self::Copy(CopyVerb::Sync) => "replica/sync",
+            Self::Copy(CopyVerb::Pause) => "replica/pause",
+            Self::Copy(CopyVerb::Resume) => "replica/resume",
         }
     }
 }
@@ -268,6 +284,8 @@ pub enum Fault {
     Receiver(String, u8),
     /// `fault web-1 refused by-source|by-destination|busy`
     Refused(String, FailureClass),
+    /// `fault web-1 tail fails`: the next round from its powered-off disks.
+    Tail(String),
 }
 
 /// What can be waited for and expected.
@@ -299,6 +317,10 @@ pub enum Condition {
     Sent(String, u8),
     /// `shown web-1 Scheduled`: as its guest reads it; `nothing` when it reads that there is nothing.
     Shown(String, String),
+    /// `copy web-1 h2`: that host holds a copy of its disks.
+    Copy(String, HostName),
+    /// `disks web-1 h1`: that host has files where its definition names its disks.
+    Disks(String, HostName),
     /// `quiet`: nothing runs.
     Quiet,
 }
@@ -464,6 +486,9 @@ fn parse_migration(by: Caller, words: &[&str]) -> Result<Command> {
         ["migrate-now", server] => (MigrationVerb::Now, server),
         ["cancel", server] => (MigrationVerb::Cancel, server),
         ["confirm", server] => (MigrationVerb::Confirm, server),
+        ["copy", "sync", server] => (MigrationVerb::Copy(CopyVerb::Sync), server),
+        ["copy", "pause", server] => (MigrationVerb::Copy(CopyVerb::Pause), server),
+        ["copy", "resume", server] => (MigrationVerb::Copy(CopyVerb::Resume), server),
         ["revert", server] => (MigrationVerb::Revert(None), server),
         ["revert", server, time] => (MigrationVerb::Revert(Some(since_start(time)?)), server),
         ["migrate", server, time] => (MigrationVerb::At(since_start(time)?), server),
@@ -514,6 +539,7 @@ fn parse_fault(words: &[&str]) -> Result<Fault> {
         [host, "start", "fails"] => Fault::Start(host.parse()?),
         [host, "disk", "fails"] => Fault::Disk(host.parse()?),
         [host, "answer", call, "lost"] => Fault::Answer(host.parse()?, call.parse()?),
+        [server, "tail", "fails"] => Fault::Tail((*server).to_owned()),
         [server, "receiver", "dies", "at", percent] => {
             Fault::Receiver((*server).to_owned(), percent.parse()?)
         }
@@ -546,6 +572,8 @@ fn parse_condition(words: &[&str]) -> Result<Condition> {
         ["told", server, kind] => Condition::Told(text(server), text(kind)),
         ["sent", server, percent] => Condition::Sent(text(server), percent.parse()?),
         ["shown", server, what] => Condition::Shown(text(server), text(what)),
+        ["copy", server, host] => Condition::Copy(text(server), host.parse()?),
+        ["disks", server, host] => Condition::Disks(text(server), host.parse()?),
         ["quiet"] => Condition::Quiet,
         _ => bail!("there is no such condition"),
     })

@@ -212,6 +212,8 @@ impl Watcher {
             | Happened::InitialSyncDone { .. }
             | Happened::ReplicaReady { .. }
             | Happened::ReplicaStalled { .. }
+            | Happened::ReplicaLate { .. }
+            | Happened::ReplicaCaughtUp { .. }
             | Happened::ReplicaPaused { .. }
             | Happened::ReplicaResumed { .. }
             | Happened::SyncAskedFor { .. }

@@ -19,7 +19,7 @@ use super::super::replication::{Held, ReadFrom, RoundOrder, TestOf, Touched};
 use super::super::{Answer, Refusal, RefusalKind, State, Wake};
 use super::launches::Test;
 use super::precopy::{amount, duration_of};
-use super::{Condition, Fault, Inside, World};
+use super::{Condition, Fault, Inside, SimulatedFleet, World};
 
 /// Until bytes flow: connections, a checkpoint, the overlays at the destination.
 const SETUP: TimeDelta = TimeDelta::milliseconds(200);
@@ -140,6 +140,23 @@ fn size(order: &RoundOrder) -> u64 {
 
 fn only_qcow2(order: &RoundOrder) -> bool {
     order.disks.iter().all(|disk| disk.format == ImageFormat::Qcow2)
+}
+
+impl SimulatedFleet {
+    /// Whether a host has files where the definition of a server names its local disks.
+    #[must_use]
+    pub fn has_disks(&self, host: &HostName, server: ServerId) -> bool {
+        self.change(|world| world.guests.get(&server).is_some_and(|inside| inside.disks.contains_key(host)))
+    }
+
+    /// Whether a host holds a replica of a server's local disks.
+    #[must_use]
+    pub fn holds_replica(&self, host: &HostName, server: ServerId) -> bool {
+        self.change(|world| {
+            let held = world.hosts.get(host).map(|host| host.replicas.values());
+            held.is_some_and(|mut held| held.any(|kept| kept.server == server))
+        })
+    }
 }
 
 impl World {
