@@ -69,7 +69,11 @@ impl Conductor<'_> {
     }
 
     /// The host with this migration's replica, if rounds to it have failed for longer than a destination may be lost.
-    pub(in crate::conduct) fn lost_at(&self, migration: &Migration, after: Span) -> Option<(HostName, String)> {
+    pub(in crate::conduct) fn lost_at(
+        &self,
+        migration: &Migration,
+        after: Span,
+    ) -> Option<(HostName, String)> {
         let replica = self.replica_for(migration)?;
         match &self.status_of(replica)?.activity {
             Activity::Stalled { failure, since, .. }
