@@ -242,7 +242,7 @@ async fn a_wait_that_only_a_person_can_end_ends_with_its_own_code() {
     let output = served.run(&["maintenance", "watch", "MT-1"]).await;
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(code(&output), 6, "{out}{err}");
-    assert!(out.contains("stuck") && out.contains("only this host has"), "{out}");
+    assert!(out.contains("stuck") && out.contains("the agent of h2 copies none"), "{out}");
     assert!(
         err.contains("1 server left that need") && err.contains("drover maintenance watch MT-1"),
         "{err}"
