@@ -57,19 +57,13 @@ impl Reader {
     pub(super) fn observe(&self) -> Answer<Observed> {
         let (config, cache) = (Arc::clone(&self.config), Arc::clone(&self.capabilities));
         let (mut observed, warnings) = self.daemon.call_with(ACT, move |connect| {
-            let mut host = read_host(connect, &config, &cache).map_err(|error| refusal(&error))?;
+            let host = read_host(connect, &config, &cache).map_err(|error| refusal(&error))?;
             let mut warnings = BTreeSet::new();
             let domains = connect.list_all_domains(0).map_err(|error| refusal(&error))?;
-            let (mut servers, mut tests_bytes) = (Vec::new(), 0);
-            for domain in &domains {
-                match read_domain(domain, &config, &host, &mut warnings)? {
-                    Read::Server(server) => servers.push(*server),
-                    Read::TestGuest { memory_bytes } => tests_bytes += memory_bytes,
-                    Read::Gone => {}
-                }
-            }
-            // A test guest is nobody's server; what it takes others can't have.
-            host.memory_bytes = host.memory_bytes.saturating_sub(tests_bytes);
+            let mut servers: Vec<ServerFacts> = domains
+                .iter()
+                .filter_map(|domain| read_server(domain, &config, &host, &mut warnings).transpose())
+                .collect::<Answer<_>>()?;
             servers.sort_by_key(|server| server.id);
             Ok((Observed { host, servers }, warnings))
         })?;
@@ -150,23 +144,13 @@ fn read_capabilities(connect: &Connect, cache: &Mutex<Option<Cached>>) -> Called
     Ok(cached)
 }
 
-/// What a domain is.
-enum Read {
-    Server(Box<ServerFacts>),
-    /// Of a test launch.
-    TestGuest {
-        memory_bytes: u64,
-    },
-    /// It has vanished meanwhile.
-    Gone,
-}
-
-fn read_domain(
+/// Nothing when the domain has vanished meanwhile, or is none that anybody has.
+fn read_server(
     domain: &Domain,
     config: &HostConfig,
     host: &HostFacts,
     warnings: &mut BTreeSet<String>,
-) -> Answer<Read> {
+) -> Answer<Option<ServerFacts>> {
     let read = || -> Called<_> {
         Ok((
             domain.xml_desc(0)?,
@@ -180,18 +164,19 @@ fn read_domain(
         Ok(read) => read,
         Err(error) => {
             return match refusal(&error) {
-                Refusal { kind: RefusalKind::NoServer, .. } => Ok(Read::Gone),
+                Refusal { kind: RefusalKind::NoServer, .. } => Ok(None),
                 refusal => Err(refusal),
             };
         }
     };
+    // A test guest is nobody's server; its memory is what is held here for the server that it tests.
+    if is_test_guest(&xml) {
+        return Ok(None);
+    }
     let facts = domain_xml::read(&xml, &config.storage, &config.imported, host.qemu_version)
         .map_err(|error| Refusal::new(RefusalKind::Failed(FailureClass::Unexpected), error.to_string()))?;
     for warning in &facts.warnings {
         warnings.insert(format!("metadata of {}: {warning}", facts.name));
-    }
-    if is_test_guest(&xml) {
-        return Ok(Read::TestGuest { memory_bytes: facts.memory_bytes });
     }
     let mut server = put_together(facts, state.power());
     server.definition = if persistent { Definition::Persistent } else { Definition::Transient };
@@ -200,7 +185,7 @@ fn read_domain(
         server.blockers.push(Blocker::Snapshots { count: snapshots });
     }
     look_at_disks(domain, &mut server);
-    Ok(Read::Server(Box::new(server)))
+    Ok(Some(server))
 }
 
 fn put_together(facts: DomainFacts, power: Power) -> ServerFacts {

@@ -26,12 +26,6 @@ impl Host {
     pub(super) fn is_test(&self, domain: ServerId) -> bool {
         self.replicas.values().any(|kept| kept.test.is_some_and(|test| test.guest == domain))
     }
-
-    /// Memory that test guests take, in bytes.
-    pub(super) fn tests_bytes(&self) -> u64 {
-        let tests = self.domains.iter().filter(|(id, _)| self.is_test(**id));
-        tests.map(|(_, domain)| domain.facts.memory_bytes).sum()
-    }
 }
 
 impl World {
