@@ -401,6 +401,8 @@ mod tests {
             to: "h2".parse().expect("a name"),
             disks: Vec::new(),
             base: Base::New,
+            peers: None,
+            late_since: None,
             going: Going::On,
             sync_now: 0,
             opened_at: AT,
