@@ -14,7 +14,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("drover-scheduler", &["drover-agent-api", "drover-notifier", "drover-policies"]),
     (
         "drover-tests",
-        &["drover-agent-api", "drover-host-agent", "drover-notifier", "drover-policies", "drover-scheduler"],
+        &[
+            "drover-agent-api",
+            "drover-host-agent",
+            "drover-lab-guest",
+            "drover-notifier",
+            "drover-policies",
+            "drover-scheduler",
+        ],
     ),
     ("drover-lab-guest", &[]),
 ];
