@@ -39,7 +39,7 @@ set.replication.bandwidth = 3145728
 name = "not soon"
 match = { label = "window=far" }
 set.windows.slot_step = "6h"
-set.notice.lead = "2h"
+set.notice.lead = "30m"
 "#;
 
 /// The label of a server whose rounds are slow.

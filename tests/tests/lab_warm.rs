@@ -19,21 +19,23 @@ use serde_json::Value;
 const CROWD: usize = 20;
 
 fn main() -> ExitCode {
-    scene::run_on(
+    scene::run_with_open(
         Stage { lab: "test-warm", hosts: 3, options: warm::options },
         drover_tests::tests![
             servers_with_local_disks_are_replicated_cut_over_and_confirmed,
-            a_server_is_tested_at_its_destination_while_it_runs_and_is_replicated,
             twenty_servers_replicate_at_once_and_are_cut_over_at_any_moment,
             a_source_agent_killed_at_every_moment_goes_on_after_its_start,
             a_destination_agent_killed_at_every_moment_goes_on_after_its_start,
+            scratch_space_without_room_never_pauses_a_guest,
+        ],
+        drover_tests::tests![
+            a_server_is_tested_at_its_destination_while_it_runs_and_is_replicated,
             a_scheduler_killed_at_every_moment_goes_on_after_its_start,
             a_server_that_crashes_while_it_is_replicated_is_moved_when_it_runs_again,
             a_source_libvirtd_killed_at_every_moment_leaves_one_guest_that_is_moved,
             a_destination_libvirtd_killed_at_every_moment_leaves_one_guest_that_is_moved,
             a_link_cut_at_every_moment_leaves_one_guest_that_is_moved_once_it_is_healed,
             a_destination_without_room_in_the_middle_is_waited_for,
-            scratch_space_without_room_never_pauses_a_guest,
         ],
     )
 }
