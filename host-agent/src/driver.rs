@@ -163,12 +163,9 @@ impl Work {
             Self::Live(live) => live.phase(),
             Self::Cutover(cutover) => cutover.phase(),
             Self::Verify(_) => Phase::Verifying,
-            Self::Count
-            | Self::Discard
-            | Self::Hold
-            | Self::Replicate(_)
-            | Self::Release
-            | Self::Test(_) => Phase::Preflight,
+            Self::Count | Self::Discard | Self::Hold | Self::Replicate(_) | Self::Release | Self::Test(_) => {
+                Phase::Preflight
+            }
         }
     }
 }

@@ -17,13 +17,13 @@ mod problem;
 mod read;
 mod replication;
 mod rules;
-mod test_launch;
 mod set;
+mod test_launch;
 
 pub use problem::PolicyProblem;
 pub use replication::{OnFailure, ReplicationPolicy, TimedBandwidth};
-pub use test_launch::TestPolicy;
 pub use set::{Effective, Origin, PolicySet, Subject};
+pub use test_launch::TestPolicy;
 
 /// The shipped file, with every key and what it means.
 pub const DEFAULT_FILE: &str = include_str!("../files/default.toml");

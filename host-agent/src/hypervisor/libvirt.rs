@@ -18,7 +18,8 @@ use virt_sys as sys;
 use super::libvirt_sys;
 use super::replication::{NotConfigured, Replication};
 use super::{
-    Answer, Domains, Hypervisor, MigrationStatus, Observed, Probe, Refusal, RefusalKind, ShutdownBy, Signs, Waker,
+    Answer, Domains, Hypervisor, MigrationStatus, Observed, Probe, Refusal, RefusalKind, ShutdownBy, Signs,
+    Waker,
 };
 use crate::domain_xml::{self, Storage};
 use crate::guest_events::identity::Attached;
@@ -30,17 +31,17 @@ mod daemon;
 mod events;
 mod migrate;
 mod observe;
+mod reach;
 mod replication;
 mod rounds;
 mod test_launch;
-mod reach;
 mod tls;
 
 use daemon::{Daemon, KEPT, LOOK};
 use migrate::Migrations;
 use observe::Reader;
-use replication::Replicating;
 use reach::Reach;
+use replication::Replicating;
 
 /// What is configured of this host.
 #[derive(Debug, Clone)]

@@ -100,7 +100,6 @@ pub enum Serves {
     },
 }
 
-
 /// Whether a console's output is kept in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Console {
