@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use drover_policies::time::Span;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::clock::HostClock;
 
@@ -23,6 +24,9 @@ const PLACES: [&str; 6] =
 
 /// A line longer than this is cut in two.
 const LONGEST_LINE: usize = 64 << 10;
+
+/// Between two looks at a program that is being killed.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// Where a program lies on this host.
 #[must_use]
@@ -147,10 +151,22 @@ impl From<ExitStatus> for Ended {
     }
 }
 
-/// Kills a program, and by that everything that it has started.
+/// Kills a program with everything that it has started, and returns when none of it is left.
+///
+/// What is killed is the first process of the namespace and not its starter: the kernel reports its end only when nothing of the
+/// namespace lives any more, and only then does the starter end.
 fn end(child: &mut Child) -> io::Result<()> {
-    child.kill()?;
-    child.wait().map(drop)
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    while child.try_wait()?.is_none() {
+        let first = std::fs::read_to_string(&children)?.split_whitespace().next().and_then(|pid| pid.parse().ok());
+        if let Some(first) = first.and_then(Pid::from_raw) {
+            // It may have ended meanwhile, which is what is asked for.
+            let _ = kill_process(first, Signal::KILL);
+        }
+        // The starter is a moment away from starting it, or from ending.
+        thread::sleep(BETWEEN_LOOKS);
+    }
+    Ok(())
 }
 
 /// Hands lines on until both channels are closed. False when the time is up before.
