@@ -85,7 +85,7 @@ said-live-failed = Moving it while it was running was tried and did not succeed;
 # Why a try failed.
 said-failed-not-converging = its memory changes faster than it can be sent
 said-failed-aborted = aborted on request
-said-failed-refused-by-source = the hypervisor refuses to migrate it live
+said-failed-refused-by-source = the hypervisor that it runs on refuses it
 said-failed-refused-by-destination = the destination can't take it
 said-failed-unreachable = the destination could not be reached
 said-failed-lost-on-the-way = the connection or the receiving side failed on the way

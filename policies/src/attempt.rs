@@ -304,7 +304,7 @@ impl fmt::Display for FailureClass {
         f.pad(match self {
             Self::NotConverging => "its memory changes faster than it can be sent",
             Self::Aborted => "aborted on request",
-            Self::RefusedBySource => "the hypervisor refuses to migrate it live",
+            Self::RefusedBySource => "the hypervisor that it runs on refuses it",
             Self::RefusedByDestination => "the destination can't take it",
             Self::DestinationUnreachable => "the destination could not be reached",
             Self::LostOnTheWay => "the connection or the receiving side failed on the way",

@@ -192,8 +192,9 @@ fn servers_that_cannot_simply_be_moved_are_named_with_what_to_do_about_them(scen
     scene.add(&[nobodys, snapshot, device, local])?;
     host.virsh(["snapshot-create-as", "has-snapshot", "before-update"])?.ok()?;
 
+    // The lab's agents have no `[replication]`.
     let expected =
-        [("has-snapshot", "snapshots"), ("has-device", "host_device"), ("has-local-file", "local_disk")];
+        [("has-snapshot", "snapshots"), ("has-device", "host_device"), ("has-local-file", "not_replicating")];
     // libvirt tells of a new snapshot by no event; the agent compares everything once a minute.
     let plan = scene.drover().wait("all of them to be seen", Duration::from_secs(90), || {
         let plan = scene.plan("h1")?;
@@ -204,7 +205,7 @@ fn servers_that_cannot_simply_be_moved_are_named_with_what_to_do_about_them(scen
     for (server, advice) in [
         ("has-snapshot", "delete the snapshot"),
         ("has-device", "detach it"),
-        ("has-local-file", "shared storage"),
+        ("has-local-file", "set `[replication] listen`"),
     ] {
         let one = planned(&plan, server).context("it is planned")?;
         let text = text(&one["why"]["text"])?;

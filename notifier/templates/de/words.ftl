@@ -73,7 +73,7 @@ said-live-failed = Der Umzug im laufenden Betrieb wurde versucht und ist nicht g
 
 said-failed-not-converging = Sein Arbeitsspeicher ändert sich schneller, als er übertragen werden kann
 said-failed-aborted = Der Umzug wurde auf Wunsch abgebrochen
-said-failed-refused-by-source = Der Hypervisor lehnt den Umzug im laufenden Betrieb ab
+said-failed-refused-by-source = Der Hypervisor, auf dem er läuft, lehnt es ab
 said-failed-refused-by-destination = Die neue Hardware kann ihn nicht aufnehmen
 said-failed-unreachable = Die neue Hardware war nicht erreichbar
 said-failed-lost-on-the-way = Die Verbindung oder die Gegenseite ist während des Umzugs ausgefallen

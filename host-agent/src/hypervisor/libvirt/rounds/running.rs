@@ -148,7 +148,9 @@ fn try_to_begin(
 impl Running {
     /// Brings over what this round is to bring over.
     fn copy(&self, doing: &Doing<'_>) -> Answer<PeerRound> {
-        let disks = &doing.order.disks;
+        let (disks, scratch) = (&doing.order.disks, &doing.rounds.scratch);
+        let ahead = scratch.ahead_of(disks.iter().map(|disk| scratch.file(&doing.names, &disk.target)))?;
+        ahead.keep()?;
         let written = match self.plan.covers {
             Covers::Changes => doing.server.written().unwrap_or_default(),
             Covers::Everything => Vec::new(),
@@ -187,7 +189,8 @@ impl Running {
         };
         let guest = Guest { server: &doing.server, looked: Mutex::new(Instant::now()) };
         copy.run(&|| {
-            doing.rounds.scratch.check()?;
+            scratch.check()?;
+            ahead.keep()?;
             guest.runs()
         })?;
         Ok(round)

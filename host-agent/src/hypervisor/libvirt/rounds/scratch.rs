@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use drover_policies::attempt::FailureClass;
 use drover_policies::ids::ServerId;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
 use super::plan::{EVERY_PREFIX, Names};
 use crate::hypervisor::{Answer, Refusal, RefusalKind};
@@ -16,6 +18,11 @@ use crate::hypervisor::{Answer, Refusal, RefusalKind};
 const RESERVE_PART: u64 = 4;
 /// … and no more than this, in bytes: enough for what a guest writes between two looks.
 const RESERVE_MOST: u64 = 1 << 30;
+
+/// What is set aside ahead of each scratch file: one in so many parts of the file system.
+const AHEAD_PART: u64 = 64;
+/// … and no more than this, in bytes: at ten looks a second, for a guest that overwrites 640 MiB a second.
+const AHEAD_MOST: u64 = 64 << 20;
 
 /// The directory.
 #[derive(Debug, Clone)]
@@ -28,6 +35,34 @@ pub(super) struct Scratch {
 pub(super) struct Room {
     pub(super) total: u64,
     pub(super) free: u64,
+}
+
+/// Room set aside for scratch files that QEMU writes, ahead of what they hold already.
+///
+/// A guest is stopped when QEMU finds no room for what the guest overwrites. So the room is taken before it is needed: when no more can be
+/// set aside, the round ends while what was set aside still lasts.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    files: Vec<(PathBuf, File)>,
+    each: u64,
+}
+
+impl Ahead {
+    /// Sets room aside behind the end of each file.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(super) fn keep(&self) -> Answer<()> {
+        for (path, file) in &self.files {
+            let end = file.metadata().map_err(|error| refused("look at", path, &error))?.len();
+            match fallocate(file, FallocateFlags::KEEP_SIZE, end, self.each) {
+                // Where a file system knows no such thing, its room is only watched.
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => {}
+                Err(error) => return Err(refused("set room aside for", path, &error.into())),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Room {
@@ -107,6 +142,16 @@ impl Scratch {
             rustix::fs::statvfs(&self.dir).map_err(|error| refused("look at", &self.dir, &error.into()))?;
         let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
         Ok(Room { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
+    }
+
+    /// For scratch files that a round has just begun to fill.
+    pub(super) fn ahead_of(&self, files: impl IntoIterator<Item = PathBuf>) -> Answer<Ahead> {
+        let open = |path: PathBuf| match File::options().write(true).open(&path) {
+            Ok(file) => Ok((path, file)),
+            Err(error) => Err(refused("open", &path, &error)),
+        };
+        let each = (self.room()?.total / AHEAD_PART).min(AHEAD_MOST);
+        Ok(Ahead { files: files.into_iter().map(open).collect::<Answer<_>>()?, each })
     }
 
     /// An error when there is too little room for a round to go on.
@@ -222,6 +267,22 @@ mod tests {
         let refusal = can_enter(0o700).expect_err("it is its owner's alone");
         assert!(refusal.text.contains(&inside.display().to_string()), "{refusal}");
         assert_eq!(Scratch::new(&inside).can_be_entered(0, 0), Ok(()));
+    }
+
+    #[test]
+    fn room_is_set_aside_behind_the_end_of_a_file_that_stays_as_it_is() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let scratch = Scratch::new(dir.path());
+        scratch.prepare(None).expect("made");
+        let path = scratch.dir.join("vda.scratch");
+        fs::write(&path, [7; 8192]).expect("written");
+        let ahead = scratch.ahead_of([path.clone()]).expect("opened");
+        ahead.keep().expect("there is room");
+        let found = fs::metadata(&path).expect("it is there");
+        assert_eq!(found.len(), 8192);
+        assert!(found.blocks() * 512 >= 8192 + ahead.each, "{} blocks", found.blocks());
+        let missing = scratch.ahead_of([scratch.dir.join("vdb.scratch")]).expect_err("it is not there");
+        assert!(missing.text.contains("vdb.scratch"), "{missing}");
     }
 
     #[test]
