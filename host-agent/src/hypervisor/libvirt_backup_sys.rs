@@ -24,13 +24,16 @@ fn text(found: *mut c_char) -> Called<String> {
     })
 }
 
-/// Begins a backup, and makes a checkpoint of the same moment.
+/// Begins a backup into files that are there already, and makes a checkpoint of the same moment.
 pub(super) fn begin_backup(domain: &Domain, backup: &str, checkpoint: Option<&str>) -> Called<()> {
     let backup = CString::new(backup)?;
     let checkpoint = checkpoint.map(CString::new).transpose()?;
     let checkpoint = checkpoint.as_ref().map_or(ptr::null(), |text| text.as_ptr());
     // SAFETY: the pointer is that of a live domain handle; both strings outlive the call, and no checkpoint may be null.
-    check(unsafe { sys::virDomainBackupBegin(domain.as_ptr(), backup.as_ptr(), checkpoint, 0) })?;
+    check(unsafe {
+        let flags = sys::VIR_DOMAIN_BACKUP_BEGIN_REUSE_EXTERNAL;
+        sys::virDomainBackupBegin(domain.as_ptr(), backup.as_ptr(), checkpoint, flags)
+    })?;
     Ok(())
 }
 

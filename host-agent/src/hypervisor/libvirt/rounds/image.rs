@@ -1,4 +1,4 @@
-//! What `qemu-img` says of an image on this host, and the bitmaps that it removes.
+//! What `qemu-img` says of an image on this host, the images that it makes, and the bitmaps that it removes.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -104,6 +104,13 @@ pub(super) fn remove_bitmap(image: &Path, bitmap: &str) -> Answer<()> {
     run(command, image).map(drop)
 }
 
+/// Makes an empty image, over one that may lie there.
+pub(super) fn create(image: &Path, virtual_bytes: u64) -> Answer<()> {
+    let mut command = qemu_img();
+    command.args(["create", "-q", "-f", "qcow2"]).arg(image).arg(virtual_bytes.to_string());
+    run(command, image).map(drop)
+}
+
 fn qemu_img() -> Command {
     let mut command = Command::new("qemu-img");
     command.stdin(Stdio::null()).env("LC_ALL", "C");
@@ -170,5 +177,9 @@ mod tests {
         assert_eq!(Image::read(&plain).expect("read").bitmaps().collect::<Vec<_>>(), ["drover-1-1"]);
         remove_bitmap(&plain.source, "drover-1-1").expect("removed");
         assert_eq!(Image::read(&plain).expect("read").bitmaps().count(), 0);
+
+        remove_bitmap(&plain.source, "drover-1-1").expect_err("there is none");
+        create(&disk("raw", ImageFormat::Qcow2).source, 1 << 20).expect("made over the other");
+        assert_eq!(fit("raw", ImageFormat::Qcow2), Ok(()));
     }
 }

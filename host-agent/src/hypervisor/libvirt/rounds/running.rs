@@ -12,8 +12,9 @@ use drover_policies::time::{Clock, Instant as Moment};
 use super::super::lock;
 use super::copy::{Copy, Offer, What};
 use super::domain::{self, Unfit};
-use super::image::{Image, allocated};
+use super::image::{self, Image, allocated};
 use super::plan::{Bitmaps, Plan};
+use super::scratch::Ahead;
 use super::source::{Backup, Begun, Server};
 use super::{Doing, failed};
 use crate::clock::SystemClock;
@@ -86,6 +87,7 @@ struct Running {
     at: Moment,
     frozen: Frozen,
     socket: PathBuf,
+    ahead: Ahead,
 }
 
 /// Begins a backup. Bitmaps that turn out to be broken are given up, and everything is compared.
@@ -119,6 +121,11 @@ fn try_to_begin(
     let socket = scratch.socket(&doing.names);
     let since = plan.since.map(|round| doing.names.checkpoint(round));
     let copied: Vec<_> = disks.iter().map(|disk| (disk, scratch.file(&doing.names, &disk.target))).collect();
+    for (disk, file) in &copied {
+        image::create(file, server.virtual_bytes(disk)?)?;
+    }
+    // Before the guest depends on it.
+    let ahead = scratch.ahead_of(copied.iter().map(|(_, file)| file.clone()).collect())?;
     let backup = domain::Backup {
         socket: &socket,
         targets,
@@ -135,7 +142,7 @@ fn try_to_begin(
         server.thaw(scratch);
     }
     match begun {
-        Ok(Begun::Yes) => Ok(Ok(Running { plan, at, frozen, socket })),
+        Ok(Begun::Yes) => Ok(Ok(Running { plan, at, frozen, socket, ahead })),
         Ok(Begun::Inconsistent(why)) => Ok(Err(why)),
         Err(refusal) => {
             // It may have begun all the same, if only the answer was lost.
@@ -148,9 +155,7 @@ fn try_to_begin(
 impl Running {
     /// Brings over what this round is to bring over.
     fn copy(&self, doing: &Doing<'_>) -> Answer<PeerRound> {
-        let (disks, scratch) = (&doing.order.disks, &doing.rounds.scratch);
-        let ahead = scratch.ahead_of(disks.iter().map(|disk| scratch.file(&doing.names, &disk.target)))?;
-        ahead.keep()?;
+        let disks = &doing.order.disks;
         let written = match self.plan.covers {
             Covers::Changes => doing.server.written().unwrap_or_default(),
             Covers::Everything => Vec::new(),
@@ -189,8 +194,8 @@ impl Running {
         };
         let guest = Guest { server: &doing.server, looked: Mutex::new(Instant::now()) };
         copy.run(&|| {
-            scratch.check()?;
-            ahead.keep()?;
+            doing.rounds.scratch.check()?;
+            self.ahead.keep()?;
             guest.runs()
         })?;
         Ok(round)

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
 
 use drover_policies::attempt::FailureClass;
@@ -144,14 +144,20 @@ impl Scratch {
         Ok(Room { total: bytes(found.f_blocks), free: bytes(found.f_bavail) })
     }
 
-    /// For scratch files that a round has just begun to fill.
-    pub(super) fn ahead_of(&self, files: impl IntoIterator<Item = PathBuf>) -> Answer<Ahead> {
-        let open = |path: PathBuf| match File::options().write(true).open(&path) {
-            Ok(file) => Ok((path, file)),
-            Err(error) => Err(refused("open", &path, &error)),
+    /// Hands empty scratch files to the user that QEMU runs as, and sets the first room aside for them.
+    pub(super) fn ahead_of(&self, files: Vec<PathBuf>) -> Answer<Ahead> {
+        let owner = fs::metadata(&self.dir).map_err(|error| refused("look at", &self.dir, &error))?;
+        let open = |path: PathBuf| {
+            let opened = File::options().write(true).open(&path).and_then(|file| {
+                fchown(&file, Some(owner.uid()), Some(owner.gid()))?;
+                Ok(file)
+            });
+            opened.map_err(|error| refused("give away", &path, &error)).map(|file| (path, file))
         };
         let each = (self.room()?.total / AHEAD_PART).min(AHEAD_MOST);
-        Ok(Ahead { files: files.into_iter().map(open).collect::<Answer<_>>()?, each })
+        let ahead = Ahead { files: files.into_iter().map(open).collect::<Answer<_>>()?, each };
+        ahead.keep()?;
+        Ok(ahead)
     }
 
     /// An error when there is too little room for a round to go on.
@@ -276,12 +282,11 @@ mod tests {
         scratch.prepare(None).expect("made");
         let path = scratch.dir.join("vda.scratch");
         fs::write(&path, [7; 8192]).expect("written");
-        let ahead = scratch.ahead_of([path.clone()]).expect("opened");
-        ahead.keep().expect("there is room");
+        let ahead = scratch.ahead_of(vec![path.clone()]).expect("there is room");
         let found = fs::metadata(&path).expect("it is there");
         assert_eq!(found.len(), 8192);
         assert!(found.blocks() * 512 >= 8192 + ahead.each, "{} blocks", found.blocks());
-        let missing = scratch.ahead_of([scratch.dir.join("vdb.scratch")]).expect_err("it is not there");
+        let missing = scratch.ahead_of(vec![scratch.dir.join("vdb.scratch")]).expect_err("it is not there");
         assert!(missing.text.contains("vdb.scratch"), "{missing}");
     }
 
