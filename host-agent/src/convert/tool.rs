@@ -158,7 +158,8 @@ impl From<ExitStatus> for Ended {
 fn end(child: &mut Child) -> io::Result<()> {
     let children = format!("/proc/{0}/task/{0}/children", child.id());
     while child.try_wait()?.is_none() {
-        let first = std::fs::read_to_string(&children)?.split_whitespace().next().and_then(|pid| pid.parse().ok());
+        let first =
+            std::fs::read_to_string(&children)?.split_whitespace().next().and_then(|pid| pid.parse().ok());
         if let Some(first) = first.and_then(Pid::from_raw) {
             // It may have ended meanwhile, which is what is asked for.
             let _ = kill_process(first, Signal::KILL);

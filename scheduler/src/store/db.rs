@@ -3,7 +3,9 @@
 //! Every query is written once, with `$1` for its parameters, and run by one of the macros below on whichever engine is there. What
 //! differs between the engines is in this file and in `migrations/`.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -109,6 +111,7 @@ impl Db {
         let opening = |source| StoreError::database("opening it", source);
         match url.parse()? {
             Address::File(path) => {
+                let _turn = turn(&path).await?;
                 make_private_file(&path)?;
                 let options = sqlite_options(&path);
                 let writer = sqlite_pool(1).connect_with(options.clone()).await.map_err(opening)?;
@@ -202,7 +205,7 @@ fn sqlite_pool(connections: u32) -> SqlitePoolOptions {
         .max_lifetime(None)
 }
 
-fn sqlite_options(path: &std::path::Path) -> SqliteConnectOptions {
+fn sqlite_options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .journal_mode(SqliteJournalMode::Wal)
@@ -212,16 +215,34 @@ fn sqlite_options(path: &std::path::Path) -> SqliteConnectOptions {
         .busy_timeout(PATIENCE)
 }
 
-/// It holds owners' addresses and the hashes of tokens; SQLite gives its other files the same mode.
-fn make_private_file(path: &std::path::Path) -> Result<(), StoreError> {
+/// Those that open a file at the same time take turns: SQLite lets the switch of a new file to WAL fail when it meets another one, instead
+/// of waiting. The turn is over when what is returned is dropped, or this process ends.
+async fn turn(path: &Path) -> Result<File, StoreError> {
+    let directory = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let shown = path.display().to_string();
+    let locked = tokio::task::spawn_blocking(move || {
+        let directory = File::open(directory)?;
+        directory.lock().map(|()| directory)
+    });
+    locked
+        .await
+        .unwrap_or_else(|ended| Err(ended.into()))
+        .map_err(|source| StoreError::File { path: shown, source })
+}
+
+/// It holds owners' addresses and the hashes of tokens; SQLite gives its other files the same mode. One that is there is not touched: to close
+/// it here would take SQLite's own locks from whoever has it open in this process.
+fn make_private_file(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::OpenOptionsExt;
-    std::fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .map(drop)
-        .map_err(|source| StoreError::File { path: path.display().to_string(), source })
+    match File::options().write(true).create_new(true).mode(0o600).open(path) {
+        Err(source) if source.kind() != ErrorKind::AlreadyExists => {
+            Err(StoreError::File { path: path.display().to_string(), source })
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 /// Runs a query on either engine and returns all rows.
