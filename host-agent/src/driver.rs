@@ -62,6 +62,8 @@ pub enum Work {
     Count,
     /// Throwing away what is retained of a server.
     Discard,
+    /// Looking whether what was retained of a server is there.
+    LookAtRetained,
     /// Making ready to take a replica.
     Hold,
     /// Keeping a replica up to date.
@@ -82,6 +84,7 @@ impl Record {
             Order::VerifyGuest(_) => Work::Verify(Verify::Preparing),
             Order::ConfirmEmpty => Work::Count,
             Order::DiscardRetained { .. } => Work::Discard,
+            Order::LookAtRetained(_) => Work::LookAtRetained,
             Order::HoldReplica(_) => Work::Hold,
             Order::Replicate(order) => Work::Replicate(Warm::new(order)),
             Order::ReleaseReplica(_) => Work::Release,
@@ -117,6 +120,7 @@ impl Record {
                 | Work::Verify(_)
                 | Work::Count
                 | Work::Discard
+                | Work::LookAtRetained
                 | Work::Hold
                 | Work::Release
                 | Work::Test(_),
@@ -150,9 +154,14 @@ impl Stage {
             Self::Working(Work::Cutover(cutover)) => !matches!(cutover, Cutover::Preflight | Cutover::Armed),
             Self::Working(Work::Replicate(warm)) => warm.must_be_kept(),
             Self::Working(Work::Test(_)) => true,
-            Self::Working(Work::Verify(_) | Work::Count | Work::Discard | Work::Hold | Work::Release) => {
-                false
-            }
+            Self::Working(
+                Work::Verify(_)
+                | Work::Count
+                | Work::Discard
+                | Work::LookAtRetained
+                | Work::Hold
+                | Work::Release,
+            ) => false,
         }
     }
 }
@@ -163,9 +172,13 @@ impl Work {
             Self::Live(live) => live.phase(),
             Self::Cutover(cutover) => cutover.phase(),
             Self::Verify(_) => Phase::Verifying,
-            Self::Count | Self::Discard | Self::Hold | Self::Replicate(_) | Self::Release | Self::Test(_) => {
-                Phase::Preflight
-            }
+            Self::Count
+            | Self::Discard
+            | Self::LookAtRetained
+            | Self::Hold
+            | Self::Replicate(_)
+            | Self::Release
+            | Self::Test(_) => Phase::Preflight,
         }
     }
 }
@@ -293,6 +306,9 @@ pub fn step(record: &Record, work: &Work, context: &Context<'_>) -> Option<Step<
         (Work::Discard, Order::DiscardRetained { server, kept_by }) => {
             retained::discard(*server, *kept_by, context).map(|()| Work::Discard)
         }
+        (Work::LookAtRetained, Order::LookAtRetained(order)) => {
+            retained::look(order, context).map(|()| Work::LookAtRetained)
+        }
         (Work::Hold, Order::HoldReplica(order)) => warm::hold(order, context).map(|()| Work::Hold),
         (Work::Replicate(state), Order::Replicate(order)) => state.step(order, context).map(Work::Replicate),
         (Work::Release, Order::ReleaseReplica(order)) => {
@@ -305,6 +321,7 @@ pub fn step(record: &Record, work: &Work, context: &Context<'_>) -> Option<Step<
             | Work::Verify(_)
             | Work::Count
             | Work::Discard
+            | Work::LookAtRetained
             | Work::Hold
             | Work::Replicate(_)
             | Work::Release

@@ -94,6 +94,7 @@ pub fn server_of(order: &Order) -> Option<ServerId> {
         Order::LiveMigrate(live) => Some(live.server),
         Order::RebootMigrate(reboot) => Some(reboot.server),
         Order::VerifyGuest(verify) => Some(verify.server),
+        Order::LookAtRetained(look) => Some(look.server),
         Order::HoldReplica(hold) => Some(hold.server),
         Order::Replicate(replicate) => Some(replicate.server),
         // What is done for the server itself may stand beside.
@@ -116,7 +117,9 @@ pub fn may_stand_beside(one: &Order, other: &Order) -> bool {
         | Order::ConfirmEmpty
         | Order::ReleaseReplica(_)
         | Order::TestLaunch(_) => true,
-        Order::LiveMigrate(_) | Order::HoldReplica(_) | Order::Replicate(_) => false,
+        Order::LiveMigrate(_) | Order::LookAtRetained(_) | Order::HoldReplica(_) | Order::Replicate(_) => {
+            false
+        }
     };
     match (one, other) {
         (Order::Replicate(replicate), order) | (order, Order::Replicate(replicate)) => {
@@ -202,6 +205,7 @@ mod tests {
                     tail_within: Span::minutes(5),
                 }),
                 if_failed: IfFailed::RestartSource,
+                leaves: Vec::new(),
             })
         };
         let live = Order::LiveMigrate(LiveMigrate {

@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 use drover_policies::attempt::PowerOff;
 use drover_policies::checks::{Finding, Item, Verdict, Weight};
 use drover_policies::language::{Direction, Language};
+use drover_policies::migration::Loss;
 use drover_policies::notices::{
     Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Disks, Notice, Reserved, Tells,
     WhyGivenUp, Wisher,
@@ -47,6 +48,8 @@ pub(crate) struct Letter {
     why_not_live: String,
     /// Whether some of its disks are its host's alone, and are copied.
     local_disks: bool,
+    /// Whether what was written to those since the move is given up.
+    data_loss: bool,
     deadline: When,
     links: LinkWords,
     #[serde(flatten)]
@@ -194,6 +197,8 @@ enum Told {
         by_reader: bool,
         /// It was a drill, and the server is to be moved for real.
         for_real: bool,
+        /// It was to go back to old disks that are not there as they were.
+        not_retained: bool,
     },
     Confirmed {
         by: String,
@@ -209,6 +214,9 @@ enum Told {
     Reverted {
         downtime: Option<String>,
         shutdown: Option<&'static str>,
+        /// Missing when nothing is lost.
+        loss_accepted_by: Option<String>,
+        loss_accepted_by_reader: bool,
     },
     Written {
         by: String,
@@ -308,6 +316,7 @@ impl Letter {
                 Disks::Shared => false,
                 Disks::Local => true,
             },
+            data_loss: matches!(ticket.cause, Cause::Revert { loss: Loss::Accepted, .. }),
             deadline: speech.moment(ticket.deadline, contact.timezone),
             links: links.filled(notice),
             told: Teller { notice, contact, speech, answers: links.answers }.told(),
@@ -407,13 +416,18 @@ impl Teller<'_> {
                 when: slot.map(|slot| self.when(slot)),
                 choices: self.choices(*slot, Approval::NotNeeded),
             },
-            Tells::GivenUp { why } => match why {
-                WhyGivenUp::Cancelled { by } => {
-                    Told::GivenUp { by: Some(self.actor(by)), by_reader: self.is_reader(by), for_real: false }
+            Tells::GivenUp { why } => {
+                let by = match why {
+                    WhyGivenUp::Cancelled { by } => Some(by),
+                    WhyGivenUp::OutOfTime | WhyGivenUp::ForReal | WhyGivenUp::NothingRetained { .. } => None,
+                };
+                Told::GivenUp {
+                    by: by.map(|by| self.actor(by)),
+                    by_reader: by.is_some_and(|by| self.is_reader(by)),
+                    for_real: *why == WhyGivenUp::ForReal,
+                    not_retained: matches!(why, WhyGivenUp::NothingRetained { .. }),
                 }
-                WhyGivenUp::OutOfTime => Told::GivenUp { by: None, by_reader: false, for_real: false },
-                WhyGivenUp::ForReal => Told::GivenUp { by: None, by_reader: false, for_real: true },
-            },
+            }
             Tells::Confirmed { by } => Told::Confirmed { by: self.actor(by), by_reader: self.is_reader(by) },
             Tells::Reverting { slot, downtime, by } => Told::Reverting {
                 when: self.when(*slot),
@@ -422,9 +436,11 @@ impl Teller<'_> {
                 by_reader: self.is_reader(by),
                 choices: self.choices(Some(*slot), Approval::NotNeeded),
             },
-            Tells::Reverted { downtime, power_off } => Told::Reverted {
+            Tells::Reverted { downtime, power_off, loss_accepted_by } => Told::Reverted {
                 downtime: downtime.map(|downtime| self.speech.exactly(downtime)),
                 shutdown: power_off.map(shutdown),
+                loss_accepted_by: loss_accepted_by.as_ref().map(|by| self.actor(by)),
+                loss_accepted_by_reader: loss_accepted_by.as_ref().is_some_and(|by| self.is_reader(by)),
             },
             Tells::Written { by, text, via: _ } => Told::Written {
                 by: self.actor(by),
@@ -526,12 +542,12 @@ impl Teller<'_> {
 
     fn may_cancel(&self) -> bool {
         match self.notice.ticket.cause {
-            Cause::Asked { by: Wisher::Owner } | Cause::Revert { by: Wisher::Owner } => true,
+            Cause::Asked { by: Wisher::Owner } | Cause::Revert { by: Wisher::Owner, .. } => true,
             // A drill is its reader's to end, whoever asked for it.
             Cause::Drill => true,
             Cause::Maintenance
             | Cause::Asked { by: Wisher::Operators }
-            | Cause::Revert { by: Wisher::Operators } => false,
+            | Cause::Revert { by: Wisher::Operators, .. } => false,
         }
     }
 

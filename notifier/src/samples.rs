@@ -7,7 +7,7 @@ use drover_policies::checks::{CheckName, Finding, Item, Verdict};
 use drover_policies::eligibility::WhyNotLive;
 use drover_policies::ids::{BadName, MigrationId, NoticeId, OwnerId, ServerId, TicketId};
 use drover_policies::language::Language;
-use drover_policies::migration::operators;
+use drover_policies::migration::{Loss, operators};
 use drover_policies::notices::{
     Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Disks, Notice, Reminders, Reserved,
     Tells, TicketSummary, Via, WhyGivenUp, Wisher,
@@ -256,7 +256,8 @@ impl Kit {
         let by_operator = Actor::Operator { name: "night-shift".to_owned() };
         let downtime = Span::seconds(110);
         let (own, theirs) = (Cause::Asked { by: Wisher::Owner }, Cause::Asked { by: Wisher::Operators });
-        let back = Cause::Revert { by: Wisher::Owner };
+        let back = Cause::Revert { by: Wisher::Owner, loss: Loss::None };
+        let lossy = Cause::Revert { by: Wisher::Owner, loss: Loss::Accepted };
         let requested = |by: &Actor| Tells::Requested { slot: slot(50, 2), downtime, by: by.clone() };
         let reverting = |by: &Actor| Tells::Reverting { slot: slot(50, 2), downtime, by: by.clone() };
         let given_up = |by: &Actor| Tells::GivenUp { why: WhyGivenUp::Cancelled { by: by.clone() } };
@@ -266,6 +267,16 @@ impl Kit {
             power_off: Some(PowerOff::GuestAgent),
             confirm_until: Some(until),
             findings: checked(&[Verdict::Passed, Verdict::FailedBefore]),
+        };
+        let reverted_with_loss = |by: &Actor| Tells::Reverted {
+            downtime: Some(Span::seconds(41)),
+            power_off: Some(PowerOff::GuestAgent),
+            loss_accepted_by: Some(by.clone()),
+        };
+        let not_retained = Tells::GivenUp {
+            why: WhyGivenUp::NothingRetained {
+                text: "nothing is retained of it on this host any more".to_owned(),
+            },
         };
         let of = |cause, sample: Sample| caused(cause, sample);
         vec![
@@ -291,22 +302,38 @@ impl Kit {
             of(back, self.sample("reverting", reverting(&by))),
             of(back, copied(self.sample("reverting_with_local_disks", reverting(&by)))),
             of(back, self.sample("started_to_revert", Tells::Started { downtime })),
+            of(lossy, copied(self.sample("reverting_with_loss", reverting(&by)))),
+            of(lossy, copied(self.sample("started_to_revert_with_loss", Tells::Started { downtime }))),
+            of(lossy, copied(self.sample("reverted_with_loss", reverted_with_loss(&by)))),
             of(
-                Cause::Revert { by: Wisher::Operators },
+                lossy,
+                copied(self.sample("reverted_with_loss_by_operator", reverted_with_loss(&by_operator))),
+            ),
+            of(lossy, copied(self.sample("given_up_as_not_retained", not_retained))),
+            of(
+                Cause::Revert { by: Wisher::Operators, loss: Loss::None },
                 self.sample("reverting_by_operator", reverting(&by_operator)),
             ),
             of(
                 back,
                 self.sample(
                     "reverted",
-                    Tells::Reverted { downtime: Some(Span::seconds(97)), power_off: Some(PowerOff::Acpi) },
+                    Tells::Reverted {
+                        downtime: Some(Span::seconds(97)),
+                        power_off: Some(PowerOff::Acpi),
+                        loss_accepted_by: None,
+                    },
                 ),
             ),
             of(
                 back,
                 self.sample(
                     "reverted_by_force",
-                    Tells::Reverted { downtime: None, power_off: Some(PowerOff::Hard) },
+                    Tells::Reverted {
+                        downtime: None,
+                        power_off: Some(PowerOff::Hard),
+                        loss_accepted_by: None,
+                    },
                 ),
             ),
             of(

@@ -121,7 +121,7 @@ fn an_unknown_variable_is_refused_with_file_line_name_and_what_there_is() {
     assert_eq!(
         texts,
         [format!(
-            "{}/done/body.txt:3: unknown variable \"servr.name\"; there are cause, checks, confirm, deadline, \
+            "{}/done/body.txt:3: unknown variable \"servr.name\"; there are cause, checks, confirm, data_loss, deadline, \
              deadline.local, deadline.note, deadline.utc, direction, downtime, kind, language, links, links.accept, links.help, \
              links.now, links.reminders, links.reschedule, links.ticket, local_disks, owner, owner.id, owner.name, reason, revert, server, \
              server.id, server.name, shutdown, ticket, ticket.command, ticket.id, ticket.number, until, until.local, until.note, \

@@ -34,7 +34,7 @@ use crate::owners::OwnersRules;
 use crate::placement::Room;
 use crate::plan::Plan;
 use crate::policy::PolicySet;
-use crate::replica::{Images, Pace, Replica};
+use crate::replica::{Images, Pace, Replica, ReplicaDisk};
 use crate::time::Instant;
 use crate::windows::Slot;
 
@@ -136,6 +136,17 @@ pub enum IfRunning {
     LeaveAlone,
 }
 
+/// What a server that is moved by a reboot has at its destination, of the disks that its host alone has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LocalDisks {
+    /// It has no such disks.
+    None,
+    /// A replica of them.
+    Replica(Cutover),
+    /// Its own old ones, as they are; those that it leaves behind are retained.
+    Retained(Vec<ReplicaDisk>),
+}
+
 /// A replica that a server is cut over with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cutover {
@@ -169,12 +180,17 @@ pub enum Intent {
         if_running: IfRunning,
         /// When; nothing for at once.
         within: Option<Within>,
-        /// From which replica of its local disks it boots; nothing when it has none.
-        replica: Option<Cutover>,
+        /// From what it boots there.
+        disks: LocalDisks,
     },
     /// Take a replica.
     HoldReplica {
         /// Which, and of what.
+        replica: Box<Replica>,
+    },
+    /// Look whether what was retained of a server is there as it was left.
+    LookAtRetained {
+        /// Which disks, and whose.
         replica: Box<Replica>,
     },
     /// Keep a replica up to date.

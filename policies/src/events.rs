@@ -8,6 +8,7 @@ use crate::attempt::{Failure, Method, Moved, Phase, PowerOff};
 use crate::checks::Finding;
 use crate::eligibility::WhyNotLive;
 use crate::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
+use crate::migration::Loss;
 use crate::notices::{Actor, Avoidance, WhyGivenUp};
 use crate::replica::{Images, Round, TestHappened};
 use crate::time::{Instant, Span};
@@ -290,6 +291,9 @@ pub enum Happened {
         by: Actor,
         /// The number of the migration that takes it back.
         through: u32,
+        /// Whether he gives up what it has written to its local disks since.
+        #[serde(default, skip_serializing_if = "Loss::is_none")]
+        loss: Loss,
     },
     /// The server is back where it was.
     Reverted {
@@ -515,6 +519,9 @@ impl fmt::Display for Happened {
             Self::GivenUp { why: WhyGivenUp::ForReal } => {
                 f.write_str("the drill is ended: it is to be moved for real")
             }
+            Self::GivenUp { why: WhyGivenUp::NothingRetained { text } } => {
+                write!(f, "given up, as its old disks are not there as they were retained: {text}")
+            }
             Self::GivenUp { why: WhyGivenUp::OutOfTime } => {
                 f.write_str("given up: it could not be done in time")
             }
@@ -522,8 +529,14 @@ impl fmt::Display for Happened {
                 f.write_str("confirmed by itself: the time to revert it is over")
             }
             Self::Confirmed { by } => write!(f, "confirmed by {by}"),
-            Self::Reverting { by, through } => {
-                write!(f, "is to go back to where it was, by migration {through}, says {by}")
+            Self::Reverting { by, through, loss } => {
+                write!(f, "is to go back to where it was, by migration {through}, says {by}")?;
+                match loss {
+                    Loss::None => Ok(()),
+                    Loss::Accepted => {
+                        f.write_str(", who accepts that what it has written to its local disks since is lost")
+                    }
+                }
             }
             Self::Reverted { through } => write!(f, "is back where it was, by migration {through}"),
             Self::NotReverted { through } => {

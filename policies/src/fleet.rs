@@ -43,6 +43,28 @@ pub struct HostFacts {
     /// How replicas of local disks reach this host; nothing when its agent takes and sends none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replication: Option<Replication>,
+    /// What its agent can do beyond what every agent can.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub abilities: BTreeSet<Ability>,
+}
+
+impl HostFacts {
+    /// Whether its agent says that it can do this.
+    #[must_use]
+    pub fn can(&self, what: Ability) -> bool {
+        self.abilities.contains(&what)
+    }
+}
+
+/// What not every agent can do. One that does not name it is not asked for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ability {
+    /// A server goes back to the disks that were retained of it, as they are: away from this host, or to it.
+    ReturnToRetained,
+    /// Something that a later agent can.
+    #[serde(other)]
+    Unknown,
 }
 
 /// How replicas of local disks reach a host.

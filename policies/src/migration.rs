@@ -112,6 +112,9 @@ pub enum Purpose {
         of: Link,
         /// The wish.
         asked: Asked,
+        /// Whether what the server has written to its local disks since is given up.
+        #[serde(default, skip_serializing_if = "Loss::is_none")]
+        loss: Loss,
     },
     /// A drill: its owner is told and asked as for a move, and the server is never touched.
     Drill {
@@ -120,6 +123,23 @@ pub enum Purpose {
         /// Who wanted it.
         by: Actor,
     },
+}
+
+/// Whether a revert may lose what a server has written to its local disks since it was moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Loss {
+    /// It may not: that is copied back before the server goes back.
+    #[default]
+    None,
+    /// It may, as whoever asked for the revert has said: the server goes back to its old disks as they were when it left them.
+    Accepted,
+}
+
+impl Loss {
+    pub(crate) fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 /// What somebody asked for, as he did: what a maintenance that adopts it puts in its place is given back when that is cancelled.
@@ -785,6 +805,19 @@ impl Migration {
         }
     }
 
+    /// Who has accepted that what the server has written since is lost, if it goes back that way. Where a maintenance takes the revert over
+    /// and moves the server to another host, nothing is.
+    #[must_use]
+    pub fn loss_accepted_by(&self) -> Option<&Actor> {
+        match &self.purpose {
+            Purpose::Revert { asked, loss: Loss::Accepted, .. } => Some(&asked.by),
+            Purpose::Revert { loss: Loss::None, .. }
+            | Purpose::Move
+            | Purpose::Asked { .. }
+            | Purpose::Drill { .. } => None,
+        }
+    }
+
     /// By what it has been reverted, or is being reverted.
     #[must_use]
     pub fn reverted_by(&self) -> Option<Link> {
@@ -823,7 +856,9 @@ impl Migration {
     pub fn cause(&self) -> Cause {
         match (&self.purpose, self.maintenance) {
             (Purpose::Asked { asked }, None) => Cause::Asked { by: Wisher::of(&asked.by) },
-            (Purpose::Revert { asked, .. }, None) => Cause::Revert { by: Wisher::of(&asked.by) },
+            (Purpose::Revert { asked, loss, .. }, None) => {
+                Cause::Revert { by: Wisher::of(&asked.by), loss: *loss }
+            }
             (Purpose::Drill { .. }, _) => Cause::Drill,
             (Purpose::Move, _) | (Purpose::Asked { .. } | Purpose::Revert { .. }, Some(_)) => {
                 Cause::Maintenance

@@ -13,6 +13,7 @@ use crate::attempt::PowerOff;
 use crate::checks::Finding;
 use crate::ids::{MigrationId, NoticeId, OwnerId, ServerId, TicketId};
 use crate::language::Language;
+use crate::migration::Loss;
 use crate::time::{Instant, Span};
 use crate::windows::Slot;
 
@@ -98,6 +99,9 @@ pub enum Cause {
     Revert {
         /// Who asked for that.
         by: Wisher,
+        /// Whether what was written to local disks since is given up.
+        #[serde(default, skip_serializing_if = "Loss::is_none")]
+        loss: Loss,
     },
 }
 
@@ -266,6 +270,9 @@ pub enum Tells {
         downtime: Option<Span>,
         /// How it was shut down.
         power_off: Option<PowerOff>,
+        /// Who had accepted that what was written to its local disks since is lost; nothing when it is there still.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        loss_accepted_by: Option<Actor>,
     },
     /// Somebody wrote something that is for people to read.
     Written {
@@ -320,6 +327,11 @@ pub enum WhyGivenUp {
     OutOfTime,
     /// It was a drill, and the server is to be moved for real.
     ForReal,
+    /// A server was to go back to what was retained of it, and its old host does not have that as it was left.
+    NothingRetained {
+        /// What is wrong there, for operators.
+        text: String,
+    },
 }
 
 /// By which way words came.

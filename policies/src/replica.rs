@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::Failure;
 use crate::time::{Instant, Span};
 
-pub use kept::{Base, Images, Peers, Refusal, Replica, ReplicaState};
+pub use kept::{Base, Filled, Images, Peers, Refusal, Replica, ReplicaState};
 pub use test_launch::{EndOfTest, Point, Seen, TestNetwork, TestStatus, TestStep, test_name};
 pub use tested::{Mark, Test, TestHappened, TestRefusal, TestResult, TestState, test_story};
 

@@ -18,8 +18,8 @@ use chrono::DateTime;
 use uuid::Uuid;
 
 use crate::fleet::{
-    Autostart, Definition, Disk, Fleet, GuestAgent, GuestCpu, Host, HostCpu, HostFacts, OwnerRules, Power,
-    Reach, Server, ServerFacts,
+    Ability, Autostart, Definition, Disk, Fleet, GuestAgent, GuestCpu, Host, HostCpu, HostFacts, OwnerRules,
+    Power, Reach, Server, ServerFacts,
 };
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
@@ -84,6 +84,7 @@ pub fn host_facts(name: &str) -> HostFacts {
         libvirt_version: 11_003_000,
         qemu_version: 10_000_002,
         replication: None,
+        abilities: BTreeSet::from([Ability::ReturnToRetained]),
     }
 }
 

@@ -72,6 +72,7 @@ impl Names {
             migration_address: None,
             shared_storage: host.facts.shared_storage.iter().map(|name| self.word("storage", name)).collect(),
             replication: None,
+            abilities: BTreeSet::new(),
             ..host.facts.clone()
         };
         let standing = match &host.standing {

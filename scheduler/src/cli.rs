@@ -34,6 +34,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
+use drover_policies::migration::Loss;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -151,8 +152,9 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Migrate { server, at, reason } => migrations::migrate(context, &server, &at, reason).await,
         Command::Cancel { migration } => migrations::cancel(context, &migration).await,
         Command::Confirm { migration } => migrations::confirm_done(context, &migration).await,
-        Command::Revert { migration, at, yes } => {
-            migrations::revert(context, &migration, at.as_deref(), yes).await
+        Command::Revert { migration, at, accept_data_loss, yes } => {
+            let loss = if accept_data_loss { Loss::Accepted } else { Loss::None };
+            migrations::revert(context, &migration, (at.as_deref(), loss), yes).await
         }
         Command::Windows(command) => windows::windows(context, command).await,
         Command::Freezes(command) => freezes::freezes(context, command).await,

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use drover_agent_api::{
-    AbortBecause, AutoConverge, Destination, IfFailed, IfRunning, LiveMigrate, Operation, Order,
-    RebootMigrate, ReleaseReplica, Tuning, VerifyGuest, Wish, Within,
+    AbortBecause, AutoConverge, Destination, IfFailed, IfRunning, LiveMigrate, LookAtRetained, Operation,
+    Order, RebootMigrate, ReleaseReplica, Tuning, VerifyGuest, Wish, Within,
 };
 use drover_policies::attempt::Method;
-use drover_policies::conduct::{self, Intent, NewOperation, NewWish};
+use drover_policies::conduct::{self, Intent, LocalDisks, NewOperation, NewWish};
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{Generation, HostName, OperationId, ServerId};
 use drover_policies::policy::{OnFailure, Policy, PolicySet, Subject};
@@ -46,7 +46,7 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             };
             (Order::LiveMigrate(order), Wish::Tuned(tuning))
         }
-        Intent::Reboot { server, to, if_running, within, replica } => {
+        Intent::Reboot { server, to, if_running, within, disks } => {
             let policy = policy_of(*server, fleet, policies);
             let order = RebootMigrate {
                 server: *server,
@@ -59,13 +59,18 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
                 },
                 within: within
                     .map(|within| Within { not_before: within.not_before, not_after: within.not_after }),
-                replica: replica
-                    .as_ref()
-                    .map(|cutover| replicas::cut_over(cutover, &policy, fleet))
-                    .transpose()?,
-                if_failed: match policy.replication.on_failure {
-                    OnFailure::LeaveOff if replica.is_some() => IfFailed::LeaveOff,
-                    OnFailure::LeaveOff | OnFailure::RestartSource => IfFailed::RestartSource,
+                replica: match disks {
+                    LocalDisks::Replica(cutover) => Some(replicas::cut_over(cutover, &policy, fleet)?),
+                    LocalDisks::None | LocalDisks::Retained(_) => None,
+                },
+                if_failed: match (policy.replication.on_failure, disks) {
+                    (OnFailure::LeaveOff, LocalDisks::Replica(_)) => IfFailed::LeaveOff,
+                    (OnFailure::LeaveOff, LocalDisks::None | LocalDisks::Retained(_))
+                    | (OnFailure::RestartSource, _) => IfFailed::RestartSource,
+                },
+                leaves: match disks {
+                    LocalDisks::Retained(disks) => disks.clone(),
+                    LocalDisks::None | LocalDisks::Replica(_) => Vec::new(),
                 },
             };
             (Order::RebootMigrate(order), Wish::Run)
@@ -82,6 +87,10 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             // It runs, or there is nothing to be looked at: its life is not waited for.
             let order = VerifyGuest { server: *server, within: look.within, look: Some(look.clone()) };
             (Order::VerifyGuest(order), Wish::Run)
+        }
+        Intent::LookAtRetained { replica } => {
+            let order = LookAtRetained { server: replica.server, disks: replica.disks.clone() };
+            (Order::LookAtRetained(order), Wish::Run)
         }
         Intent::HoldReplica { replica } => (Order::HoldReplica(replicas::hold(replica, fleet)?), Wish::Run),
         Intent::Replicate { replica, pace } => {

@@ -9,7 +9,7 @@ use drover_policies::attempt::{Failure, Outcome, Progress};
 use drover_policies::checks::{Look, Looked};
 use drover_policies::fleet::{HostFacts, ServerFacts};
 use drover_policies::ids::{Generation, HostName, MigrationId, OperationId, ServerId};
-use drover_policies::replica::{EndOfTest, Pace, ReplicaStatus, Seen, TestStatus};
+use drover_policies::replica::{EndOfTest, Pace, ReplicaDisk, ReplicaStatus, Seen, TestStatus};
 use drover_policies::time::{Instant, Span};
 use drover_policies::upcoming::azure::Document;
 use serde::{Deserialize, Serialize};
@@ -18,11 +18,12 @@ mod replica;
 mod test_launch;
 
 pub use drover_policies::replica::{Base, Images};
-pub use replica::{CutoverReplica, HoldReplica, ReleaseReplica, ReplicaPeer, Replicate};
+pub use replica::{CutoverReplica, HoldReplica, LookAtRetained, ReleaseReplica, ReplicaPeer, Replicate};
 pub use test_launch::TestLaunch;
 
 /// The version of this protocol. The scheduler refuses an agent that speaks a later one. Since 2: [`SyncRequest::guests`].
 /// Since 3: [`SyncResponse::now`] and [`RebootMigrate::within`]. Since 4: replicas of local disks, and [`RebootMigrate::if_failed`].
+/// What only some agents of a version can is in their hosts' [`abilities`](HostFacts::abilities), and nobody else is asked for it.
 pub const PROTOCOL: u32 = 4;
 
 /// The first version whose agents wait for the time of an order by themselves.
@@ -198,6 +199,9 @@ pub enum Order {
         #[serde(default)]
         kept_by: Option<OperationId>,
     },
+    /// Look whether the disks that were retained of a server are there as it left them. For agents that can
+    /// [`ReturnToRetained`](drover_policies::fleet::Ability::ReturnToRetained).
+    LookAtRetained(LookAtRetained),
     /// Take a replica of a server's local disks from another host.
     HoldReplica(HoldReplica),
     /// Keep a replica of a server's local disks up to date at another host. Goes on until it is stopped or the server has left.
@@ -266,6 +270,10 @@ pub struct RebootMigrate {
     /// What becomes of a server that ran and could not be brought up at the destination.
     #[serde(default, skip_serializing_if = "IfFailed::is_restart")]
     pub if_failed: IfFailed,
+    /// Local disks that it does without at the destination, where it goes back to its old ones as they are: these are retained here. For
+    /// agents that can [`ReturnToRetained`](drover_policies::fleet::Ability::ReturnToRetained).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub leaves: Vec<ReplicaDisk>,
 }
 
 /// What becomes of a server that was powered off and could not be brought up at the destination.
@@ -409,7 +417,7 @@ pub enum OperationState {
     },
     /// What was retained is gone (or there was nothing).
     Discarded,
-    /// The replica may come.
+    /// The replica may come, or the retained disks are there.
     Held,
     /// The replica is kept up to date; goes on.
     Replicating {

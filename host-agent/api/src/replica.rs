@@ -6,6 +6,17 @@ use drover_policies::replica::{Base, Images, Pace, ReplicaDisk};
 use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 
+/// To the agent of the host that a server left: are the disks that it retained there as the server left them, and does nothing use them?
+/// Ends when they are, or refuses. Nothing is touched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookAtRetained {
+    /// Of which server.
+    pub server: ServerId,
+    /// All the local disks that its definition names now.
+    pub disks: Vec<ReplicaDisk>,
+}
+
 /// To the destination's agent: take a replica from that host, and from no other. Ends when it may come.
 ///
 /// Asked again it changes nothing. What is there in its way (a file of that name, too little room) refuses it.

@@ -197,6 +197,7 @@ pub(super) fn is_cutting_over(stage: &Stage) -> bool {
             | Work::Verify(_)
             | Work::Count
             | Work::Discard
+            | Work::LookAtRetained
             | Work::Hold
             | Work::Replicate(_)
             | Work::Release

@@ -177,6 +177,12 @@ pub trait Replication: Send + Sync {
     /// When the hypervisor refuses.
     fn forget(&self, replica: ReplicaId, server: ServerId) -> Answer<()>;
 
+    /// Looks whether the disks of a server that left this host are there and can be opened, by the files' names as retained.
+    ///
+    /// # Errors
+    /// One is not there, is no such image, or is in use.
+    fn look_at_retained(&self, server: ServerId, disks: &[ReplicaDisk]) -> Answer<()>;
+
     /// Deletes the disks of a server that left this host and may not come back, by the files' names as retained.
     ///
     /// # Errors
@@ -263,6 +269,10 @@ impl Replication for NotConfigured {
     /// Rounds were never done: there is nothing to forget.
     fn forget(&self, _replica: ReplicaId, _server: ServerId) -> Answer<()> {
         Ok(())
+    }
+
+    fn look_at_retained(&self, _server: ServerId, _disks: &[ReplicaDisk]) -> Answer<()> {
+        Self::refuse(FailureClass::RefusedByDestination)
     }
 
     fn delete_retained(&self, _server: ServerId, _disks: &[ReplicaDisk]) -> Answer<()> {

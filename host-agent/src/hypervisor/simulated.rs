@@ -290,7 +290,10 @@ impl SimulatedFleet {
                 facts,
             };
             let disks = BTreeMap::from([(host.clone(), TimeDelta::zero())]);
-            world.guests.insert(id, Inside { guest, disks, checkpoint: None, ran: TimeDelta::zero() });
+            world.guests.insert(
+                id,
+                Inside { guest, disks, checkpoint: None, ran: TimeDelta::zero(), may_lose: false },
+            );
             if let Some(host) = world.hosts.get_mut(host) {
                 host.domains.insert(id, domain);
             }

@@ -14,6 +14,7 @@ use std::time::Duration;
 use drover_agent_api::{Base, HoldReplica, Images, ReleaseReplica};
 use drover_policies::fleet::CertificateDigest;
 use drover_policies::ids::ReplicaId;
+use drover_policies::replica::ReplicaDisk;
 
 use super::admission::resolved;
 use super::config::Config;
@@ -328,6 +329,18 @@ impl Replicas {
             sync_parent(&path)?;
         }
         Ok(self.save(record)?)
+    }
+
+    /// Whether images are there that a server could be started from.
+    ///
+    /// # Errors
+    /// For the first that is not there, is another kind of image, or that a running server has open.
+    pub fn look_at(&self, disks: &[ReplicaDisk]) -> Result<(), ReplicaError> {
+        for ReplicaDisk { source, format, .. } in disks {
+            self.within(source, &[])?;
+            Image { path: source, format: *format }.virtual_bytes()?;
+        }
+        Ok(())
     }
 
     /// What is there of a replica.

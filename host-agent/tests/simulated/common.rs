@@ -13,7 +13,7 @@ use drover_host_agent::clock::HostClock;
 use drover_host_agent::hypervisor::simulated::{Guest, Place, SimulatedFleet, survive};
 use drover_policies::attempt::{FailureClass, Moved, Outcome, Phase, Progress};
 use drover_policies::fleet::{
-    Autostart, Definition, Disk, GuestAgent, GuestCpu, HostCpu, HostFacts, OwnerRules, Power, Reach,
+    Ability, Autostart, Definition, Disk, GuestAgent, GuestCpu, HostCpu, HostFacts, OwnerRules, Power, Reach,
     ServerFacts,
 };
 use drover_policies::ids::{Generation, HostName, OperationId, ServerId};
@@ -66,6 +66,7 @@ pub fn host_facts(name: &str) -> HostFacts {
         libvirt_version: 11_003_000,
         qemu_version: 10_000_002,
         replication: None,
+        abilities: BTreeSet::from([Ability::ReturnToRetained]),
     }
 }
 
@@ -119,6 +120,7 @@ pub fn reboot() -> Order {
         within: None,
         replica: None,
         if_failed: IfFailed::RestartSource,
+        leaves: Vec::new(),
     })
 }
 

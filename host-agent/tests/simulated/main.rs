@@ -4,6 +4,7 @@ mod armed;
 mod checks;
 mod common;
 mod crash;
+mod goes_back;
 mod looking;
 mod migrations;
 mod test_launch;

@@ -26,7 +26,7 @@ pub const CUTOVER: OperationId = OperationId(Uuid::from_u128(0xc0));
 const SIZE: u64 = 10 << 30;
 const PATH: &str = "/var/lib/libvirt/images/web-1.qcow2";
 
-fn disks() -> Vec<ReplicaDisk> {
+pub fn disks() -> Vec<ReplicaDisk> {
     vec![ReplicaDisk {
         target: "vda".into(),
         source: PATH.into(),
@@ -81,7 +81,7 @@ pub fn with_replica(rounds: u64) -> RebootMigrate {
     }
 }
 
-fn local_facts(power: Power) -> ServerFacts {
+pub fn local_facts(power: Power) -> ServerFacts {
     let disk = Disk {
         target: "vda".into(),
         source: PATH.into(),

@@ -4,24 +4,27 @@
 //! migration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
+
+mod refusal;
 
 use super::{Changes, Conductor, Situation};
 use crate::appointment::{self, Appointment};
 use crate::attempt::Method;
 use crate::checks::Validation;
-use crate::eligibility::WhyNotLive;
+use crate::eligibility::{Suits, WhyBlocked, WhyNotLive, has_local_disks, suits};
 use crate::events::{Happened, Through};
-use crate::fleet::Server;
+use crate::fleet::{Ability, Server};
 use crate::ids::{HostName, MaintenanceId, MigrationId, ServerId, TicketId};
 use crate::maintenance::{Maintenance, State as MaintenanceState};
-use crate::migration::{self, Asked, Confirmation, Ends, Migration, Purpose, State, Waiting};
+use crate::migration::{self, Asked, Confirmation, Ends, Loss, Migration, Purpose, State, Waiting};
 use crate::notices::{Actor, Tells, WhyGivenUp, Wisher};
-use crate::placement::{NoPlace, WhyNotHere, Wish};
+use crate::placement::{WhyNotHere, Wish};
 use crate::policy::{Policy, Subject};
 use crate::self_service::{self, Earlier};
 use crate::time::{Instant, Span};
 use crate::windows::Slot;
+
+pub use refusal::{Other, Refusal};
 
 /// A wish for a reboot migration.
 #[derive(Debug, Clone)]
@@ -47,6 +50,8 @@ pub struct Back {
     pub by: Actor,
     /// When; nothing for now.
     pub at: Option<Instant>,
+    /// Whether what the server has written to its local disks since may be lost by it.
+    pub loss: Loss,
 }
 
 /// What was decided.
@@ -56,117 +61,6 @@ pub struct Opened {
     pub migration: Migration,
     /// All that changes, the new migration included.
     pub changes: Changes,
-}
-
-/// Why something that is asked for is not done, and what would be possible.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Refusal {
-    /// Not so often.
-    #[error(transparent)]
-    TooOften(#[from] self_service::Refusal),
-    /// Not at that time.
-    #[error(transparent)]
-    Time(#[from] appointment::Refusal),
-    /// Not in its state.
-    #[error(transparent)]
-    State(#[from] migration::Refusal),
-    /// It is not seen on any host.
-    #[error("the server is not seen on any host at present")]
-    NotSeen,
-    /// It is to be moved already.
-    #[error("DR-{number} moves it already; choose the time of that one with reschedule, or have it done now")]
-    UnderWay {
-        /// By which migration.
-        number: u32,
-    },
-    /// It is not where it was moved to.
-    #[error(
-        "the server has been moved again since, so there is no way back; it can be moved with migrate, to whichever host suits it"
-    )]
-    MovedSince,
-    /// No host can take it.
-    #[error("no other host can take it at present: {why}")]
-    NoPlace {
-        /// Why none can.
-        why: NoPlace,
-    },
-    /// The host that it left can't take it.
-    #[error("{host}, where it was, can't take it: it {why}; {other}")]
-    NotThere {
-        /// Which host.
-        host: HostName,
-        /// Why not.
-        why: Box<WhyNotHere>,
-        /// Whether another one could.
-        other: Other,
-    },
-}
-
-/// Whether a host other than the one that is wanted could take a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Other {
-    /// One could.
-    Could,
-    /// None could.
-    Neither,
-}
-
-impl fmt::Display for Other {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Could => "another host could take it: ask for that with migrate",
-            Self::Neither => "no other host could take it either at present; ask again later",
-        })
-    }
-}
-
-impl Refusal {
-    /// As an owner may read it: no host is named, nobody else's server, and nothing of how full they are.
-    #[must_use]
-    pub fn for_owner(&self) -> String {
-        match self {
-            Self::NoPlace { .. } => "no other host has room for it at present; ask again later".to_owned(),
-            Self::NotThere { why, other, .. } => format!("{}; {other}", why_not_back(why)),
-            Self::TooOften(_)
-            | Self::Time(_)
-            | Self::State(_)
-            | Self::NotSeen
-            | Self::UnderWay { .. }
-            | Self::MovedSince => self.to_string(),
-        }
-    }
-}
-
-fn why_not_back(why: &WhyNotHere) -> &'static str {
-    match why {
-        WhyNotHere::NotOpen { .. } | WhyNotHere::Emptied => {
-            "where it was, the hardware is closed for maintenance"
-        }
-        WhyNotHere::Silent { .. } | WhyNotHere::Unknown | WhyNotHere::SourceUnknown => {
-            "where it was, the hardware can't be reached at present"
-        }
-        WhyNotHere::Vcpus { .. } | WhyNotHere::Memory { .. } | WhyNotHere::DiskRoom { .. } => {
-            "where it was, there is no room any more"
-        }
-        WhyNotHere::NameTaken { .. }
-        | WhyNotHere::AntiAffinity { .. }
-        | WhyNotHere::Affinity { .. }
-        | WhyNotHere::Together { .. } => {
-            "where it was, the servers that are there now keep it away (its name, or rules about which may be together)"
-        }
-        WhyNotHere::Source => "it is where it was already",
-        WhyNotHere::OtherCluster { .. }
-        | WhyNotHere::Arch { .. }
-        | WhyNotHere::CpuModel { .. }
-        | WhyNotHere::CpuPassthrough { .. }
-        | WhyNotHere::MachineType { .. }
-        | WhyNotHere::Storage { .. }
-        | WhyNotHere::OlderLibvirt { .. }
-        | WhyNotHere::NotReplicating
-        | WhyNotHere::NoDirectory { .. }
-        | WhyNotHere::Label { .. }
-        | WhyNotHere::Excluded { .. } => "where it was, the hardware does not suit it any more",
-    }
 }
 
 /// Somebody wants a server moved by a reboot, now or at a time that he chooses.
@@ -208,7 +102,7 @@ pub fn ask(situation: Situation<'_>, request: &Request) -> Result<Opened, Refusa
 pub fn revert(situation: Situation<'_>, back: &Back) -> Result<Option<Opened>, Refusal> {
     let mut conductor = Conductor::new(situation);
     let Some(original) = conductor.find(back.migration).cloned() else { return Ok(None) };
-    let reverted = conductor.take_back(&original, &back.by, back.at)?;
+    let reverted = conductor.take_back(&original, back)?;
     conductor.change(original.id, |_, _| reverted.original);
     Ok(Some(conductor.opened(reverted.by)))
 }
@@ -246,8 +140,7 @@ impl<'a> Conductor<'a> {
     pub(super) fn take_back(
         &mut self,
         original: &Migration,
-        by: &Actor,
-        at: Option<Instant>,
+        &Back { ref by, at, loss, .. }: &Back,
     ) -> Result<Reverted, Refusal> {
         let policy = self.policy_for(original);
         let may = original.revertible(policy.policy.owners.confirm_within, self.now)?;
@@ -255,6 +148,7 @@ impl<'a> Conductor<'a> {
         if Some(&server.host) != original.to() {
             return Err(Refusal::MovedSince);
         }
+        self.may_lose(server, original, loss, &policy.policy)?;
         let kept = self.policies.general().retention.definitions;
         let asked = Asked {
             by: by.clone(),
@@ -262,7 +156,7 @@ impl<'a> Conductor<'a> {
             // What is kept of it at its old host is kept no longer than this.
             deadline: may.completed_at + kept.delta(),
         };
-        let purpose = Purpose::Revert { of: original.link(), asked: asked.clone() };
+        let purpose = Purpose::Revert { of: original.link(), asked: asked.clone(), loss };
         let opened = Migration { ticket: original.ticket, ..self.draft(server, purpose, &asked) };
         // Its old disks are there still.
         self.room.settle(opened.server, &original.from);
@@ -273,10 +167,43 @@ impl<'a> Conductor<'a> {
             self.tell(&opened, "reverting", Tells::Reverting { slot, downtime, by: by.clone() });
         }
         let link = opened.link();
-        self.say(original, Happened::Reverting { by: by.clone(), through: link.number });
+        self.say(original, Happened::Reverting { by: by.clone(), through: link.number, loss });
         let state =
             State::Reverting { by: link, completed_at: may.completed_at, moved: may.moved, until: may.until };
         Ok(Reverted { original: Migration { state, ..original.clone() }, by: opened })
+    }
+
+    /// Whether what the server has written to its local disks since can be copied back, or else given up.
+    fn may_lose(
+        &self,
+        server: &Server,
+        original: &Migration,
+        loss: Loss,
+        policy: &Policy,
+    ) -> Result<(), Refusal> {
+        match (loss, has_local_disks(&server.facts)) {
+            (Loss::None, false) => Ok(()),
+            (Loss::None, true) => {
+                match suits(server, self.fleet, Some(WhyNotLive::OwnerAskedForReboot), policy) {
+                    Suits::Nothing(why @ WhyBlocked::NotReplicating { .. }) => {
+                        Err(Refusal::NotCopiedBack { why: Box::new(why) })
+                    }
+                    // What else may block it does so either way, and is told with all that does.
+                    Suits::Live | Suits::Reboot(_) | Suits::Nothing(_) => Ok(()),
+                }
+            }
+            (Loss::Accepted, false) => Err(Refusal::NothingToLose),
+            (Loss::Accepted, true) => {
+                let can = |host: &HostName| {
+                    let known = self.fleet.hosts.get(host);
+                    known.is_some_and(|known| known.facts.can(Ability::ReturnToRetained))
+                };
+                match [&server.host, &original.from].into_iter().find(|host| !can(host)) {
+                    Some(host) => Err(Refusal::TooOld { host: host.clone() }),
+                    None => Ok(()),
+                }
+            }
+        }
     }
 
     /// A server that nothing moves, but for this migration.
@@ -430,8 +357,13 @@ impl<'a> Conductor<'a> {
         self.now >= migration.deadline
     }
 
-    pub(super) fn out_of_time(&mut self, mut migration: Migration) -> Migration {
-        self.give_up_asked(&migration, WhyGivenUp::OutOfTime);
+    pub(super) fn out_of_time(&mut self, migration: Migration) -> Migration {
+        self.end_asked(migration, WhyGivenUp::OutOfTime)
+    }
+
+    /// What was asked for is not done.
+    pub(super) fn end_asked(&mut self, mut migration: Migration, why: WhyGivenUp) -> Migration {
+        self.give_up_asked(&migration, why);
         self.leave_place(&migration);
         migration.appointment = Appointment::Done;
         migration.state = State::Cancelled { at: self.now };
@@ -541,27 +473,5 @@ impl<'a> Conductor<'a> {
             migration.deadline = asked.deadline;
         }
         migration
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_owner_reads_of_no_host_and_no_neighbour() {
-        let host: HostName = "h7".parse().expect("a name");
-        let refusals = [
-            WhyNotHere::NotOpen { standing: "draining".to_owned() },
-            WhyNotHere::Memory { needs: 2, free: 1 },
-            WhyNotHere::NameTaken { name: "theirs".to_owned() },
-            WhyNotHere::AntiAffinity { group: "g".to_owned(), with: "theirs".to_owned() },
-        ];
-        for why in refusals {
-            let refusal = Refusal::NotThere { host: host.clone(), why: Box::new(why), other: Other::Could };
-            let said = refusal.for_owner();
-            assert!(!said.contains("h7") && !said.contains("theirs"), "{said}");
-            assert!(said.contains("migrate"), "it says what would be possible: {said}");
-        }
     }
 }

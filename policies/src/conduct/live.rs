@@ -4,7 +4,7 @@ use super::shared::Whereabouts;
 use super::validation::{LookedBefore, being_looked_at};
 use super::{Conductor, Go, Intent, NewWish};
 use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, Phase, Progress, Report};
-use crate::eligibility::{Suits, WhyBlocked, WhyNotLive, suits};
+use crate::eligibility::{Suits, WhyBlocked, WhyNotLive, method_without_live, suits};
 use crate::events::Happened;
 use crate::fleet::{Power, Server};
 use crate::ladder::{LadderState, Rung, climb};
@@ -66,7 +66,14 @@ impl Conductor<'_> {
             return Err(Box::new(self.wait(migration, Waiting::Blocked { why })));
         }
         let settled = migration.why_not_live.clone().filter(WhyNotLive::is_settled);
-        match suits(server, self.fleet, settled, policy) {
+        let suits = match settled {
+            // Nothing is copied of one that goes back to its old disks as they were.
+            Some(why) if migration.loss_accepted_by().is_some() && self.pinned(&migration).is_some() => {
+                method_without_live(&server.facts, why)
+            }
+            settled => suits(server, self.fleet, settled, policy),
+        };
+        match suits {
             Suits::Nothing(why) => return Err(Box::new(self.wait(migration, Waiting::Blocked { why }))),
             Suits::Live => {
                 if migration.why_not_live.take().is_some() {

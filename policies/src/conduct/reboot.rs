@@ -11,7 +11,7 @@ use crate::events::Happened;
 use crate::fleet::{Power, Server};
 use crate::ids::{OperationId, TicketId};
 use crate::migration::{Confirmation, Ends, FailedBecause, Migration, State, Waiting};
-use crate::notices::{Actor, Avoidance, Tells};
+use crate::notices::{Actor, Avoidance, Tells, WhyGivenUp};
 use crate::policy::Policy;
 use crate::time::{Instant, Span};
 use crate::windows::Slot;
@@ -81,6 +81,9 @@ impl Conductor<'_> {
             migration.appointment = Appointment::Unscheduled;
             migration.state = State::Pending { waits_for: Waiting::Nothing };
             return migration;
+        }
+        if let Some(text) = self.not_retained(&migration) {
+            return self.end_asked(migration, WhyGivenUp::NothingRetained { text });
         }
         migration = self.prepared(migration, server);
         if let Go::Emergency { why } = &go {
@@ -165,8 +168,8 @@ impl Conductor<'_> {
         if let Some(limit) = self.limit_reached(&migration, policy, &to) {
             return self.wait_within_slot(migration, Waiting::Turn { limit });
         }
-        let replica = match self.cut_over_with(&migration, policy) {
-            Ok(replica) => replica,
+        let disks = match self.cut_over_with(&migration, policy) {
+            Ok(disks) => disks,
             Err(waits_for) => return self.wait_within_slot(migration, waits_for),
         };
         if if_running == IfRunning::PowerOff {
@@ -179,7 +182,7 @@ impl Conductor<'_> {
             // Only a retried cold move comes here with the appointment of its last try.
             migration.appointment = Appointment::Unscheduled;
         }
-        let intent = Intent::Reboot { server: migration.server, to, if_running, within, replica };
+        let intent = Intent::Reboot { server: migration.server, to, if_running, within, disks };
         let operation = self.begin(&mut migration, intent);
         match within {
             Some(_) => {
@@ -356,7 +359,8 @@ impl Conductor<'_> {
         migration.appointment = Appointment::Done;
         let confirmation = if self.reverted(&migration) {
             let (downtime, power_off) = (moved.downtime, moved.power_off);
-            self.tell(&migration, "reverted", Tells::Reverted { downtime, power_off });
+            let loss_accepted_by = migration.loss_accepted_by().cloned();
+            self.tell(&migration, "reverted", Tells::Reverted { downtime, power_off, loss_accepted_by });
             // It is where it was before anything was done: there is nothing to go back to.
             Confirmation::Given { by: Actor::Drover }
         } else {

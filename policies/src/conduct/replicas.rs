@@ -6,7 +6,7 @@
 mod lasting;
 mod readiness;
 
-use super::{Conductor, Cutover, Intent, NewWish};
+use super::{Conductor, Cutover, Intent, LocalDisks, NewWish};
 use crate::appointment::Appointment;
 use crate::attempt::{Failure, FailureClass, Method, Report};
 use crate::eligibility::{copied_disks, has_local_disks};
@@ -16,7 +16,7 @@ use crate::migration::{Migration, State, Waiting};
 use crate::placement::Room;
 use crate::policy::Policy;
 use crate::replica::{
-    Activity, Base, Going, Images, Pace, Replica, ReplicaDisk, ReplicaState, ReplicaStatus, Stage,
+    Activity, Base, Filled, Going, Images, Pace, Replica, ReplicaDisk, ReplicaState, ReplicaStatus, Stage,
 };
 use crate::time::Span;
 
@@ -30,6 +30,8 @@ pub(super) enum Readiness {
     NotNeeded,
     /// With this replica.
     Ready(Box<Replica>),
+    /// With these disks, which its destination has retained.
+    Retained(Vec<ReplicaDisk>),
     /// Not yet.
     Not(Waiting),
 }
@@ -118,7 +120,7 @@ impl Conductor<'_> {
             (_, Report::Running(_)) => replica,
             (ReplicaState::Holding { operation }, Report::Held) => {
                 self.changes.ended.push(operation);
-                self.replicate(replica)
+                Replica { state: ReplicaState::Held, ..replica }
             }
             (
                 ReplicaState::Holding { operation } | ReplicaState::Replicating { operation, .. },
@@ -164,7 +166,8 @@ impl Conductor<'_> {
                 self.refused(replica, operation, Failure { class: FailureClass::Unexpected, text })
             }
             (
-                ReplicaState::Stopping { .. }
+                ReplicaState::Held
+                | ReplicaState::Stopping { .. }
                 | ReplicaState::Releasing { .. }
                 | ReplicaState::Refused { .. }
                 | ReplicaState::Gone { .. },
@@ -186,6 +189,7 @@ impl Conductor<'_> {
                 Replica { state: ReplicaState::Gone { at: self.now }, ..replica }
             }
             ReplicaState::Holding { .. }
+            | ReplicaState::Held
             | ReplicaState::Replicating { .. }
             | ReplicaState::Refused { .. }
             | ReplicaState::Stopping { .. }
@@ -215,6 +219,10 @@ impl Conductor<'_> {
     }
 
     fn refuse(&mut self, replica: Replica, failure: Failure) -> Replica {
+        if replica.filled == Filled::AsRetained {
+            // Its migration is given up for it, and tells why.
+            return Replica { state: ReplicaState::Refused { failure, until: self.now }, ..replica };
+        }
         // Refused at once and tried at once would be a circle.
         let until = self.now + self.policies.general().retry.longest.delta();
         let host = replica.to.clone();
@@ -280,7 +288,23 @@ impl Conductor<'_> {
             return Wanted::AsItIs;
         }
         let wanted = migration.is_open() && migration.method == Method::Reboot && has_place;
-        if wanted && self.fits(replica) { Wanted::Kept } else { Wanted::Not(Images::Delete) }
+        let same_way = replica.filled == self.filled_for(migration);
+        if wanted && same_way && self.fits(replica) { Wanted::Kept } else { Wanted::Not(Images::Delete) }
+    }
+
+    /// How the replica of a migration is to be filled, where it is to go now.
+    fn filled_for(&self, migration: &Migration) -> Filled {
+        if migration.loss_accepted_by().is_some() && self.goes_back(migration) {
+            Filled::AsRetained
+        } else {
+            Filled::ByRounds
+        }
+    }
+
+    /// Whether it takes its server where that was before.
+    fn goes_back(&self, migration: &Migration) -> bool {
+        let original = migration.reverts().and_then(|of| self.find(of.migration));
+        original.is_some_and(|original| migration.to() == Some(&original.from))
     }
 
     /// Whether it still consists of the disks that the server has; a server that is not seen now keeps its replica.
@@ -308,6 +332,7 @@ impl Conductor<'_> {
                 self.wish(operation, NewWish::Pace(pace));
                 self.noted_if_late(replica, &pace)
             }
+            ReplicaState::Held if replica.filled == Filled::ByRounds => self.replicate(replica),
             ReplicaState::Refused { until, .. } if self.now < *until => {
                 self.look_again_at(*until);
                 replica
@@ -315,6 +340,7 @@ impl Conductor<'_> {
             // Whatever it left is cleared away before it is tried again.
             ReplicaState::Refused { .. } => self.order_release(replica, Images::Delete),
             ReplicaState::Holding { .. }
+            | ReplicaState::Held
             | ReplicaState::Stopping { .. }
             | ReplicaState::Releasing { .. }
             | ReplicaState::Gone { .. } => replica,
@@ -337,7 +363,7 @@ impl Conductor<'_> {
                     }
                 }
             }
-            ReplicaState::Refused { .. } => self.order_release(replica, images),
+            ReplicaState::Held | ReplicaState::Refused { .. } => self.order_release(replica, images),
             ReplicaState::Holding { operation } if !self.fleet.hosts.contains_key(&replica.to) => {
                 self.changes.ended.push(*operation);
                 Replica { state: ReplicaState::Gone { at: self.now }, ..replica }
@@ -350,6 +376,10 @@ impl Conductor<'_> {
     }
 
     fn order_release(&mut self, replica: Replica, images: Images) -> Replica {
+        if replica.filled == Filled::AsRetained {
+            // The answer is forgotten. What it was about is let go of with the migration that it is retained of.
+            return Replica { state: ReplicaState::Gone { at: self.now }, ..replica };
+        }
         let intent = Intent::ReleaseReplica { replica: replica.id, images };
         let operation = self.order(replica.to.clone(), Some(replica.migration), intent);
         Replica { state: ReplicaState::Releasing { operation, images }, ..replica }
@@ -407,9 +437,7 @@ impl Conductor<'_> {
         let Some(server) = self.fleet.seen(&migration.from, migration.server) else { return };
         let Ok(disks) = copied_disks(&server.facts) else { return };
         // Where it was before, its disks are kept: most of what they hold it still has.
-        let original = migration.reverts().and_then(|of| self.find(of.migration));
-        let base =
-            if original.is_some_and(|original| original.from == to) { Base::Retained } else { Base::New };
+        let base = if self.goes_back(migration) { Base::Retained } else { Base::New };
         let replica = Replica {
             id: ReplicaId::draw(self.ids),
             migration: migration.id,
@@ -418,6 +446,7 @@ impl Conductor<'_> {
             to,
             disks,
             base,
+            filled: self.filled_for(migration),
             peers: None,
             late_since: None,
             going: Going::On,
@@ -479,7 +508,7 @@ impl Conductor<'_> {
         }
     }
 
-    /// The replica that a server boots from at its destination; nothing when it needs none.
+    /// From what a server boots at its destination.
     ///
     /// # Errors
     /// It can't be cut over now; for what it waits.
@@ -487,12 +516,13 @@ impl Conductor<'_> {
         &mut self,
         migration: &Migration,
         policy: &Policy,
-    ) -> Result<Option<Cutover>, Waiting> {
+    ) -> Result<LocalDisks, Waiting> {
         let Some(server) = self.fleet.seen(&migration.from, migration.server) else {
             return Err(Waiting::Agent { host: migration.from.clone() });
         };
         match self.readiness(migration, server, policy) {
-            Readiness::NotNeeded => Ok(None),
+            Readiness::NotNeeded => Ok(LocalDisks::None),
+            Readiness::Retained(disks) => Ok(LocalDisks::Retained(disks)),
             Readiness::Ready(replica) => {
                 if self.end_test_before_cutover(migration) {
                     self.look_again_at(self.now + TEST_ENDS.delta());
@@ -500,7 +530,7 @@ impl Conductor<'_> {
                 }
                 let rounds = self.needs(migration, server).rounds();
                 let (bandwidth, _) = policy.replication.bandwidth_now(self.now);
-                Ok(Some(Cutover { replica, rounds, bandwidth }))
+                Ok(LocalDisks::Replica(Cutover { replica, rounds, bandwidth }))
             }
             Readiness::Not(waits_for) => {
                 // A lag becomes shorter without anybody telling.
@@ -519,6 +549,7 @@ impl Conductor<'_> {
                 }
                 ReplicaState::Refused { .. }
                 | ReplicaState::Holding { .. }
+                | ReplicaState::Held
                 | ReplicaState::Replicating { .. }
                 | ReplicaState::Stopping { .. }
                 | ReplicaState::Releasing { .. }

@@ -101,6 +101,9 @@ impl Conductor<'_> {
         let Some(server) = self.servers.get(&migration.server) else {
             return expected_reboot(&policy.reboot, history);
         };
+        if migration.loss_accepted_by().is_some() {
+            return expected_reboot(&policy.reboot, history);
+        }
         // By what is stored of it, not by what its agent tells from second to second: an appointment's length must not flicker.
         expected_move(&server.facts, policy, history, self.replica_for(migration).and_then(Replica::seen))
     }

@@ -3,7 +3,7 @@
 //! Before it, because what was down then is no fault of the move; by an order of its own, so that the order that moves it stays what it is. A
 //! server is never kept from its time by it: an agent that can't look, or does not answer in the time that policy gives, leaves nothing to compare with.
 
-use super::asked::Reverted;
+use super::asked::{Back, Reverted};
 use super::{Conductor, Go, Intent};
 use crate::appointment::Appointment;
 use crate::attempt::{Method, Moved, Report};
@@ -13,7 +13,7 @@ use crate::checks::{
 use crate::events::Happened;
 use crate::fleet::Power;
 use crate::ids::OperationId;
-use crate::migration::{Confirmation, FailedBecause, Migration, State, Waiting};
+use crate::migration::{Confirmation, FailedBecause, Loss, Migration, State, Waiting};
 use crate::notices::{Actor, AfterFailedChecks, Tells, Via};
 use crate::owners::Whose;
 use crate::policy::Policy;
@@ -188,8 +188,9 @@ impl Conductor<'_> {
         let confirmation = Confirmation::Awaited { until: None };
         let state = State::Completed { at: self.now, moved: moved.clone(), confirmation };
         let done = Migration { appointment: Appointment::Done, state, ..migration.clone() };
+        let back = Back { migration: done.id, by: Actor::Drover, at: None, loss: Loss::None };
         let Reverted { original, by } =
-            self.take_back(&done, &Actor::Drover, None).map_err(|refusal| refusal.for_owner())?;
+            self.take_back(&done, &back).map_err(|refusal| refusal.for_owner())?;
         let findings = migration.validation.findings.clone();
         let then = AfterFailedChecks::Reverting;
         self.tell(migration, "checks_failed", Tells::ChecksFailed { findings, then });

@@ -1,9 +1,11 @@
 //! The copy of one server's local disks at one destination, as it is decided on.
 //!
 //! ```text
-//! holding ──▶ replicating ──▶ stopping ──▶ releasing ──▶ gone
-//!    └──────────────┴──▶ refused ── back-off over, or not wanted any more ──▲
+//! holding ──▶ held ──▶ replicating ──▶ stopping ──▶ releasing ──▶ gone
+//!    └─────────┴────────────┴──▶ refused ── back-off over, or not wanted any more ──▲
 //! ```
+//!
+//! Only one that is filled by rounds goes on from *held*; see [`Filled`].
 //!
 //! It is wanted as long as its migration is open, goes by a reboot, and holds that place. Whatever is not wanted is let go of, whatever
 //! became of the migration: that may take longer than the migration itself, where an agent is silent.
@@ -26,6 +28,24 @@ pub enum Base {
     New,
     /// They are what this host has retained of this server: the replica begins with them, so that only what differs is sent.
     Retained,
+}
+
+/// How a replica comes to show what is on the server's disks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filled {
+    /// By rounds, while the server runs, until it is cut over with it.
+    #[default]
+    ByRounds,
+    /// Not at all: the server goes back to what the host has retained of it, as that is. It is no file that is held but the answer that all of
+    /// it is there.
+    AsRetained,
+}
+
+impl Filled {
+    fn is_by_rounds(&self) -> bool {
+        *self == Self::ByRounds
+    }
 }
 
 /// What becomes of a replica's images when it is not held any more.
@@ -67,6 +87,9 @@ pub struct Replica {
     /// What it begins with.
     #[serde(default)]
     pub base: Base,
+    /// How it is filled.
+    #[serde(default, skip_serializing_if = "Filled::is_by_rounds")]
+    pub filled: Filled,
     /// What the two agents were told of each other; nothing of one that was begun before that was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peers: Option<Peers>,
@@ -95,6 +118,8 @@ pub enum ReplicaState {
         /// The order to the destination's agent.
         operation: OperationId,
     },
+    /// The destination has made ready, and nothing is being done.
+    Held,
     /// The source keeps it up to date.
     Replicating {
         /// The order to the source's agent.
@@ -136,6 +161,7 @@ impl ReplicaState {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Holding { .. } => "holding",
+            Self::Held => "held",
             Self::Replicating { .. } => "replicating",
             Self::Refused { .. } => "refused",
             Self::Stopping { .. } => "stopping",
@@ -152,7 +178,7 @@ impl ReplicaState {
             | Self::Replicating { operation, .. }
             | Self::Stopping { operation, .. }
             | Self::Releasing { operation, .. } => Some(*operation),
-            Self::Refused { .. } | Self::Gone { .. } => None,
+            Self::Held | Self::Refused { .. } | Self::Gone { .. } => None,
         }
     }
 }
@@ -192,6 +218,7 @@ impl Replica {
         match self.state {
             ReplicaState::Gone { .. } => true,
             ReplicaState::Holding { .. }
+            | ReplicaState::Held
             | ReplicaState::Replicating { .. }
             | ReplicaState::Refused { .. }
             | ReplicaState::Stopping { .. }
@@ -207,6 +234,7 @@ impl Replica {
                 true
             }
             ReplicaState::Holding { .. }
+            | ReplicaState::Held
             | ReplicaState::Replicating { .. }
             | ReplicaState::Refused { .. } => false,
         }
@@ -218,6 +246,7 @@ impl Replica {
         match &self.state {
             ReplicaState::Replicating { seen, .. } => seen.as_deref(),
             ReplicaState::Holding { .. }
+            | ReplicaState::Held
             | ReplicaState::Refused { .. }
             | ReplicaState::Stopping { .. }
             | ReplicaState::Releasing { .. }
@@ -280,7 +309,8 @@ impl Replica {
     fn is_kept(&self) -> Result<(), Refusal> {
         match self.state {
             ReplicaState::Holding { .. } | ReplicaState::Replicating { .. } => Ok(()),
-            ReplicaState::Refused { .. }
+            ReplicaState::Held
+            | ReplicaState::Refused { .. }
             | ReplicaState::Stopping { .. }
             | ReplicaState::Releasing { .. }
             | ReplicaState::Gone { .. } => Err(Refusal::NotKept { state: self.state.name() }),
@@ -304,6 +334,7 @@ mod tests {
             to: "h2".parse().expect("a name"),
             disks: Vec::new(),
             base: Base::New,
+            filled: Filled::ByRounds,
             peers: None,
             late_since: None,
             going: Going::On,

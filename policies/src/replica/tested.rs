@@ -385,7 +385,7 @@ mod tests {
 
     use super::*;
     use crate::ids::{MigrationId, ReplicaId};
-    use crate::replica::{Activity, Base, Going};
+    use crate::replica::{Activity, Base, Filled, Going};
 
     const AT: Instant = Instant::UNIX_EPOCH;
 
@@ -401,6 +401,7 @@ mod tests {
             to: "h2".parse().expect("a name"),
             disks: Vec::new(),
             base: Base::New,
+            filled: Filled::ByRounds,
             peers: None,
             late_since: None,
             going: Going::On,

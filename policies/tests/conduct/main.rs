@@ -1,6 +1,7 @@
 //! The conductor, told as stories: what is decided is taken in, agents answer, time passes.
 
 mod checks;
+mod data_loss;
 mod drills;
 mod many;
 mod owners;

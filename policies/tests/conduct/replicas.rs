@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 
 use drover_policies::attempt::{Failure, FailureClass, Outcome, Report};
-use drover_policies::conduct::{Back, Intent, NewOperation, NewWish, revert};
+use drover_policies::conduct::{Back, Intent, LocalDisks, NewOperation, NewWish, revert};
 use drover_policies::fleet::{
     CertificateDigest, Disk, Host, LocalStorage, Power, Reach, Replication, ServerFacts,
 };
 use drover_policies::host::Standing;
 use drover_policies::ids::OperationId;
 use drover_policies::maintenance::{State as MaintenanceState, Urgency};
-use drover_policies::migration::{State, Waiting};
+use drover_policies::migration::{Loss, State, Waiting};
 use drover_policies::notices::Actor;
 use drover_policies::replica::{
     Activity, Base, Frozen, Going, Images, Replica, ReplicaStatus, Round, RoundKind,
@@ -55,12 +55,12 @@ pub fn replica(story: &Story) -> Replica {
     story.replicas.last().expect("a replica").clone()
 }
 
-fn order_of(story: &Story) -> NewOperation {
+pub fn order_of(story: &Story) -> NewOperation {
     let operation = replica(story).state.operation().expect("something is being done for it");
     story.orders.get(&operation).expect("the order was given").clone()
 }
 
-fn tell(story: &mut Story, report: Report) {
+pub fn tell(story: &mut Story, report: Report) {
     let id = order_of(story).id;
     story.reports.insert(id, report);
     story.look();
@@ -123,7 +123,7 @@ fn its_disks_are_copied_while_its_time_is_agreed_and_it_boots_from_the_copy() {
     assert_eq!(story.state("db"), "ready");
     begin(&mut story);
     assert_eq!(story.state("db"), "cutting_over");
-    let Intent::Reboot { replica: Some(cutover), .. } = story.order_for("db").intent else {
+    let Intent::Reboot { disks: LocalDisks::Replica(cutover), .. } = story.order_for("db").intent else {
         panic!("it is cut over with its replica")
     };
     assert_eq!((cutover.replica.id, cutover.rounds), (replica(&story).id, 2));
@@ -255,7 +255,7 @@ fn a_failed_cutover_keeps_the_copy_for_the_next_try() {
     assert_eq!(story.state("db"), "ready");
     begin(&mut story);
     assert_eq!(story.replicas.iter().map(|known| known.id).collect::<Vec<_>>(), [held.id]);
-    let Intent::Reboot { replica: Some(cutover), to, .. } = story.order_for("db").intent else {
+    let Intent::Reboot { disks: LocalDisks::Replica(cutover), to, .. } = story.order_for("db").intent else {
         panic!("it is cut over with the copy that it has")
     };
     assert_eq!((cutover.replica.id, to), (held.id, held.to));
@@ -314,7 +314,7 @@ fn a_server_that_is_off_needs_one_whole_copy_and_nobodys_consent() {
     tell(&mut story, Report::Held);
     land(&mut story, 1);
     assert_eq!(story.state("db"), "cutting_over");
-    let Intent::Reboot { replica: Some(cutover), .. } = story.order_for("db").intent else {
+    let Intent::Reboot { disks: LocalDisks::Replica(cutover), .. } = story.order_for("db").intent else {
         panic!("with its replica")
     };
     assert_eq!(cutover.rounds, 1);
@@ -398,7 +398,7 @@ fn goes_back() -> Story {
         host.standing = Standing::Open;
     }
     let by = Actor::Owner { owner: owner_id("acme") };
-    let back = Back { migration: story.migration("db").id, by, at: None };
+    let back = Back { migration: story.migration("db").id, by, at: None, loss: Loss::None };
     let opened =
         story.question(|situation| revert(situation, &back)).expect("granted").expect("it is not over");
     story.accept(opened.changes);

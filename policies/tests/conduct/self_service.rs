@@ -4,7 +4,7 @@ use drover_policies::conduct::{AskedRefusal, Back, Intent, Request, ask, cancel,
 use drover_policies::host::Standing;
 use drover_policies::ids::{MaintenanceId, MigrationId};
 use drover_policies::maintenance::{State as MaintenanceState, Urgency};
-use drover_policies::migration::{Migration, Refusal, State, Waiting};
+use drover_policies::migration::{Loss, Migration, Refusal, State, Waiting};
 use drover_policies::notices::{Actor, Tells, WhyGivenUp};
 use drover_policies::samples::{Sample, gib, host_name, owner_id, server_id};
 use drover_policies::self_service::{self, Earlier};
@@ -40,7 +40,7 @@ fn asks(story: &mut Story, by: Actor, at: Option<Instant>) -> Result<MigrationId
 }
 
 fn goes_back(story: &mut Story, at: Option<Instant>) -> Result<MigrationId, AskedRefusal> {
-    let back = Back { migration: original(story).id, by: owner(), at };
+    let back = Back { migration: original(story).id, by: owner(), at, loss: Loss::None };
     let opened = story.question(|situation| revert(situation, &back))?.expect("it is not over");
     story.accept(opened.changes);
     Ok(opened.migration.id)
@@ -331,7 +331,7 @@ fn a_revert_that_makes_no_sense_is_refused_with_the_reason() {
     let twice = goes_back(&mut story, None).expect_err("two at once");
     assert_eq!(twice, AskedRefusal::State(Refusal::BeingReverted { by: 1002 }));
     story.moves("db");
-    let back = Back { migration: id, by: owner(), at: None };
+    let back = Back { migration: id, by: owner(), at: None, loss: Loss::None };
     let refused = story.question(|situation| revert(situation, &back)).expect_err("a revert of a revert");
     assert_eq!(refused, AskedRefusal::State(Refusal::IsRevert));
     let again = goes_back(&mut story, None).expect_err("it was reverted");

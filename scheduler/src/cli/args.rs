@@ -153,6 +153,9 @@ pub enum Command {
         /// `2026-11-25 03:00` (in your zone), `2026-11-25T03:00+01:00` or `+2h` [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<String>,
+        /// Go back to the old local disks as they were, without copying back what was written since: that is lost
+        #[arg(long)]
+        accept_data_loss: bool,
         /// Don't ask
         #[arg(long)]
         yes: bool,

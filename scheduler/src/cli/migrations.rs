@@ -1,5 +1,6 @@
 //! Migrations, and the time of those that wait for their owners.
 
+use drover_policies::migration::Loss;
 use serde_json::json;
 
 use super::args::Migrations;
@@ -9,7 +10,8 @@ use super::screen::{Rows, Screen, Tone};
 use super::words::{bytes, milliseconds};
 use super::{Context, checks, confirm, part, replicas, watch};
 use crate::http::views::{
-    AppointmentView, EventView, FreeSlots, MigrationBrief, MigrationDetail, MigrationView, ServerView,
+    AppointmentView, EventView, FreeSlots, MigrationBrief, MigrationDetail, MigrationView, RevertBody,
+    ServerView,
 };
 
 pub(super) async fn migrations(context: &Context, command: Migrations) -> Result<(), Failed> {
@@ -212,6 +214,7 @@ fn show(screen: &Screen, detail: &MigrationDetail) {
             migration.confirm_until.map(|until| format!("until {}", times.both(until))).unwrap_or_default(),
         ),
         ("reverts", migration.reverts.map(|number| format!("DR-{number}")).unwrap_or_default()),
+        ("data loss", if migration.data_loss_accepted { "accepted".to_owned() } else { String::new() }),
         ("reverted by", migration.reverted_by.map(|number| format!("DR-{number}")).unwrap_or_default()),
         ("owner", migration.owner.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("reason", migration.reason.clone()),
@@ -406,20 +409,27 @@ pub(super) async fn confirm_done(context: &Context, migration: &str) -> Result<(
 pub(super) async fn revert(
     context: &Context,
     migration: &str,
-    at: Option<&str>,
+    (at, loss): (Option<&str>, Loss),
     yes: bool,
 ) -> Result<(), Failed> {
     let at = at.map(|at| context.screen.times().parse(at)).transpose()?;
     let path = format!("/v1/migrations/{}", part(migration));
-    if !yes && at.is_none() {
+    // A loss is asked about also where there is time to take the wish back.
+    if !yes && (at.is_none() || loss == Loss::Accepted) {
         let found: Answer<MigrationView> = context.client.get(&path, &[]).await?;
+        let when = if at.is_none() { ", now" } else { "" };
+        let first = match loss {
+            Loss::None => replicas::copied_back(&found.value),
+            Loss::Accepted => {
+                ", from its old disks as they were: WHAT IT HAS WRITTEN TO LOCAL DISKS SINCE THE MOVE IS LOST"
+            }
+        };
         confirm(&format!(
-            "{} will be powered off, taken back to where it was and booted, now{}. Go on?",
-            found.value.server_name,
-            replicas::copied_back(&found.value)
+            "{} will be powered off, taken back to where it was and booted{when}{first}. Go on?",
+            found.value.server_name
         ))?;
     }
-    let body = at.map_or_else(|| json!({}), |at| json!({ "at": at }));
+    let body = RevertBody { at, accept_data_loss: loss == Loss::Accepted };
     let answer: Result<Answer<MigrationView>, Failed> =
         context.client.post(&format!("{path}/revert"), &body).await;
     let answer = answer.map_err(|failed| free_times(context, &failed, None))?;
@@ -428,8 +438,12 @@ pub(super) async fn revert(
             Some(_) => appointment(screen, &back.appointment),
             None => "now".to_owned(),
         };
+        let lost = match loss {
+            Loss::None => "Nothing that was written is lost.",
+            Loss::Accepted => "What it has written to local disks since the move is lost.",
+        };
         screen.line(format!(
-            "{} goes back to where it was: {when}. Nothing that was written is lost. Follow it with: drover migrations watch {}",
+            "{} goes back to where it was: {when}. {lost} Follow it with: drover migrations watch {}",
             back.server_name, back.number
         ));
     });

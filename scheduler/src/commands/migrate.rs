@@ -6,7 +6,7 @@ use drover_policies::eligibility::{Suits, WhyBlocked, WhyNotLive, suits};
 use drover_policies::events::{Happened, Through};
 use drover_policies::fleet::Server;
 use drover_policies::ids::ServerId;
-use drover_policies::migration::{Migration, Purpose, State, Waiting};
+use drover_policies::migration::{Loss, Migration, Purpose, State, Waiting};
 use drover_policies::notices::Actor;
 use drover_policies::policy::Subject;
 use drover_policies::self_service::{COUNTED, Earlier};
@@ -45,7 +45,7 @@ impl Wish {
         self.carry_out(|| async {
             let fleet = self.app.fleet();
             let server = find_server(&fleet, &self.caller, given)?;
-            self.not_blocked(server)?;
+            self.not_blocked(server, Loss::None)?;
             match self.open_of(server).await? {
                 Some(open) if at.is_none() => self.begin_open(open),
                 // One that was opened in this very moment is refused by what is asked next.
@@ -138,24 +138,29 @@ impl Wish {
             | AskedRefusal::NotSeen
             | AskedRefusal::MovedSince
             | AskedRefusal::NoPlace { .. }
+            | AskedRefusal::NotCopiedBack { .. }
+            | AskedRefusal::NothingToLose
+            | AskedRefusal::TooOld { .. }
             | AskedRefusal::NotThere { .. } => Problem::new(Kind::Refused, detail),
         }
     }
 
     /// Whether nothing on a server stands in the way, for a wish that begins with a migration.
-    pub(super) fn not_blocked_by_id(&self, app: &App, server: ServerId) -> Result<(), Problem> {
+    pub(super) fn not_blocked_by_id(&self, app: &App, server: ServerId, loss: Loss) -> Result<(), Problem> {
         match app.fleet().server(server) {
-            Some(server) => self.not_blocked(server),
+            Some(server) => self.not_blocked(server, loss),
             // That it is not seen is said by what is decided next.
             None => Ok(()),
         }
     }
 
-    fn not_blocked(&self, server: &Server) -> Result<(), Problem> {
+    fn not_blocked(&self, server: &Server, loss: Loss) -> Result<(), Problem> {
         let fleet = self.app.fleet();
         let policy = &self.app.policies.effective(&Subject::of(server, &fleet)).policy;
         match suits(server, &fleet, Some(WhyNotLive::OwnerAskedForReboot), policy) {
             Suits::Live | Suits::Reboot(_) => Ok(()),
+            // Nothing is copied of one that goes back to its old disks as they were.
+            Suits::Nothing(WhyBlocked::NotReplicating { .. }) if loss == Loss::Accepted => Ok(()),
             blocks @ Suits::Nothing(_) => {
                 let all = all_obstacles(server, blocks);
                 let told: Vec<Reason> = all.iter().map(|why| blocked(why, self.caller.eyes())).collect();

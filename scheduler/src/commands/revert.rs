@@ -1,7 +1,7 @@
 //! What comes after a reboot migration: taking it back before it begins, saying that all is well, and going back.
 
 use drover_policies::conduct::{self, Back};
-use drover_policies::migration::Migration;
+use drover_policies::migration::{Loss, Migration};
 use drover_policies::time::Instant;
 
 use super::find::with_time;
@@ -44,19 +44,19 @@ impl Wish {
     ///
     /// # Errors
     /// There is no such migration, it can't be reverted any more, its old host can't take it, or the time can't be had.
-    pub async fn revert(&self, given: &str, at: Option<Instant>) -> Result<Reply, Problem> {
+    pub async fn revert(&self, given: &str, at: Option<Instant>, loss: Loss) -> Result<Reply, Problem> {
         let _promising = self.app.promise_times().await;
         self.carry_out(|| async {
             let found = find_migration(&self.app, &self.caller, given).await?;
             self.envelope.if_match.check(found.generation)?;
             let original = found.value;
             let loaded = Loaded::read(&self.app).await.map_err(|error| store_problem(&error))?;
-            let back = Back { migration: original.id, by: self.caller.actor(), at };
+            let back = Back { migration: original.id, by: self.caller.actor(), at, loss };
             let opened = conduct::revert(loaded.situation(&self.app), &back)
                 .map_err(|refusal| self.not_granted(&refusal))?
                 .ok_or_else(|| self.over(&original, loaded.now))?;
             // Last: what is wrong about the wish itself is said before what stands in its way.
-            self.not_blocked_by_id(&self.app, original.server)?;
+            self.not_blocked_by_id(&self.app, original.server, loss)?;
             let batch = execute::batch(&self.app, &loaded, opened.changes)
                 .await
                 .map_err(|error| store_problem(&error))?;

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use drover_policies::conduct;
 use drover_policies::ids::HostName;
-use drover_policies::migration::Migration;
+use drover_policies::migration::{Loss, Migration};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -19,7 +19,7 @@ use super::extract::{Change, Known, Named, Nothing, Params};
 use super::lists::{cursor, limit, only, page};
 use super::problem::{Kind, Problem};
 use super::views::{
-    FreeSlots, MayAtBody, MigrationDetail, MigrationView, Page, ReplicaView, RescheduleBody, SlotView,
+    FreeSlots, MigrationDetail, MigrationView, Page, ReplicaView, RescheduleBody, RevertBody, SlotView,
 };
 use crate::app::App;
 use crate::auth::{Caller, Operator, Person};
@@ -363,17 +363,20 @@ async fn confirm(
 
 /// Take a server back to where it was before a reboot migration
 ///
-/// By another reboot migration, now or at a time, in the same ticket. Nothing that was written is lost: the disks are shared. Refused once it is
-/// confirmed or the time for it is over, and where its old host can't take it; then a new migration may take it to another one.
-#[utoipa::path(post, path = "/v1/migrations/{migration}/revert", tag = "migrations", request_body = MayAtBody,
+/// By another reboot migration, now or at a time, in the same ticket. Nothing that was written is lost: the disks are shared, or what was written
+/// to local ones since is copied back first. Where that can't be done, or shall not be waited for, `accept_data_loss` takes it back to its old
+/// disks as they were. Refused once it is confirmed or the time for it is over, and where its old host can't take it; then a new migration may
+/// take it to another one.
+#[utoipa::path(post, path = "/v1/migrations/{migration}/revert", tag = "migrations", request_body = RevertBody,
     params(("migration" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
     responses((status = 201, description = "The migration that takes it back", body = MigrationView), Problems))]
 async fn revert(
     State(app): State<Arc<App>>,
     Named(name): Named,
-    change: Change<Person, MayAtBody>,
+    change: Change<Person, RevertBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, MayAtBody { at }) = change.split();
+    let (caller, envelope, RevertBody { at, accept_data_loss }) = change.split();
     let at = at.map(drover_policies::time::to_microseconds);
-    Wish { app, caller, envelope }.revert(&name, at).await
+    let loss = if accept_data_loss { Loss::Accepted } else { Loss::None };
+    Wish { app, caller, envelope }.revert(&name, at, loss).await
 }

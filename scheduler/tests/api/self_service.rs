@@ -130,6 +130,14 @@ async fn what_is_not_done_is_neither_confirmed_nor_reverted() {
         let foreign = api.post(&api.globex, &path, &json!({})).await;
         assert_eq!(foreign.status, StatusCode::NOT_FOUND);
     }
-    let answer = api.post(&api.acme, "/v1/migrations/DR-1001/revert", &json!({ "when": "now" })).await;
-    assert_eq!(answer.problem(), "invalid-field", "{answer:?}");
+    for (body, field) in
+        [(json!({ "when": "now" }), "when"), (json!({ "accept_data_loss": "yes" }), "accept_data_loss")]
+    {
+        let answer = api.post(&api.acme, "/v1/migrations/DR-1001/revert", &body).await;
+        assert_eq!(answer.problem(), "invalid-field", "{answer:?}");
+        assert!(answer.detail().contains(field), "{answer:?}");
+    }
+    let losing = json!({ "accept_data_loss": true });
+    let answer = api.post(&api.operator, "/v1/migrations/DR-1001/revert", &losing).await;
+    assert_eq!(answer.problem(), "refused", "it has not been moved: {answer:?}");
 }

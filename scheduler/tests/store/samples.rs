@@ -19,7 +19,7 @@ use drover_policies::notices::{Actor, Contact, Notice, Reminders, Tells};
 use drover_policies::owners::{Closed, Opens, OwnerCheck, OwnerFreeze, OwnerLimit, OwnerWindow, Scope};
 use drover_policies::placement::Reservation;
 use drover_policies::plan::Plan;
-use drover_policies::replica::{Base, Going, ImageFormat, Replica, ReplicaDisk, ReplicaState};
+use drover_policies::replica::{Base, Filled, Going, ImageFormat, Replica, ReplicaDisk, ReplicaState};
 use drover_policies::samples::{NOON, host_facts};
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{Exclusion, Slot};
@@ -325,6 +325,7 @@ pub fn replica(n: u32, of: u32) -> Replica {
         to: host("h2"),
         disks: vec![disk],
         base: Base::New,
+        filled: Filled::ByRounds,
         peers: None,
         late_since: None,
         going: Going::On,

@@ -172,6 +172,7 @@ impl World {
             MigrationVerb::Reschedule(since) => json!({ "start": self.start + since.delta() }),
             MigrationVerb::Revert(Some(since)) => json!({ "at": self.start + since.delta() }),
             MigrationVerb::Revert(None) => json!({}),
+            MigrationVerb::RevertLosing => json!({ "accept_data_loss": true }),
             MigrationVerb::Abort
             | MigrationVerb::Retry
             | MigrationVerb::Force

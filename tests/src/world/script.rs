@@ -95,7 +95,7 @@ pub enum Command {
     /// `operator pause|resume|cancel MT-1`, `operator emergency MT-1 the fan is broken`
     Maintenance { verb: MaintenanceVerb, number: u32 },
     /// `operator|owner acme abort|retry|force|approve|decline|cancel|confirm|revert|migrate-now web-1`, `… reschedule|migrate web-1 +3h`,
-    /// `… revert web-1 +3h`, `… copy sync|pause|resume web-1`
+    /// `… revert web-1 +3h`, `… revert-losing web-1`, `… copy sync|pause|resume web-1`
     Migration { by: Caller, verb: MigrationVerb, server: String },
     /// `cordon h2 flaky memory`
     Cordon { host: HostName, reason: String },
@@ -209,6 +209,8 @@ pub enum MigrationVerb {
     Confirm,
     /// Take the server back, now or at this time.
     Revert(Option<Span>),
+    /// Back now, to the old disks as they were.
+    RevertLosing,
     /// The copy of its disks.
     Copy(CopyVerb),
 }
@@ -239,7 +241,7 @@ impl MigrationVerb {
             Self::At(_) => "migrate",
             Self::Cancel => "cancel",
             Self::Confirm => "confirm",
-            Self::Revert(_) => "revert",
+            Self::Revert(_) | Self::RevertLosing => "revert",
             Self::Copy(CopyVerb::Sync) => "replica/sync",
             Self::Copy(CopyVerb::Pause) => "replica/pause",
             Self::Copy(CopyVerb::Resume) => "replica/resume",
@@ -490,12 +492,13 @@ fn parse_migration(by: Caller, words: &[&str]) -> Result<Command> {
         ["copy", "pause", server] => (MigrationVerb::Copy(CopyVerb::Pause), server),
         ["copy", "resume", server] => (MigrationVerb::Copy(CopyVerb::Resume), server),
         ["revert", server] => (MigrationVerb::Revert(None), server),
+        ["revert-losing", server] => (MigrationVerb::RevertLosing, server),
         ["revert", server, time] => (MigrationVerb::Revert(Some(since_start(time)?)), server),
         ["migrate", server, time] => (MigrationVerb::At(since_start(time)?), server),
         ["reschedule", server, time] => (MigrationVerb::Reschedule(since_start(time)?), server),
         _ => {
             bail!(
-                "abort, retry, force, approve, decline, cancel, confirm, revert, migrate-now SERVER or reschedule, migrate, revert SERVER +TIME belongs here"
+                "abort, retry, force, approve, decline, cancel, confirm, revert, revert-losing, migrate-now SERVER or reschedule, migrate, revert SERVER +TIME belongs here"
             )
         }
     };

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
-use drover_policies::fleet::{Autostart, Blocker, Definition, HostCpu, HostFacts, Power, ServerFacts};
+use drover_policies::fleet::{
+    Ability, Autostart, Blocker, Definition, HostCpu, HostFacts, Power, ServerFacts,
+};
 use std::collections::BTreeSet;
 use virt::connect::Connect;
 use virt::domain::Domain;
@@ -117,6 +119,7 @@ fn read_host(connect: &Connect, config: &HostConfig, cache: &Mutex<Option<Cached
         libvirt_version: cached.libvirt.into(),
         qemu_version: cached.qemu.into(),
         replication: None,
+        abilities: BTreeSet::from([Ability::ReturnToRetained]),
     })
 }
 

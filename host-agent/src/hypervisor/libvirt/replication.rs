@@ -130,6 +130,10 @@ impl Replication for Replicating {
         self.rounds.forget(replica, server)
     }
 
+    fn look_at_retained(&self, _server: ServerId, disks: &[ReplicaDisk]) -> Answer<()> {
+        Ok(self.held.look_at(disks)?)
+    }
+
     fn delete_retained(&self, server: ServerId, disks: &[ReplicaDisk]) -> Answer<()> {
         let in_use = self.in_use()?;
         // All are looked at before any is deleted.

@@ -77,7 +77,7 @@ impl World {
             return Err(failed(FailureClass::RefusedByDestination, words));
         }
         let guest = self.guests.get(&order.server).map(|inside| inside.guest.clone()).unwrap_or_default();
-        let inside = Inside { guest, disks: [].into(), checkpoint: None, ran: test.shows };
+        let inside = Inside { guest, disks: [].into(), checkpoint: None, ran: test.shows, may_lose: false };
         self.guests.insert(order.guest, inside);
         let memory_bytes = order.blueprint.memory_bytes.unwrap_or(server.memory_bytes);
         let vcpus = order.blueprint.vcpus.unwrap_or(server.vcpus);

@@ -149,6 +149,21 @@ impl SimulatedFleet {
         self.change(|world| world.guests.get(&server).is_some_and(|inside| inside.disks.contains_key(host)))
     }
 
+    /// Whether it has been said that what a server wrote last may be lost.
+    #[must_use]
+    pub fn may_lose_writes(&self, server: ServerId) -> bool {
+        self.change(|world| world.guests.get(&server).is_some_and(|inside| inside.may_lose))
+    }
+
+    /// Somebody deletes a server's disks on a host by hand.
+    pub fn lose_disks(&self, host: &HostName, server: ServerId) {
+        self.change(|world| {
+            if let Some(inside) = world.guests.get_mut(&server) {
+                inside.disks.remove(host);
+            }
+        });
+    }
+
     /// Whether a host holds a replica of a server's local disks.
     #[must_use]
     pub fn holds_replica(&self, host: &HostName, server: ServerId) -> bool {
@@ -179,6 +194,9 @@ impl World {
     pub(super) fn hold(&mut self, host: &HostName, order: &HoldReplica) -> Answer<()> {
         if self.kept(host, order.replica).is_some() {
             return Ok(());
+        }
+        if let Some(inside) = self.guests.get_mut(&order.server) {
+            inside.may_lose = false;
         }
         let file = order.disks.first().map(|disk| disk.path.display().to_string()).unwrap_or_default();
         let inside = self.guests.get_mut(&order.server);
@@ -308,6 +326,15 @@ impl World {
             kept.shows = shows.unwrap_or(kept.shows);
             kept.mixed |= touched == Touched::Perhaps;
         }
+        Ok(())
+    }
+
+    pub(super) fn look_at_retained(&mut self, host: &HostName, server: ServerId) -> Answer<()> {
+        let inside = self.guests.get_mut(&server).filter(|inside| inside.disks.contains_key(host));
+        let Some(inside) = inside else {
+            return Err(failed(FailureClass::RefusedByDestination, "vda.qcow2: No such file or directory"));
+        };
+        inside.may_lose = true;
         Ok(())
     }
 
@@ -518,6 +545,8 @@ impl World {
         let Some(inside) = self.guests.get(&server).filter(|_| local) else { return };
         match inside.disks.get(host) {
             Some(shows) if *shows == inside.ran => {}
+            // What it wrote on other disks is nowhere any more, and nobody was told otherwise.
+            Some(_) if inside.may_lose => {}
             Some(shows) => {
                 let lost = (inside.ran - *shows).num_milliseconds();
                 self.violate(format!(
@@ -525,6 +554,11 @@ impl World {
                 ));
             }
             None => self.violate(format!("{server} boots at {host} without its disks")),
+        }
+        if let Some(inside) = self.guests.get_mut(&server).filter(|inside| inside.may_lose)
+            && let Some(shows) = inside.disks.get(host)
+        {
+            inside.ran = *shows;
         }
         for kept in self.hosts.get_mut(host).into_iter().flat_map(|host| host.replicas.values_mut()) {
             kept.booted |= kept.in_place && kept.server == server;

@@ -119,6 +119,10 @@ impl Replication for Port {
         })
     }
 
+    fn look_at_retained(&self, server: ServerId, _disks: &[ReplicaDisk]) -> Answer<()> {
+        self.counted(|world| world.look_at_retained(self.host(), server))
+    }
+
     fn delete_retained(&self, server: ServerId, _disks: &[ReplicaDisk]) -> Answer<()> {
         self.counted(|world| {
             world.delete_retained(self.host(), server);

@@ -66,6 +66,8 @@ pub(super) struct Inside {
     pub(super) checkpoint: Option<Checkpoint>,
     /// Writes that it was told are on the disk.
     pub(super) ran: TimeDelta,
+    /// Somebody has said that it goes back to disks that lack the last of them.
+    pub(super) may_lose: bool,
 }
 
 impl World {

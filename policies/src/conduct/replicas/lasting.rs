@@ -4,7 +4,7 @@ use super::super::{Conductor, Intent};
 use crate::events::Happened;
 use crate::ids::HostName;
 use crate::migration::Migration;
-use crate::replica::{Activity, Going, Pace, Peers, Replica, ReplicaState};
+use crate::replica::{Activity, Filled, Going, Pace, Peers, Replica, ReplicaState};
 use crate::time::Span;
 
 impl Conductor<'_> {
@@ -28,7 +28,10 @@ impl Conductor<'_> {
     /// Both agents are told of each other, as they are now. A destination that has the images already goes on with them.
     pub(super) fn order_hold(&mut self, mut replica: Replica) -> Replica {
         replica.peers = self.peers(&replica.from, &replica.to);
-        let intent = Intent::HoldReplica { replica: Box::new(replica.clone()) };
+        let intent = match replica.filled {
+            Filled::ByRounds => Intent::HoldReplica { replica: Box::new(replica.clone()) },
+            Filled::AsRetained => Intent::LookAtRetained { replica: Box::new(replica.clone()) },
+        };
         let operation = self.order(replica.to.clone(), Some(replica.migration), intent);
         Replica { state: ReplicaState::Holding { operation }, ..replica }
     }

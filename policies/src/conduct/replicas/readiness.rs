@@ -8,7 +8,7 @@ use crate::estimate::expected_sync;
 use crate::fleet::{Power, Server};
 use crate::migration::{Migration, State, Waiting};
 use crate::policy::Policy;
-use crate::replica::{ReplicaState, ReplicaStatus, Stage};
+use crate::replica::{Filled, Replica, ReplicaState, ReplicaStatus, Stage};
 use crate::time::{Instant, Span};
 
 impl Conductor<'_> {
@@ -20,6 +20,15 @@ impl Conductor<'_> {
         let needs = self.needs(migration, server);
         let why = match self.replica_for(migration) {
             None => "it is not begun yet".to_owned(),
+            Some(replica) if replica.filled == Filled::AsRetained => match &replica.state {
+                ReplicaState::Held => return Readiness::Retained(replica.disks.clone()),
+                ReplicaState::Refused { failure, .. } => failure.to_string(),
+                ReplicaState::Holding { .. }
+                | ReplicaState::Replicating { .. }
+                | ReplicaState::Stopping { .. }
+                | ReplicaState::Releasing { .. }
+                | ReplicaState::Gone { .. } => "its old disks are being looked at".to_owned(),
+            },
             Some(replica) if self.not_replicating(replica).is_some() => {
                 "an agent that is needed for it keeps no replicas any more".to_owned()
             }
@@ -39,7 +48,7 @@ impl Conductor<'_> {
     /// when they have.
     pub(in crate::conduct) fn sync_left(&self, migration: &Migration, policy: &Policy) -> Span {
         let Some(server) = self.fleet.seen(&migration.from, migration.server) else { return Span::ZERO };
-        if !has_local_disks(&server.facts) {
+        if !has_local_disks(&server.facts) || migration.loss_accepted_by().is_some() {
             return Span::ZERO;
         }
         let known = self.replica_for(migration).and_then(|replica| self.status_of(replica));
@@ -66,13 +75,31 @@ impl Conductor<'_> {
         }
     }
 
+    fn is_whole(&self, replica: &Replica) -> bool {
+        match replica.filled {
+            Filled::ByRounds => self.status_of(replica).is_some_and(ReplicaStatus::is_ready),
+            Filled::AsRetained => replica.state == ReplicaState::Held,
+        }
+    }
+
+    /// What is wrong with the old disks that a server was to go back to, if its old host has said so.
+    pub(in crate::conduct) fn not_retained(&self, migration: &Migration) -> Option<String> {
+        let replica = self.replica_for(migration).filter(|replica| replica.filled == Filled::AsRetained)?;
+        match &replica.state {
+            ReplicaState::Refused { failure, .. } => Some(failure.text.clone()),
+            ReplicaState::Holding { .. }
+            | ReplicaState::Held
+            | ReplicaState::Replicating { .. }
+            | ReplicaState::Stopping { .. }
+            | ReplicaState::Releasing { .. }
+            | ReplicaState::Gone { .. } => None,
+        }
+    }
+
     /// A migration of local disks is *preparing* until its replica has been whole and up to date once, and again when that is lost.
     pub(in crate::conduct) fn prepared(&mut self, mut migration: Migration, server: &Server) -> Migration {
         let is_whole = !has_local_disks(&server.facts)
-            || self
-                .replica_for(&migration)
-                .and_then(|replica| self.status_of(replica))
-                .is_some_and(ReplicaStatus::is_ready);
+            || self.replica_for(&migration).is_some_and(|replica| self.is_whole(replica));
         migration.state = match (migration.state, is_whole) {
             (State::Preparing { waits_for }, true) => State::Ready { waits_for },
             (State::Ready { waits_for }, false) => State::Preparing { waits_for },

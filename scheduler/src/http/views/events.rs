@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use drover_policies::events::{Event, Happened};
 use drover_policies::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
+use drover_policies::migration::Loss;
 use drover_policies::notices::{Actor, WhyGivenUp};
 use drover_policies::replica::{EndOfTest, TestHappened};
 use serde::{Deserialize, Serialize};
@@ -119,7 +120,16 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         Happened::Confirmed { by: who @ (Actor::Owner { .. } | Actor::Operator { .. }) } => {
             format!("confirmed by {}", by(who))
         }
-        Happened::Reverting { by: who, .. } => format!("is to go back to where it was, says {}", by(who)),
+        Happened::Reverting { by: who, loss: Loss::None, .. } => {
+            format!("is to go back to where it was, says {}", by(who))
+        }
+        Happened::Reverting { by: who, loss: Loss::Accepted, .. } => format!(
+            "is to go back to where it was, says {}, who accepts that what it has written to its local disks since is lost",
+            by(who)
+        ),
+        Happened::GivenUp { why: WhyGivenUp::NothingRetained { .. } } => {
+            "given up, as its old disks are not there as they were".to_owned()
+        }
         Happened::ReplicaInitiating { .. } => "its disks begin to be copied".to_owned(),
         Happened::ReplicaStalled { failure } => {
             format!("the copy of its disks is stalled: {}", failure.class)

@@ -111,6 +111,10 @@ pub struct MigrationView {
     /// The number of the migration that it takes back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reverts: Option<u32>,
+    /// For one that takes another back: whether whoever asked for it has accepted that what was written to local disks since is lost. Left out
+    /// where it is not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub data_loss_accepted: bool,
     /// The number of the migration that takes it back, or has done so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reverted_by: Option<u32>,
@@ -391,6 +395,7 @@ impl MigrationView {
             done_at: done_at(&migration.state),
             confirm_until: confirm_until(&migration.state),
             reverts: migration.reverts().map(|of| of.number),
+            data_loss_accepted: migration.loss_accepted_by().is_some(),
             reverted_by: migration.reverted_by().map(|by| by.number),
             moved: migration.moved().map(MovedView::from),
             checks: migration.validation.findings.iter().map(FindingView::from).collect(),
@@ -548,8 +553,12 @@ pub struct MigrateBody {
 /// Now, or at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MayAtBody {
+pub struct RevertBody {
     /// When it shall begin; now, when it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<DateTime<Utc>>,
+    /// Go back to the old disks as they were when the server left them, at once: what it has written to its local disks since is lost. Without
+    /// it that is copied back first. Refused where nothing would be lost.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_data_loss: bool,
 }

@@ -279,6 +279,7 @@ impl ReplicaFigures {
                 Some(StalledView { failure: FailureView::of(failure, eyes), since: None, again_at: *until })
             }
             ReplicaState::Holding { .. }
+            | ReplicaState::Held
             | ReplicaState::Replicating { .. }
             | ReplicaState::Stopping { .. }
             | ReplicaState::Releasing { .. }
@@ -307,6 +308,7 @@ impl ReplicaFigures {
 fn not_kept(state: &ReplicaState) -> Option<(&'static str, &'static str)> {
     match state {
         ReplicaState::Holding { .. } | ReplicaState::Replicating { .. } => None,
+        ReplicaState::Held => Some(("held", "ready to be filled")),
         ReplicaState::Refused { .. } => Some(("refused", "refused by an agent")),
         ReplicaState::Stopping { .. } | ReplicaState::Releasing { .. } => {
             Some(("releasing", "being let go of"))
