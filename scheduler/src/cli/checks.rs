@@ -44,7 +44,7 @@ pub(super) async fn checks(context: &Context, command: Checks) -> Result<(), Fai
 }
 
 fn body(add: CheckAdd) -> Result<CheckBody, Failed> {
-    let scope = scope_of(add.server, add.label)?;
+    let scope = scope_of(add.holds.server, add.holds.label)?;
     let (check, port) = match (add.tcp, &add.http) {
         (Some(port), None) => ("tcp", Some(port)),
         (None, Some(_)) => ("http", add.port),
@@ -53,7 +53,7 @@ fn body(add: CheckAdd) -> Result<CheckBody, Failed> {
         }
     };
     Ok(CheckBody {
-        owner: add.owner,
+        owner: add.holds.owner,
         scope,
         name: add.name,
         check: check.to_owned(),

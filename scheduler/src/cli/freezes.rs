@@ -61,8 +61,8 @@ fn body(screen: &Screen, add: FreezeAdd) -> Result<FreezeBody, Failed> {
     };
     let calendar = add.file.as_deref().map(read).transpose()?;
     let timezone = days.is_none().then_some(zone);
-    let scope = scope_of(add.server, add.label)?;
-    Ok(FreezeBody { owner: add.owner, scope, name: add.name, days, calendar, url: add.fetch, timezone })
+    let scope = scope_of(add.holds.server, add.holds.label)?;
+    Ok(FreezeBody { owner: add.holds.owner, scope, name: add.name, days, calendar, url: add.fetch, timezone })
 }
 
 /// Not read on when it is longer than the scheduler reads.

@@ -59,7 +59,7 @@ pub(super) async fn windows(context: &Context, command: Windows) -> Result<(), F
 
 fn body(screen: &Screen, add: WindowAdd) -> Result<WindowBody, Failed> {
     let times = screen.times();
-    let scope = scope_of(add.server, add.label)?;
+    let scope = scope_of(add.holds.server, add.holds.label)?;
     let opens = match (add.cron, add.from, add.to) {
         (Some(cron), _, _) => OpensView {
             cron: Some(cron),
@@ -78,7 +78,7 @@ fn body(screen: &Screen, add: WindowAdd) -> Result<WindowBody, Failed> {
             ));
         }
     };
-    Ok(WindowBody { owner: add.owner, scope, opens })
+    Ok(WindowBody { owner: add.holds.owner, scope, opens })
 }
 
 fn openings(screen: &Screen, window: &WindowView) {

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::Problems;
 use super::extract::{Change, Known, Named, Nothing, Params};
-use super::lists::{OfOwner, limit, of_all};
+use super::lists::OfOwner;
 use super::problem::Problem;
 use super::views::{CheckBody, CheckView, Page};
 use crate::app::App;
@@ -33,10 +33,11 @@ async fn list(
     Params(which): Params<OfOwner>,
 ) -> Result<Json<Page<CheckView>>, Problem> {
     let owner = owned(&caller, which.owner.as_deref())?;
-    let mut checks = app.store.checks(owner.as_ref()).await.map_err(|error| store_problem(&error))?;
-    checks.sort_by_key(|check| check.id);
-    let page = of_all(checks, |check| check.id.to_string(), which.cursor.as_deref(), limit(which.limit)?);
-    Ok(Json(Page { items: page.items.iter().map(CheckView::from).collect(), next_cursor: page.next_cursor }))
+    which.page(
+        app.store.checks(owner.as_ref()).await,
+        |check| check.id.to_string(),
+        |check| CheckView::from(check),
+    )
 }
 
 /// Show a check

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::Problems;
 use super::extract::{Change, Known, Named, Nothing, Params};
-use super::lists::{OfOwner, limit, of_all};
+use super::lists::OfOwner;
 use super::problem::Problem;
 use super::views::{FreezeBody, FreezeView, Page};
 use crate::app::App;
@@ -33,13 +33,8 @@ async fn list(
     Params(which): Params<OfOwner>,
 ) -> Result<Json<Page<FreezeView>>, Problem> {
     let owner = owned(&caller, which.owner.as_deref())?;
-    let mut freezes = app.store.freezes(owner.as_ref()).await.map_err(|error| store_problem(&error))?;
-    freezes.sort_by_key(|freeze| freeze.value.id);
-    let page =
-        of_all(freezes, |freeze| freeze.value.id.to_string(), which.cursor.as_deref(), limit(which.limit)?);
-    let now = app.clock.now();
-    let items = page.items.iter().map(|freeze| FreezeView::of(&freeze.value, now)).collect();
-    Ok(Json(Page { items, next_cursor: page.next_cursor }))
+    let (freezes, now) = (app.store.freezes(owner.as_ref()).await, app.clock.now());
+    which.page(freezes, |freeze| freeze.value.id.to_string(), |freeze| FreezeView::of(&freeze.value, now))
 }
 
 /// Show a freeze

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 
 use super::Problems;
 use super::extract::{Change, Known, Named, Nothing, Params};
-use super::lists::{OfOwner, limit, of_all};
+use super::lists::OfOwner;
 use super::problem::Problem;
 use super::views::{LimitBody, LimitView, Page};
 use crate::app::App;
@@ -33,10 +33,11 @@ async fn list(
     Params(which): Params<OfOwner>,
 ) -> Result<Json<Page<LimitView>>, Problem> {
     let owner = owned(&caller, which.owner.as_deref())?;
-    let mut limits = app.store.limits(owner.as_ref()).await.map_err(|error| store_problem(&error))?;
-    limits.sort_by_key(|limit| limit.id);
-    let page = of_all(limits, |limit| limit.id.to_string(), which.cursor.as_deref(), limit(which.limit)?);
-    Ok(Json(Page { items: page.items.iter().map(LimitView::from).collect(), next_cursor: page.next_cursor }))
+    which.page(
+        app.store.limits(owner.as_ref()).await,
+        |limit| limit.id.to_string(),
+        |limit| LimitView::from(limit),
+    )
 }
 
 /// Show a limit

@@ -1,5 +1,6 @@
 //! Pages of lists.
 
+use axum::Json;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -23,6 +24,24 @@ pub(super) struct OfOwner {
     pub(super) limit: Option<u32>,
     /// From the page before.
     pub(super) cursor: Option<String>,
+}
+
+impl OfOwner {
+    /// A page of them as an answer, in the order of their keys.
+    ///
+    /// # Errors
+    /// The number asked for is out of range, or the store failed.
+    pub(super) fn page<T, V>(
+        &self,
+        found: Result<Vec<T>, StoreError>,
+        key: impl Fn(&T) -> String,
+        view: impl FnMut(&T) -> V,
+    ) -> Result<Json<Page<V>>, Problem> {
+        let mut found = found.map_err(|error| store_problem(&error))?;
+        found.sort_by_key(&key);
+        let page = of_all(found, key, self.cursor.as_deref(), limit(self.limit)?);
+        Ok(Json(Page { items: page.items.iter().map(view).collect(), next_cursor: page.next_cursor }))
+    }
 }
 
 /// The number of items asked for.

@@ -10,12 +10,12 @@ use utoipa_axum::routes;
 
 use super::Problems;
 use super::extract::{Change, Named, Nothing, Params};
-use super::lists::{OfOwner, limit, of_all};
+use super::lists::OfOwner;
 use super::problem::Problem;
 use super::views::{IssuedWebhook, Page, RotateBody, TestedWebhook, WebhookBody, WebhookView};
 use crate::app::App;
 use crate::auth::Person;
-use crate::commands::{Reply, Wish, owned, store_problem};
+use crate::commands::{Reply, Wish, owned};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -36,17 +36,17 @@ async fn list(
     Params(which): Params<OfOwner>,
 ) -> Result<Json<Page<WebhookView>>, Problem> {
     let owner: Option<OwnerId> = owned(&caller, which.owner.as_deref())?;
-    let stored = app.store.webhooks(owner.as_ref()).await.map_err(|error| store_problem(&error))?;
-    let mut webhooks: Vec<WebhookView> =
-        stored.iter().map(|webhook| WebhookView::of(webhook, app.clock.now())).collect();
-    if caller.owner().is_none() {
-        let configured =
-            app.config.webhooks.iter().filter(|webhook| owner.is_none() || webhook.owner == owner);
-        webhooks.extend(configured.map(WebhookView::from));
-    }
-    webhooks.sort_by(|a, b| a.id.cmp(&b.id));
-    let page = of_all(webhooks, |webhook| webhook.id.clone(), which.cursor.as_deref(), limit(which.limit)?);
-    Ok(Json(page))
+    let now = app.clock.now();
+    let all = app.store.webhooks(owner.as_ref()).await.map(|stored| {
+        let configured = app
+            .config
+            .webhooks
+            .iter()
+            .filter(|webhook| caller.owner().is_none() && (owner.is_none() || webhook.owner == owner));
+        let stored = stored.iter().map(|webhook| WebhookView::of(webhook, now));
+        stored.chain(configured.map(WebhookView::from)).collect::<Vec<_>>()
+    });
+    which.page(all, |webhook| webhook.id.clone(), WebhookView::clone)
 }
 
 /// Add a webhook

@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::Problems;
 use super::extract::{Change, Known, Named, Nothing, Params};
-use super::lists::{OfOwner, limit, of_all};
+use super::lists::OfOwner;
 use super::problem::Problem;
 use super::views::{Page, WindowBody, WindowView};
 use crate::app::App;
@@ -54,11 +54,7 @@ async fn list(
         Some(owner) => app.store.windows_of(&owner).await,
         None => app.store.windows().await,
     };
-    let mut windows = windows.map_err(|error| store_problem(&error))?;
-    windows.sort_by_key(|window| window.id);
-    let page = of_all(windows, |window| window.id.to_string(), which.cursor.as_deref(), limit(which.limit)?);
-    let items = page.items.iter().map(|window| view(&app, window)).collect();
-    Ok(Json(Page { items, next_cursor: page.next_cursor }))
+    which.page(windows, |window| window.id.to_string(), |window| view(&app, window))
 }
 
 /// Show a window

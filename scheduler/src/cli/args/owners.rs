@@ -27,9 +27,9 @@ pub enum Windows {
     },
 }
 
-/// A window to be added.
+/// For which servers something holds that is added.
 #[derive(Debug, Args)]
-pub struct WindowAdd {
+pub struct Holds {
     /// Whose; not needed with an owner's token
     #[arg(long)]
     pub owner: Option<String>,
@@ -39,6 +39,14 @@ pub struct WindowAdd {
     /// For servers with this label only
     #[arg(long, value_name = "NAME=VALUE")]
     pub label: Option<String>,
+}
+
+/// A window to be added.
+#[derive(Debug, Args)]
+pub struct WindowAdd {
+    /// Whose, and for which servers.
+    #[command(flatten)]
+    pub holds: Holds,
     /// When it opens: minute, hour, day of month, month, day of week (Sunday is 0 and 7)
     #[arg(long, requires = "duration", conflicts_with_all = ["from", "to"])]
     pub cron: Option<String>,
@@ -88,15 +96,9 @@ pub enum Freezes {
 pub struct FreezeAdd {
     /// What it is called: refusals name it
     pub name: String,
-    /// Whose; not needed with an owner's token
-    #[arg(long)]
-    pub owner: Option<String>,
-    /// For this server only
-    #[arg(long, conflicts_with = "label")]
-    pub server: Option<String>,
-    /// For servers with this label only
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub label: Option<String>,
+    /// Whose, and for which servers.
+    #[command(flatten)]
+    pub holds: Holds,
     /// The first day: `2026-12-19`
     #[arg(long, value_name = "DAY")]
     pub from: Option<String>,
@@ -190,15 +192,9 @@ pub struct CheckAdd {
     /// How long it may take after the guest was seen alive: `2m` [default: what policy says]
     #[arg(long, value_name = "SPAN")]
     pub within: Option<String>,
-    /// Whose; not needed with an owner's token
-    #[arg(long)]
-    pub owner: Option<String>,
-    /// For this server only
-    #[arg(long, conflicts_with = "label")]
-    pub server: Option<String>,
-    /// For servers with this label only
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub label: Option<String>,
+    /// Whose, and for which servers.
+    #[command(flatten)]
+    pub holds: Holds,
 }
 
 /// Owners.
