@@ -30,12 +30,17 @@ fn state_of(host: &Host, guest: &str) -> String {
     host.virsh(["domstate", guest]).expect("virsh runs").ok().expect("the guest is defined here")
 }
 
-fn becomes_off(host: &Host, guest: &str) -> bool {
+/// Whether something becomes so before patience is over.
+fn becomes(so: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + Duration::from_secs(20);
-    while state_of(host, guest) != "shut off" && Instant::now() < deadline {
+    while !so() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(50));
     }
-    state_of(host, guest) == "shut off"
+    so()
+}
+
+fn becomes_off(host: &Host, guest: &str) -> bool {
+    becomes(|| state_of(host, guest) == "shut off")
 }
 
 /// Asserts that neither process nor namespace, link, mount, file or record of the lab is left.
@@ -330,7 +335,7 @@ fn the_watcher_sees_two_copies_that_really_run() {
         .expect("written");
     let define = ["create".as_ref(), file.path().as_os_str()];
     lab.hosts()[1].virsh(define).expect("virsh runs").ok().expect("the second copy starts");
-    std::thread::sleep(Duration::from_secs(1));
+    assert!(becomes(|| !watcher.report().violations.is_empty()), "two copies were not seen");
     let report = watcher.finish();
     assert!(report.violations.iter().any(|seen| seen.uuid == guest.uuid), "{report:?}");
     assert!(report.ok().is_err());
