@@ -23,11 +23,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::driver::{Beside, Context, Step, Telling, When};
 use crate::hypervisor::replication::{Held, ReadFrom, RoundOrder, RoundStatus, Touched};
-use crate::hypervisor::{Refusal, RefusalKind, State};
+use crate::hypervisor::{Refusal, RefusalKind, Sighting, State};
 
 mod hold;
+mod renew;
 
 pub use hold::{hold, release};
+use renew::Known;
 
 /// How often a running round is looked at; its end wakes the agent.
 const LOOK: Span = Span::seconds(1);
@@ -94,13 +96,14 @@ impl Warm {
     /// As an agent that has just been started takes it up: a round that ran has ended with the agent before.
     #[must_use]
     pub(crate) fn after_restart(self) -> Self {
-        Self { doing: Doing::Initiating, ..self }
+        if self.waits_for_power_cycle() { self } else { Self { doing: Doing::Initiating, ..self } }
     }
 
-    /// Whether the ledger is to have it: after each round, for the sake of what people are shown.
+    /// Whether the ledger is to have it: after each round, for the sake of what people are shown; and what can't be seen any more of a
+    /// server that is off.
     #[must_use]
     pub(crate) fn must_be_kept(&self) -> bool {
-        self.doing == Doing::Landed
+        self.doing == Doing::Landed || self.waits_for_power_cycle()
     }
 
     /// Whether it has nothing to tell again and again.
@@ -165,12 +168,21 @@ impl Warm {
 
     /// The server is looked at first: it may have been deleted, moved or switched off since.
     fn idle(self, order: &Replicate, context: &Context<'_>) -> Step<Self> {
-        let state = match context.hypervisor.here().find(order.server) {
-            Ok(Some(here)) => here.state,
+        let here = match context.hypervisor.here().find(order.server) {
+            Ok(Some(here)) => here,
             // Deleted by its owner, or it has left by the cutover that stood beside.
             Ok(None) => return self.stop(order, context),
             Err(refusal) => return self.unanswered(&refusal, context),
         };
+        let state = here.state;
+        if self.waits_for_power_cycle() {
+            if state == State::Off {
+                return self.let_go(&here, order, context);
+            }
+            if let Err(text) = renew::forget(order, context) {
+                tracing::warn!(operation = %context.id, "the ledger's definition of it is left: {text}");
+            }
+        }
         let pace = pace(order, context.wish);
         if pace.going == Going::Paused {
             return self.paused(order, context);
@@ -192,6 +204,21 @@ impl Warm {
                 let text = format!("the server is {state}: its disks can't be read now");
                 self.stalled(Failure { class: FailureClass::Busy, text }, context)
             }
+        }
+    }
+
+    fn waits_for_power_cycle(&self) -> bool {
+        matches!(&self.doing, Doing::Stalled { failure, .. } if failure.class == FailureClass::NeedsPowerCycle)
+    }
+
+    /// It is off at last: rounds go on once libvirt does not hold it any more.
+    fn let_go(self, here: &Sighting, order: &Replicate, context: &Context<'_>) -> Step<Self> {
+        match renew::let_go(order, here, context) {
+            Ok(()) => {
+                tracing::info!(operation = %context.id, "libvirt holds the server no longer; its rounds go on");
+                Self { doing: Doing::Initiating, ..self }.tell_anew(context)
+            }
+            Err(text) => self.stalled(Failure { class: FailureClass::NeedsPowerCycle, text }, context),
         }
     }
 
@@ -351,6 +378,12 @@ impl Warm {
 
     /// Nothing of it stays here. The destination is told by its own order.
     fn stop(self, order: &Replicate, context: &Context<'_>) -> Step<Self> {
+        match renew::give_back(order, context) {
+            // An agent that was killed in between has taken it away.
+            Ok(Known::Yes) => return Self { doing: Doing::Initiating, ..self }.tell_anew(context),
+            Ok(Known::No) => {}
+            Err(text) => return self.stalled(Failure { class: FailureClass::Busy, text }, context),
+        }
         match context.hypervisor.replication().forget(order.replica, order.server) {
             // With the server its checkpoints have gone.
             Ok(()) | Err(Refusal { kind: RefusalKind::NoServer, .. }) => Step::End(OperationState::Stopped),

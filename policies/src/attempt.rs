@@ -239,6 +239,8 @@ pub enum FailureClass {
     Busy,
     /// The server did not come up at the destination; it runs at the source again.
     TargetDidNotBoot,
+    /// libvirt copies the disks of this server only after it has been off: it holds a backup of it that it knows nothing of any more.
+    NeedsPowerCycle,
     /// Its time was over, or it was called off, before anything was touched.
     NotBegun,
     /// Something that none of the above describes.
@@ -258,6 +260,7 @@ impl FailureClass {
             | Self::Aborted
             | Self::RefusedBySource
             | Self::Busy
+            | Self::NeedsPowerCycle
             | Self::NotBegun
             | Self::Unexpected => false,
         }
@@ -277,6 +280,7 @@ impl FailureClass {
             | Self::Aborted
             | Self::RefusedBySource
             | Self::Busy
+            | Self::NeedsPowerCycle
             | Self::NotBegun
             | Self::Unexpected => false,
         }
@@ -293,6 +297,7 @@ impl FailureClass {
             | Self::LostOnTheWay
             | Self::Busy
             | Self::TargetDidNotBoot
+            | Self::NeedsPowerCycle
             | Self::NotBegun
             | Self::Unexpected => true,
         }
@@ -310,6 +315,7 @@ impl fmt::Display for FailureClass {
             Self::LostOnTheWay => "the connection or the receiving side failed on the way",
             Self::Busy => "libvirt was busy with this server",
             Self::TargetDidNotBoot => "it did not come up at the destination",
+            Self::NeedsPowerCycle => "its disks can't be read until it has been off once",
             Self::NotBegun => "it was not begun in its time",
             Self::Unexpected => "an unexpected error",
         })

@@ -204,16 +204,22 @@ pub fn expected_move(
 #[must_use]
 pub fn expected_cutover(policy: &Policy, history: &[Span], known: Option<&ReplicaStatus>) -> Estimate {
     let reboot = expected_reboot(&policy.reboot, history);
-    // The tail is what is written while the last round of the running server is made, and while it shuts down.
+    let alone = known.filter(|status| status.needs_power_cycle());
+    // The tail is what is written while the last round of the running server is made, and while it shuts down; or all since the last round,
+    // where none can follow.
     let near = policy.replication.near.0.as_secs_f64();
-    let bytes = known.map_or(0.0, |status| status.dirty_rate as f64 * near);
+    let since = alone.and_then(|status| status.lag(status.at)).map_or(near, |lag| near + lag.0.as_secs_f64());
+    let bytes = known.map_or(0.0, |status| status.dirty_rate as f64 * since);
+    let bytes = alone.and_then(ReplicaStatus::lag_bytes).map_or(bytes, |behind| bytes.max(behind as f64));
     let tail = span(bytes / round_rate(&policy.replication, known)).max(TAIL_AT_LEAST);
-    let tail = if history.is_empty() { tail } else { Span::ZERO };
+    let tail = if history.is_empty() || alone.is_some() { tail } else { Span::ZERO };
+    // Past `tail_within` it would be brought back; what is written until its time is not known.
+    let longest = if alone.is_some() { policy.replication.tail_within } else { Span(tail.0 * 3) };
     Estimate {
         duration: Span(reboot.duration.0 + tail.0 + policy.replication.near.0),
         downtime: Span(reboot.downtime.0 + tail.0),
-        // Past `tail_within` it would be brought back. Earlier downtimes say by themselves how far they spread.
-        downtime_p90: Span(reboot.downtime_p90.0 + (tail.0 * 3).min(policy.replication.tail_within.0)),
+        // Earlier downtimes say by themselves how far they spread.
+        downtime_p90: Span(reboot.downtime_p90.0 + longest.0.min(policy.replication.tail_within.0)),
         basis: reboot.basis,
     }
 }

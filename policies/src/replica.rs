@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::attempt::Failure;
+use crate::attempt::{Failure, FailureClass};
 use crate::time::{Instant, Span};
 
 pub use kept::{Base, Filled, Images, Peers, Refusal, Replica, ReplicaState};
@@ -251,10 +251,17 @@ impl ReplicaStatus {
         Self { at, activity: Activity::Initiating, rounds: 0, last: None, backlog: Vec::new(), dirty_rate: 0 }
     }
 
-    /// Whether a server can be cut over with it: the whole disks are there and at least one round after that.
+    /// Whether a server can be cut over with it: the whole disks are there and at least one round after that; or no round can follow until
+    /// the server has been off, as it is in a cutover.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.rounds >= 2
+        self.rounds >= if self.needs_power_cycle() { 1 } else { 2 }
+    }
+
+    /// Whether no further round can be done until the server has been off: all that it writes until then is brought over by the cutover.
+    #[must_use]
+    pub fn needs_power_cycle(&self) -> bool {
+        matches!(&self.activity, Activity::Stalled { failure, .. } if failure.class == FailureClass::NeedsPowerCycle)
     }
 
     /// What decisions may depend on. Figures and the rhythm of rounds change within a stage.

@@ -114,8 +114,10 @@ impl Task<'_> {
 fn failed(bringing: Bringing, refusal: &Refusal, context: &Context<'_>) -> Brought {
     let failed = bringing.failed + 1;
     tracing::warn!(operation = %context.id, failed, "the last data was not brought over: {refusal}");
-    if failed >= TRIES {
-        return Brought::Failed(refusal.at_destination());
+    let failure = refusal.at_destination();
+    // What only a power-off mends is not tried again before.
+    if failed >= TRIES || failure.class == FailureClass::NeedsPowerCycle {
+        return Brought::Failed(failure);
     }
     let bringing = Bringing { failed, round: Begun::No, ..bringing };
     Brought::Goes { bringing, figures: None, when: context.after(PAUSE) }
@@ -177,6 +179,11 @@ pub(super) fn final_delta(
         Brought::Landed(_) => power_off.go(context, When::AtOnce),
         Brought::Goes { bringing, figures, when } => {
             go(Cutover::FinalDelta { before, bringing }, figures, context, when)
+        }
+        // It is about to be off: then all is read that no round could bring over.
+        Brought::Failed(Failure { class: FailureClass::NeedsPowerCycle, text }) => {
+            tracing::warn!(operation = %context.id, "all that was written since the last round is left to the time when it is off: {text}");
+            power_off.go(context, When::AtOnce)
         }
         Brought::Failed(failure) => give_up(order, failure, context),
     }

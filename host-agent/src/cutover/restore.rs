@@ -5,11 +5,12 @@ use drover_policies::attempt::{Failure, FailureClass, Outcome};
 use drover_policies::fleet::Autostart;
 use drover_policies::time::{Instant, Span};
 
+use super::fence::retained;
 use super::target::own_definition;
 use super::{Before, Cutover, Life};
 use crate::driver::{Context, Step, When};
 use crate::hypervisor::replication::Touched;
-use crate::hypervisor::{Answer, State};
+use crate::hypervisor::{Answer, Refusal, RefusalKind, Sighting, State};
 
 /// How often a guest is looked at that may still shut down.
 const LOOK: Span = Span::milliseconds(500);
@@ -78,10 +79,14 @@ fn bring_back(order: &RebootMigrate, restoring: &Restoring, context: &Context<'_
     }
     match (here.state, restoring.before.life) {
         (State::Off, Life::On) if stays_off(order, &restoring.failure) => Ok(Next::Done),
-        (State::Off, Life::On) => {
-            told(source.start(order.server))?;
-            Ok(Next::Settle)
-        }
+        (State::Off, Life::On) => match source.start(order.server) {
+            Ok(()) => Ok(Next::Settle),
+            Err(Refusal { kind: RefusalKind::Failed(FailureClass::NeedsPowerCycle), text }) => {
+                tracing::warn!(operation = %context.id, server = %order.server, "its definition is taken away and given back, as libvirt holds it: {text}");
+                let_go(order, restoring, &here, context)
+            }
+            Err(refusal) => Err(refusal.text),
+        },
         (State::Running, Life::On) if context.now < restoring.settles => Ok(Next::Settle),
         // Still on its way down; it is started again when it is off.
         (State::HeldOtherwise, Life::On) if context.now < restoring.settles => Ok(Next::Settle),
@@ -96,6 +101,21 @@ fn bring_back(order: &RebootMigrate, restoring: &Restoring, context: &Context<'_
             _,
         ) => Ok(Next::Done),
     }
+}
+
+/// libvirt may hold a server that is off for a job that it knows nothing of any more, and lets go of it with its definition. That is
+/// retained first, as for the fence; it is given back like after one.
+fn let_go(
+    order: &RebootMigrate,
+    restoring: &Restoring,
+    here: &Sighting,
+    context: &Context<'_>,
+) -> Result<Next, String> {
+    let definition = told(context.hypervisor.definition(order.server))?;
+    let kept = retained(order, restoring.before, here, definition, context);
+    context.ledger.retain(&kept).map_err(|error| error.to_string())?;
+    told(context.hypervisor.here().undefine(order.server))?;
+    Ok(Next::Look)
 }
 
 /// Policy may leave it off. Who asked for an end wants it to run.

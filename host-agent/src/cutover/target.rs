@@ -176,6 +176,7 @@ fn failed(boot: Boot, refusal: &Refusal, context: &Context<'_>) -> Step<Cutover>
                 | FailureClass::DestinationUnreachable
                 | FailureClass::LostOnTheWay
                 | FailureClass::Busy
+                | FailureClass::NeedsPowerCycle
                 | FailureClass::TargetDidNotBoot
                 | FailureClass::NotBegun
                 | FailureClass::Unexpected => FailureClass::TargetDidNotBoot,

@@ -9,7 +9,7 @@ use virt::domain::Domain;
 use virt::error::Error;
 use virt_sys as sys;
 
-use super::libvirt_sys::{Called, check};
+use super::libvirt_sys::{self, Called, Which, check};
 
 /// Takes over a text that libvirt has allocated.
 fn text(found: *mut c_char) -> Called<String> {
@@ -43,6 +43,15 @@ pub(super) fn backup(domain: &Domain) -> Called<Option<String>> {
     match text(unsafe { sys::virDomainBackupGetXMLDesc(domain.as_ptr(), 0) }) {
         Ok(xml) => Ok(Some(xml)),
         Err(error) if error.code().to_raw() == sys::VIR_ERR_NO_DOMAIN_BACKUP => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the domain is held for a backup of which libvirt has no data.
+pub(super) fn has_lost_backup(domain: &Domain) -> Called<bool> {
+    match libvirt_sys::job(domain, Which::Current) {
+        Ok(_) => Ok(false),
+        Err(error) if error.message().contains("backup job data missing") => Ok(true),
         Err(error) => Err(error),
     }
 }

@@ -238,6 +238,14 @@ pub(super) fn has_block_job(domain: &Domain, disk: &str) -> Called<bool> {
     Ok(found == 1)
 }
 
+/// Ends the block job of a disk, and waits until it has ended.
+pub(super) fn abort_block_job(domain: &Domain, disk: &str) -> Called<()> {
+    let disk = CString::new(disk)?;
+    // SAFETY: the pointer is that of a live domain handle, and the string outlives the call.
+    check(unsafe { sys::virDomainBlockJobAbort(domain.as_ptr(), disk.as_ptr(), 0) })?;
+    Ok(())
+}
+
 /// What libvirt tells without being asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {

@@ -176,6 +176,11 @@ pub enum Fault {
         /// Of which server.
         server: ServerId,
     },
+    /// Where this server is, libvirt forgets the next backup while it begins it, and holds the server for it from then on.
+    BackupLost {
+        /// Which server.
+        server: ServerId,
+    },
     /// The next images can't be put in their place on this host.
     PutInPlaceFails {
         /// Where.
@@ -286,6 +291,7 @@ impl SimulatedFleet {
                 // It has been running for long.
                 booted_at: world.now - TimeDelta::hours(1),
                 off_at: None,
+                held_for_backup: false,
                 arrived_by: None,
                 facts,
             };
@@ -420,7 +426,8 @@ impl SimulatedFleet {
     pub fn owner_starts(&self, server: ServerId) {
         self.change(|world| {
             for host in world.holders(server) {
-                if world.domain(&host, server).is_some_and(|domain| domain.state == State::Off) {
+                let may = |domain: &Domain| domain.state == State::Off && !domain.held_for_backup;
+                if world.domain(&host, server).is_some_and(may) {
                     world.boot(&host, server);
                 }
             }

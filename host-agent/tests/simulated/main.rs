@@ -6,6 +6,7 @@ mod common;
 mod crash;
 mod goes_back;
 mod looking;
+mod lost_backup;
 mod migrations;
 mod test_launch;
 mod threads;

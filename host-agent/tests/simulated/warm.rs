@@ -135,7 +135,7 @@ impl Rig {
         }
     }
 
-    fn run_until(&mut self, what: &str, is_so: impl Fn(&ReplicaStatus) -> bool) -> ReplicaStatus {
+    pub fn run_until(&mut self, what: &str, is_so: impl Fn(&ReplicaStatus) -> bool) -> ReplicaStatus {
         let limit = self.clock.now() + TimeDelta::days(1);
         loop {
             let status = self.status();

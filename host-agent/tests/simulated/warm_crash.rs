@@ -74,6 +74,8 @@ fn a_cutover_that_is_taken_back_survives_a_kill_at_every_call() {
     let tail = || Fault::TailFails { server: SERVER };
     for faults in [
         vec![tail(), tail(), tail()],
+        vec![Fault::BackupLost { server: SERVER }, tail(), tail(), tail()],
+        vec![Fault::BackupLost { server: SERVER }, Fault::DefineFails { host: host("h2") }],
         vec![Fault::PutInPlaceFails { host: host("h2") }],
         vec![Fault::DefineFails { host: host("h2") }],
         vec![Fault::StartFails { host: host("h2") }],

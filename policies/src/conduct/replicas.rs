@@ -41,7 +41,8 @@ pub(super) enum Readiness {
 pub(super) enum Needs {
     /// The whole disks, and so small a lag that its last rounds are short.
     Ready,
-    /// The whole disks, however old: nobody waits for the last rounds of a server that is off, and an emergency does not wait for a lag.
+    /// The whole disks, however old: nobody waits for the last rounds of a server that is off or has to be, and an emergency does not wait
+    /// for a lag.
     WholeDisks,
 }
 
@@ -240,25 +241,28 @@ impl Conductor<'_> {
         (operation, seen): (OperationId, Option<Box<ReplicaStatus>>),
         status: ReplicaStatus,
     ) -> Replica {
-        let coarse = |status: &ReplicaStatus| (status.stage(), status.rounds.min(Needs::Ready.rounds()));
+        let coarse = |status: &ReplicaStatus| {
+            (status.stage(), status.rounds.min(Needs::Ready.rounds()), status.needs_power_cycle())
+        };
         let before = seen.as_deref().map(coarse);
         let now = coarse(&status);
         if before == Some(now) {
             return replica;
         }
-        let (was_stalled, landed) =
-            before.map_or((false, 0), |(stage, rounds)| (stage == Stage::Stalled, rounds));
+        let (was_stalled, landed, needed_it) = before
+            .map_or((false, 0, false), |(stage, rounds, needs)| (stage == Stage::Stalled, rounds, needs));
+        let was_ready = seen.as_deref().is_some_and(ReplicaStatus::is_ready);
         if landed < 1
             && now.1 >= 1
             && let Some(round) = &status.last
         {
             self.say_of_replica(&replica, Happened::InitialSyncDone { round: round.clone() });
         }
-        if landed < Needs::Ready.rounds() && status.is_ready() {
+        if !was_ready && status.is_ready() {
             self.say_of_replica(&replica, Happened::ReplicaReady { lag: status.lag(self.now) });
         }
         match &status.activity {
-            Activity::Stalled { failure, .. } if !was_stalled => {
+            Activity::Stalled { failure, .. } if !was_stalled || now.2 != needed_it => {
                 self.say_of_replica(&replica, Happened::ReplicaStalled { failure: failure.clone() });
             }
             Activity::Round(_) | Activity::Resting { .. } if was_stalled => {

@@ -9,6 +9,8 @@ xml=$(cat)
 
 tell() {
     printf '%s\n' "$xml" | sed -n "s|.*<source file='\(/var/lib/libvirt/local/[^']*\)'.*|\1|p" | while read -r disk; do
+        # What a test guest writes goes with it, and each begins from a later moment of the server.
+        case $disk in *.test) continue ;; esac
         [ -e "$disk" ] || continue
         raw=$(mktemp -p "$dir/scratch")
         qemu-img convert -U -f "${disk##*.}" -O raw "$disk" "$raw"

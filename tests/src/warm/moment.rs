@@ -10,6 +10,9 @@ use crate::lab::witness::Held;
 use crate::lab::{Guest, Host};
 use crate::scene::{REPLICA_MARK, Scene};
 
+/// The pause between two looks at what Drover says of the migration, and two words to it to get on.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
 /// A moment at which something can be broken, in the order in which a migration comes to them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Moment {
@@ -51,21 +54,33 @@ impl Moment {
     pub const ALL: [Self; 6] =
         [Self::InitialSync, Self::Round, Self::FinalDelta, Self::Tail, Self::Finalize, Self::BootTarget];
 
-    /// Waits until a server's migration is there, and returns true; false if it has passed by, or the server was moved before.
-    /// `held` is what keeps it from being started at the destination.
+    /// Waits until a server's migration is there, and returns true; false if it has passed by, or the server was moved before. A cutover
+    /// is begun at once, whatever its time. `held` is what keeps the server from being started at the destination, if anything does.
     ///
     /// # Errors
     /// If it is not there within `limit`.
-    pub fn wait(self, scene: &Scene, guest: &Guest, held: &Held, limit: Duration) -> Result<bool> {
+    pub fn wait(self, scene: &Scene, guest: &Guest, held: Option<&Held>, limit: Duration) -> Result<bool> {
         let source = scene.host("h1")?;
         let deadline = Instant::now() + limit;
+        let mut asked = Instant::now();
         loop {
             if self.is_now(scene, guest, held, source)? {
                 return Ok(true);
             }
             // Past its start, the server is held where it is at the last of all moments.
-            if self != Self::BootTarget && held.waits_on().is_some_and(|host| host != source.name()) {
+            if self != Self::BootTarget && is_held_elsewhere(held, source) {
                 return Ok(false);
+            }
+            if asked.elapsed() > ASK_EVERY {
+                asked = Instant::now();
+                // The scheduler may be away, and refuses what it can't do yet.
+                let Ok(migration) = scene.migration(&guest.name) else { continue };
+                if migration["done_at"].is_string() {
+                    return Ok(false);
+                }
+                if self.is_of_the_cutover() && migration["state"] == "ready" {
+                    let _ = scene.wish(&guest.name, "start-now");
+                }
             }
             if Instant::now() > deadline {
                 let migration = scene.migration(&guest.name)?;
@@ -75,7 +90,14 @@ impl Moment {
         }
     }
 
-    fn is_now(self, scene: &Scene, guest: &Guest, held: &Held, source: &Host) -> Result<bool> {
+    fn is_of_the_cutover(self) -> bool {
+        match self {
+            Self::InitialSync | Self::Round => false,
+            Self::FinalDelta | Self::Tail | Self::Finalize | Self::BootTarget => true,
+        }
+    }
+
+    fn is_now(self, scene: &Scene, guest: &Guest, held: Option<&Held>, source: &Host) -> Result<bool> {
         let elsewhere = || scene.lab().hosts().iter().filter(|host| host.name() != source.name());
         let in_place = || elsewhere().any(|host| host.inside(&guest.disk_path()).exists());
         Ok(match self {
@@ -86,9 +108,13 @@ impl Moment {
             }
             Self::Tail => source.qemu_pid(&guest.name).is_none() && !in_place(),
             Self::Finalize => in_place(),
-            Self::BootTarget => held.waits_on().is_some_and(|host| host != source.name()),
+            Self::BootTarget => is_held_elsewhere(held, source),
         })
     }
+}
+
+fn is_held_elsewhere(held: Option<&Held>, source: &Host) -> bool {
+    held.and_then(Held::waits_on).is_some_and(|host| host != source.name())
 }
 
 /// How much storage the replica of a guest's first disk takes on a host.

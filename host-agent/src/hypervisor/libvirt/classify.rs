@@ -16,8 +16,8 @@ pub(super) fn refusal(error: &virt::error::Error) -> Refusal {
 
 fn classify(code: u32, domain: u32, text: &str) -> RefusalKind {
     use FailureClass::{
-        Aborted, Busy, DestinationUnreachable, LostOnTheWay, RefusedByDestination, RefusedBySource,
-        Unexpected,
+        Aborted, Busy, DestinationUnreachable, LostOnTheWay, NeedsPowerCycle, RefusedByDestination,
+        RefusedBySource, Unexpected,
     };
     let says = |part: &str| text.contains(part);
     let failed = RefusalKind::Failed;
@@ -25,6 +25,8 @@ fn classify(code: u32, domain: u32, text: &str) -> RefusalKind {
         sys::VIR_ERR_NO_DOMAIN => RefusalKind::NoServer,
         sys::VIR_ERR_OPERATION_ABORTED => failed(Aborted),
         sys::VIR_ERR_MIGRATE_UNSAFE => failed(RefusedBySource),
+        // The thread that took the server up when the daemon was started: it has found a job that nobody will end.
+        sys::VIR_ERR_OPERATION_TIMEOUT if says("held by monitor=init-") => failed(NeedsPowerCycle),
         sys::VIR_ERR_OPERATION_TIMEOUT => failed(Busy),
         sys::VIR_ERR_CPU_INCOMPATIBLE | sys::VIR_ERR_CONFIG_UNSUPPORTED => failed(RefusedByDestination),
         sys::VIR_ERR_NO_CONNECT if says("storage") => failed(RefusedByDestination),
@@ -87,6 +89,12 @@ mod tests {
             (81, QEMU, "Unsafe migration: Migration without shared storage is unsafe", RefusedBySource),
             (55, QEMU, "Requested operation is not valid: domain has active block job", RefusedBySource),
             (68, QEMU, "Timed out during operation: cannot acquire state change lock", Busy),
+            (
+                68,
+                QEMU,
+                "Timed out during operation: cannot acquire state change lock (held by monitor=init-web-1)",
+                NeedsPowerCycle,
+            ),
             (
                 67,
                 QEMU,

@@ -89,6 +89,7 @@ impl World {
             autostart: Autostart::No,
             booted_at: self.now,
             off_at: None,
+            held_for_backup: false,
             arrived_by: None,
         };
         if let Some(host) = self.hosts.get_mut(host) {

@@ -268,6 +268,10 @@ impl World {
                 "Requested operation is not valid: domain is already running",
             ));
         }
+        if domain.held_for_backup {
+            let words = "Timed out during operation: cannot acquire state change lock (held by monitor=init)";
+            return Err(failed(FailureClass::NeedsPowerCycle, words));
+        }
         if let Some(path) = self.unreachable_disk(name, domain) {
             let words = format!("Cannot access storage file '{path}': No such file or directory");
             return Err(failed(FailureClass::RefusedByDestination, words));

@@ -160,6 +160,7 @@ impl Domains for Daemon {
                         autostart: Autostart::No,
                         booted_at: now,
                         off_at: None,
+                        held_for_backup: false,
                         arrived_by: None,
                     };
                     host.domains.insert(id, domain);
@@ -474,6 +475,7 @@ impl World {
                 | Fault::DiskErrorOnBoot { .. }
                 | Fault::AnswerLost { .. }
                 | Fault::MigrationRefused { .. }
+                | Fault::BackupLost { .. }
                 | Fault::RoundFails { .. }
                 | Fault::TailFails { .. }
                 | Fault::PutInPlaceFails { .. }
@@ -521,6 +523,7 @@ impl World {
             definition: Definition::Transient,
             autostart: Autostart::No,
             off_at: None,
+            held_for_backup: false,
             arrived_by: None,
             ..domain
         })

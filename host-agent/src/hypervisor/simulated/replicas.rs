@@ -389,11 +389,27 @@ impl World {
             let words = "the server is not in the state in which its disks were to be read";
             return Err(failed(FailureClass::Busy, words));
         }
+        if order.from == ReadFrom::Running {
+            self.may_back_up(source, order.server)?;
+        }
         let Some(kept) = self.kept(to, order.replica).filter(|kept| !kept.in_place).cloned() else {
             return Err(failed(FailureClass::RefusedByDestination, "this replica is not held here"));
         };
         let round = self.new_round(source, session, order, &kept)?;
         self.rounds.insert(order.server, round);
+        Ok(())
+    }
+
+    fn may_back_up(&mut self, source: &HostName, server: ServerId) -> Answer<()> {
+        let lost = self.take_fault(|fault| *fault == Fault::BackupLost { server }).is_some();
+        let Some(domain) = self.domain_mut(source, server) else { return Ok(()) };
+        domain.held_for_backup |= lost;
+        if domain.held_for_backup {
+            return Err(failed(
+                FailureClass::NeedsPowerCycle,
+                "libvirt holds the server for a backup that it has lost",
+            ));
+        }
         Ok(())
     }
 

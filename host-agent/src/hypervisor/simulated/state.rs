@@ -53,6 +53,8 @@ pub(super) struct Domain {
     pub(super) booted_at: Instant,
     /// When a shutdown that the guest heeds will be done.
     pub(super) off_at: Option<Instant>,
+    /// Whether it is held for a backup that its daemon knows nothing of.
+    pub(super) held_for_backup: bool,
     /// What the migration that brought it here cost.
     pub(super) arrived_by: Option<Figures>,
 }

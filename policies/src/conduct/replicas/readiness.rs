@@ -56,7 +56,9 @@ impl Conductor<'_> {
     }
 
     pub(super) fn needs(&self, migration: &Migration, server: &Server) -> Needs {
-        let off = server.facts.power == Power::Off;
+        // Nothing makes the lag of one shorter whose rounds wait for it to be off.
+        let status = self.replica_for(migration).and_then(|replica| self.status_of(replica));
+        let off = server.facts.power == Power::Off || status.is_some_and(ReplicaStatus::needs_power_cycle);
         match migration.appointment {
             Appointment::Emergency { .. } => Needs::WholeDisks,
             Appointment::Unscheduled

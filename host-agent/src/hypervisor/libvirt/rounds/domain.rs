@@ -44,12 +44,17 @@ pub(super) enum Unfit {
     Snapshots(u32),
     #[error("somebody else's backup of this server runs; wait for it or end it (virsh domjobabort)")]
     OtherBackup,
+    #[error(
+        "libvirt's daemon was ended while a backup of this server began, and has held the server for that backup since: its disks can be read again when it has been off; until then all that it writes is brought over by its cutover"
+    )]
+    LostBackup,
 }
 
 impl From<Unfit> for Refusal {
     fn from(unfit: Unfit) -> Self {
         let class = match unfit {
             Unfit::OtherBackup | Unfit::Job(_) => FailureClass::Busy,
+            Unfit::LostBackup => FailureClass::NeedsPowerCycle,
             Unfit::Xml(_) => FailureClass::Unexpected,
             Unfit::Missing(_)
             | Unfit::NotAFile { .. }

@@ -41,6 +41,10 @@ pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
     let source = domain::read(&xml, disks)?;
     let socket = scratch.socket(&doing.names);
     match server.backup(&socket)? {
+        Backup::None if server.has_lost_backup()? => {
+            server.end_lost_backup(scratch, disks)?;
+            return Err(Unfit::LostBackup.into());
+        }
         Backup::None => {}
         Backup::Ours => server.end_backup(&socket)?,
         Backup::Theirs => return Err(Unfit::OtherBackup.into()),

@@ -208,6 +208,29 @@ impl Server {
         })
     }
 
+    /// Whether libvirt holds the server for a backup that it has no data of any more: its daemon was ended while one began. It begins no
+    /// other until it forgets the server.
+    pub(super) fn has_lost_backup(&self) -> Answer<bool> {
+        self.daemon.on(self.id, LOOK, backup_sys::has_lost_backup)
+    }
+
+    /// Of a lost backup of ours QEMU may do its part all the same, for ever: it would set aside what the guest overwrites until its scratch
+    /// file has no room, and then stop the guest. This is the one way to end it that libvirt leaves.
+    pub(super) fn end_lost_backup(&self, scratch: &Scratch, disks: &[ReplicaDisk]) -> Answer<()> {
+        let ours = disks.iter().filter(|disk| scratch.file(&self.names, &disk.target).exists());
+        for target in ours.map(|disk| disk.target.clone()) {
+            tracing::warn!(server = %self.id, target, "what QEMU may still do of a backup that libvirt has lost is ended");
+            self.daemon.on(self.id, ACT, move |domain| {
+                if libvirt_sys::has_block_job(domain, &target)? {
+                    libvirt_sys::abort_block_job(domain, &target)?;
+                }
+                Ok(())
+            })?;
+        }
+        scratch.clean(&self.names);
+        Ok(())
+    }
+
     /// Ends this replica's backup, which is the normal end of one that was read, and waits until it has ended. None is no error.
     pub(super) fn end_backup(&self, socket: &Path) -> Answer<()> {
         if self.backup(socket)? != Backup::Ours {
