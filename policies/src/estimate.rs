@@ -407,6 +407,30 @@ mod tests {
     }
 
     #[test]
+    fn all_that_no_round_can_bring_over_is_expected_in_the_tail() {
+        let policies = PolicySet::default();
+        let policy = policies.general();
+        let mut known = writes(MIB, (20 * MIB, Span::seconds(1)));
+        let calm = expected_cutover(policy, &[], Some(&known));
+        let history: Vec<Span> = (1..=10).map(|n| Span::seconds(n * 10)).collect();
+        let before = expected_cutover(policy, &history, Some(&known));
+        known.at += Span::minutes(10).delta();
+        let failure = crate::attempt::Failure {
+            class: crate::attempt::FailureClass::NeedsPowerCycle,
+            text: "libvirt has lost its backup".to_owned(),
+        };
+        known.activity = Activity::Stalled { failure, since: known.at, next_at: known.at };
+        let alone = expected_cutover(policy, &[], Some(&known));
+        // Ten minutes and ten seconds at 1 MiB/s, sent at 20 MiB/s.
+        assert_eq!(alone.downtime, Span(calm.downtime.0 - TAIL_AT_LEAST.0 + Span::milliseconds(30_500).0));
+        assert_eq!(alone.downtime_p90, Span(policy.replication.tail_within.0 + Span::minutes(10).0));
+        assert!(
+            expected_cutover(policy, &history, Some(&known)).downtime > before.downtime,
+            "it was never like this"
+        );
+    }
+
+    #[test]
     fn what_a_server_was_off_for_before_has_its_last_round_in_it() {
         let policies = PolicySet::default();
         let history: Vec<Span> = (1..=10).map(|n| Span::seconds(n * 10)).collect();

@@ -85,8 +85,7 @@ pub fn loaded_guest(name: &str, formats: &[DiskFormat], labels: &[(&str, &str)])
 /// # Errors
 /// If it is not in time, or something is left over.
 pub fn until_well(scene: &Scene, server: &str) -> Result<Value> {
-    let migration =
-        scene.until(server, "to be moved", REPAIRED, |migration| migration["done_at"].is_string())?;
+    let migration = scene.until(server, "to be moved", REPAIRED, is_over)?;
     ensure!(migration["method"] == "reboot", "{migration:#}");
     scene.runs_on(server, text(&migration["to"])?)?;
     let guest = scene.lab().guest(server)?;
@@ -94,6 +93,11 @@ pub fn until_well(scene: &Scene, server: &str) -> Result<Value> {
         Ok(replica_files(scene, &guest)?.is_empty().then_some(()))
     })?;
     Ok(migration)
+}
+
+/// Whether a migration was carried out, or is over otherwise: a server that was off when it was moved has nobody to confirm it.
+fn is_over(migration: &Value) -> bool {
+    migration["done_at"].is_string() || migration["open"] == false
 }
 
 /// Confirms a server's migration, and waits until its old host has nothing of its disks any more.

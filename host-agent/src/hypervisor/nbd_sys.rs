@@ -27,6 +27,9 @@ pub(super) enum NbdError {
     /// libnbd's words, with the name of the function and of the error.
     #[error("{0}")]
     Refused(String),
+    /// The server has no room for what was to be written. In libnbd's words.
+    #[error("{0}")]
+    NoRoom(String),
     /// A socket can't be used.
     #[error("the socket can't be used")]
     Socket(#[from] io::Error),
@@ -71,6 +74,7 @@ unsafe extern "C" {
     fn nbd_create() -> *mut Handle;
     fn nbd_close(handle: *mut Handle);
     fn nbd_get_error() -> *const c_char;
+    fn nbd_get_errno() -> c_int;
     fn nbd_set_export_name(handle: *mut Handle, name: *const c_char) -> c_int;
     fn nbd_add_meta_context(handle: *mut Handle, name: *const c_char) -> c_int;
     fn nbd_can_meta_context(handle: *mut Handle, name: *const c_char) -> c_int;
@@ -98,7 +102,12 @@ fn last_error() -> NbdError {
         let text = nbd_get_error();
         if text.is_null() { None } else { Some(CStr::from_ptr(text).to_string_lossy().into_owned()) }
     };
-    NbdError::Refused(text.unwrap_or_else(|| "libnbd gives no reason".to_owned()))
+    let text = text.unwrap_or_else(|| "libnbd gives no reason".to_owned());
+    // SAFETY: takes nothing, and gives the error number of this thread's last call.
+    match unsafe { nbd_get_errno() } {
+        libc::ENOSPC => NbdError::NoRoom(text),
+        _ => NbdError::Refused(text),
+    }
 }
 
 fn check(answer: c_int) -> Done<c_int> {
@@ -328,6 +337,25 @@ mod tests {
         let dirty: Vec<_> = dirty.iter().filter(|extent| extent.flags & DIRTY != 0).collect();
         assert_eq!(dirty.iter().map(|extent| extent.offset).collect::<Vec<_>>(), [0, high]);
         assert!(disk.write(0, &[0; 512]).is_err(), "read-only");
+        drop(disk);
+        served.wait().expect("it ends with its client");
+    }
+
+    #[test]
+    fn a_server_without_room_is_told_from_one_that_refuses() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let image = dir.path().join("disk.raw");
+        let name = image.to_str().expect("a name").to_owned();
+        qemu_img(&["create", "-q", "-f", "raw", &name, "1M"]);
+        let full = format!(
+            "driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename={name},\
+             file.inject-error.0.event=write_aio,file.inject-error.0.errno=28"
+        );
+        let socket = dir.path().join("socket");
+        let mut served = serve(full.as_ref(), &["--image-opts"], &socket);
+        let mut disk = Nbd::open(UnixStream::connect(&socket).expect("it listens"), "", &[]).expect("opened");
+        let error = disk.write(0, &[7; 512]).expect_err("there is no room");
+        assert!(matches!(error, NbdError::NoRoom(_)), "{error:?}");
         drop(disk);
         served.wait().expect("it ends with its client");
     }

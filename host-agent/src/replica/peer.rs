@@ -128,6 +128,22 @@ pub enum PeerError {
     },
 }
 
+impl PeerError {
+    /// As a round tells of it, which asks this host's libvirt as well: that the other agent is silent is not that libvirt is.
+    #[must_use]
+    pub fn in_round(self) -> Refusal {
+        let class = match self {
+            Self::Unreachable { .. } => Some(FailureClass::DestinationUnreachable),
+            Self::Broken { .. } | Self::NoAnswer { .. } => Some(FailureClass::LostOnTheWay),
+            Self::Identity { .. } | Self::Refused { .. } | Self::Senseless { .. } | Self::Range { .. } => {
+                None
+            }
+        };
+        let refusal = Refusal::from(self);
+        Refusal { kind: class.map_or(refusal.kind, RefusalKind::Failed), ..refusal }
+    }
+}
+
 impl From<PeerError> for Refusal {
     fn from(error: PeerError) -> Self {
         use std::error::Error;

@@ -306,6 +306,36 @@ fn a_destination_to_which_rounds_fail_for_too_long_is_left() {
 }
 
 #[test]
+fn one_whose_rounds_wait_for_it_to_be_off_is_cut_over_with_the_copy_that_is_there_however_old() {
+    let mut story = story();
+    story.drain(&["h1"], Urgency::Normal);
+    tell(&mut story, Report::Held);
+    land(&mut story, 1);
+    assert_eq!(story.state("db"), "preparing");
+    let stalled = |class, story: &Story| {
+        let mut status = rounds(story, 1);
+        let failure = Failure { class, text: "libvirt has lost its backup".to_owned() };
+        status.activity = Activity::Stalled { failure, since: story.now, next_at: story.now };
+        Report::Replicating(status)
+    };
+    let told = stalled(FailureClass::Busy, &story);
+    tell(&mut story, told);
+    assert_eq!(story.state("db"), "preparing", "what passes is waited for");
+    let told = stalled(FailureClass::NeedsPowerCycle, &story);
+    tell(&mut story, told);
+    assert_eq!(story.state("db"), "ready");
+    let reasons = story.log.iter().filter(|line| line.contains("the copy of its disks is stalled")).count();
+    assert_eq!(reasons, 2, "each is told once");
+    let slot = story.migration("db").appointment.slot().expect("a time");
+    story.wait(Span::between(story.now, slot.start));
+    assert_eq!(story.state("db"), "cutting_over", "days behind: it does not become newer by waiting");
+    let Intent::Reboot { replica: Some(cutover), .. } = story.order_for("db").intent else {
+        panic!("with its replica")
+    };
+    assert_eq!(cutover.rounds, 1);
+}
+
+#[test]
 fn a_server_that_is_off_needs_one_whole_copy_and_nobodys_consent() {
     let mut story = story();
     story.change("h1", "db", |facts| facts.power = Power::Off);

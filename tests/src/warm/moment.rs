@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::is_over;
 use crate::lab::witness::Held;
 use crate::lab::{Guest, Host};
 use crate::scene::{REPLICA_MARK, Scene};
@@ -75,7 +76,7 @@ impl Moment {
                 asked = Instant::now();
                 // The scheduler may be away, and refuses what it can't do yet.
                 let Ok(migration) = scene.migration(&guest.name) else { continue };
-                if migration["done_at"].is_string() {
+                if is_over(&migration) {
                     return Ok(false);
                 }
                 if self.is_of_the_cutover() && migration["state"] == "ready" {

@@ -21,7 +21,7 @@ use super::daemon::Daemon;
 use super::lock;
 use crate::clock::SystemClock;
 use crate::replica::Ends;
-use crate::replica::peer::{PeerReplica, Peers};
+use crate::replica::peer::{PeerError, PeerReplica, Peers};
 
 mod copy;
 mod domain;
@@ -138,7 +138,7 @@ impl Rounds {
         self.recover()?;
         let names = Names::new(order.replica);
         let server = Server::new(Daemon::new(self.uri.clone()), order.server, names.clone());
-        let replica = self.peers.connect(&order.peer, order.replica)?;
+        let replica = self.peers.connect(&order.peer, order.replica).map_err(PeerError::in_round)?;
         let doing = Doing { rounds: self, order, progress, names, server, replica };
         progress.goes_on()?;
         let began = std::time::Instant::now();

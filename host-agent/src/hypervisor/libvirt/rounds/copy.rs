@@ -15,7 +15,7 @@ use super::stretches::{self, Act, Queue, Stretch, Wanted};
 use super::workers::Workers;
 use crate::hypervisor::nbd_sys::{ALLOCATION, DIRTY, Nbd, NbdError};
 use crate::hypervisor::{Answer, Refusal, RefusalKind};
-use crate::replica::peer::{PeerReplica, PeerRound, Range};
+use crate::replica::peer::{PeerError, PeerReplica, PeerRound, Range};
 
 /// Checksums are made of so much at a time when data is compared: what a bitmap would know, too.
 const CHUNK: u64 = 64 << 10;
@@ -73,6 +73,14 @@ fn at_source(disk: &ReplicaDisk, error: &NbdError) -> Refusal {
 }
 
 fn at_destination(disk: &ReplicaDisk, error: &NbdError) -> Refusal {
+    if let NbdError::NoRoom(_) = error {
+        let dir = disk.path.parent().unwrap_or(&disk.path).display();
+        let text = format!(
+            "there is no room left in {dir} at the destination for disk {}: make room there",
+            disk.target
+        );
+        return Refusal::new(RefusalKind::Failed(FailureClass::RefusedByDestination), text);
+    }
     let text = format!("disk {} can't be written at the destination: {error}{}", disk.target, cause(error));
     Refusal::new(RefusalKind::Failed(FailureClass::LostOnTheWay), text)
 }
@@ -164,7 +172,8 @@ impl Copy<'_> {
         let source = Nbd::open(socket, &offer.export, &contexts).map_err(told)?;
         self.progress.watch(&source).map_err(told)?;
         let told = |error: NbdError| at_destination(disk, &error);
-        let target = Nbd::open(self.round.data(&disk.target)?, "", &[]).map_err(told)?;
+        let target =
+            Nbd::open(self.round.data(&disk.target).map_err(PeerError::in_round)?, "", &[]).map_err(told)?;
         self.progress.watch(&target).map_err(told)?;
         if source.size() > target.size() {
             let text = format!(
@@ -283,7 +292,7 @@ impl Copy<'_> {
     fn compare(&self, piece: Stretch, line: &mut Line, buffer: &mut Vec<u8>) -> Answer<()> {
         let disk = self.offers[piece.disk].disk;
         let range = Range { target: &disk.target, offset: piece.offset, length: piece.length, chunk: CHUNK };
-        let theirs = self.round.checksums(&range)?;
+        let theirs = self.round.checksums(&range).map_err(PeerError::in_round)?;
         let mut theirs = theirs.iter();
         let end = piece.offset + piece.length;
         let mut at = piece.offset;
@@ -314,7 +323,7 @@ impl Copy<'_> {
     fn compare_zero(&self, piece: Stretch, line: &mut Line, disk: &ReplicaDisk) -> Answer<()> {
         let range =
             Range { target: &disk.target, offset: piece.offset, length: piece.length, chunk: HOLE_CHUNK };
-        let theirs = self.round.checksums(&range)?;
+        let theirs = self.round.checksums(&range).map_err(PeerError::in_round)?;
         let (full, rest) = (zeroes(HOLE_CHUNK), piece.length % HOLE_CHUNK);
         let last = if rest == 0 { full } else { zeroes(rest) };
         let mut at = piece.offset;

@@ -22,7 +22,7 @@ use super::scratch::Scratch;
 use super::{Doing, failed};
 use crate::clock::SystemClock;
 use crate::hypervisor::{Answer, State};
-use crate::replica::peer::PeerRound;
+use crate::replica::peer::{PeerError, PeerRound};
 use crate::replica::wire::{BeginRound, Content, Covers, DiskSize, Extra, Status};
 
 /// Connections to a disk at a time.
@@ -38,7 +38,7 @@ pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
     let source = domain::read(&server.xml()?, &doing.order.disks)?;
     doing.rounds.scratch.prepare(None)?;
     doing.rounds.scratch.clean(&doing.names);
-    let status = doing.replica.status()?;
+    let status = doing.replica.status().map_err(PeerError::in_round)?;
     if status.content != Content::Landed {
         // Before the first round nobody has looked.
         for disk in &doing.order.disks {
@@ -66,7 +66,7 @@ pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
         return Err(failed(FailureClass::Busy, "the server was started while its disks were read"));
     }
     let landed = doing.landed(&plan, at, Frozen::Yes);
-    extras.land(&landed)?;
+    extras.land(&landed).map_err(PeerError::in_round)?;
     Ok(landed)
 }
 
@@ -88,7 +88,7 @@ fn send(doing: &Doing<'_>, plan: &Plan, status: &Status) -> Answer<PeerRound> {
         })
         .collect();
     let begin = BeginRound { number: plan.number, kind: RoundKind::Tail, covers: plan.covers, disks: sizes? };
-    let round = doing.replica.begin_round(&begin)?;
+    let round = doing.replica.begin_round(&begin).map_err(PeerError::in_round)?;
     let offers: Vec<Offer<'_>> = disks
         .iter()
         .map(|disk| Offer { disk, export: String::new(), what: what(plan, status, disk, bitmap.as_deref()) })
@@ -175,11 +175,14 @@ fn put_extras(doing: &Doing<'_>, source: &Source) -> Answer<()> {
     if let Some(path) = &source.nvram
         && let Some(bytes) = read_if_there(path)?
     {
-        doing.replica.put_extra(&Extra::Nvram { path: path.clone() }, &bytes)?;
+        doing.replica.put_extra(&Extra::Nvram { path: path.clone() }, &bytes).map_err(PeerError::in_round)?;
     }
     let state = doing.rounds.swtpm.join(doing.order.server.to_string());
     if source.tpm == Tpm::Emulated && state.is_dir() {
-        doing.replica.put_extra(&Extra::Tpm { path: state.clone() }, &packed(&state)?)?;
+        doing
+            .replica
+            .put_extra(&Extra::Tpm { path: state.clone() }, &packed(&state)?)
+            .map_err(PeerError::in_round)?;
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use super::source::{Backup, Begun, Server};
 use super::{Doing, failed};
 use crate::clock::SystemClock;
 use crate::hypervisor::{Answer, Refusal, State};
-use crate::replica::peer::PeerRound;
+use crate::replica::peer::{PeerError, PeerRound};
 use crate::replica::wire::{BeginRound, Content, Covers, DiskSize, Status};
 
 /// How often it is looked whether the guest stands still.
@@ -56,7 +56,7 @@ pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
     }
     scratch.clean(&doing.names);
     scratch.check()?;
-    let status = doing.replica.status()?;
+    let status = doing.replica.status().map_err(PeerError::in_round)?;
     look_at_images(doing, &status, &source.targets)?;
 
     let backup = begin(doing, &xml, &source.targets, &status)?;
@@ -64,7 +64,7 @@ pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
     let ended = backup.end(doing);
     let round = copied.and_then(|round| ended.map(|()| round))?;
     let landed = doing.landed(&backup.plan, backup.at, backup.frozen);
-    round.land(&landed)?;
+    round.land(&landed).map_err(PeerError::in_round)?;
     // From here on it is the base of the next one; should the agent die before this, the next round deletes them.
     let number = backup.plan.number;
     if let Err(refusal) = server.delete(move |round| round < number) {
@@ -181,7 +181,7 @@ impl Running {
             .collect();
         let (number, kind, covers) = (self.plan.number, self.plan.kind, self.plan.covers);
         let begin = BeginRound { number, kind, covers, disks: sizes? };
-        let round = doing.replica.begin_round(&begin)?;
+        let round = doing.replica.begin_round(&begin).map_err(PeerError::in_round)?;
         let context = format!("qemu:dirty-bitmap:{}", doing.names.prefix());
         let offers: Vec<Offer<'_>> = disks
             .iter()
