@@ -42,7 +42,6 @@ bench:
 	$(CARGO) run --release --quiet -p drover-tests --bin drover-bench
 
 soak: build
-	$(CARGO) test -p drover-tests --test lab_warm -- --include-ignored
 	$(CARGO) run --quiet -p drover-tests --bin drover-soak -- $(if $(CUTOVERS),--cutovers $(CUTOVERS)) $(if $(SEED),--seed $(SEED))
 
 generated: build

@@ -127,13 +127,6 @@ pub fn run(lab: &'static str, tests: &'static [Test]) -> ExitCode {
 /// Runs the tests of a file on one lab.
 #[must_use]
 pub fn run_on(stage: Stage, tests: &'static [Test]) -> ExitCode {
-    run_with_open(stage, tests, &[])
-}
-
-/// Runs the tests of a file on one lab, without those that have not passed on real hypervisors yet: they are named, counted as ignored,
-/// and run by `--include-ignored`.
-#[must_use]
-pub fn run_with_open(stage: Stage, tests: &'static [Test], open: &'static [Test]) -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
     let unable = if arguments.list { None } else { unable() };
@@ -142,14 +135,9 @@ pub fn run_with_open(stage: Stage, tests: &'static [Test], open: &'static [Test]
     }
     let _alone = (!arguments.list && unable.is_none()).then(Alone::wait);
     let shared: Arc<Mutex<Option<Scene>>> = Arc::default();
-    if !open.is_empty() && !arguments.list {
-        println!("SKIPPED unless asked for by --include-ignored: {} that have not passed yet", open.len());
-    }
-    let cases = tests.iter().map(|test| (test, false)).chain(open.iter().map(|test| (test, true)));
-    let trials = cases.map(|((name, test), is_open)| {
+    let trials = tests.iter().map(|(name, test)| {
         let shared = Arc::clone(&shared);
-        let ignored = unable.is_some() || is_open;
-        Trial::test(*name, move || perform(stage, &shared, test)).with_ignored_flag(ignored)
+        Trial::test(*name, move || perform(stage, &shared, test)).with_ignored_flag(unable.is_some())
     });
     let code = libtest_mimic::run(&arguments, trials.collect()).exit_code();
     drop(shared.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use drover_tests::lab::DiskFormat::{Qcow2, Raw};
-use drover_tests::scene::{self, Scene, Stage, text};
+use drover_tests::scene::{self, BOOT, Scene, Stage, text};
 use drover_tests::warm::{
     self, Crowd, FAR_WINDOW, Fault, Moment, REPAIRED, SLOW_ROUNDS, Seed, confirm, loaded_guest, local_guest,
     until_well,
@@ -19,7 +19,7 @@ use serde_json::Value;
 const CROWD: usize = 20;
 
 fn main() -> ExitCode {
-    scene::run_with_open(
+    scene::run_on(
         Stage { lab: "test-warm", hosts: 3, options: warm::options },
         drover_tests::tests![
             servers_with_local_disks_are_replicated_cut_over_and_confirmed,
@@ -27,8 +27,7 @@ fn main() -> ExitCode {
             a_source_agent_killed_at_every_moment_goes_on_after_its_start,
             a_destination_agent_killed_at_every_moment_goes_on_after_its_start,
             scratch_space_without_room_never_pauses_a_guest,
-        ],
-        drover_tests::tests![
+            a_server_that_is_taken_back_has_all_that_it_has_written_since,
             a_server_is_tested_at_its_destination_while_it_runs_and_is_replicated,
             a_scheduler_killed_at_every_moment_goes_on_after_its_start,
             a_server_that_crashes_while_it_is_replicated_is_moved_when_it_runs_again,
@@ -75,6 +74,29 @@ fn servers_with_local_disks_are_replicated_cut_over_and_confirmed(scene: &Scene)
         scene.runs_on(server, to.name())?;
     }
     Ok(())
+}
+
+/// Its old disks are the base of the way back, and what it has written since is brought over while it runs.
+fn a_server_that_is_taken_back_has_all_that_it_has_written_since(scene: &Scene) -> Result<()> {
+    let server = "warm-back";
+    scene.add(&[loaded_guest(server, &[Qcow2, Raw], &[])])?;
+    scene.drain("h1")?;
+    let there = until_well(scene, server)?;
+    scene.until_drained("h1")?;
+    scene.drover().api().post("/v1/hosts/h1/uncordon", &Value::Null)?.ok()?;
+    let collector = scene.lab().collector()?;
+    collector.wait_beyond(server, collector.of(server).last() + 5, BOOT)?;
+    scene.wish(server, "revert")?;
+    let back = until_well(scene, server)?;
+    ensure!(back["number"] != there["number"] && back["to"] == "h1", "{back:#}");
+    ensure!(scene.boots(server)? == 3, "{server} booted {} times", scene.boots(server)?);
+    let number = &there["number"];
+    let reverted = scene.drover().api().get(&format!("/v1/migrations/{number}"))?.ok()?;
+    ensure!(reverted["state"] == "reverted", "{reverted:#}");
+    let begun = scene.witness()?.check()?;
+    ensure!(begun.get(server) == Some(&4), "the witness has seen {begun:?}: both disks, at both ends");
+    confirm(scene, server)?;
+    scene.runs_on(server, "h1")
 }
 
 /// Tried twice, the second time over a kill of the agent that carries it out, and moved after that with all that it wrote meanwhile.

@@ -1,7 +1,7 @@
 //! A round from a running server: a backup that QEMU offers over NBD is read, and the checkpoint of its moment is the base of the next.
 
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -32,12 +32,6 @@ pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
     if server.state()? == State::Off {
         return Err(failed(FailureClass::Busy, "the server is off; rounds go on when it runs"));
     }
-    if server.is_stopped_by_storage()? {
-        return Err(failed(
-            FailureClass::Busy,
-            "the guest stands still as its storage failed; see to that first",
-        ));
-    }
     let source = domain::read(&xml, disks)?;
     let socket = scratch.socket(&doing.names);
     match server.backup(&socket)? {
@@ -46,8 +40,15 @@ pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
             return Err(Unfit::LostBackup.into());
         }
         Backup::None => {}
-        Backup::Ours => server.end_backup(&socket)?,
+        // What stopped the guest then may have been its scratch file.
+        Backup::Ours => take_back(doing, &socket)?,
         Backup::Theirs => return Err(Unfit::OtherBackup.into()),
+    }
+    if server.is_stopped_by_storage()? {
+        return Err(failed(
+            FailureClass::Busy,
+            "the guest stands still as its storage failed; see to that first",
+        ));
     }
     server.is_free(disks)?;
     scratch.prepare(domain::emulator_owner(&server.capabilities()?))?;
@@ -205,19 +206,21 @@ impl Running {
         Ok(round)
     }
 
-    /// Ends the backup, and lets a guest go on that the scratch files' storage has stopped.
     fn end(&self, doing: &Doing<'_>) -> Answer<()> {
-        let (server, scratch) = (&doing.server, &doing.rounds.scratch);
-        let ended = server.end_backup(&self.socket);
-        if ended.is_ok() {
-            scratch.clean(&doing.names);
-            if server.is_stopped_by_storage().unwrap_or(false) {
-                server.resume()?;
-                tracing::warn!(server = %doing.order.server, "its guest stood still for want of scratch space and goes on now");
-            }
-        }
-        ended
+        take_back(doing, &self.socket)
     }
+}
+
+/// Ends the backup, and lets a guest go on that the scratch files' storage has stopped.
+fn take_back(doing: &Doing<'_>, socket: &Path) -> Answer<()> {
+    let server = &doing.server;
+    server.end_backup(socket)?;
+    doing.rounds.scratch.clean(&doing.names);
+    if server.is_stopped_by_storage().unwrap_or(false) {
+        server.resume()?;
+        tracing::warn!(server = %doing.order.server, "its guest stood still for want of scratch space and goes on now");
+    }
+    Ok(())
 }
 
 /// What is brought over of a disk.

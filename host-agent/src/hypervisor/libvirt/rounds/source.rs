@@ -69,9 +69,7 @@ impl Server {
 
     /// Whether it stands still as its storage failed.
     pub(super) fn is_stopped_by_storage(&self) -> Answer<bool> {
-        let (state, reason) = self.daemon.on(self.id, LOOK, libvirt_sys::state)?;
-        let by_storage = u32::try_from(reason).is_ok_and(|reason| reason == sys::VIR_DOMAIN_PAUSED_IOERROR);
-        Ok(state == sys::VIR_DOMAIN_PAUSED && by_storage)
+        self.daemon.on(self.id, LOOK, is_stopped_by_storage)
     }
 
     pub(super) fn resume(&self) -> Answer<()> {
@@ -339,7 +337,7 @@ pub(super) fn recover(daemon: &Daemon, scratch: &Scratch) -> Answer<()> {
         for domain in connect.list_all_domains(sys::VIR_CONNECT_LIST_DOMAINS_ACTIVE)? {
             if is_left(&domain, &ours) {
                 tracing::info!(domain = domain.name()?, "a backup that an earlier agent began is ended");
-                libvirt_sys::abort_job(&domain)?;
+                end_left(&domain, &ours)?;
             }
         }
         Ok(())
@@ -347,6 +345,29 @@ pub(super) fn recover(daemon: &Daemon, scratch: &Scratch) -> Answer<()> {
     ended?;
     scratch.clean_all();
     Ok(())
+}
+
+/// A guest that its scratch file's storage has stopped goes on once nothing is set aside any more.
+fn end_left(domain: &Domain, scratch: &Scratch) -> Called<()> {
+    libvirt_sys::abort_job(domain)?;
+    let until = Instant::now() + END;
+    while is_left(domain, scratch) && Instant::now() < until {
+        thread::sleep(LOOK_AGAIN);
+    }
+    if is_stopped_by_storage(domain)? {
+        domain.resume()?;
+        tracing::warn!(
+            domain = domain.name()?,
+            "its guest stood still for want of scratch space and goes on now"
+        );
+    }
+    Ok(())
+}
+
+fn is_stopped_by_storage(domain: &Domain) -> Called<bool> {
+    let (state, reason) = libvirt_sys::state(domain)?;
+    let by_storage = u32::try_from(reason).is_ok_and(|reason| reason == sys::VIR_DOMAIN_PAUSED_IOERROR);
+    Ok(state == sys::VIR_DOMAIN_PAUSED && by_storage)
 }
 
 /// A domain that has just ended has no job any more.
