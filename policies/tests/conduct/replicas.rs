@@ -329,7 +329,7 @@ fn one_whose_rounds_wait_for_it_to_be_off_is_cut_over_with_the_copy_that_is_ther
     let slot = story.migration("db").appointment.slot().expect("a time");
     story.wait(Span::between(story.now, slot.start));
     assert_eq!(story.state("db"), "cutting_over", "days behind: it does not become newer by waiting");
-    let Intent::Reboot { replica: Some(cutover), .. } = story.order_for("db").intent else {
+    let Intent::Reboot { disks: LocalDisks::Replica(cutover), .. } = story.order_for("db").intent else {
         panic!("with its replica")
     };
     assert_eq!(cutover.rounds, 1);
