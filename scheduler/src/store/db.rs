@@ -15,7 +15,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
     SqliteSynchronous,
 };
-use sqlx::{Database, Encode, Postgres, QueryBuilder, Sqlite, Transaction, Type};
+use sqlx::{Connection as _, Database, Encode, Postgres, QueryBuilder, Sqlite, Transaction, Type};
 
 use super::error::StoreError;
 
@@ -194,10 +194,22 @@ impl Db {
     }
 }
 
-/// A connection to a file does not break, so it is neither tried before each use, which would cost every query a turn of its
-/// thread, nor ever replaced.
+/// A connection to a file does not break, so it is not tried before each use, which would cost every query a turn of its thread.
+///
+/// It is replaced when a transaction was not ended with it: of a full disk SQLite rolls back by itself, and the driver, which then tries to
+/// do the same in vain, would take the connection for one in a transaction for ever.
 fn sqlite_pool(connections: u32) -> SqlitePoolOptions {
     SqlitePoolOptions::new()
+        .after_release(|held, _| {
+            Box::pin(async move {
+                if !held.is_in_transaction() {
+                    return Ok(true);
+                }
+                // A rollback may be on its way: this comes after it.
+                held.ping().await?;
+                Ok(!held.is_in_transaction())
+            })
+        })
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
         .test_before_acquire(false)
@@ -358,5 +370,28 @@ mod tests {
         drop(writer);
         let mut reader = db.read().await.expect("a reader");
         assert_eq!(pragma(&mut reader, "SELECT CAST(query_only AS TEXT) FROM pragma_query_only").await, "1");
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_was_full_for_a_moment_does_not_end_all_writing() {
+        let home = tempfile::tempdir().expect("a directory");
+        let db = Db::open(&home.path().join("drover.db").display().to_string()).await.expect("it opens");
+        let run = async |session: &mut Session, query: &'static str| {
+            let Conn::Sqlite(held) = session.conn() else { panic!("it is SQLite") };
+            sqlx::query(query).execute(held).await
+        };
+        const WRITE: &str = "INSERT INTO things VALUES (zeroblob(100000))";
+        let mut writer = db.write().await.expect("a writer");
+        run(&mut writer, "CREATE TABLE things (thing BLOB)").await.expect("made");
+        writer.commit().await.expect("kept");
+        let mut writer = db.write().await.expect("a writer");
+        run(&mut writer, "PRAGMA max_page_count = 4").await.expect("no room from now on");
+        let refused = run(&mut writer, WRITE).await.expect_err("it is full");
+        assert!(refused.to_string().contains("full"), "{refused}");
+        drop(writer);
+        // The limit was the connection's alone.
+        let mut writer = db.write().await.expect("writing goes on");
+        run(&mut writer, WRITE).await.expect("written");
+        writer.commit().await.expect("kept");
     }
 }
