@@ -37,7 +37,7 @@ use crate::live::destination_is_free;
 
 mod delta;
 mod fence;
-mod images;
+pub(crate) mod images;
 mod power_off;
 mod restore;
 mod target;

@@ -159,6 +159,21 @@ pub struct Figures {
     pub downtime_ms: Option<u64>,
     /// The downtime that QEMU may use now, in milliseconds.
     pub allowed_downtime_ms: Option<u64>,
+    /// Its local disks, which are copied before its memory is sent.
+    pub disks: DiskFigures,
+}
+
+/// How far the local disks of a server that is migrated live are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DiskFigures {
+    /// In all, in bytes.
+    pub total_bytes: u64,
+    /// Sent so far, in bytes.
+    pub sent_bytes: u64,
+    /// Still to be sent, in bytes.
+    pub remaining_bytes: u64,
+    /// Bytes per second on the wire.
+    pub rate: u64,
 }
 
 /// How a live migration out of this host stands.

@@ -4,7 +4,11 @@
 //! preflight ──▶ starting ──▶ transferring ──▶ deciding ──▶ ended: moved · stayed at source · gone
 //!     │             │             ▲ ▲             │
 //!     └─ stayed     └─ restarted ─┘ └── job runs ─┘
+//!
+//! With local disks: preflight ──▶ placing ──▶ starting ─▶ …      not moved ──▶ taking_out ──▶ ended
 //! ```
+//!
+//! Local disks are copied by libvirt into images that the destination's agent has made (`disks`).
 //!
 //! The migration itself is carried by both libvirt daemons, peer to peer, and goes on when the agent dies. From `starting` on
 //! libvirt may be at work; the end is decided by both hosts alone ([`crate::verdict`]).
@@ -15,9 +19,13 @@ use drover_policies::fleet::{Autostart, Definition};
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
+use crate::cutover::Before;
+
 use crate::driver::{Context, Step, Telling, When};
 use crate::hypervisor::{Answer, Domains, Figures, MigrationStatus, Refusal, RefusalKind, Sighting, State};
 use crate::verdict::{PATIENCE, Seen, Verdict, after_live};
+
+mod disks;
 
 /// How often the job's figures are read and told.
 const LOOK: Span = Span::milliseconds(250);
@@ -34,6 +42,13 @@ const PAUSE: Span = Span::seconds(1);
 pub enum Live {
     /// Both hosts are looked at; nothing is touched.
     Preflight,
+    /// Its definition and its disks are retained, and the images that take the disks are put where the definition names them.
+    Placing {
+        /// As it was found.
+        before: Before,
+        /// Since when.
+        since: Instant,
+    },
     /// libvirt is asked to begin. After a restart of the agent that counts as done, as it may be.
     Starting {
         /// Whether it was started with its host: libvirt does not carry that over.
@@ -61,6 +76,13 @@ pub enum Live {
         /// What libvirt's call said, if it was seen to return.
         said: Option<Said>,
     },
+    /// It was not moved: what was made at the destination for its disks is taken back.
+    TakingOut {
+        /// Since when.
+        since: Instant,
+        /// What is told then.
+        outcome: Outcome,
+    },
 }
 
 /// What libvirt's call said.
@@ -75,7 +97,8 @@ pub struct Said {
 impl Live {
     pub(crate) fn phase(&self) -> Phase {
         match self {
-            Self::Preflight | Self::Starting { .. } => Phase::Preflight,
+            Self::Preflight | Self::Placing { .. } | Self::Starting { .. } => Phase::Preflight,
+            Self::TakingOut { .. } => Phase::RollingBack,
             Self::Transferring { .. } => Phase::Transferring,
             Self::Deciding { .. } => Phase::InDoubt,
         }
@@ -89,7 +112,11 @@ impl Live {
                 let applied = Tuning::default();
                 Self::Transferring { autostart, applied, passes_before: None, abort: None }
             }
-            other @ (Self::Preflight | Self::Transferring { .. } | Self::Deciding { .. }) => other,
+            other @ (Self::Preflight
+            | Self::Placing { .. }
+            | Self::Transferring { .. }
+            | Self::Deciding { .. }
+            | Self::TakingOut { .. }) => other,
         }
     }
 
@@ -97,13 +124,18 @@ impl Live {
     pub(crate) fn must_be_kept(&self) -> bool {
         match self {
             Self::Preflight | Self::Deciding { .. } => false,
-            Self::Starting { .. } | Self::Transferring { .. } => true,
+            Self::Placing { .. }
+            | Self::Starting { .. }
+            | Self::Transferring { .. }
+            | Self::TakingOut { .. } => true,
         }
     }
 
     pub(crate) fn step(self, order: &LiveMigrate, context: &Context<'_>) -> Step<Self> {
         match self {
             Self::Preflight => preflight(order, context),
+            Self::Placing { before, since } => disks::place(order, (before, since), context),
+            Self::TakingOut { since, outcome } => disks::take_out(order, (since, outcome), context),
             Self::Starting { autostart } => start(order, autostart, context),
             Self::Transferring { autostart, applied, passes_before, abort } => {
                 Transfer { autostart, applied, passes_before, abort }.look(order, context)
@@ -157,7 +189,7 @@ fn preflight(order: &LiveMigrate, context: &Context<'_>) -> Step<Live> {
     match destination_is_free(order.server, &here, order.destination.host.as_str(), || {
         context.hypervisor.peer(&order.destination)
     }) {
-        Ok(()) => Live::Starting { autostart: here.autostart }.go(context, When::AtOnce),
+        Ok(()) => disks::approach(order, &here, context),
         Err(failure) => Step::ended(Outcome::StayedAtSource { failure }),
     }
 }
@@ -188,7 +220,7 @@ pub(crate) fn destination_is_free(
 
 fn start(order: &LiveMigrate, autostart: Autostart, context: &Context<'_>) -> Step<Live> {
     if let Wish::Abort { because } = context.wish {
-        return Step::ended(Outcome::StayedAtSource { failure: aborted(because) });
+        return disks::not_moved(order, Outcome::StayedAtSource { failure: aborted(because) }, context);
     }
     let tuning = wished_tuning(context.wish);
     match context.hypervisor.start_migration(order, tuning) {
@@ -292,11 +324,16 @@ impl Transfer {
 }
 
 fn progress(figures: &Figures, passes_before: u32, at: Instant) -> Progress {
+    // While disks are copied there is no memory yet, and once memory flows they keep up by themselves.
+    let (remaining_bytes, rate) = match figures.iteration {
+        0 => (figures.remaining_bytes + figures.disks.remaining_bytes, figures.rate.max(figures.disks.rate)),
+        _ => (figures.remaining_bytes, figures.rate),
+    };
     Progress {
-        total_bytes: figures.total_bytes,
-        sent_bytes: figures.sent_bytes,
-        remaining_bytes: figures.remaining_bytes,
-        rate: figures.rate,
+        total_bytes: figures.total_bytes + figures.disks.total_bytes,
+        sent_bytes: figures.sent_bytes + figures.disks.sent_bytes,
+        remaining_bytes,
+        rate,
         dirty_rate: figures.dirty_rate,
         iteration: figures.iteration.saturating_sub(passes_before),
         expected_downtime_ms: figures.downtime_ms.unwrap_or(0),
@@ -334,13 +371,16 @@ impl Decision {
                 (Ok(_) | Err(_), _) => self.again(context),
             },
             Verdict::Stayed => {
-                Step::ended(Outcome::StayedAtSource { failure: self.failure(context.wish, here, there) })
+                let failure = self.failure(context.wish, here, there);
+                disks::not_moved(order, Outcome::StayedAtSource { failure }, context)
             }
-            Verdict::StoppedHere => Step::stayed(
-                FailureClass::RefusedBySource,
-                "it was powered off while it was being moved; it is still at its source",
-            ),
-            Verdict::Gone => Step::ended(Outcome::Gone),
+            Verdict::StoppedHere => {
+                let text =
+                    "it was powered off while it was being moved; it is still at its source".to_owned();
+                let failure = Failure { class: FailureClass::RefusedBySource, text };
+                disks::not_moved(order, Outcome::StayedAtSource { failure }, context)
+            }
+            Verdict::Gone => disks::not_moved(order, Outcome::Gone, context),
             Verdict::ClearSource => {
                 self.clear(order, here, context);
                 self.again(context)
@@ -394,7 +434,7 @@ impl Decision {
             None
         });
         Step::ended(Outcome::Moved(Moved {
-            sent_bytes: figures.map_or(0, |figures| figures.sent_bytes),
+            sent_bytes: figures.map_or(0, |figures| figures.sent_bytes + figures.disks.sent_bytes),
             downtime: figures.and_then(|figures| figures.downtime_ms).map(Span::milliseconds),
             // A call that failed although the server has moved was not the one that moved it.
             in_libvirt: self.said.filter(|said| said.failure.is_none()).map(|said| said.in_hypervisor),

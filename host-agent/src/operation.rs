@@ -212,6 +212,7 @@ mod tests {
             server,
             destination: destination.clone(),
             auto_converge: AutoConverge::Off,
+            replica: None,
         });
         let cases = [
             (cutover(Some(1)), true),

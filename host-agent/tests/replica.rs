@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread;
 
 use drover_agent_api::{Base, HoldReplica, Images, ReleaseReplica, ReplicaPeer};
-use drover_host_agent::hypervisor::replication::Touched;
+use drover_host_agent::hypervisor::replication::{FilledBy, Touched};
 use drover_host_agent::hypervisor::{Refusal, RefusalKind};
 use drover_host_agent::replica::config::Config;
 use drover_host_agent::replica::error::ReplicaError;
@@ -225,7 +225,7 @@ fn rounds_land_and_the_replica_is_put_in_its_place_and_taken_out_again() {
     holder.ends().replicas.hold(&holder.order(&source)).expect("a repeat changes nothing");
     let status = replica.status().expect("told");
     assert_eq!((status.landed, status.content, status.place), (0, Content::Empty, Place::Beside));
-    refused(replica.put_in_place(), "does not show a round that has landed");
+    refused(replica.put_in_place(FilledBy::Rounds), "does not show a round that has landed");
     land_first(&replica);
     assert_holds(&holder, BESIDE, &[(1, 0)]);
 
@@ -241,8 +241,8 @@ fn rounds_land_and_the_replica_is_put_in_its_place_and_taken_out_again() {
         "the next one is 3",
     );
 
-    replica.put_in_place().expect("placed");
-    replica.put_in_place().expect("a repeat changes nothing");
+    replica.put_in_place(FilledBy::Rounds).expect("placed");
+    replica.put_in_place(FilledBy::Rounds).expect("a repeat changes nothing");
     assert_holds(&holder, "", &[(1, 0), (2, 4 * CHUNK)]);
     assert_eq!(replica.status().expect("told").place, Place::InPlace);
     let delete = ReleaseReplica { replica: REPLICA, images: Images::Delete };
@@ -253,7 +253,7 @@ fn rounds_land_and_the_replica_is_put_in_its_place_and_taken_out_again() {
     let tail = replica.begin_round(&begin(3, RoundKind::Tail, Covers::Changes)).expect("begun");
     write(&tail, 3, 8 * CHUNK);
     tail.land(&round(3, RoundKind::Tail)).expect("landed");
-    replica.put_in_place().expect("placed");
+    replica.put_in_place(FilledBy::Rounds).expect("placed");
     replica.take_out(Touched::Perhaps).expect("taken out");
     replica.take_out(Touched::Perhaps).expect("a repeat changes nothing");
     assert_eq!(replica.status().expect("told").content, Content::Unknown);
@@ -421,7 +421,7 @@ fn a_file_in_the_way_leaves_every_disk_out_of_its_place() {
     let theirs = holder.images.join("vdb.img");
     fs::write(&theirs, b"somebody's").expect("written");
     assert_eq!(replica.status().expect("told").in_the_way, Some(theirs.clone()));
-    refused(replica.put_in_place(), "is there already");
+    refused(replica.put_in_place(FilledBy::Rounds), "is there already");
     assert_eq!(fs::read(&theirs).expect("read"), b"somebody's");
     assert_eq!(replica.status().expect("told").place, Place::Beside);
     fs::remove_file(&theirs).expect("removed");
@@ -447,13 +447,13 @@ fn what_goes_with_the_disks_is_put_in_place_with_them_and_nowhere_else() {
         refused(replica.put_extra(&Extra::Tpm { path: path.into() }, &tar), "TPM");
     }
     assert_eq!(fs::read(&nvram).expect("read"), b"of an earlier stay");
-    replica.put_in_place().expect("placed");
+    replica.put_in_place(FilledBy::Rounds).expect("placed");
     assert_eq!(fs::read(&nvram).expect("read"), b"variables");
     assert_eq!(fs::read(tpm.join("tpm2/tpm2-00.permall")).expect("read"), b"secret");
     replica.take_out(Touched::No).expect("taken out");
     assert_eq!(fs::read(&nvram).expect("read"), b"of an earlier stay");
     assert!(!tpm.exists());
-    replica.put_in_place().expect("placed");
+    replica.put_in_place(FilledBy::Rounds).expect("placed");
     let keep = ReleaseReplica { replica: REPLICA, images: Images::Keep };
     holder.ends().replicas.release(&keep).expect("released");
     assert_eq!(fs::read(&nvram).expect("read"), b"variables");
@@ -465,7 +465,7 @@ fn what_goes_with_the_disks_is_put_in_place_with_them_and_nowhere_else() {
 fn retained_disks_are_begun_with_and_come_back_if_no_round_reached_them() {
     let (source, holder) = (Host::new(), Host::new());
     land_first(&holder.hold(&source));
-    holder.connect_from(&source).expect("connected").put_in_place().expect("placed");
+    holder.connect_from(&source).expect("connected").put_in_place(FilledBy::Rounds).expect("placed");
     let keep = ReleaseReplica { replica: REPLICA, images: Images::Keep };
     holder.ends().replicas.release(&keep).expect("released");
 

@@ -169,6 +169,8 @@ pub enum Intent {
         to: HostName,
         /// The downtime allowed at first, in milliseconds.
         max_downtime_ms: u64,
+        /// What takes its local disks; nothing when it has none.
+        replica: Option<Box<Replica>>,
     },
     /// Move it by a reboot.
     Reboot {

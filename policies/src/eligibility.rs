@@ -9,13 +9,13 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::FailureClass;
-use crate::fleet::{Allowance, Blocker, Definition, Fleet, Power, Reach, Server, ServerFacts};
+use crate::fleet::{Ability, Allowance, Blocker, Definition, Fleet, Host, Power, Reach, Server, ServerFacts};
 use crate::ids::HostName;
 use crate::policy::Policy;
 
 mod local;
 
-pub use local::{WhyNotCopied, copied_disks, has_local_disks, needed_bytes};
+pub use local::{WhyNotCopied, copied_disks, has_local_disks, local_bytes, needed_bytes};
 
 /// By which method a server can leave its host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -333,10 +333,34 @@ impl fmt::Display for WhyBlocked {
 /// A transient domain goes live like any other: it is made persistent at the destination.
 #[must_use]
 pub fn method_for(server: &ServerFacts, policy: &Policy) -> Suits {
+    method_with(server, policy, LocalDisks::ByRounds)
+}
+
+/// How local disks come to another host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LocalDisks {
+    /// With the running server.
+    Live,
+    /// In the background, for a reboot.
+    ByRounds,
+}
+
+/// Whether there is anywhere to go live to with local disks: both agents must be able to.
+fn local_disks_of(server: &Server, fleet: &Fleet, policy: &Policy) -> LocalDisks {
+    let able = |host: &&Host| host.facts.can(Ability::CopyLive) && host.facts.replication.is_some();
+    let Some(source) = fleet.hosts.get(&server.host).filter(able).filter(|_| policy.live.local_disks) else {
+        return LocalDisks::ByRounds;
+    };
+    let elsewhere =
+        |host: &Host| host.name != source.name && host.facts.cluster == source.facts.cluster && able(&host);
+    if fleet.hosts.values().any(elsewhere) { LocalDisks::Live } else { LocalDisks::ByRounds }
+}
+
+fn method_with(server: &ServerFacts, policy: &Policy, local: LocalDisks) -> Suits {
     if let Some(why) = obstacles(server).into_iter().next() {
         return Suits::Nothing(why);
     }
-    match why_not_live(server, policy) {
+    match why_not_live(server, policy, local) {
         None => Suits::Live,
         Some(why) => by_reboot(server, why),
     }
@@ -358,7 +382,7 @@ pub fn method_without_live(server: &ServerFacts, why: WhyNotLive) -> Suits {
 pub fn suits(server: &Server, fleet: &Fleet, settled: Option<WhyNotLive>, policy: &Policy) -> Suits {
     let suits = match settled {
         Some(why) => method_without_live(&server.facts, why),
-        None => method_for(&server.facts, policy),
+        None => method_with(&server.facts, policy, local_disks_of(server, fleet, policy)),
     };
     let replicates = fleet.hosts.get(&server.host).is_some_and(|host| host.facts.replication.is_some());
     match suits {
@@ -403,7 +427,7 @@ fn blocks_both(blocker: &Blocker) -> Option<WhyBlocked> {
     }
 }
 
-fn why_not_live(server: &ServerFacts, policy: &Policy) -> Option<WhyNotLive> {
+fn why_not_live(server: &ServerFacts, policy: &Policy, local: LocalDisks) -> Option<WhyNotLive> {
     match server.power {
         Power::Off => return Some(WhyNotLive::NotRunning),
         Power::Paused => return Some(WhyNotLive::Paused),
@@ -415,8 +439,7 @@ fn why_not_live(server: &ServerFacts, policy: &Policy) -> Option<WhyNotLive> {
         None if !policy.live.allowed => return Some(WhyNotLive::PolicyForbids),
         Some(Allowance::Allowed) | None => {}
     }
-    // The one place that says what becomes of them: a live migration that copies disks as well would begin here.
-    if has_local_disks(server) {
+    if local == LocalDisks::ByRounds && has_local_disks(server) {
         return Some(WhyNotLive::LocalDisks { disks: local::names(server) });
     }
     server.blockers.iter().find_map(|blocker| match blocker {

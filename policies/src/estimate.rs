@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::eligibility::{has_local_disks, needed_bytes};
-use crate::fleet::{Reach, Server, ServerFacts};
+use crate::eligibility::{has_local_disks, local_bytes};
+use crate::fleet::{Server, ServerFacts};
 use crate::policy::{LivePolicy, Policy, RebootPolicy, ReplicationPolicy};
 use crate::replica::{Activity, ReplicaStatus};
 use crate::time::Span;
@@ -80,6 +80,8 @@ pub enum LinkBasis {
 pub struct Guest {
     /// Memory that is sent, in bytes.
     pub memory_bytes: u64,
+    /// Local disks that go with it and are sent first, in bytes.
+    pub disk_bytes: u64,
     /// Bytes per second that it writes anew; 0 for an idle one.
     pub dirty_rate: u64,
     /// Bytes per second that the link to the destination carried earlier, if any migration used it.
@@ -99,7 +101,7 @@ pub fn expected_live(policy: &LivePolicy, guest: Guest) -> Estimate {
     // More can't be dirty than there is.
     let ratio = guest.dirty_rate as f64 / bandwidth as f64;
     let mut remaining = guest.memory_bytes as f64;
-    let mut elapsed = 0.0;
+    let mut elapsed = seconds(guest.disk_bytes as f64);
     let last = ladder.abort_after.max(1);
     for finished in 0..=last {
         let allowed = Span::milliseconds(ladder.downtime_at(steps_after(policy, finished)));
@@ -169,8 +171,7 @@ pub fn expected_reboot(policy: &RebootPolicy, history: &[Span]) -> Estimate {
 /// How long it will take until a server's local disks have been copied once; nothing when they have.
 #[must_use]
 pub fn expected_sync(server: &Server, known: Option<&ReplicaStatus>, policy: &ReplicationPolicy) -> Span {
-    let whole =
-        || server.facts.disks.iter().filter(|disk| disk.reach == Reach::Local).map(needed_bytes).sum();
+    let whole = || local_bytes(&server.facts);
     let (bytes, measured): (u64, u64) = match known.map(|status| (&status.activity, status.rounds)) {
         Some((_, 1..)) => return Span::ZERO,
         Some((Activity::Round(figures), 0)) => {
@@ -319,7 +320,8 @@ mod tests {
 
     #[test]
     fn a_guest_that_writes_a_quarter_of_what_can_be_sent_takes_a_third_more_than_one_pass() {
-        let guest = Guest { memory_bytes: 4096 * MIB, dirty_rate: 25 * MIB, link: Some(100 * MIB) };
+        let guest =
+            Guest { memory_bytes: 4096 * MIB, disk_bytes: 0, dirty_rate: 25 * MIB, link: Some(100 * MIB) };
         let estimate = expected_live(&live(), guest);
         // 40.96 s, 10.24 s, 2.56 s, 0.64 s; then 0.16 s are left, which the ladder's first step allows.
         assert_eq!(estimate.duration, Span::milliseconds(54_560));
@@ -333,16 +335,19 @@ mod tests {
 
     #[test]
     fn an_idle_guest_takes_one_pass_and_stands_still_for_nothing() {
-        let guest = Guest { memory_bytes: 1170 * 1_000_000, dirty_rate: 0, link: None };
+        let guest = Guest { memory_bytes: 1170 * 1_000_000, disk_bytes: 0, dirty_rate: 0, link: None };
         let estimate = expected_live(&live(), guest);
         assert_eq!((estimate.duration, estimate.downtime), (Span::seconds(10), Span::ZERO));
+        let with_disks = expected_live(&live(), Guest { disk_bytes: 2340 * 1_000_000, ..guest });
+        assert_eq!((with_disks.duration, with_disks.downtime), (Span::seconds(30), Span::ZERO));
         assert!(estimate.to_string().ends_with("1 pass at 112 MiB/s, assumed"), "{estimate}");
     }
 
     #[test]
     fn a_guest_that_writes_faster_than_can_be_sent_is_said_not_to_converge() {
         let policy = LivePolicy { bandwidth: 24 * MIB, ..live() };
-        let guest = Guest { memory_bytes: 240 * MIB, dirty_rate: 80 * MIB, link: Some(1000 * MIB) };
+        let guest =
+            Guest { memory_bytes: 240 * MIB, disk_bytes: 0, dirty_rate: 80 * MIB, link: Some(1000 * MIB) };
         let estimate = expected_live(&policy, guest);
         assert_eq!(
             estimate.basis,
@@ -444,7 +449,7 @@ mod tests {
         fn an_estimate_is_possible_and_grows_with_the_dirty_rate(
             memory in 1..1_000_000_u64, dirty in 0..2_000_u64, more in 0..500_u64, link in 1..5_000_u64,
         ) {
-            let guest = |dirty: u64| Guest { memory_bytes: memory * MIB, dirty_rate: dirty * MIB, link: Some(link * MIB) };
+            let guest = |dirty: u64| Guest { memory_bytes: memory * MIB, disk_bytes: 0, dirty_rate: dirty * MIB, link: Some(link * MIB) };
             let (calm, busy) = (expected_live(&live(), guest(dirty)), expected_live(&live(), guest(dirty + more)));
             prop_assert!(calm.duration <= busy.duration);
             prop_assert!(calm.downtime <= calm.downtime_p90 && calm.downtime_p90 <= live().ladder.downtime_most);

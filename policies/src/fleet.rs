@@ -62,6 +62,8 @@ impl HostFacts {
 pub enum Ability {
     /// A server goes back to the disks that were retained of it, as they are: away from this host, or to it.
     ReturnToRetained,
+    /// A running server is moved with its local disks: away from this host, or to it. Only of agents that hold replicas.
+    CopyLive,
     /// Something that a later agent can.
     #[serde(other)]
     Unknown,

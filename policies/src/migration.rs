@@ -781,6 +781,12 @@ impl Migration {
         if held || copied || because { Disks::Local } else { Disks::Shared }
     }
 
+    /// Whether disks of its server stay at the host that it leaves.
+    #[must_use]
+    pub fn leaves_disks(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| !place.disks.is_empty())
+    }
+
     /// The ticket's number for people. A revert goes on in the ticket of what it reverts.
     #[must_use]
     pub fn ticket_number(&self) -> String {

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Method;
-use crate::eligibility::{Suits, method_for};
+use crate::eligibility::{Suits, suits};
 use crate::fleet::{Fleet, HostFacts, Server};
 use crate::ids::{HostName, OwnerId, ServerId};
 use crate::policy::{Effective, Policy, PolicySet, Subject};
@@ -110,7 +110,7 @@ impl<'a> Wish<'a> {
     #[must_use]
     pub fn of(server: &'a Server, policies: &PolicySet, fleet: &Fleet) -> Self {
         let policy = policies.shared(&Subject::of(server, fleet));
-        let method = match method_for(&server.facts, &policy.policy) {
+        let method = match suits(server, fleet, None, &policy.policy) {
             Suits::Live => Method::Live,
             Suits::Reboot(_) | Suits::Nothing(_) => Method::Reboot,
         };

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Method;
-use crate::eligibility::{Interruption, Suits, WhyBlocked, WhyNotLive, obstacles, suits};
+use crate::eligibility::{Interruption, Suits, WhyBlocked, WhyNotLive, local_bytes, obstacles, suits};
 use crate::estimate::{Estimate, Guest, expected_live, expected_move};
 use crate::fleet::{Fleet, Server};
 use crate::ids::{HostName, ServerId};
@@ -311,7 +311,15 @@ impl<'a> Planner<'a> {
         match not_live.map(WhyNotLive::interruption) {
             None => {
                 let memory_bytes = wish.server.facts.memory_bytes;
-                Some(expected_live(&policy.live, Guest { memory_bytes, dirty_rate: 0, link: None }))
+                Some(expected_live(
+                    &policy.live,
+                    Guest {
+                        memory_bytes,
+                        disk_bytes: local_bytes(&wish.server.facts),
+                        dirty_rate: 0,
+                        link: None,
+                    },
+                ))
             }
             Some(Interruption::Felt) => {
                 let history = self.input.history.get(&wish.server.facts.id).map_or(&[][..], Vec::as_slice);

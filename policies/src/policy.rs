@@ -105,6 +105,8 @@ pub struct Limits {
 pub struct LivePolicy {
     /// Whether servers may be migrated live unless their owner says otherwise.
     pub allowed: bool,
+    /// Whether servers with local disks go live, their disks with them, where the agents can do that.
+    pub local_disks: bool,
     /// Tries before it becomes a reboot migration.
     pub attempts: u32,
     /// Most bytes per second of one migration; 0 for no limit.

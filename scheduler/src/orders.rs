@@ -33,12 +33,13 @@ pub enum NoOrder {
 /// A host is unknown, or keeps no replicas where one is needed.
 pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<Operation, NoOrder> {
     let (order, wish) = match &new.intent {
-        Intent::Live { server, to, max_downtime_ms } => {
+        Intent::Live { server, to, max_downtime_ms, replica } => {
             let policy = policy_of(*server, fleet, policies);
             let order = LiveMigrate {
                 server: *server,
                 destination: destination(to, fleet)?,
                 auto_converge: if policy.live.auto_converge { AutoConverge::On } else { AutoConverge::Off },
+                replica: replica.as_ref().map(|replica| replicas::live(replica, fleet)).transpose()?,
             };
             let tuning = Tuning {
                 max_downtime_ms: Some(*max_downtime_ms),

@@ -134,8 +134,11 @@ pub(crate) fn estimate(
     memory_bytes: u64,
     downtimes: &[Span],
 ) -> Estimate {
+    let disk_bytes = migration.place.as_ref().map_or(0, |place| place.disks.values().sum());
     match migration.method {
-        Method::Live => expected_live(&policy.live, Guest { memory_bytes, dirty_rate: 0, link: None }),
+        Method::Live => {
+            expected_live(&policy.live, Guest { memory_bytes, disk_bytes, dirty_rate: 0, link: None })
+        }
         Method::Reboot => expected_reboot(&policy.reboot, downtimes),
     }
 }

@@ -27,6 +27,7 @@ near = "1s"
 [[rule]]
 name = "local disks"
 match = { label = "disks=local" }
+set.live.local_disks = false
 set.windows.slot_step = "15s"
 set.reboot.attempts = 20
 

@@ -12,7 +12,7 @@ use drover_host_agent::domain_xml::Storage;
 use drover_host_agent::hypervisor::Hypervisor;
 use drover_host_agent::hypervisor::libvirt::{ConsoleHeartbeat, Encryption, HostConfig, Libvirt};
 use drover_host_agent::hypervisor::replication::{
-    Held, ReadFrom, Replication, RoundOrder, RoundStatus, Touched,
+    FilledBy, Held, ReadFrom, Replication, RoundOrder, RoundStatus, Touched,
 };
 use drover_host_agent::metadata::Imported;
 use drover_host_agent::replica::Ends;
@@ -259,7 +259,7 @@ impl Stage {
     /// The replica, put in its place, is what the server's disks are; then it is taken out again.
     fn assert_same(&self) {
         let port = self.replication();
-        port.put_in_place(self.replica, &self.peer()).expect("put in place");
+        port.put_in_place(self.replica, &self.peer(), FilledBy::Rounds).expect("put in place");
         assert_eq!(port.held(self.replica, &self.peer()), Ok(Held::InPlace));
         for disk in &self.disks {
             let format = disk.format.to_string();

@@ -18,7 +18,9 @@ mod replica;
 mod test_launch;
 
 pub use drover_policies::replica::{Base, Images};
-pub use replica::{CutoverReplica, HoldReplica, LookAtRetained, ReleaseReplica, ReplicaPeer, Replicate};
+pub use replica::{
+    CutoverReplica, HoldReplica, LiveReplica, LookAtRetained, ReleaseReplica, ReplicaPeer, Replicate,
+};
 pub use test_launch::TestLaunch;
 
 /// The version of this protocol. The scheduler refuses an agent that speaks a later one. Since 2: [`SyncRequest::guests`].
@@ -234,6 +236,10 @@ pub struct LiveMigrate {
     pub destination: Destination,
     /// Let QEMU slow the guest down when it does not converge.
     pub auto_converge: AutoConverge,
+    /// What takes its local disks; nothing for a server that has none. For agents that can
+    /// [`CopyLive`](drover_policies::fleet::Ability::CopyLive).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replica: Option<LiveReplica>,
 }
 
 /// Whether QEMU may slow the guest down so that its memory can be caught up with.

@@ -65,6 +65,18 @@ pub struct ReplicaPeer {
     pub certificate: CertificateDigest,
 }
 
+/// The replica that a live migration fills: its images are put in their place empty, and libvirt copies the disks into them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LiveReplica {
+    /// Which.
+    pub replica: ReplicaId,
+    /// Where it is held.
+    pub peer: ReplicaPeer,
+    /// What it consists of.
+    pub disks: Vec<ReplicaDisk>,
+}
+
 /// The replica that a server is cut over with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -1,14 +1,16 @@
 //! The images of a replica at the destination: whether it is ready to be cut over with, put in its place, and taken out again.
 
 use chrono::TimeDelta;
-use drover_agent_api::{CutoverReplica, RebootMigrate};
+use drover_agent_api::{CutoverReplica, RebootMigrate, ReplicaPeer};
 use drover_policies::attempt::{Failure, FailureClass, Outcome};
 use drover_policies::fleet::Definition;
+use drover_policies::ids::ReplicaId;
+use drover_policies::replica::ReplicaDisk;
 use drover_policies::time::Instant;
 
 use super::{Cutover, Off, target};
 use crate::driver::{Context, Step, When};
-use crate::hypervisor::replication::{Held, Touched};
+use crate::hypervisor::replication::{FilledBy, Held, Touched};
 use crate::hypervisor::{Refusal, RefusalKind, Sighting};
 
 /// How long it is tried to take the images out before the end is told. The server is back at its source by then, and nothing can start
@@ -26,7 +28,23 @@ pub(super) fn ready(order: &RebootMigrate, here: &Sighting, context: &Context<'_
         );
         return Err(failure(FailureClass::RefusedBySource, text));
     }
-    if let Some(disk) = replica.disks.iter().find(|disk| disk.path != disk.source) {
+    let landed = rounds_there((replica.replica, &replica.peer), &replica.disks, context)?;
+    if landed < replica.rounds {
+        let host = &replica.peer.host;
+        let text = format!("{host} has {landed} rounds of its replica, and {} are needed", replica.rounds);
+        return Err(failure(FailureClass::NotBegun, text));
+    }
+    Ok(())
+}
+
+/// How many rounds of a replica the destination has, when its images can be put where the definition names them.
+pub(crate) fn rounds_there(
+    (replica, peer): (ReplicaId, &ReplicaPeer),
+    disks: &[ReplicaDisk],
+    context: &Context<'_>,
+) -> Result<u64, Failure> {
+    let failure = |class, text| Failure { class, text };
+    if let Some(disk) = disks.iter().find(|disk| disk.path != disk.source) {
         let (target, here, there) = (&disk.target, disk.source.display(), disk.path.display());
         let text = format!(
             "{target} is {here} by the definition and would be {there} at the destination: the two must be the same"
@@ -34,24 +52,18 @@ pub(super) fn ready(order: &RebootMigrate, here: &Sighting, context: &Context<'_
         return Err(failure(FailureClass::RefusedBySource, text));
     }
     let replication = context.hypervisor.replication();
-    let host = &replica.peer.host;
-    let looked = replication.held(replica.replica, &replica.peer).and_then(|held| match held {
+    let looked = replication.held(replica, peer).and_then(|held| match held {
         // Left by an earlier try that was taken back while the destination was silent. The destination does not know the server.
         Held::InPlace => {
-            replication.take_out(replica.replica, &replica.peer, Touched::Perhaps)?;
-            replication.held(replica.replica, &replica.peer)
+            replication.take_out(replica, peer, Touched::Perhaps)?;
+            replication.held(replica, peer)
         }
         held @ (Held::Nothing | Held::Rounds { .. }) => Ok(held),
     });
     match looked {
-        Ok(Held::Rounds { landed }) if landed >= replica.rounds => Ok(()),
-        Ok(Held::Rounds { landed }) => {
-            let text =
-                format!("{host} has {landed} rounds of its replica, and {} are needed", replica.rounds);
-            Err(failure(FailureClass::NotBegun, text))
-        }
+        Ok(Held::Rounds { landed }) => Ok(landed),
         Ok(Held::Nothing | Held::InPlace) => {
-            let text = format!("{host} does not hold its replica");
+            let text = format!("{} does not hold its replica", peer.host);
             Err(failure(FailureClass::RefusedByDestination, text))
         }
         Err(refusal) => Err(refusal.at_destination()),
@@ -64,7 +76,7 @@ pub(super) fn put_in_place(
     (off, since): (Off, Instant),
     context: &Context<'_>,
 ) -> Step<Cutover> {
-    match context.hypervisor.replication().put_in_place(replica.replica, &replica.peer) {
+    match context.hypervisor.replication().put_in_place(replica.replica, &replica.peer, FilledBy::Rounds) {
         Ok(()) => {
             let touched = Some(Touched::No);
             Cutover::BootTarget { off, since: context.now, touched }.go(context, When::AtOnce)
@@ -91,17 +103,37 @@ pub(super) fn take_out(
     (since, touched, outcome): (Instant, Touched, Outcome),
     context: &Context<'_>,
 ) -> Step<Cutover> {
-    match context.hypervisor.replication().take_out(replica.replica, &replica.peer, touched) {
-        Ok(()) => Step::ended(outcome),
+    match taken_out((replica.replica, &replica.peer), (since, touched), context) {
+        Taken::Over => Step::ended(outcome),
+        Taken::Again(when) => Cutover::TakingOut { since, touched, outcome }.go(context, when),
+    }
+}
+
+/// What has become of images that were to be taken out of their place.
+pub(crate) enum Taken {
+    /// They are a replica again, or will be before the next round.
+    Over,
+    /// It is tried again.
+    Again(When),
+}
+
+/// Has the destination take the images out of their place, as long as it is worth trying.
+pub(crate) fn taken_out(
+    (replica, peer): (ReplicaId, &ReplicaPeer),
+    (since, touched): (Instant, Touched),
+    context: &Context<'_>,
+) -> Taken {
+    match context.hypervisor.replication().take_out(replica, peer, touched) {
+        Ok(()) => Taken::Over,
         Err(refusal) if context.now < since + TRIED_FOR => {
-            tracing::warn!(operation = %context.id, host = %replica.peer.host,
+            tracing::warn!(operation = %context.id, host = %peer.host,
                 "the images could not be taken out of their place, trying again: {refusal}");
-            Cutover::TakingOut { since, touched, outcome }.go(context, context.again(since))
+            Taken::Again(context.again(since))
         }
         Err(refusal) => {
-            tracing::warn!(operation = %context.id, host = %replica.peer.host,
+            tracing::warn!(operation = %context.id, host = %peer.host,
                 "the images are left in their place until the next round: {refusal}");
-            Step::ended(outcome)
+            Taken::Over
         }
     }
 }

@@ -78,6 +78,10 @@ pub(super) struct Job {
     pub(super) memory_page_size: u64,
     pub(super) memory_iteration: u64,
     pub(super) downtime_ms: Option<u64>,
+    pub(super) disk_total: u64,
+    pub(super) disk_processed: u64,
+    pub(super) disk_remaining: u64,
+    pub(super) disk_bps: u64,
 }
 
 /// Which job is asked for.
@@ -120,6 +124,10 @@ pub(super) fn job(domain: &Domain, which: Which) -> Called<Job> {
         memory_page_size: number(sys::VIR_DOMAIN_JOB_MEMORY_PAGE_SIZE).unwrap_or(4096),
         memory_iteration: number(sys::VIR_DOMAIN_JOB_MEMORY_ITERATION).unwrap_or(0),
         downtime_ms: number(sys::VIR_DOMAIN_JOB_DOWNTIME),
+        disk_total: number(sys::VIR_DOMAIN_JOB_DISK_TOTAL).unwrap_or(0),
+        disk_processed: number(sys::VIR_DOMAIN_JOB_DISK_PROCESSED).unwrap_or(0),
+        disk_remaining: number(sys::VIR_DOMAIN_JOB_DISK_REMAINING).unwrap_or(0),
+        disk_bps: number(sys::VIR_DOMAIN_JOB_DISK_BPS).unwrap_or(0),
     })
 }
 

@@ -65,6 +65,15 @@ pub enum Held {
     InPlace,
 }
 
+/// What fills images that are put in their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FilledBy {
+    /// A round has: they show what it has brought.
+    Rounds,
+    /// The hypervisor will, in a live migration: it makes no difference what they show.
+    Hypervisor,
+}
+
 /// What was done to images while they were in their place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -163,7 +172,7 @@ pub trait Replication: Send + Sync {
     ///
     /// # Errors
     /// When the destination can't be asked, or refuses.
-    fn put_in_place(&self, replica: ReplicaId, peer: &ReplicaPeer) -> Answer<()>;
+    fn put_in_place(&self, replica: ReplicaId, peer: &ReplicaPeer, by: FilledBy) -> Answer<()>;
 
     /// Has the destination take the images out of their place, to be a replica again. A repeat changes nothing.
     ///
@@ -258,7 +267,7 @@ impl Replication for NotConfigured {
         Self::refuse(FailureClass::RefusedBySource)
     }
 
-    fn put_in_place(&self, _replica: ReplicaId, _peer: &ReplicaPeer) -> Answer<()> {
+    fn put_in_place(&self, _replica: ReplicaId, _peer: &ReplicaPeer, _by: FilledBy) -> Answer<()> {
         Self::refuse(FailureClass::RefusedBySource)
     }
 

@@ -35,7 +35,7 @@ use super::wire::{
     BeginRound, CHECKSUM_BYTES, Checksums, Extra, LARGEST_CHUNK, LARGEST_RANGE, Land, NBD, ROUND_HEADER,
     SMALLEST_CHUNK, Status, TakeOut,
 };
-use crate::hypervisor::replication::Touched;
+use crate::hypervisor::replication::{FilledBy, Touched};
 use crate::hypervisor::{Refusal, RefusalKind};
 
 /// For a connection and for TLS, each.
@@ -261,8 +261,12 @@ impl PeerReplica {
     ///
     /// # Errors
     /// When it can't be asked, or refuses: a file is there, nothing has landed.
-    pub fn put_in_place(&self) -> Result<(), PeerError> {
-        let question = Question { what: "put the replica in its place", verb: "place", limit: WORK };
+    pub fn put_in_place(&self, by: FilledBy) -> Result<(), PeerError> {
+        let verb = match by {
+            FilledBy::Rounds => "place",
+            FilledBy::Hypervisor => "place-empty",
+        };
+        let question = Question { what: "put the replica in its place", verb, limit: WORK };
         self.0.ask(&question, &())
     }
 

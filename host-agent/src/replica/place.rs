@@ -9,17 +9,17 @@ use super::store::{Replicas, Work, move_new, remove_file, remove_overlays};
 use super::tools::unpack;
 use super::wire::{Content, Extra, LARGEST_EXTRA};
 use crate::durable::{io_error, make_private_directory, sync_parent, write_durably};
-use crate::hypervisor::replication::Touched;
+use crate::hypervisor::replication::{FilledBy, Touched};
 
 impl Replicas {
-    pub(super) fn put_in_place(&self, work: &mut Work) -> Result<(), ReplicaError> {
+    pub(super) fn put_in_place(&self, work: &mut Work, by: FilledBy) -> Result<(), ReplicaError> {
         self.settle(work)?;
         match work.record.stage {
             Stage::InPlace => return Ok(()),
             Stage::Releasing { .. } => return Err(ReplicaError::Unknown),
             Stage::Beside | Stage::Landing { .. } | Stage::Placing | Stage::TakingOut { .. } => {}
         }
-        if work.record.content != Content::Landed {
+        if by == FilledBy::Rounds && work.record.content != Content::Landed {
             return Err(ReplicaError::NotLanded);
         }
         work.abandon();

@@ -29,6 +29,7 @@ use super::link::{BUFFER, watch_over};
 use super::rounds::{Connection, read_checksums};
 use super::store::{Replicas, Slot};
 use super::wire::{BeginRound, Checksums, Extra, LARGEST_EXTRA, Land, NBD, ROUND_HEADER, TakeOut};
+use crate::hypervisor::replication::FilledBy;
 
 /// Connections of all sources at a time. A source has one for questions and up to eight for each disk of a round.
 const MOST: usize = 512;
@@ -145,9 +146,10 @@ impl Desk {
                 })
                 .await
             }
-            (&Method::POST, Some("place"), None) => {
-                self.step(slot, request, |replicas, slot, (): ()| {
-                    json(&replicas.put_in_place(&mut *slot.turn()?)?)
+            (&Method::POST, Some(place @ ("place" | "place-empty")), None) => {
+                let by = if place == "place" { FilledBy::Rounds } else { FilledBy::Hypervisor };
+                self.step(slot, request, move |replicas, slot, (): ()| {
+                    json(&replicas.put_in_place(&mut *slot.turn()?, by)?)
                 })
                 .await
             }

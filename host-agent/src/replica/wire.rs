@@ -8,6 +8,7 @@
 //! POST /replica/v1/<id>/extra              a line of JSON (Extra), then the bytes
 //! POST /replica/v1/<id>/land               Land
 //! POST /replica/v1/<id>/place
+//! POST /replica/v1/<id>/place-empty        what the images show makes no difference: libvirt fills them in a live migration
 //! POST /replica/v1/<id>/take-out           TakeOut
 //! ```
 //!

@@ -107,6 +107,7 @@ pub fn live() -> Order {
         server: SERVER,
         destination: destination(),
         auto_converge: AutoConverge::Off,
+        replica: None,
     })
 }
 

@@ -36,7 +36,7 @@ pub fn disks() -> Vec<ReplicaDisk> {
     }]
 }
 
-fn peer() -> ReplicaPeer {
+pub fn peer() -> ReplicaPeer {
     ReplicaPeer {
         host: host("h2"),
         address: "h2:16520".into(),

@@ -3,13 +3,14 @@
 use super::shared::Whereabouts;
 use super::validation::{LookedBefore, being_looked_at};
 use super::{Conductor, Go, Intent, NewWish};
+use crate::appointment::Appointment;
 use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, Phase, Progress, Report};
 use crate::eligibility::{Suits, WhyBlocked, WhyNotLive, method_without_live, suits};
 use crate::events::Happened;
 use crate::fleet::{Power, Server};
 use crate::ladder::{LadderState, Rung, climb};
-use crate::migration::{FailedBecause, Migration, State, Waiting};
-use crate::notices::Avoidance;
+use crate::migration::{Confirmation, FailedBecause, Migration, State, Waiting};
+use crate::notices::{Avoidance, Tells};
 use crate::policy::Policy;
 
 impl Conductor<'_> {
@@ -102,6 +103,10 @@ impl Conductor<'_> {
             Err(placeless) => return self.wait(placeless.migration, placeless.waits_for),
         };
         let Some(to) = migration.to().cloned() else { return migration };
+        let replica = match self.live_copy(&migration, server) {
+            Ok(replica) => replica,
+            Err(waits_for) => return self.wait(migration, waits_for),
+        };
         if let Some(limit) = self.limit_reached(&migration, policy, &to) {
             return self.wait(migration, Waiting::Turn { limit });
         }
@@ -113,6 +118,7 @@ impl Conductor<'_> {
             server: migration.server,
             to,
             max_downtime_ms: policy.live.ladder.downtime_start.as_milliseconds(),
+            replica,
         };
         let operation = self.begin(&mut migration, intent);
         self.say_began(&migration);
@@ -223,9 +229,24 @@ impl Conductor<'_> {
         migration
     }
 
+    /// Its old disks are kept for a while, as after a reboot.
+    fn live_with_disks(&mut self, mut migration: Migration, moved: Moved) -> Migration {
+        if migration.ticket.is_some() {
+            let how = Avoidance::MovedLive;
+            self.tell(&migration, "avoided", Tells::Avoided { how });
+            self.say(&migration, Happened::Avoided { how });
+            self.not_reverted(&migration);
+        }
+        migration.appointment = Appointment::Done;
+        let confirmation = Confirmation::Awaited { until: Some(self.confirm_until(&migration, self.now)) };
+        migration.state = State::Completed { at: self.now, moved, confirmation };
+        migration
+    }
+
     /// A live migration that was seen alive is over; a reboot migration is told to its owner first.
     pub(super) fn finished(&mut self, mut migration: Migration, moved: Moved) -> Migration {
         match migration.method {
+            Method::Live if migration.leaves_disks() => self.live_with_disks(migration, moved),
             Method::Live if migration.ticket.is_some() => self.avoided(migration, Avoidance::MovedLive),
             Method::Live => {
                 migration.state = State::Succeeded { at: self.now, moved };

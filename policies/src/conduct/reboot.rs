@@ -376,7 +376,7 @@ impl Conductor<'_> {
     }
 
     /// Until when one that was completed then can be confirmed and reverted; never longer than its definition may be kept.
-    fn confirm_until(&self, migration: &Migration, completed_at: Instant) -> Instant {
+    pub(super) fn confirm_until(&self, migration: &Migration, completed_at: Instant) -> Instant {
         let within = self.policy_for(migration).policy.owners.confirm_within;
         let kept = self.policies.general().retention.definitions;
         completed_at + within.min(kept).delta()

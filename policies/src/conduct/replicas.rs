@@ -288,20 +288,28 @@ impl Conductor<'_> {
         if migration.moved().is_some() && has_place {
             return Wanted::Not(Images::Keep);
         }
-        if matches!(migration.state, State::CuttingOver { .. }) {
+        if matches!(
+            migration.state,
+            State::CuttingOver { .. } | State::Preflight { .. } | State::Transferring { .. }
+        ) {
             return Wanted::AsItIs;
         }
-        let wanted = migration.is_open() && migration.method == Method::Reboot && has_place;
-        let same_way = replica.filled == self.filled_for(migration);
+        let wanted = migration.is_open() && has_place;
+        let same_way = match (replica.filled, self.filled_for(migration)) {
+            (Filled::Live, Filled::ByRounds) => true,
+            (is, wanted) => is == wanted,
+        };
         if wanted && same_way && self.fits(replica) { Wanted::Kept } else { Wanted::Not(Images::Delete) }
     }
 
     /// How the replica of a migration is to be filled, where it is to go now.
     fn filled_for(&self, migration: &Migration) -> Filled {
-        if migration.loss_accepted_by().is_some() && self.goes_back(migration) {
-            Filled::AsRetained
-        } else {
-            Filled::ByRounds
+        match migration.method {
+            Method::Live => Filled::Live,
+            Method::Reboot if migration.loss_accepted_by().is_some() && self.goes_back(migration) => {
+                Filled::AsRetained
+            }
+            Method::Reboot => Filled::ByRounds,
         }
     }
 
@@ -314,7 +322,11 @@ impl Conductor<'_> {
     /// Whether it still consists of the disks that the server has; a server that is not seen now keeps its replica.
     fn fits(&self, replica: &Replica) -> bool {
         let Some(server) = self.fleet.seen(&replica.from, replica.server) else { return true };
-        copied_disks(&server.facts).is_ok_and(|disks| same_disks(&disks, &replica.disks))
+        // A hypervisor fills only images of the right size; rounds make them larger.
+        copied_disks(&server.facts).is_ok_and(|disks| match replica.filled {
+            Filled::Live => disks == replica.disks,
+            Filled::ByRounds | Filled::AsRetained => same_disks(&disks, &replica.disks),
+        })
     }
 
     fn keep(&mut self, replica: Replica) -> Replica {
@@ -336,7 +348,8 @@ impl Conductor<'_> {
                 self.wish(operation, NewWish::Pace(pace));
                 self.noted_if_late(replica, &pace)
             }
-            ReplicaState::Held if replica.filled == Filled::ByRounds => self.replicate(replica),
+            ReplicaState::Held if self.is_told_wrong(&replica) => self.order_hold(replica),
+            ReplicaState::Held => self.held(replica),
             ReplicaState::Refused { until, .. } if self.now < *until => {
                 self.look_again_at(*until);
                 replica
@@ -344,10 +357,21 @@ impl Conductor<'_> {
             // Whatever it left is cleared away before it is tried again.
             ReplicaState::Refused { .. } => self.order_release(replica, Images::Delete),
             ReplicaState::Holding { .. }
-            | ReplicaState::Held
             | ReplicaState::Stopping { .. }
             | ReplicaState::Releasing { .. }
             | ReplicaState::Gone { .. } => replica,
+        }
+    }
+
+    /// What a live migration was to fill is filled by rounds once its server won't go live.
+    fn held(&mut self, mut replica: Replica) -> Replica {
+        let wanted = self.find(replica.migration).map(|migration| self.filled_for(migration));
+        if let Some(wanted) = wanted {
+            replica.filled = wanted;
+        }
+        match replica.filled {
+            Filled::ByRounds => self.replicate(replica),
+            Filled::Live | Filled::AsRetained => replica,
         }
     }
 
@@ -422,7 +446,7 @@ impl Conductor<'_> {
             | State::Cancelled { .. }
             | State::Avoided { .. } => false,
         };
-        let Some(to) = migration.to().filter(|_| waits && migration.method == Method::Reboot) else {
+        let Some(to) = migration.to().filter(|_| waits) else {
             return false;
         };
         let local = self

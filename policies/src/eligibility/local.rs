@@ -102,3 +102,9 @@ pub(super) fn copied(disk: &Disk) -> Result<ReplicaDisk, WhyBlocked> {
 pub fn needed_bytes(disk: &Disk) -> u64 {
     disk.allocated_bytes.or(disk.virtual_bytes).unwrap_or_default()
 }
+
+/// What a server's local disks take up at their destination, in bytes.
+#[must_use]
+pub fn local_bytes(server: &ServerFacts) -> u64 {
+    server.disks.iter().filter(|disk| disk.reach == Reach::Local).map(needed_bytes).sum()
+}

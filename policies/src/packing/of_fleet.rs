@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{GroupRow, Host, HostRow, Open, Problem, ReachRow, Resource, Server, UNLIMITED};
 use crate::attempt::Method;
-use crate::eligibility::{Suits, WhyBlocked, method_for};
+use crate::eligibility::{Suits, WhyBlocked, suits};
 use crate::fleet::{Fleet, Host as Seen, Server as Observed};
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
@@ -119,7 +119,7 @@ impl<'a> Maker<'a> {
         let policy = self.policies.shared(&Subject::of(server, self.fleet));
         let facts = &server.facts;
         let needs = [memory_with_overhead(server, &policy.policy), u64::from(facts.vcpus), 1];
-        let method = match method_for(facts, &policy.policy) {
+        let method = match suits(server, self.fleet, None, &policy.policy) {
             Suits::Live => Method::Live,
             Suits::Reboot(_) => Method::Reboot,
             Suits::Nothing(why) => {

@@ -336,7 +336,8 @@ impl<'a> Room<'a> {
             **server != wish.server.facts.id && tenant.held.is_some() && !settled(**server)
         });
         let others = others.flat_map(|(_, tenant)| tenant.disks.iter());
-        let needs = storage::Needs { disks: &needs, settled: settled(wish.server.facts.id) };
+        let settled_here = settled(wish.server.facts.id);
+        let needs = storage::Needs { disks: &needs, settled: settled_here, method: wish.method };
         storage::fits(&needs, others, &place.host.facts)
     }
 

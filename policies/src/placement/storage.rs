@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::WhyNotHere;
+use crate::attempt::Method;
 use crate::eligibility::{copied_disks, needed_bytes};
-use crate::fleet::{HostFacts, LocalStorage, Reach, Server};
+use crate::fleet::{Ability, HostFacts, LocalStorage, Reach, Server};
 
 /// What the copies of a server's local disks take up where they come to be, by path. Nothing of one that can't be copied: it goes nowhere.
 pub(super) fn needed(server: &Server) -> BTreeMap<PathBuf, u64> {
@@ -20,6 +21,8 @@ pub(super) struct Needs<'a> {
     pub(super) disks: &'a BTreeMap<PathBuf, u64>,
     /// Whether they have been copied there already.
     pub(super) settled: bool,
+    /// How it is moved.
+    pub(super) method: Method,
 }
 
 /// Whether a host has a directory for each disk, and room beside what `others` will still take.
@@ -29,6 +32,9 @@ pub(super) fn fits<'a>(
     here: &HostFacts,
 ) -> Result<(), WhyNotHere> {
     let Some(replication) = &here.replication else { return Err(WhyNotHere::NotReplicating) };
+    if needs.method == Method::Live && !here.can(Ability::CopyLive) {
+        return Err(WhyNotHere::NotCopyingLive);
+    }
     // The longest path is the directory's own file system, if one lies in another.
     let of = |path: &Path| {
         let holding = replication.directories.iter().filter(|directory| path.starts_with(&directory.path));

@@ -58,6 +58,8 @@ pub enum WhyNotHere {
     },
     /// The server has local disks, and this host's agent takes no copies of them.
     NotReplicating,
+    /// The server goes live with its local disks, and this host's agent takes no such servers.
+    NotCopyingLive,
     /// A local disk's path lies in none of the directories in which it takes copies.
     NoDirectory {
         /// The path.
@@ -163,6 +165,7 @@ impl WhyNotHere {
             Self::MachineType { .. } => "machine_type",
             Self::Storage { .. } => "storage",
             Self::NotReplicating => "not_replicating",
+            Self::NotCopyingLive => "not_copying_live",
             Self::NoDirectory { .. } => "no_directory",
             Self::DiskRoom { .. } => "disk_room",
             Self::OlderLibvirt { .. } => "older_libvirt",
@@ -190,6 +193,9 @@ impl WhyNotHere {
             }
             Self::NotReplicating => {
                 (3, "set `[replication] listen` and `directories` in another host's agent".to_owned())
+            }
+            Self::NotCopyingLive => {
+                (3, "upgrade another host's agent, or set live.local_disks to false for it".to_owned())
             }
             Self::NoDirectory { path } => (
                 3,
@@ -241,6 +247,7 @@ impl fmt::Display for WhyNotHere {
             Self::MachineType { needs } => write!(f, "doesn't know machine type {needs}"),
             Self::Storage { lacks } => write!(f, "doesn't reach storage {}", list(lacks)),
             Self::NotReplicating => f.write_str("takes no copies of local disks"),
+            Self::NotCopyingLive => f.write_str("takes no running servers with local disks"),
             Self::NoDirectory { path } => write!(f, "takes no copies of disks into {path}"),
             Self::DiskRoom { directory, needs, free } => write!(
                 f,

@@ -37,6 +37,8 @@ pub enum Filled {
     /// By rounds, while the server runs, until it is cut over with it.
     #[default]
     ByRounds,
+    /// By the hypervisor, in a live migration. When the server won't go live after all it is filled by rounds, and begins with what is there.
+    Live,
     /// Not at all: the server goes back to what the host has retained of it, as that is. It is no file that is held but the answer that all of
     /// it is there.
     AsRetained,

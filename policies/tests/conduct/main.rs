@@ -3,6 +3,7 @@
 mod checks;
 mod data_loss;
 mod drills;
+mod live_disks;
 mod many;
 mod owners;
 mod replicas;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use drover_policies::attempt::{Failure, FailureClass, Outcome, Report};
 use drover_policies::conduct::{Back, Intent, LocalDisks, NewOperation, NewWish, revert};
 use drover_policies::fleet::{
-    CertificateDigest, Disk, Host, LocalStorage, Power, Reach, Replication, ServerFacts,
+    CertificateDigest, Disk, Fleet, Host, LocalStorage, Power, Reach, Replication, ServerFacts,
 };
 use drover_policies::host::Standing;
 use drover_policies::ids::OperationId;
@@ -45,10 +45,15 @@ fn local(facts: &mut ServerFacts) {
     }];
 }
 
-fn story() -> Story {
+/// `db` with a local disk on h1, and three hosts whose agents keep replicas.
+pub fn fleet() -> Fleet {
     let hosts =
         ["h1", "h2", "h3"].into_iter().fold(Sample::new(), |sample, name| sample.host(name, replicates));
-    Story::new(hosts.server("h1", "db", local).fleet(), "")
+    hosts.server("h1", "db", local).fleet()
+}
+
+fn story() -> Story {
+    Story::new(fleet(), "")
 }
 
 pub fn replica(story: &Story) -> Replica {

@@ -1,6 +1,8 @@
 //! Orders about replicas: who the two agents are, by the fleet as it is now.
 
-use drover_agent_api::{CutoverReplica, Destination, HoldReplica, ReplicaPeer, Replicate, TestLaunch};
+use drover_agent_api::{
+    CutoverReplica, Destination, HoldReplica, LiveReplica, ReplicaPeer, Replicate, TestLaunch,
+};
 use drover_policies::blueprint::Blueprint;
 use drover_policies::checks::Look;
 use drover_policies::conduct::Cutover;
@@ -32,6 +34,10 @@ pub(super) fn replicate(replica: &Replica, pace: Pace, fleet: &Fleet) -> Result<
         disks: replica.disks.clone(),
         pace,
     })
+}
+
+pub(super) fn live(replica: &Replica, fleet: &Fleet) -> Result<LiveReplica, NoOrder> {
+    Ok(LiveReplica { replica: replica.id, peer: peer(&replica.to, fleet)?, disks: replica.disks.clone() })
 }
 
 pub(super) fn cut_over(cutover: &Cutover, policy: &Policy, fleet: &Fleet) -> Result<CutoverReplica, NoOrder> {

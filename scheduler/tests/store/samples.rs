@@ -167,6 +167,7 @@ pub fn operation(n: u32, of: Option<u32>) -> NewOperation {
                         migration_address: None,
                     },
                     auto_converge: drover_agent_api::AutoConverge::Off,
+                    replica: None,
                 }),
             },
             wish: Wish::Run,

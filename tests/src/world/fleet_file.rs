@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use drover_host_agent::hypervisor::simulated::{Console, Guest, Serves, Service};
 use drover_policies::fleet::{
-    Allowance, Autostart, Blocker, CertificateDigest, Disk, GuestAgent, GuestCpu, HostFacts, Labels,
+    Ability, Allowance, Autostart, Blocker, CertificateDigest, Disk, GuestAgent, GuestCpu, HostFacts, Labels,
     LocalStorage, Power, Replication, ServerFacts,
 };
 use drover_policies::ids::{HostName, OwnerId, ServerId};
@@ -66,6 +66,8 @@ struct WrittenHost {
     storage: Option<BTreeSet<String>>,
     /// Room for copies of local disks. A host that does not say has an agent that makes and takes none.
     copies: Option<String>,
+    /// Whether its agent moves running servers with their local disks.
+    copies_live: bool,
 }
 
 #[derive(Deserialize, Default)]
@@ -171,7 +173,12 @@ impl FleetFile {
 impl WrittenHost {
     fn facts(self, name: &str) -> Result<HostFacts> {
         let sample = samples::host_facts(name);
+        let mut abilities = sample.abilities.clone();
+        if self.copies_live {
+            abilities.insert(Ability::CopyLive);
+        }
         Ok(HostFacts {
+            abilities,
             cluster: self.cluster.unwrap_or(sample.cluster),
             labels: self.labels,
             memory_bytes: self.memory.map_or(Ok(sample.memory_bytes), |text| bytes(&text))?,

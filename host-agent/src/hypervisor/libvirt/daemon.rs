@@ -12,7 +12,7 @@ use virt::domain::Domain;
 use virt_sys as sys;
 
 use super::super::libvirt_sys::{self, Called, Job, Which};
-use super::super::{Answer, Domains, Figures, Refusal, RefusalKind, Sighting, State};
+use super::super::{Answer, DiskFigures, Domains, Figures, Refusal, RefusalKind, Sighting, State};
 use super::classify::refusal;
 
 /// For calls that only look. libvirt itself waits 30 s for a domain's lock.
@@ -206,6 +206,12 @@ pub(super) fn figures(job: &Job) -> Figures {
         iteration: u32::try_from(job.memory_iteration).unwrap_or(u32::MAX),
         downtime_ms: job.downtime_ms,
         allowed_downtime_ms: None,
+        disks: DiskFigures {
+            total_bytes: job.disk_total,
+            sent_bytes: job.disk_processed,
+            remaining_bytes: job.disk_remaining,
+            rate: job.disk_bps,
+        },
     }
 }
 

@@ -187,6 +187,13 @@ fn call(connect: &Connect, order: &LiveMigrate, tuning: Tuning, encryption: Encr
         flags |= sys::VIR_MIGRATE_TLS;
         params.text(sys::VIR_MIGRATE_PARAM_TLS_DESTINATION, host_of(&order.destination.libvirt_uri))?;
     }
+    if let Some(replica) = &order.replica {
+        // What the guest writes counts as written when both ends have it: the copying comes to its end however much the guest writes.
+        flags |= sys::VIR_MIGRATE_NON_SHARED_DISK | sys::VIR_MIGRATE_NON_SHARED_SYNCHRONOUS_WRITES;
+        for disk in &replica.disks {
+            params.text(sys::VIR_MIGRATE_PARAM_MIGRATE_DISKS, &disk.target)?;
+        }
+    }
     if let Some(address) = &order.destination.migration_address {
         params.text(sys::VIR_MIGRATE_PARAM_URI, &migration_uri(address))?;
     }

@@ -70,7 +70,10 @@ impl Reader {
             Ok((Observed { host, servers }, warnings))
         })?;
         self.warn(warnings);
-        observed.host.replication = self.ends.as_ref().map(|ends| ends.facts());
+        if let Some(ends) = &self.ends {
+            observed.host.replication = Some(ends.facts());
+            observed.host.abilities.insert(Ability::CopyLive);
+        }
         Ok(observed)
     }
 

@@ -11,7 +11,9 @@ use drover_policies::attempt::FailureClass;
 use drover_policies::ids::{OperationId, ReplicaId, ServerId};
 use drover_policies::replica::{DiskBacklog, Point, ReplicaDisk};
 
-use super::super::replication::{Held, Launched, Replication, RoundOrder, RoundStatus, TestOf, Touched};
+use super::super::replication::{
+    FilledBy, Held, Launched, Replication, RoundOrder, RoundStatus, TestOf, Touched,
+};
 use super::super::{Answer, Refusal, RefusalKind, Waker};
 use super::daemon::{Daemon, LOOK};
 use super::rounds::{self, Rounds};
@@ -118,8 +120,8 @@ impl Replication for Replicating {
         })
     }
 
-    fn put_in_place(&self, replica: ReplicaId, peer: &ReplicaPeer) -> Answer<()> {
-        Ok(self.peers.connect(peer, replica)?.put_in_place()?)
+    fn put_in_place(&self, replica: ReplicaId, peer: &ReplicaPeer, by: FilledBy) -> Answer<()> {
+        Ok(self.peers.connect(peer, replica)?.put_in_place(by)?)
     }
 
     fn take_out(&self, replica: ReplicaId, peer: &ReplicaPeer, touched: Touched) -> Answer<()> {

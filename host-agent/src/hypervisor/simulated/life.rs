@@ -160,6 +160,11 @@ impl World {
             downtime_ms: u64::try_from((self.now - held_since).num_milliseconds()).ok(),
             ..transfer.figures(0)
         };
+        if transfer.disks.is_some()
+            && let Some(inside) = self.guests.get_mut(&server)
+        {
+            inside.disks.insert(transfer.to.clone(), inside.ran);
+        }
         if let Some(domain) = self.domain_mut(&transfer.to, server) {
             domain.state = if transfer.paused { State::Paused } else { State::Running };
             domain.definition = Definition::Persistent;

@@ -3,10 +3,10 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use drover_agent_api::{AutoConverge, Destination, Left, LiveMigrate, Tuning};
+use drover_agent_api::{AutoConverge, Destination, Left, LiveMigrate, LiveReplica, Tuning};
 use drover_policies::attempt::FailureClass;
 use drover_policies::checks::{Address, Answered, Check, Hardware, What};
-use drover_policies::fleet::{Autostart, Definition, ServerFacts};
+use drover_policies::fleet::{Autostart, Definition, Reach, ServerFacts};
 use drover_policies::ids::{HostName, OperationId, ServerId};
 use drover_policies::time::Instant;
 
@@ -449,6 +449,8 @@ impl World {
     ) -> Transfer {
         let server = order.server;
         let memory = self.domain(from, server).map_or(0, |domain| domain.facts.memory_bytes);
+        let of_replica = |replica: &LiveReplica| replica.disks.iter().map(|disk| disk.virtual_bytes).sum();
+        let disks: Option<u64> = order.replica.as_ref().map(of_replica);
         let dying =
             self.take_fault(|fault| matches!(fault, Fault::ReceiverDies { server: of, .. } if *of == server));
         Transfer {
@@ -458,6 +460,8 @@ impl World {
             session,
             begun: self.now,
             memory,
+            disks,
+            disks_left: disks.unwrap_or(0),
             dirty_rate: self.guests.get(&server).map_or(0, |inside| inside.guest.dirty_rate),
             auto_converge: order.auto_converge == AutoConverge::On,
             stage: Stage::Setup { until: self.setup_until() },
@@ -505,7 +509,8 @@ impl World {
         if !self.linked(from, to) || !self.daemon_answers(to) {
             return Err(failed(FailureClass::DestinationUnreachable, no_connection(to).text));
         }
-        if self.unreachable_disk(to, &domain).is_some() {
+        let local = domain.facts.disks.iter().any(|disk| disk.reach == Reach::Local);
+        if self.unreachable_disk(to, &domain).is_some() || (local && order.replica.is_none()) {
             let words = "Unsafe migration: Migration without shared storage is unsafe";
             return Err(failed(FailureClass::RefusedBySource, words));
         }

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use drover_policies::ids::{HostName, ServerId};
 use drover_policies::time::{Instant, Span};
 
-use super::super::{Answer, Figures};
+use super::super::{Answer, DiskFigures, Figures};
 
 /// QEMU's own.
 pub(super) const DEFAULT_DOWNTIME_MS: u64 = 300;
@@ -26,6 +26,10 @@ pub(super) struct Transfer {
     pub(super) session: u64,
     pub(super) begun: Instant,
     pub(super) memory: u64,
+    /// What its local disks have, in bytes; nothing where they do not go along.
+    pub(super) disks: Option<u64>,
+    /// Of that still to be sent. Memory flows when nothing is.
+    pub(super) disks_left: u64,
     pub(super) dirty_rate: u64,
     pub(super) auto_converge: bool,
     pub(super) stage: Stage,
@@ -94,6 +98,9 @@ impl Transfer {
     }
 
     fn left_until_event(&self) -> u64 {
+        if self.disks_left > 0 {
+            return self.disks_left;
+        }
         match self.receiver_dies_at {
             Some(percent) if self.pass == 1 => {
                 let bound = self.memory - self.memory / 100 * u64::from(percent.min(100));
@@ -112,6 +119,10 @@ impl Transfer {
     /// Lets memory flow for so long. No pass ends within.
     pub(super) fn flow(&mut self, time: TimeDelta, rate: u64) {
         if !matches!(self.stage, Stage::Copying) || self.cut_since.is_some() {
+            return;
+        }
+        if self.disks_left > 0 {
+            self.disks_left -= amount(time, rate).min(self.disks_left);
             return;
         }
         let sent = amount(time, rate).min(self.left);
@@ -136,7 +147,14 @@ impl Transfer {
     }
 
     pub(super) fn figures(&self, rate: u64) -> Figures {
-        let flowing = !matches!(self.stage, Stage::Setup { .. });
+        let total = self.disks.unwrap_or(0);
+        let disks = DiskFigures {
+            total_bytes: total,
+            sent_bytes: total - self.disks_left,
+            remaining_bytes: self.disks_left,
+            rate: if self.disks_left > 0 { rate } else { 0 },
+        };
+        let flowing = !matches!(self.stage, Stage::Setup { .. }) && self.disks_left == 0;
         let pending = self.left.max(self.dirtied);
         Figures {
             total_bytes: if flowing { self.memory } else { 0 },
@@ -148,6 +166,7 @@ impl Transfer {
             downtime_ms: flowing
                 .then(|| u64::try_from(duration_of(pending, rate).num_milliseconds()).unwrap_or(0)),
             allowed_downtime_ms: Some(self.allowed_ms()),
+            disks,
         }
     }
 }

@@ -15,7 +15,7 @@ use drover_policies::replica::{
 };
 use drover_policies::time::{Instant, Span};
 
-use super::super::replication::{Held, ReadFrom, RoundOrder, TestOf, Touched};
+use super::super::replication::{FilledBy, Held, ReadFrom, RoundOrder, TestOf, Touched};
 use super::super::{Answer, Refusal, RefusalKind, State, Wake};
 use super::launches::Test;
 use super::precopy::{amount, duration_of};
@@ -274,7 +274,7 @@ impl World {
             .then(|| failed(FailureClass::RefusedByDestination, "a file lies where the images are to be put"))
     }
 
-    pub(super) fn put_in_place(&mut self, host: &HostName, replica: ReplicaId) -> Answer<()> {
+    pub(super) fn put_in_place(&mut self, host: &HostName, replica: ReplicaId, by: FilledBy) -> Answer<()> {
         let there = host.clone();
         if self.take_fault(|fault| *fault == Fault::PutInPlaceFails { host: there.clone() }).is_some() {
             return Err(failed(
@@ -288,7 +288,7 @@ impl World {
         if kept.in_place {
             return Ok(());
         }
-        if kept.landed == 0 {
+        if by == FilledBy::Rounds && kept.landed == 0 {
             return Err(failed(FailureClass::RefusedByDestination, "no round of this replica has landed"));
         }
         if kept.test.is_some() {

@@ -6,7 +6,7 @@ use drover_policies::ids::{OperationId, ReplicaId, ServerId};
 use drover_policies::replica::{DiskBacklog, Point, ReplicaDisk};
 
 use super::super::replication::{
-    Held, Launched, NotConfigured, Replication, RoundOrder, RoundStatus, TestOf, Touched,
+    FilledBy, Held, Launched, NotConfigured, Replication, RoundOrder, RoundStatus, TestOf, Touched,
 };
 use super::super::{Answer, Refusal, RefusalKind};
 use super::World;
@@ -104,8 +104,8 @@ impl Replication for Port {
         self.on_peer(peer, |world| world.held(&peer.host, replica))
     }
 
-    fn put_in_place(&self, replica: ReplicaId, peer: &ReplicaPeer) -> Answer<()> {
-        self.on_peer(peer, |world| world.put_in_place(&peer.host, replica))
+    fn put_in_place(&self, replica: ReplicaId, peer: &ReplicaPeer, by: FilledBy) -> Answer<()> {
+        self.on_peer(peer, |world| world.put_in_place(&peer.host, replica, by))
     }
 
     fn take_out(&self, replica: ReplicaId, peer: &ReplicaPeer, touched: Touched) -> Answer<()> {

@@ -2,6 +2,7 @@
 
 use super::super::super::record::Fork;
 use super::*;
+use crate::hypervisor::replication::FilledBy;
 
 const GUEST: ServerId = ServerId(Uuid::from_u128(0x7e57));
 
@@ -84,7 +85,8 @@ fn what_moves_or_deletes_the_images_is_refused_while_a_guest_may_read_them() {
     let replicas = world.frozen();
     let release = ReleaseReplica { replica: REPLICA, images: Images::Delete };
     assert!(matches!(replicas.release(&release), Err(ReplicaError::Testing)));
-    let placed = replicas.put_in_place(&mut replicas.slot(REPLICA).expect("held").turn().expect("free"));
+    let placed = replicas
+        .put_in_place(&mut replicas.slot(REPLICA).expect("held").turn().expect("free"), FilledBy::Rounds);
     assert!(matches!(placed, Err(ReplicaError::Testing)), "{placed:?}");
     let other = replicas.freeze(REPLICA, ServerId(Uuid::from_u128(1)));
     assert!(matches!(other, Err(ReplicaError::Testing)), "{other:?}");

@@ -145,6 +145,7 @@ fn why_not_back(why: &WhyNotHere) -> &'static str {
         | WhyNotHere::Storage { .. }
         | WhyNotHere::OlderLibvirt { .. }
         | WhyNotHere::NotReplicating
+        | WhyNotHere::NotCopyingLive
         | WhyNotHere::NoDirectory { .. }
         | WhyNotHere::Label { .. }
         | WhyNotHere::Excluded { .. } => "where it was, the hardware does not suit it any more",

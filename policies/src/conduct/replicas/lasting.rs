@@ -29,7 +29,7 @@ impl Conductor<'_> {
     pub(super) fn order_hold(&mut self, mut replica: Replica) -> Replica {
         replica.peers = self.peers(&replica.from, &replica.to);
         let intent = match replica.filled {
-            Filled::ByRounds => Intent::HoldReplica { replica: Box::new(replica.clone()) },
+            Filled::ByRounds | Filled::Live => Intent::HoldReplica { replica: Box::new(replica.clone()) },
             Filled::AsRetained => Intent::LookAtRetained { replica: Box::new(replica.clone()) },
         };
         let operation = self.order(replica.to.clone(), Some(replica.migration), intent);

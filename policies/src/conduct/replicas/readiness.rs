@@ -77,10 +77,39 @@ impl Conductor<'_> {
         }
     }
 
+    /// What takes the local disks of a server that goes live; nothing when it has none.
+    ///
+    /// # Errors
+    /// It is not there yet; for what it waits.
+    pub(in crate::conduct) fn live_copy(
+        &self,
+        migration: &Migration,
+        server: &Server,
+    ) -> Result<Option<Box<Replica>>, Waiting> {
+        if !has_local_disks(&server.facts) {
+            return Ok(None);
+        }
+        let why = match self.replica_for(migration) {
+            Some(replica) if replica.filled == Filled::Live && self.fits(replica) => match &replica.state {
+                ReplicaState::Held => return Ok(Some(Box::new(replica.clone()))),
+                ReplicaState::Refused { failure, .. } => failure.to_string(),
+                ReplicaState::Holding { .. }
+                | ReplicaState::Replicating { .. }
+                | ReplicaState::Stopping { .. }
+                | ReplicaState::Releasing { .. }
+                | ReplicaState::Gone { .. } => "its images are being made".to_owned(),
+            },
+            Some(_) => "what was made for other disks, or copied for a reboot, is being let go of".to_owned(),
+            None => "its images are not made yet".to_owned(),
+        };
+        Err(Waiting::Replica { why })
+    }
+
     fn is_whole(&self, replica: &Replica) -> bool {
         match replica.filled {
             Filled::ByRounds => self.status_of(replica).is_some_and(ReplicaStatus::is_ready),
             Filled::AsRetained => replica.state == ReplicaState::Held,
+            Filled::Live => false,
         }
     }
 

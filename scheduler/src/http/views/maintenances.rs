@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use drover_policies::attempt::Method;
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{HostName, MaintenanceId, ServerId};
 use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency};
@@ -123,7 +124,10 @@ impl Counts {
             | State::Reverting { .. }
             | State::Discarding { .. }
             | State::Closed { .. }
-            | State::Reverted { .. } => &mut self.moved_by_reboot,
+            | State::Reverted { .. } => match migration.method {
+                Method::Live => &mut self.moved_live,
+                Method::Reboot => &mut self.moved_by_reboot,
+            },
             // A drill belongs to no maintenance.
             State::Avoided { .. } | State::Rehearsing { .. } | State::Rehearsed { .. } => &mut self.avoided,
             State::Cancelled { .. } => &mut self.cancelled,

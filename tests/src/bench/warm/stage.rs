@@ -24,6 +24,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Nothing holds Drover back, and nobody is asked: a server is moved when it is told to. By its label, a server's rounds follow each other
 /// without a pause, or come only when they are asked for.
 const POLICY: &str = r#"
+[live]
+local_disks = false
 [notice]
 lead = "12h"
 reminders = []
