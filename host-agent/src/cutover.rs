@@ -24,7 +24,7 @@
 //!   then are the images made a replica again.
 //! - Until the source is undefined an abort is honoured; after that the server is on its way and comes up at one of both ends.
 
-use drover_agent_api::{AbortBecause, IfRunning, RebootMigrate, Wish};
+use drover_agent_api::{AbortBecause, IfRunning, RebootMigrate, Shape, Wish};
 use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, Phase, PowerOff, Progress, Tail};
 use drover_policies::fleet::Autostart;
 use drover_policies::time::{Instant, Span};
@@ -365,6 +365,7 @@ fn preflight(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
     let peer = || context.hypervisor.peer(&order.destination);
     if let Err(failure) = destination_is_free(order.server, &here, order.destination.host.as_str(), peer)
         .and_then(|()| images::ready(order, &here, context))
+        .and_then(|()| can_be_shaped(order, context))
     {
         return Step::ended(Outcome::StayedAtSource { failure });
     }
@@ -374,6 +375,18 @@ fn preflight(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
         Due::Over(text) => Step::stayed(FailureClass::NotBegun, text),
         Due::Now => begin(order, life, &here, context),
     }
+}
+
+/// Whether the definition as it is now can be given its shape, before anything is touched for it.
+fn can_be_shaped(order: &RebootMigrate, context: &Context<'_>) -> Result<(), Failure> {
+    let hypervisor = context.hypervisor;
+    let shaped = match order.shape {
+        Shape::AsItIs => return Ok(()),
+        Shape::Blueprint { .. } | Shape::Before { .. } => hypervisor
+            .definition(order.server)
+            .and_then(|definition| hypervisor.reshaped(&definition, &order.shape, context.id)),
+    };
+    shaped.map(drop).map_err(|refusal| refusal.at_source())
 }
 
 /// The server is not here, and this operation has (by its ledger) done nothing. Its owner deleted it, it was moved by other

@@ -1,4 +1,4 @@
-//! Definitions made out of others: a server as its blueprint wants it, and the test guest of a server. Pure.
+//! Definitions made out of others: a server in another shape, and the test guest of a server. Pure.
 //!
 //! Only what has to differ is replaced, as text: whatever else a definition says, also what this program has never heard of, stays as it
 //! was written. What could reach another guest's devices or the production network is taken out of a test guest.
@@ -12,6 +12,11 @@ use drover_policies::replica::TestNetwork;
 use roxmltree::{Document, Node};
 
 use crate::domain_xml::BadDomain;
+
+mod shape;
+
+pub use shape::reshaped;
+use shape::size;
 
 /// By which a test guest's definition is told from a server's.
 const TEST_NAMESPACE: &str = "https://drover.dev/xmlns/test/1";
@@ -31,25 +36,6 @@ pub struct TestGuest<'a> {
     pub network: &'a TestNetwork,
     /// What it shall look like besides.
     pub blueprint: &'a Blueprint,
-}
-
-/// The definition with what a blueprint changes. The same definition, byte for byte, when that is nothing.
-///
-/// # Errors
-/// When it is no XML, or has no memory or processors to be changed.
-pub fn with_blueprint(xml: &str, blueprint: &Blueprint) -> Result<String, BadDomain> {
-    let document = Document::parse(xml).map_err(BadDomain::Xml)?;
-    let mut edits = Edits::default();
-    size(document.root_element(), blueprint, &mut edits)?;
-    for interface in devices(document.root_element()).filter(|device| device.has_tag_name("interface")) {
-        let Some(source) = child(interface, "source") else { continue };
-        for named in source.attributes().filter(|named| matches!(named.name(), "network" | "bridge")) {
-            if let Some(to) = blueprint.networks.get(named.value()) {
-                edits.replace(named.range_value(), escaped(to));
-            }
-        }
-    }
-    Ok(edits.apply(xml))
 }
 
 /// The definition of a test guest of this server.
@@ -123,29 +109,6 @@ fn identity(domain: Node<'_, '_>, test: &TestGuest<'_>, edits: &mut Edits) {
     for own in domain.children().filter(|node| node.is_element() && node.tag_name().namespace().is_some()) {
         edits.remove(own);
     }
-}
-
-fn size(domain: Node<'_, '_>, blueprint: &Blueprint, edits: &mut Edits) -> Result<(), BadDomain> {
-    if let Some(bytes) = blueprint.memory_bytes {
-        let memory = child(domain, "memory").ok_or(BadDomain::Missing("memory"))?;
-        edits.replace(memory.range(), format!("<memory unit='b'>{bytes}</memory>"));
-        if let Some(current) = child(domain, "currentMemory") {
-            edits.replace(current.range(), format!("<currentMemory unit='b'>{bytes}</currentMemory>"));
-        }
-    }
-    if let Some(vcpus) = blueprint.vcpus {
-        let vcpu = child(domain, "vcpu").ok_or(BadDomain::Missing("vcpu"))?;
-        edits.replace(vcpu.range(), format!("<vcpu placement='static'>{vcpus}</vcpu>"));
-        // Pins and topologies are of the processors that there were.
-        let topology = child(domain, "cpu").into_iter().flat_map(|cpu| cpu.children());
-        let of_each = ["vcpus", "cputune"].into_iter().filter_map(|name| child(domain, name));
-        for stale in
-            topology.filter(|node| node.has_tag_name("topology") || node.has_tag_name("numa")).chain(of_each)
-        {
-            edits.remove(stale);
-        }
-    }
-    Ok(())
 }
 
 fn disk(disk: Node<'_, '_>, test: &TestGuest<'_>, edits: &mut Edits) {

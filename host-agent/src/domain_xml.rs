@@ -1,8 +1,9 @@
 //! Facts of a server out of its domain XML. Pure: what only libvirt can say (power, sizes, jobs) is added by the caller.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use drover_policies::fleet::{Blocker, Disk, GuestAgent, GuestCpu, Reach};
+use drover_policies::fleet::{Blocker, Disk, GuestAgent, GuestCpu, Plug, Reach};
 use drover_policies::ids::ServerId;
 use roxmltree::{Document, Node};
 
@@ -42,6 +43,8 @@ pub struct DomainFacts {
     pub blockers: Vec<Blocker>,
     /// The guest agent's channel.
     pub guest_agent: GuestAgent,
+    /// What its network cards are plugged into.
+    pub plugs: BTreeSet<Plug>,
     /// The file that keeps what its serial console prints.
     pub console_file: Option<PathBuf>,
     /// What metadata says.
@@ -59,6 +62,11 @@ pub enum BadDomain {
     /// Something is missing without which there is no server.
     #[error("libvirt's description of a domain has no usable <{0}>")]
     Missing(&'static str),
+    /// Its memory comes in parts, of which some may be plugged in while it runs.
+    #[error(
+        "the definition has <maxMemory>, memory that is plugged in while it runs: its size can't be changed by a blueprint; leave memory_bytes out of it"
+    )]
+    HotPlugged,
 }
 
 /// Reads a domain's XML.
@@ -92,6 +100,7 @@ pub fn read(xml: &str, storage: &Storage, imported: &Imported, qemu: u64) -> Res
         disks: named(&devices, "disk").filter_map(|disk| read_disk(disk, storage)).collect(),
         blockers: blockers(&devices, qemu),
         guest_agent: guest_agent(&devices),
+        plugs: named(&devices, "interface").filter_map(plug).collect(),
         console_file: console_file(&devices),
         said,
         warnings,
@@ -276,6 +285,15 @@ fn unsafe_cache(disk: Node<'_, '_>, qemu: u64) -> Option<Blocker> {
         disk: attribute(disk, "target", "dev").unwrap_or("?").to_owned(),
         cache: cache.to_owned(),
     })
+}
+
+fn plug(interface: Node<'_, '_>) -> Option<Plug> {
+    let name = |word| attribute(interface, "source", word).map(str::to_owned);
+    match interface.attribute("type")? {
+        "network" => name("network").map(Plug::Network),
+        "bridge" => name("bridge").map(Plug::Bridge),
+        _ => None,
+    }
 }
 
 fn guest_agent(devices: &[Node<'_, '_>]) -> GuestAgent {

@@ -133,7 +133,7 @@ pub fn may_stand_beside(one: &Order, other: &Order) -> bool {
 mod tests {
     use drover_agent_api::{
         AbortBecause, AutoConverge, CutoverReplica, Destination, IfFailed, IfRunning, LiveMigrate,
-        RebootMigrate, ReplicaPeer,
+        RebootMigrate, ReplicaPeer, Shape,
     };
     use drover_policies::fleet::CertificateDigest;
     use drover_policies::ids::{HostName, ReplicaId};
@@ -206,6 +206,7 @@ mod tests {
                 }),
                 if_failed: IfFailed::RestartSource,
                 leaves: Vec::new(),
+                shape: Shape::AsItIs,
             })
         };
         let live = Order::LiveMigrate(LiveMigrate {

@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use crate::links::LinkWords;
 pub use crate::links::{Answers, Links};
+use crate::shape::ShapeWords;
 use crate::speech::{Doer, Speech, When};
 use crate::words;
 
@@ -50,6 +51,8 @@ pub(crate) struct Letter {
     local_disks: bool,
     /// Whether what was written to those since the move is given up.
     data_loss: bool,
+    /// What it is to look like afterwards; nothing where it stays as it is.
+    shape: Option<ShapeWords>,
     deadline: When,
     links: LinkWords,
     #[serde(flatten)]
@@ -317,6 +320,7 @@ impl Letter {
                 Disks::Local => true,
             },
             data_loss: matches!(ticket.cause, Cause::Revert { loss: Loss::Accepted, .. }),
+            shape: ShapeWords::of(&ticket.blueprint),
             deadline: speech.moment(ticket.deadline, contact.timezone),
             links: links.filled(notice),
             told: Teller { notice, contact, speech, answers: links.answers }.told(),

@@ -16,6 +16,7 @@ pub mod reply;
 pub mod rt;
 mod said;
 pub mod samples;
+mod shape;
 mod smtp;
 mod speech;
 mod tongues;

@@ -3,6 +3,7 @@
 
 use chrono::TimeDelta;
 use drover_policies::attempt::PowerOff;
+use drover_policies::blueprint::{Blueprint, Boot};
 use drover_policies::checks::{CheckName, Finding, Item, Verdict};
 use drover_policies::eligibility::WhyNotLive;
 use drover_policies::ids::{BadName, MigrationId, NoticeId, OwnerId, ServerId, TicketId};
@@ -68,6 +69,15 @@ impl Kit {
             ),
             copied(self.sample(
                 "proposed_with_local_disks",
+                Tells::Proposed {
+                    slot: slot(50, 2),
+                    downtime,
+                    reserved: Reserved::Yes,
+                    window: "the owner's window for this server".to_owned(),
+                },
+            )),
+            shaped(self.sample(
+                "proposed_with_blueprint",
                 Tells::Proposed {
                     slot: slot(50, 2),
                     downtime,
@@ -153,6 +163,7 @@ impl Kit {
         vec![
             self.sample("started", Tells::Started { downtime: Span::seconds(110) }),
             self.sample("done", done(Some(PowerOff::GuestAgent), Some(Span::milliseconds(47_300)))),
+            shaped(self.sample("done_with_blueprint", done(Some(PowerOff::Acpi), None))),
             self.sample("done_by_force", done(Some(PowerOff::Hard), Some(Span::seconds(215)))),
             self.sample("done_while_off", done(Some(PowerOff::WasOff), None)),
             plain(self.sample("done_without_figures", done(None, None))),
@@ -423,8 +434,20 @@ impl Kit {
             deadline: now() + TimeDelta::days(7),
             cause: Cause::Maintenance,
             disks: Disks::Shared,
+            blueprint: Blueprint::default(),
         }
     }
+}
+
+/// The same of a server that is to look otherwise afterwards.
+fn shaped(mut sample: Sample) -> Sample {
+    sample.notice.ticket.blueprint = Blueprint {
+        memory_bytes: Some(4 << 30),
+        vcpus: Some(2),
+        networks: [("office".to_owned(), "dmz".to_owned())].into(),
+        boot: Boot::Later,
+    };
+    sample
 }
 
 /// The same of a server with disks that only its host has.

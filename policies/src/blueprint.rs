@@ -1,10 +1,18 @@
 //! A server's blueprint: what it shall look like where it is launched next, be it by a test or by the cutover.
 //!
 //! What is not said stays as the server's definition has it. A change is valid from the next launch on; what runs already is not touched.
+//! Once a cutover has carried it out, the server *is* so, and has no blueprint any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
+
+use crate::fleet::{Plug, ServerFacts};
+use crate::ids::ServerId;
+
+/// Every server's that has one.
+pub type Blueprints = BTreeMap<ServerId, Blueprint>;
 
 /// The least memory that a server can be given, in bytes: less than any system boots with.
 const LEAST_MEMORY: u64 = 16 << 20;
@@ -45,7 +53,9 @@ pub enum Boot {
 }
 
 impl Boot {
-    fn is_now(&self) -> bool {
+    /// Whether it is booted at once.
+    #[must_use]
+    pub fn is_now(&self) -> bool {
         *self == Self::Now
     }
 }
@@ -77,11 +87,54 @@ pub enum BadBlueprint {
     },
 }
 
+/// A size of memory for people: `4 GiB`, `1536 MiB`.
+#[must_use]
+pub fn in_words(bytes: u64) -> String {
+    let mib = bytes / MEMORY_STEP;
+    if mib.is_multiple_of(1024) { format!("{} GiB", mib / 1024) } else { format!("{mib} MiB") }
+}
+
+/// Whether a network or bridge can be called so.
+#[must_use]
+pub fn is_network(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_plain)
+}
+
+impl BadBlueprint {
+    /// The part that is wrong.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        match self {
+            Self::Memory { .. } => Part::Memory,
+            Self::Vcpus { .. } => Part::Vcpus,
+            Self::Network { .. } => Part::Networks,
+        }
+    }
+}
+
 impl Blueprint {
     /// Whether it changes nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The parts that are another than in the other one.
+    #[must_use]
+    pub fn differs_in(&self, other: &Self) -> BTreeSet<Part> {
+        let parts = [
+            (Part::Memory, self.memory_bytes != other.memory_bytes),
+            (Part::Vcpus, self.vcpus != other.vcpus),
+            (Part::Networks, self.networks != other.networks),
+            (Part::Boot, self.boot != other.boot),
+        ];
+        parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
+    }
+
+    /// What a server with these facts is plugged into when it is launched, of what this changes.
+    pub fn plugs<'a>(&'a self, facts: &'a ServerFacts) -> impl Iterator<Item = Plug> + 'a {
+        facts.plugs.iter().flatten().filter_map(|plug| Some(plug.called(self.networks.get(plug.name())?)))
     }
 
     /// Looks whether it can be used at all.
@@ -99,11 +152,92 @@ impl Blueprint {
         {
             return Err(BadBlueprint::Vcpus { given, most: MOST_VCPUS });
         }
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
-        let is_good = |name: &&String| (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_plain);
-        match self.networks.iter().flat_map(|(from, to)| [from, to]).find(|name| !is_good(name)) {
+        match self.networks.iter().flat_map(|(from, to)| [from, to]).find(|name| !is_network(name)) {
             Some(given) => Err(BadBlueprint::Network { given: given.clone() }),
             None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for Blueprint {
+    /// What it changes, in one line: `memory 2 GiB, 2 vCPUs, network br1 in place of br0, left off`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let memory = self.memory_bytes.map(|bytes| format!("memory {}", in_words(bytes)));
+        let vcpus = self.vcpus.map(|vcpus| match vcpus {
+            1 => "1 vCPU".to_owned(),
+            more => format!("{more} vCPUs"),
+        });
+        let networks = self.networks.iter().map(|(from, to)| format!("network {to} in place of {from}"));
+        let boot = match self.boot {
+            Boot::Now => None,
+            Boot::Later => Some("left off".to_owned()),
+        };
+        let all: Vec<String> = memory.into_iter().chain(vcpus).chain(networks).chain(boot).collect();
+        f.write_str(if all.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&all.join(", "))
+    }
+}
+
+/// A part of a blueprint, by the name that policies use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Its memory.
+    Memory,
+    /// Its virtual processors.
+    Vcpus,
+    /// Its networks.
+    Networks,
+    /// Whether it is booted.
+    Boot,
+}
+
+impl Part {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Memory, Self::Vcpus, Self::Networks, Self::Boot];
+
+    /// The field of a blueprint that says it.
+    #[must_use]
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Memory => "memory_bytes",
+            Self::Vcpus => "vcpus",
+            Self::Networks => "networks",
+            Self::Boot => "boot",
+        }
+    }
+}
+
+/// What a move changes about its server besides its host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shaped {
+    /// By this blueprint; of a revert, what brings back what was.
+    pub blueprint: Blueprint,
+    /// Its memory before, in bytes.
+    pub memory_before: u64,
+    /// Its virtual processors before.
+    pub vcpus_before: u32,
+}
+
+impl Shaped {
+    /// A server that is to be moved with a blueprint.
+    #[must_use]
+    pub fn of(blueprint: &Blueprint, facts: &ServerFacts) -> Self {
+        Self { blueprint: blueprint.clone(), memory_before: facts.memory_bytes, vcpus_before: facts.vcpus }
+    }
+
+    /// The way back. Which network was in the place of which is known to the server's definition alone.
+    #[must_use]
+    pub fn back(&self) -> Self {
+        let Self { blueprint, memory_before, vcpus_before } = self;
+        Self {
+            blueprint: Blueprint {
+                memory_bytes: blueprint.memory_bytes.map(|_| *memory_before),
+                vcpus: blueprint.vcpus.map(|_| *vcpus_before),
+                ..Blueprint::default()
+            },
+            memory_before: blueprint.memory_bytes.unwrap_or(*memory_before),
+            vcpus_before: blueprint.vcpus.unwrap_or(*vcpus_before),
         }
     }
 }

@@ -168,6 +168,7 @@ mod tests {
                 deadline: NOON,
                 cause: Cause::default(),
                 disks: Disks::default(),
+                blueprint: crate::blueprint::Blueprint::default(),
             },
             tells: Tells::Cancelled,
             at: NOON,

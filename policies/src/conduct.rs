@@ -14,6 +14,7 @@ mod live;
 mod reboot;
 mod replicas;
 mod schedule;
+mod shape;
 mod shared;
 mod test_launches;
 mod validation;
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::appointment::Refusal;
 use crate::attempt::{Method, Report};
+use crate::blueprint::{Blueprint, Blueprints};
 use crate::checks::Look;
 use crate::events::{Event, Happened};
 use crate::fleet::{Fleet, Server};
@@ -69,6 +71,8 @@ pub struct Situation<'a> {
     pub patient: &'a BTreeSet<HostName>,
     /// Hosts whose agents can look at more than signs of life.
     pub checking: &'a BTreeSet<HostName>,
+    /// What servers are to look like at their next launch.
+    pub blueprints: &'a Blueprints,
     /// What agents last told of their operations.
     pub reports: &'a BTreeMap<OperationId, Report>,
     /// What was wished last of the orders that run, where it is not simply that they be done.
@@ -98,6 +102,8 @@ pub struct Changes {
     pub wished: Vec<(OperationId, NewWish)>,
     /// Orders that are not wanted any more: what they told has been taken in.
     pub ended: Vec<OperationId>,
+    /// Servers whose blueprints have been carried out, so that they have none any more.
+    pub blueprints_spent: Vec<ServerId>,
     /// Messages to owners.
     pub notices: Vec<DraftNotice>,
     /// For the story.
@@ -147,6 +153,17 @@ pub enum LocalDisks {
     Retained(Vec<ReplicaDisk>),
 }
 
+/// What a server looks like where it is moved to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shape {
+    /// As it is.
+    AsItIs,
+    /// As its blueprint says.
+    Blueprint(Blueprint),
+    /// As it was before an earlier order moved it; that it was changed by that one is known to its definition.
+    Before(OperationId),
+}
+
 /// A replica that a server is cut over with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cutover {
@@ -184,6 +201,8 @@ pub enum Intent {
         within: Option<Within>,
         /// From what it boots there.
         disks: LocalDisks,
+        /// What it looks like there.
+        shape: Shape,
     },
     /// Take a replica.
     HoldReplica {
@@ -217,6 +236,8 @@ pub enum Intent {
         guest: ServerId,
         /// What else is looked at; nothing when the agent there can't, or the guest has no network.
         look: Option<Look>,
+        /// What it looks like.
+        blueprint: Blueprint,
     },
     /// Look whether it is alive.
     Verify {
@@ -355,6 +376,7 @@ struct Conductor<'a> {
     owners: &'a OwnersRules,
     patient: &'a BTreeSet<HostName>,
     checking: &'a BTreeSet<HostName>,
+    blueprints: &'a Blueprints,
     reports: &'a BTreeMap<OperationId, Report>,
     wishes: &'a BTreeMap<OperationId, NewWish>,
     told: &'a BTreeSet<String>,
@@ -398,6 +420,7 @@ impl<'a> Conductor<'a> {
             owners: situation.owners,
             patient: situation.patient,
             checking: situation.checking,
+            blueprints: situation.blueprints,
             reports: situation.reports,
             wishes: situation.wishes,
             told: situation.told,

@@ -150,6 +150,7 @@ impl DrillWish {
             deadline: slot.end + ROOM.delta(),
             opened_at: self.now,
             validation: Validation::default(),
+            shaped: None,
         }
     }
 }

@@ -358,7 +358,21 @@ pub enum Happened {
         /// Who.
         by: Actor,
     },
-    /// Somebody wants it brought up to date at once.
+    /// Somebody has said what the server shall look like at its next launch.
+    BlueprintSet {
+        /// What it changes, in one line; `as it is` when it was cleared.
+        blueprint: String,
+        /// Who.
+        by: Actor,
+    },
+    /// The server has been launched as its blueprint says.
+    Shaped {
+        /// What was changed.
+        blueprint: String,
+    },
+    /// The server is back, and looks as it did before.
+    ShapedBack,
+    /// Somebody wants a replica to be brought up to date now.
     SyncAskedFor {
         /// Who.
         by: Actor,
@@ -572,6 +586,11 @@ impl fmt::Display for Happened {
             Self::ReplicaGoesOn => f.write_str("the copy of its disks is kept up to date again"),
             Self::ReplicaPaused { by } => write!(f, "the copy of its disks was paused by {by}"),
             Self::ReplicaResumed { by } => write!(f, "the copy of its disks was resumed by {by}"),
+            Self::BlueprintSet { blueprint, by } => {
+                write!(f, "at its next launch by a reboot: {blueprint}, says {by}")
+            }
+            Self::Shaped { blueprint } => write!(f, "looks as its blueprint says: {blueprint}"),
+            Self::ShapedBack => f.write_str("looks as it did before"),
             Self::SyncAskedFor { by } => {
                 write!(f, "{by} asked for the copy of its disks to be brought up to date")
             }

@@ -46,6 +46,47 @@ pub struct HostFacts {
     /// What its agent can do beyond what every agent can.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub abilities: BTreeSet<Ability>,
+    /// What network cards can be plugged into here; nothing when its agent does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugs: Option<BTreeSet<Plug>>,
+}
+
+/// What a network card is plugged into, by the name that a definition has for it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "name", rename_all = "snake_case")]
+pub enum Plug {
+    /// A network of libvirt's.
+    Network(String),
+    /// A bridge of the host's.
+    Bridge(String),
+}
+
+impl Plug {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Network(name) | Self::Bridge(name) => name,
+        }
+    }
+
+    /// The one of the same kind with this name.
+    #[must_use]
+    pub fn called(&self, name: &str) -> Self {
+        match self {
+            Self::Network(_) => Self::Network(name.to_owned()),
+            Self::Bridge(_) => Self::Bridge(name.to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for Plug {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Network(name) => write!(f, "network {name}"),
+            Self::Bridge(name) => write!(f, "bridge {name}"),
+        }
+    }
 }
 
 impl HostFacts {
@@ -64,6 +105,8 @@ pub enum Ability {
     ReturnToRetained,
     /// A running server is moved with its local disks: away from this host, or to it. Only of agents that hold replicas.
     CopyLive,
+    /// It gives a server another shape where it is moved to.
+    Reshape,
     /// Something that a later agent can.
     #[serde(other)]
     Unknown,
@@ -142,6 +185,9 @@ pub struct ServerFacts {
     pub guest_agent: GuestAgent,
     /// Whether libvirt starts it with the host.
     pub autostart: Autostart,
+    /// What its network cards are plugged into; nothing when its host's agent does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plugs: Option<BTreeSet<Plug>>,
 }
 
 /// Running, off, or between.

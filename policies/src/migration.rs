@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::appointment::Appointment;
 use crate::attempt::{Failure, Method, Moved, Phase};
+use crate::blueprint::{Blueprint, Shaped};
 use crate::checks::Validation;
 use crate::eligibility::{WhyBlocked, WhyNotLive};
 use crate::ids::{HostName, MaintenanceId, MigrationId, OperationId, OwnerId, ServerId, TicketId};
@@ -92,6 +93,9 @@ pub struct Migration {
     /// What the server was looked at for, before and after.
     #[serde(default, skip_serializing_if = "Validation::is_empty")]
     pub validation: Validation,
+    /// What it changes about the server besides its host: as of the last look until it is ordered, and then as ordered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shaped: Option<Shaped>,
 }
 
 /// What a migration is for.
@@ -770,6 +774,7 @@ impl Migration {
             deadline: self.deadline,
             cause: self.cause(),
             disks: self.disks(),
+            blueprint: self.blueprint().cloned().unwrap_or_default(),
         })
     }
 
@@ -785,6 +790,12 @@ impl Migration {
     #[must_use]
     pub fn leaves_disks(&self) -> bool {
         self.place.as_ref().is_some_and(|place| !place.disks.is_empty())
+    }
+
+    /// What the server is to look like at its destination; nothing where it stays as it is.
+    #[must_use]
+    pub fn blueprint(&self) -> Option<&Blueprint> {
+        self.shaped.as_ref().map(|shaped| &shaped.blueprint)
     }
 
     /// The ticket's number for people. A revert goes on in the ticket of what it reverts.

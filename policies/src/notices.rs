@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::PowerOff;
+use crate::blueprint::Blueprint;
 use crate::checks::Finding;
 use crate::ids::{MigrationId, NoticeId, OwnerId, ServerId, TicketId};
 use crate::language::Language;
@@ -59,6 +60,9 @@ pub struct TicketSummary {
     /// Where its disks are.
     #[serde(default, skip_serializing_if = "Disks::are_shared")]
     pub disks: Disks,
+    /// What it is to look like afterwards, where that is another than before.
+    #[serde(default, skip_serializing_if = "Blueprint::is_empty")]
+    pub blueprint: Blueprint,
 }
 
 /// Where a server's disks are, as far as its owner needs to know.

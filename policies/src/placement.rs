@@ -21,6 +21,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Method;
+use crate::blueprint::Blueprint;
 use crate::eligibility::{Suits, suits};
 use crate::fleet::{Fleet, HostFacts, Server};
 use crate::ids::{HostName, OwnerId, ServerId};
@@ -60,8 +61,8 @@ impl Reservation {
             server: server.facts.id,
             host: host.clone(),
             owner: server.facts.owner.clone(),
-            memory_bytes: memory_with_overhead(server, wish.policy()),
-            vcpus: server.facts.vcpus,
+            memory_bytes: wish.memory(),
+            vcpus: wish.vcpus(),
             anti_affinity: server.facts.rules.anti_affinity.clone(),
             affinity: server.facts.rules.affinity.clone(),
             disks: storage::needed(server),
@@ -103,10 +104,12 @@ pub struct Wish<'a> {
     pub policy: Arc<Effective>,
     /// How it will be moved; a live migration asks more of a destination.
     pub method: Method,
+    /// What it shall look like there. A server that goes live stays as it is.
+    pub blueprint: Option<&'a Blueprint>,
 }
 
 impl<'a> Wish<'a> {
-    /// A server that goes live if nothing on it stands against that.
+    /// A server that goes live if nothing on it stands against that, and stays as it is.
     #[must_use]
     pub fn of(server: &'a Server, policies: &PolicySet, fleet: &Fleet) -> Self {
         let policy = policies.shared(&Subject::of(server, fleet));
@@ -114,13 +117,41 @@ impl<'a> Wish<'a> {
             Suits::Live => Method::Live,
             Suits::Reboot(_) | Suits::Nothing(_) => Method::Reboot,
         };
-        Self { server, policy, method }
+        Self { server, policy, method, blueprint: None }
     }
 
     /// The settings in force for it.
     #[must_use]
     pub fn policy(&self) -> &Policy {
         &self.policy.policy
+    }
+
+    /// The same, with what it shall look like.
+    #[must_use]
+    pub fn with(self, blueprint: Option<&'a Blueprint>) -> Self {
+        Self { blueprint, ..self }
+    }
+
+    /// What changes about it by the move.
+    #[must_use]
+    pub fn shape(&self) -> Option<&'a Blueprint> {
+        match self.method {
+            Method::Live => None,
+            Method::Reboot => self.blueprint,
+        }
+    }
+
+    /// The memory that it takes at its destination, in bytes, QEMU's own overhead included.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let own = self.shape().and_then(|blueprint| blueprint.memory_bytes);
+        own.unwrap_or(self.server.facts.memory_bytes).saturating_add(self.policy().placement.memory_overhead)
+    }
+
+    /// Its virtual processors at its destination.
+    #[must_use]
+    pub fn vcpus(&self) -> u32 {
+        self.shape().and_then(|blueprint| blueprint.vcpus).unwrap_or(self.server.facts.vcpus)
     }
 }
 

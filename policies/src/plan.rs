@@ -11,6 +11,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Method;
+use crate::blueprint::Blueprint;
 use crate::eligibility::{Interruption, WhyBlocked, WhyNotLive};
 use crate::estimate::Estimate;
 use crate::ids::{HostName, OwnerId, ServerId};
@@ -49,6 +50,9 @@ pub struct Planned {
     pub place_why: String,
     /// How long it will take; nothing if it can't be moved yet, and if it is off, when it takes moments and nobody notices.
     pub expected: Option<Estimate>,
+    /// What it is to look like at its destination; nothing when it stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blueprint: Option<Blueprint>,
 }
 
 /// What is done with a server.

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::attempt::Method;
+use crate::blueprint::Blueprints;
 use crate::eligibility::{Interruption, Suits, WhyBlocked, WhyNotLive, local_bytes, obstacles, suits};
 use crate::estimate::{Estimate, Guest, expected_live, expected_move};
 use crate::fleet::{Fleet, Server};
@@ -51,6 +52,8 @@ pub struct Input<'a> {
     pub kept: &'a BTreeMap<ServerId, Kept>,
     /// How long each server was down in its earlier reboot migrations, latest last.
     pub history: &'a BTreeMap<ServerId, Vec<Span>>,
+    /// What servers are to look like at their next launch.
+    pub blueprints: &'a Blueprints,
 }
 
 /// What is settled for a server.
@@ -183,7 +186,11 @@ impl<'a> Planner<'a> {
                 return None;
             }
         };
-        Some(Candidate { wish: Wish { server, policy, method }, not_live })
+        Some(Candidate { wish: self.wish(server, policy, method), not_live })
+    }
+
+    fn wish(&self, server: &'a Server, policy: Arc<Effective>, method: Method) -> Wish<'a> {
+        Wish { server, policy, method, blueprint: self.input.blueprints.get(&server.facts.id) }
     }
 
     fn under_way(
@@ -194,7 +201,7 @@ impl<'a> Planner<'a> {
         not_live: Option<WhyNotLive>,
     ) {
         let method = if not_live.is_some() { Method::Reboot } else { Method::Live };
-        let candidate = Candidate { wish: Wish { server, policy, method }, not_live };
+        let candidate = Candidate { wish: self.wish(server, policy, method), not_live };
         let place = Reservation::of(&candidate.wish, to);
         self.room.reserve(place.clone());
         self.settle(candidate, Settled { place, why: "under way".to_owned() });
@@ -290,6 +297,7 @@ impl<'a> Planner<'a> {
             place: Some(settled.place),
             place_why: settled.why,
             expected,
+            blueprint: wish.shape().cloned(),
             ..planned
         });
     }
@@ -359,6 +367,7 @@ fn planned(server: &Server, decision: Decision) -> Planned {
         place: None,
         place_why: String::new(),
         expected: None,
+        blueprint: None,
     }
 }
 

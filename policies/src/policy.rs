@@ -12,6 +12,7 @@ use crate::checks::{Check, OnFailed, Weight};
 use crate::time::Span;
 use crate::windows::{Exclusion, Recurrence};
 
+mod blueprint;
 mod check;
 mod problem;
 mod read;
@@ -20,6 +21,7 @@ mod rules;
 mod set;
 mod test_launch;
 
+pub use blueprint::BlueprintPolicy;
 pub use problem::PolicyProblem;
 pub use replication::{OnFailure, ReplicationPolicy, TimedBandwidth};
 pub use set::{Effective, Origin, PolicySet, Subject};
@@ -58,6 +60,8 @@ pub struct Policy {
     pub replication: ReplicationPolicy,
     /// Test launches from replicas.
     pub test: TestPolicy,
+    /// What owners may set in their servers' blueprints.
+    pub blueprint: BlueprintPolicy,
     /// Trying again.
     pub retry: Retry,
     /// When reboot migrations may happen if the owner has set no window.

@@ -84,7 +84,8 @@ pub fn host_facts(name: &str) -> HostFacts {
         libvirt_version: 11_003_000,
         qemu_version: 10_000_002,
         replication: None,
-        abilities: BTreeSet::from([Ability::ReturnToRetained]),
+        abilities: BTreeSet::from([Ability::ReturnToRetained, Ability::Reshape]),
+        plugs: None,
     }
 }
 
@@ -108,6 +109,7 @@ pub fn server_facts(id: ServerId, name: &str) -> ServerFacts {
         blockers: Vec::new(),
         guest_agent: GuestAgent::Connected,
         autostart: Autostart::No,
+        plugs: None,
     }
 }
 

@@ -73,6 +73,7 @@ impl Names {
             shared_storage: host.facts.shared_storage.iter().map(|name| self.word("storage", name)).collect(),
             replication: None,
             abilities: BTreeSet::new(),
+            plugs: None,
             ..host.facts.clone()
         };
         let standing = match &host.standing {
@@ -102,6 +103,7 @@ impl Names {
             rules,
             disks: facts.disks.iter().map(|disk| self.disk(disk)).collect(),
             blockers: Vec::new(),
+            plugs: None,
             ..facts.clone()
         }
     }

@@ -270,17 +270,19 @@ impl Agents {
     /// Hosts whose agents can look at more than signs of life.
     #[must_use]
     pub fn checking(&self) -> BTreeSet<HostName> {
-        let inner = self.lock();
-        let able = inner.presence.iter().filter(|(_, presence)| presence.protocol >= CHECKS_SINCE);
-        able.map(|(host, _)| host.clone()).collect()
+        self.speaking(CHECKS_SINCE)
     }
 
     /// Hosts whose agents wait by themselves for the time of an order.
     #[must_use]
     pub fn patient(&self) -> BTreeSet<HostName> {
+        self.speaking(WAITS_SINCE)
+    }
+
+    fn speaking(&self, version: u32) -> BTreeSet<HostName> {
         let inner = self.lock();
-        let patient = inner.presence.iter().filter(|(_, presence)| presence.protocol >= WAITS_SINCE);
-        patient.map(|(host, _)| host.clone()).collect()
+        let able = inner.presence.iter().filter(|(_, presence)| presence.protocol >= version);
+        able.map(|(host, _)| host.clone()).collect()
     }
 
     fn serial(&self, host: &HostName) -> Option<u64> {

@@ -9,6 +9,7 @@ mod generate;
 pub mod screen;
 pub mod words;
 
+mod blueprints;
 mod checks;
 mod dead_letters;
 mod doctor;
@@ -158,6 +159,7 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         }
         Command::Windows(command) => windows::windows(context, command).await,
         Command::Freezes(command) => freezes::freezes(context, command).await,
+        Command::Blueprint(command) => blueprints::blueprints(context, command).await,
         Command::Checks(command) => checks::checks(context, command).await,
         Command::Limits(command) => freezes::limits(context, command).await,
         Command::Test(command) => test_launches::test(context, command).await,

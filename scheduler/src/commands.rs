@@ -4,6 +4,7 @@
 //! Wherever a wish comes from, it is carried out here. A wish with a key is done once: what was answered is stored in the same
 //! transaction as the change, and a repeat gets that answer.
 
+pub mod blueprints;
 mod checks;
 pub mod deliveries;
 pub mod drills;

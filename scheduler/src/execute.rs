@@ -119,6 +119,10 @@ pub(crate) async fn batch(app: &App, loaded: &Loaded, changes: Changes) -> Resul
             None => Write::Insert(replica),
         });
     }
+    for server in changes.blueprints_spent {
+        let read = loaded.generation_of_blueprint(server);
+        batch.blueprints_removed.extend(read.map(|generation| (server, generation)));
+    }
     for maintenance in changes.maintenances {
         if let Some(generation) = loaded.generation_of_maintenance(maintenance.id) {
             batch.maintenances.push(Write::Update(maintenance, generation));

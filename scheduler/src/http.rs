@@ -12,6 +12,7 @@ pub mod problem;
 pub mod views;
 
 mod agent;
+mod blueprints;
 mod checks;
 mod compat;
 mod dead_letters;
@@ -107,6 +108,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .merge(windows::routes())
         .merge(webhooks::routes())
         .merge(freezes::routes())
+        .merge(blueprints::routes())
         .merge(checks::routes())
         .merge(limits::routes())
         .merge(tickets::routes())

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use drover_agent_api::{
     AbortBecause, AutoConverge, Destination, IfFailed, IfRunning, LiveMigrate, LookAtRetained, Operation,
-    Order, RebootMigrate, ReleaseReplica, Tuning, VerifyGuest, Wish, Within,
+    Order, RebootMigrate, ReleaseReplica, Shape, TestLaunch, Tuning, VerifyGuest, Wish, Within,
 };
 use drover_policies::attempt::Method;
 use drover_policies::conduct::{self, Intent, LocalDisks, NewOperation, NewWish};
@@ -47,7 +47,7 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             };
             (Order::LiveMigrate(order), Wish::Tuned(tuning))
         }
-        Intent::Reboot { server, to, if_running, within, disks } => {
+        Intent::Reboot { server, to, if_running, within, disks, shape } => {
             let policy = policy_of(*server, fleet, policies);
             let order = RebootMigrate {
                 server: *server,
@@ -73,6 +73,11 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
                     LocalDisks::Retained(disks) => disks.clone(),
                     LocalDisks::None | LocalDisks::Replica(_) => Vec::new(),
                 },
+                shape: match shape {
+                    conduct::Shape::AsItIs => Shape::AsItIs,
+                    conduct::Shape::Blueprint(blueprint) => Shape::Blueprint { blueprint: blueprint.clone() },
+                    conduct::Shape::Before(operation) => Shape::Before { operation: *operation },
+                },
             };
             (Order::RebootMigrate(order), Wish::Run)
         }
@@ -97,10 +102,11 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
         Intent::Replicate { replica, pace } => {
             (Order::Replicate(replicas::replicate(replica, *pace, fleet)?), Wish::Pace(*pace))
         }
-        Intent::TestLaunch { replica, guest, look } => {
+        Intent::TestLaunch { replica, guest, look, blueprint } => {
             let policy = policy_of(replica.server, fleet, policies);
-            let source = destination(&replica.from, fleet)?;
-            (Order::TestLaunch(replicas::test(replica, (*guest, look.clone()), source, &policy)), Wish::Run)
+            let test = replicas::test(replica, *guest, destination(&replica.from, fleet)?, &policy);
+            let (look, blueprint) = (look.clone(), blueprint.clone());
+            (Order::TestLaunch(TestLaunch { look, blueprint, ..test }), Wish::Run)
         }
         Intent::ReleaseReplica { replica, images } => {
             (Order::ReleaseReplica(ReleaseReplica { replica: *replica, images: *images }), Wish::Run)

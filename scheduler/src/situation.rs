@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use drover_policies::attempt::Report;
+use drover_policies::blueprint::Blueprints;
 use drover_policies::conduct::{NewWish, Situation};
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{
@@ -16,7 +17,7 @@ use drover_policies::time::{Instant, Span};
 
 use crate::app::App;
 use crate::orders;
-use crate::store::{Picture, StoreError, StoredOperation, Versioned};
+use crate::store::{Picture, StoreError, StoredBlueprint, StoredOperation, Versioned};
 
 /// What was read.
 pub struct Loaded {
@@ -30,6 +31,7 @@ pub struct Loaded {
     owners: OwnersRules,
     patient: BTreeSet<HostName>,
     checking: BTreeSet<HostName>,
+    blueprints: Blueprints,
     reports: BTreeMap<OperationId, Report>,
     wishes: BTreeMap<OperationId, NewWish>,
 }
@@ -59,6 +61,7 @@ impl Loaded {
             reports,
             patient: app.agents.patient(),
             checking: app.agents.checking(),
+            blueprints: by_server(&picture.blueprints),
             places: picture.migrations.iter().enumerate().map(|(at, read)| (read.value.id, at)).collect(),
             picture,
         })
@@ -79,6 +82,7 @@ impl Loaded {
             replicas: self.picture.replicas.iter().map(|read| read.value.clone()).collect(),
             patient: &self.patient,
             checking: &self.checking,
+            blueprints: &self.blueprints,
             reports: &self.reports,
             wishes: &self.wishes,
             told: &self.picture.told,
@@ -107,6 +111,19 @@ impl Loaded {
     #[must_use]
     pub fn downtimes(&self, server: ServerId) -> &[Span] {
         self.picture.history.get(&server).map_or(&[], Vec::as_slice)
+    }
+
+    /// What servers shall look like at their next launch.
+    #[must_use]
+    pub fn blueprints(&self) -> &Blueprints {
+        &self.blueprints
+    }
+
+    /// The generation in which a server's blueprint was read.
+    #[must_use]
+    pub fn generation_of_blueprint(&self, server: ServerId) -> Option<Generation> {
+        let mut read = self.picture.blueprints.iter();
+        read.find(|read| read.value.server == server).map(|read| read.generation)
     }
 
     /// A migration as it was read.
@@ -148,4 +165,10 @@ impl Loaded {
     pub fn generation_of_standing(&self, host: &HostName) -> Option<Generation> {
         self.picture.hosts.iter().find(|read| read.name == *host).map(|read| read.standing.generation)
     }
+}
+
+/// As decisions want them.
+#[must_use]
+pub fn by_server(stored: &[Versioned<StoredBlueprint>]) -> Blueprints {
+    stored.iter().map(|stored| (stored.value.server, stored.value.blueprint.clone())).collect()
 }

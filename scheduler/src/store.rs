@@ -9,6 +9,7 @@
 //! write and never read back.
 
 mod answers;
+mod blueprints;
 mod bounces;
 mod checks;
 mod commit;
@@ -36,6 +37,7 @@ mod tickets;
 mod tokens;
 mod webhooks;
 
+pub use blueprints::StoredBlueprint;
 pub use bounces::StoredBounce;
 pub use checks::StoredCheck;
 pub use commit::{Batch, Committed, Write};

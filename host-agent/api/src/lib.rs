@@ -15,12 +15,14 @@ use drover_policies::upcoming::azure::Document;
 use serde::{Deserialize, Serialize};
 
 mod replica;
+mod shape;
 mod test_launch;
 
 pub use drover_policies::replica::{Base, Images};
 pub use replica::{
     CutoverReplica, HoldReplica, LiveReplica, LookAtRetained, ReleaseReplica, ReplicaPeer, Replicate,
 };
+pub use shape::Shape;
 pub use test_launch::TestLaunch;
 
 /// The version of this protocol. The scheduler refuses an agent that speaks a later one. Since 2: [`SyncRequest::guests`].
@@ -280,6 +282,10 @@ pub struct RebootMigrate {
     /// agents that can [`ReturnToRetained`](drover_policies::fleet::Ability::ReturnToRetained).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub leaves: Vec<ReplicaDisk>,
+    /// What it looks like at the destination. Another than it has is for agents that can
+    /// [`Reshape`](drover_policies::fleet::Ability::Reshape).
+    #[serde(default, skip_serializing_if = "Shape::is_as_it_is")]
+    pub shape: Shape,
 }
 
 /// What becomes of a server that was powered off and could not be brought up at the destination.
@@ -484,7 +490,7 @@ pub enum LifeSign {
 impl fmt::Display for LifeSign {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Off => "defined, and off as before",
+            Self::Off => "defined, and off",
             Self::Running => "it runs",
             Self::Console => "its console prints",
             Self::GuestAgent => "its guest agent answers",

@@ -96,7 +96,8 @@ pub(super) fn boot(order: &RebootMigrate, boot: Boot, context: &Context<'_>) -> 
             return state.in_doubt(context, since);
         }
     };
-    match (there.map(|there| there.state), off.before.life) {
+    let life = if order.shape.boot().is_now() { off.before.life } else { Life::Off };
+    match (there.map(|there| there.state), life) {
         (None, _) => define(order, boot, &peer, context),
         (Some(State::Running | State::Paused), _) | (Some(State::Off), Life::Off) => {
             arrived(order, boot, &peer, context)
@@ -138,7 +139,12 @@ fn define(
 ) -> Step<Cutover> {
     let state = boot.state();
     match own_definition(order, context) {
-        Ok(retained) => match peer.define(&retained.definition) {
+        // Made from what was retained each time, so that a repeat makes the same.
+        Ok(retained) => match context
+            .hypervisor
+            .reshaped(&retained.definition, &order.shape, context.id)
+            .and_then(|definition| peer.define(&definition))
+        {
             Ok(()) => state.go(context, When::AtOnce),
             Err(refusal) => failed(boot, &refusal, context),
         },
@@ -199,9 +205,13 @@ fn arrived(
         tracing::warn!(operation = %context.id, "could not set the autostart mark at the destination: {refusal}");
         return boot.state().in_doubt(context, boot.since);
     }
+    // One that is left off is down until its owner boots it.
+    let booted = order.shape.boot().is_now();
     let downtime = match off.by {
         PowerOff::WasOff => None,
-        PowerOff::GuestAgent | PowerOff::Acpi | PowerOff::Hard => Some(Span::between(off.at, context.now)),
+        PowerOff::GuestAgent | PowerOff::Acpi | PowerOff::Hard => {
+            booted.then(|| Span::between(off.at, context.now))
+        }
     };
     Step::ended(Outcome::Moved(Moved {
         sent_bytes: off.tail.map_or(0, |tail| tail.cost.sent_bytes),

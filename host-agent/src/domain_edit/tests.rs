@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use drover_agent_api::Shape;
+use drover_policies::ids::OperationId;
 use uuid::Uuid;
 
 use super::*;
@@ -125,10 +127,12 @@ fn its_cards_are_plugged_into_the_network_for_tests() {
     assert!(!xml.contains("ethernet"));
 }
 
-#[test]
-fn a_blueprint_changes_what_it_says_and_nothing_else() {
-    assert_eq!(with_blueprint(WEB, &Blueprint::default()).expect("made"), WEB);
-    let blueprint = Blueprint {
+fn order(n: u128) -> OperationId {
+    OperationId(Uuid::from_u128(n))
+}
+
+fn smaller() -> Blueprint {
+    Blueprint {
         memory_bytes: Some(2 << 30),
         vcpus: Some(2),
         networks: BTreeMap::from([
@@ -136,7 +140,17 @@ fn a_blueprint_changes_what_it_says_and_nothing_else() {
             ("br9".to_owned(), "x".to_owned()),
         ]),
         ..Blueprint::default()
-    };
+    }
+}
+
+fn shaped(xml: &str, blueprint: &Blueprint, by: OperationId) -> Result<String, BadDomain> {
+    reshaped(xml, &Shape::Blueprint { blueprint: blueprint.clone() }, by)
+}
+
+#[test]
+fn a_blueprint_changes_what_it_says_and_keeps_what_was_there() {
+    assert_eq!(shaped(WEB, &Blueprint::default(), order(1)).expect("made"), WEB);
+    let made = shaped(WEB, &smaller(), order(1)).expect("made");
     let expected = WEB
         .replace("<memory unit='KiB'>4194304</memory>", "<memory unit='b'>2147483648</memory>")
         .replace(
@@ -147,14 +161,65 @@ fn a_blueprint_changes_what_it_says_and_nothing_else() {
         .replace("<cputune><vcpupin vcpu='3' cpuset='7'/></cputune>", "")
         .replace("<topology sockets='1' cores='4' threads='1'/>", "")
         .replace("bridge='br0'", "bridge='br-dc2'");
-    assert_eq!(with_blueprint(WEB, &blueprint).expect("made"), expected);
-    let test = made(&TestNetwork::Nowhere, &blueprint);
+    let document = Document::parse(&made).expect("it is XML");
+    let kept = document.descendants().find(|node| node.tag_name().name() == "before").expect("kept");
+    assert_eq!(kept.attribute("order"), Some(order(1).to_string().as_str()));
+    assert_eq!(made.replace(&made[kept.range()], ""), expected, "nothing else is another");
+    assert!(made.contains("<d:owner>acme</d:owner>"), "whose it is stays known");
+    let test = made_test(&smaller());
     assert!(test.contains("<memory unit='b'>2147483648</memory>") && !test.contains("br-dc2"), "{test}");
+}
+
+fn made_test(blueprint: &Blueprint) -> String {
+    made(&TestNetwork::Nowhere, blueprint)
+}
+
+#[test]
+fn the_way_back_leads_to_what_was_there_before_that_order_and_no_further() {
+    let plain = WEB.replace("<cputune><vcpupin vcpu='3' cpuset='7'/></cputune>", "");
+    let made = shaped(&plain, &smaller(), order(1)).expect("made");
+    let back = |xml: &str, n| reshaped(xml, &Shape::Before { operation: order(n) }, order(9)).expect("made");
+    assert_eq!(back(&made, 1), plain);
+    assert_eq!(back(&made, 2), made, "that order gave it no other shape");
+    assert_eq!(back(&plain, 1), plain);
+    let gone = back(&shaped(WEB, &smaller(), order(1)).expect("made"), 1);
+    assert!(gone.contains("<cputune><vcpupin vcpu='3' cpuset='7'/></cputune>"), "{gone}");
+
+    let again = Blueprint { vcpus: Some(8), ..Blueprint::default() };
+    let again = shaped(&made, &again, order(2)).expect("made");
+    assert_eq!(again.matches(":before ").count(), 1, "one step is kept");
+    assert_eq!(back(&again, 1), again);
+    assert!(back(&again, 2).contains("<vcpu placement='static'>2</vcpu>"));
+
+    let bare = plain.replace(
+        r#"<metadata><d:server xmlns:d="https://drover.dev/xmlns/server/1"><d:owner>acme</d:owner></d:server></metadata>"#,
+        "",
+    );
+    let made = shaped(&bare, &smaller(), order(1)).expect("made");
+    assert_eq!(back(&made, 1), bare.replace("3fa0</uuid>\n", "3fa0</uuid><metadata></metadata>\n"));
+}
+
+#[test]
+fn memory_in_parts_is_shared_out_anew_or_refused() {
+    let cells = WEB
+        .replace("<topology sockets='1' cores='4' threads='1'/>", "<numa><cell id='0' cpus='0-3' memory='4194304'/></numa>")
+        .replace("<cputune>", "<numatune><memory mode='strict' nodeset='0'/><memnode cellid='0' nodeset='0'/></numatune><cputune>");
+    let memory = Blueprint { memory_bytes: Some(2 << 30), ..Blueprint::default() };
+    let made = shaped(&cells, &memory, order(1)).expect("made");
+    let document = Document::parse(&made).expect("it is XML");
+    let has = |name: &str| document.descendants().any(|node| node.has_tag_name(name));
+    assert!(!has("numa") && !has("memnode") && has("numatune") && has("cputune"), "{made}");
+    let plugged =
+        cells.replace("<memory unit", "<maxMemory slots='2' unit='KiB'>8388608</maxMemory><memory unit");
+    for blueprint in [memory, Blueprint { vcpus: Some(1), ..Blueprint::default() }] {
+        let refused = shaped(&plugged, &blueprint, order(1)).expect_err("memory that is plugged in");
+        assert!(refused.to_string().contains("<maxMemory>"), "{refused}");
+    }
 }
 
 #[test]
 fn what_is_no_definition_is_refused() {
-    with_blueprint("<domain>", &Blueprint::default()).expect_err("no XML");
+    shaped("<domain>", &Blueprint::default(), order(1)).expect_err("no XML");
     let memory = Blueprint { memory_bytes: Some(1 << 30), ..Blueprint::default() };
-    assert!(matches!(with_blueprint("<domain/>", &memory), Err(BadDomain::Missing("memory"))));
+    assert!(matches!(shaped("<domain/>", &memory, order(1)), Err(BadDomain::Missing("memory"))));
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use drover_agent_api::{Destination, Left, LiveMigrate, Tuning};
+use drover_agent_api::{Destination, Left, LiveMigrate, Shape, Tuning};
 use drover_policies::attempt::FailureClass;
 use drover_policies::checks::{Answered, Hardware};
 use drover_policies::fleet::{GuestAgent, Labels};
@@ -21,6 +21,7 @@ use super::{
     Answer, Domains, Hypervisor, MigrationStatus, Observed, Probe, Refusal, RefusalKind, ShutdownBy, Signs,
     Waker,
 };
+use crate::domain_edit::reshaped;
 use crate::domain_xml::{self, Storage};
 use crate::guest_events::identity::Attached;
 use crate::metadata::Imported;
@@ -242,6 +243,12 @@ impl Hypervisor for Libvirt {
 
     fn definition(&self, server: ServerId) -> Answer<String> {
         self.control.on(server, LOOK, |domain| domain.xml_desc(KEPT))
+    }
+
+    fn reshaped(&self, definition: &str, shape: &Shape, order: OperationId) -> Answer<String> {
+        reshaped(definition, shape, order).map_err(|error| {
+            Refusal::new(RefusalKind::Failed(FailureClass::RefusedBySource), error.to_string())
+        })
     }
 
     fn signs(&self, server: ServerId) -> Answer<Signs> {

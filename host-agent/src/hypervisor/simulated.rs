@@ -21,6 +21,7 @@ use drover_policies::time::{Clock, Instant, Span};
 
 use super::{Hypervisor, RefusalKind, State, Wake};
 
+mod definition;
 mod launches;
 mod life;
 mod port;
@@ -285,6 +286,7 @@ impl SimulatedFleet {
                 | drover_policies::fleet::Power::Crashed => State::Running,
             };
             let domain = Domain {
+                before: None,
                 state,
                 definition: facts.definition,
                 autostart: facts.autostart,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, TimeDelta};
 use drover_agent_api::{
     AutoConverge, Destination, IfFailed, IfRunning, LiveMigrate, Operation, OperationState, Order,
-    RebootMigrate, SyncResponse, Wish, Within,
+    RebootMigrate, Shape, SyncResponse, Wish, Within,
 };
 use drover_host_agent::agent::Agent;
 use drover_host_agent::clock::HostClock;
@@ -66,7 +66,8 @@ pub fn host_facts(name: &str) -> HostFacts {
         libvirt_version: 11_003_000,
         qemu_version: 10_000_002,
         replication: None,
-        abilities: BTreeSet::from([Ability::ReturnToRetained]),
+        abilities: BTreeSet::from([Ability::ReturnToRetained, Ability::Reshape]),
+        plugs: None,
     }
 }
 
@@ -95,6 +96,7 @@ pub fn server_facts(power: Power) -> ServerFacts {
         blockers: Vec::new(),
         guest_agent: GuestAgent::Connected,
         autostart: Autostart::Yes,
+        plugs: None,
     }
 }
 
@@ -122,6 +124,7 @@ pub fn reboot() -> Order {
         replica: None,
         if_failed: IfFailed::RestartSource,
         leaves: Vec::new(),
+        shape: Shape::AsItIs,
     })
 }
 

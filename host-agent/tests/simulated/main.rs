@@ -9,6 +9,7 @@ mod live_disks;
 mod looking;
 mod lost_backup;
 mod migrations;
+mod shapes;
 mod test_launch;
 mod threads;
 mod warm;

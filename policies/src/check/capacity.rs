@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Violation, is_under_way};
 use crate::fleet::Server;
 use crate::ids::{HostName, OwnerId, ServerId};
-use crate::plan::Plan;
+use crate::plan::{Plan, Planned};
 use crate::planner::Input;
-use crate::policy::Subject;
+use crate::policy::{Policy, Subject};
 
 /// A server on a host, or what is held for it there.
 #[derive(Default)]
@@ -89,7 +89,7 @@ fn occupants(input: &Input<'_>, plan: &Plan) -> BTreeMap<HostName, BTreeMap<Serv
         let threads = input.fleet.hosts.get(to).map_or(0, |host| host.facts.cpu_threads);
         let limit = (f64::from(threads) * policy.placement.vcpu_overcommit).floor() as u64;
         let there = hosts.entry(to.clone()).or_default().entry(planned.server).or_default();
-        let needs = occupant(input, server);
+        let needs = occupant(input, server).shaped(planned, policy);
         there.memory = there.memory.max(needs.memory);
         there.vcpus = there.vcpus.max(needs.vcpus);
         there.name = needs.name;
@@ -98,6 +98,19 @@ fn occupants(input: &Input<'_>, plan: &Plan) -> BTreeMap<HostName, BTreeMap<Serv
         there.limit_if_coming = (!is_under_way(input, planned.server)).then_some(limit);
     }
     hosts
+}
+
+impl Occupant {
+    /// As its blueprint wants it.
+    fn shaped(self, planned: &Planned, policy: &Policy) -> Self {
+        let Some(blueprint) = &planned.blueprint else { return self };
+        let overhead = policy.placement.memory_overhead;
+        Self {
+            memory: blueprint.memory_bytes.map_or(self.memory, |bytes| bytes.saturating_add(overhead)),
+            vcpus: blueprint.vcpus.map_or(self.vcpus, u64::from),
+            ..self
+        }
+    }
 }
 
 fn occupant(input: &Input<'_>, server: &Server) -> Occupant {

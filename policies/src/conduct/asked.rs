@@ -10,6 +10,7 @@ mod refusal;
 use super::{Changes, Conductor, Situation};
 use crate::appointment::{self, Appointment};
 use crate::attempt::Method;
+use crate::blueprint::Shaped;
 use crate::checks::Validation;
 use crate::eligibility::{Suits, WhyBlocked, WhyNotLive, has_local_disks, suits};
 use crate::events::{Happened, Through};
@@ -157,10 +158,14 @@ impl<'a> Conductor<'a> {
             deadline: may.completed_at + kept.delta(),
         };
         let purpose = Purpose::Revert { of: original.link(), asked: asked.clone(), loss };
-        let opened = Migration { ticket: original.ticket, ..self.draft(server, purpose, &asked) };
+        let drafted = self.draft(server, purpose, &asked);
+        let shaped = original.shaped.as_ref().map(Shaped::back);
+        let opened = Migration { ticket: original.ticket, shaped, ..drafted };
         // Its old disks are there still.
         self.room.settle(opened.server, &original.from);
-        let opened = self.ensure_place(opened, server).map_err(|_| self.not_there(server, &original.from))?;
+        let opened = self
+            .ensure_place(opened, server)
+            .map_err(|placeless| self.not_there(&placeless.migration, server, &original.from))?;
         let opened = self.set_time(opened, &policy.policy, at)?;
         if let Some(slot) = opened.appointment.slot() {
             let downtime = self.expected_downtime(&opened, &policy.policy);
@@ -244,6 +249,7 @@ impl<'a> Conductor<'a> {
             deadline: asked.deadline,
             opened_at: self.now,
             validation: Validation::default(),
+            shaped: None,
         }
     }
 
@@ -311,14 +317,14 @@ impl<'a> Conductor<'a> {
 
     fn no_place(&self, server: &Server, migration: &Migration) -> Refusal {
         let policy = self.policies.shared(&Subject::of(server, self.fleet));
-        let wish = Wish { server, policy, method: migration.method };
+        let wish = Wish { server, policy, method: migration.method, blueprint: migration.blueprint() };
         let why = self.room.find_wish(&wish, &BTreeMap::new()).err();
         why.map_or(Refusal::NotSeen, |why| Refusal::NoPlace { why })
     }
 
-    fn not_there(&self, server: &Server, host: &HostName) -> Refusal {
+    fn not_there(&self, migration: &Migration, server: &Server, host: &HostName) -> Refusal {
         let policy = self.policies.shared(&Subject::of(server, self.fleet));
-        let wish = Wish { server, policy, method: Method::Reboot };
+        let wish = Wish { server, policy, method: Method::Reboot, blueprint: migration.blueprint() };
         let why = self.room.judge_wish(&wish, host).err().unwrap_or(WhyNotHere::Unknown);
         let other = match self.room.find_wish(&wish, &BTreeMap::new()) {
             Ok(_) => Other::Could,

@@ -69,6 +69,7 @@ impl Conductor<'_> {
             reservations: &reservations,
             kept: &kept,
             history: self.history,
+            blueprints: self.blueprints,
         });
         for planned in plan.servers().filter(|planned| newcomers.contains(&planned.server)) {
             let migration = self.open(&maintenance, planned);
@@ -110,6 +111,7 @@ impl Conductor<'_> {
             deadline: maintenance.deadline,
             opened_at: self.now,
             validation: Validation::default(),
+            shaped: None,
         };
         let to = migration.to().cloned();
         self.say(&migration, Happened::Planned { method, to, why_not_live });

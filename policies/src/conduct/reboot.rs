@@ -172,6 +172,10 @@ impl Conductor<'_> {
             Ok(disks) => disks,
             Err(waits_for) => return self.wait_within_slot(migration, waits_for),
         };
+        let shape = match self.shape_ordered(&migration) {
+            Ok(shape) => shape,
+            Err(waits_for) => return self.wait_within_slot(migration, waits_for),
+        };
         if if_running == IfRunning::PowerOff {
             migration = match self.look_before(migration, policy) {
                 LookedBefore::Done(migration) => migration,
@@ -182,7 +186,7 @@ impl Conductor<'_> {
             // Only a retried cold move comes here with the appointment of its last try.
             migration.appointment = Appointment::Unscheduled;
         }
-        let intent = Intent::Reboot { server: migration.server, to, if_running, within, disks };
+        let intent = Intent::Reboot { server: migration.server, to, if_running, within, disks, shape };
         let operation = self.begin(&mut migration, intent);
         match within {
             Some(_) => {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::counted::cluster_of;
-use super::{Conductor, Intent, NewOperation};
+use super::{Conductor, Intent, NewOperation, shape};
 use crate::appointment::Appointment;
 use crate::attempt::{Failure, Method, Moved, Report};
+use crate::blueprint::Boot;
 use crate::events::Happened;
 use crate::fleet::{Labels, Power, Server};
 use crate::ids::{HostName, MigrationId, OperationId, OwnerId, ServerId};
@@ -148,8 +149,10 @@ impl<'a> Conductor<'a> {
         mut migration: Migration,
         server: &Server,
     ) -> Result<Migration, Box<Placeless>> {
+        migration = self.shape(migration, server);
         let policy = self.policies.shared(&Subject::of(server, self.fleet));
-        let wish = Wish { server, policy, method: migration.method };
+        let blueprint = migration.blueprint().cloned();
+        let wish = Wish { server, policy, method: migration.method, blueprint: blueprint.as_ref() };
         let pinned = self.pinned(&migration);
         // Who has one place to go to tries it again.
         let tried = if pinned.is_some() {
@@ -169,7 +172,10 @@ impl<'a> Conductor<'a> {
             self.room.release(&place);
             match (self.room.judge_wish(&wish, &place.host), tried.get(&place.host)) {
                 (Ok(_), None) => {
-                    self.room.reserve(place);
+                    // What it needs there may be another than when the place was found.
+                    let place = Reservation { memory_bytes: wish.memory(), vcpus: wish.vcpus(), ..place };
+                    self.room.reserve(place.clone());
+                    migration.place = Some(place);
                     return Ok(migration);
                 }
                 (Err(WhyNotHere::Silent { since }), _) if self.keeps_waiting(&migration, since, &wish) => {
@@ -291,8 +297,13 @@ impl<'a> Conductor<'a> {
         let to = migration.to().cloned().unwrap_or_else(|| migration.from.clone());
         let what = Happened::Arrived { method: migration.method, to: to.clone(), moved: moved.clone() };
         self.say(&migration, what);
+        self.has_been_shaped(&migration, &moved);
         let policy = self.policy_for(&migration);
-        let look = self.look_after(&migration, &policy.policy);
+        let look = match shape::boot(&migration) {
+            Boot::Now => self.look_after(&migration, &policy.policy),
+            // There is nothing that could answer.
+            Boot::Later => None,
+        };
         let intent = Intent::Verify { server: migration.server, method: migration.method, look };
         let operation = self.order(to, Some(migration.id), intent);
         migration.state = State::Verifying { operation, moved };

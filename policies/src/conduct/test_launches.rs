@@ -66,8 +66,13 @@ impl Conductor<'_> {
             }
             TestState::Asked { before: None } => {
                 let look = self.look_in_test(&replica);
-                let intent =
-                    Intent::TestLaunch { replica: Box::new(replica.clone()), guest: test.guest, look };
+                let blueprint = self.blueprints.get(&replica.server).cloned().unwrap_or_default();
+                let intent = Intent::TestLaunch {
+                    replica: Box::new(replica.clone()),
+                    guest: test.guest,
+                    look,
+                    blueprint,
+                };
                 let operation = self.order(replica.to.clone(), Some(replica.migration), intent);
                 replica.test = Some(Test { state: TestState::Going { operation, seen: None }, ..test });
             }

@@ -138,7 +138,7 @@ impl<'a> Maker<'a> {
             // libvirt knows no two servers of one name. No owner can have a group of an empty name's kind: a name has no line break.
             groups.insert(self.group(None, format!("name\n{}", facts.name)));
         }
-        let reach = self.reach(&Wish { server, policy, method });
+        let reach = self.reach(&Wish { server, policy, method, blueprint: None });
         self.together
             .push(facts.rules.affinity.iter().map(|name| (facts.owner.clone(), name.clone())).collect());
         self.bundles.push(Bundle { host, needs, members: vec![(id, &facts.name)], groups, reach });

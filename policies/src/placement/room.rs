@@ -343,7 +343,7 @@ impl<'a> Room<'a> {
 
     fn capacity(&self, wish: &Wish<'_>, place: &Place<'_>) -> Result<Score, WhyNotHere> {
         let facts = &wish.server.facts;
-        let needs = load_of(wish.server, memory_with_overhead(wish.server, wish.policy()));
+        let needs = Load { memory: wish.memory(), vcpus: u64::from(wish.vcpus()) };
         let here = place.tenants.get(&facts.id);
         let own = here.map(Tenant::load).unwrap_or_default();
         let others = Load { memory: place.used.memory - own.memory, vcpus: place.used.vcpus - own.vcpus };

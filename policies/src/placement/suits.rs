@@ -25,6 +25,11 @@ pub(super) fn machine(wish: &Wish<'_>, source: &HostFacts, here: &HostFacts) -> 
     if wish.method == Method::Live && to < from {
         return Err(WhyNotHere::OlderLibvirt { source: from, here: to });
     }
+    if let (Some(blueprint), Some(plugs)) = (wish.shape(), &here.plugs)
+        && let Some(lacks) = blueprint.plugs(server).find(|plug| !plugs.contains(plug))
+    {
+        return Err(WhyNotHere::Network { lacks });
+    }
     for label in &wish.policy().placement.same_labels {
         let (wants, has) = (source.labels.get(label), here.labels.get(label));
         if wants != has {

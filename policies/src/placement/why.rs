@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::NoPlace;
+use crate::fleet::Plug;
 use crate::ids::HostName;
 use crate::time::Span;
 
@@ -55,6 +56,11 @@ pub enum WhyNotHere {
     Storage {
         /// What it doesn't reach.
         lacks: BTreeSet<String>,
+    },
+    /// It has not what a network card is to be plugged into by the server's blueprint.
+    Network {
+        /// What it lacks.
+        lacks: Plug,
     },
     /// The server has local disks, and this host's agent takes no copies of them.
     NotReplicating,
@@ -164,6 +170,7 @@ impl WhyNotHere {
             Self::CpuPassthrough { .. } => "cpu_passthrough",
             Self::MachineType { .. } => "machine_type",
             Self::Storage { .. } => "storage",
+            Self::Network { .. } => "network",
             Self::NotReplicating => "not_replicating",
             Self::NotCopyingLive => "not_copying_live",
             Self::NoDirectory { .. } => "no_directory",
@@ -207,6 +214,9 @@ impl WhyNotHere {
             Self::OlderLibvirt { .. } => (1, "upgrade libvirt on another host first".to_owned()),
             Self::SourceUnknown => (2, "see why the agent of its own host does not report".to_owned()),
             Self::Storage { lacks } => (2, format!("attach storage {} to another host", list(lacks))),
+            Self::Network { lacks } => {
+                (4, format!("make {lacks} on another host, or change the server's blueprint"))
+            }
             Self::Label { label, .. } => {
                 (2, format!("add a host with the same {label}, or take it out of placement.same_labels"))
             }
@@ -246,6 +256,7 @@ impl fmt::Display for WhyNotHere {
             }
             Self::MachineType { needs } => write!(f, "doesn't know machine type {needs}"),
             Self::Storage { lacks } => write!(f, "doesn't reach storage {}", list(lacks)),
+            Self::Network { lacks } => write!(f, "has no {lacks}, which the server's blueprint wants"),
             Self::NotReplicating => f.write_str("takes no copies of local disks"),
             Self::NotCopyingLive => f.write_str("takes no running servers with local disks"),
             Self::NoDirectory { path } => write!(f, "takes no copies of disks into {path}"),

@@ -62,6 +62,10 @@ fn row(planned: &Planned) -> [String; 5] {
         Decision::Blocked { why, .. } => format!("{}: {why}", why.code()),
         Decision::NoPlace { why, .. } => format!("no_place: {why}; {}", why.hint()),
     };
+    let why = match &planned.blueprint {
+        Some(blueprint) => format!("{why}; its blueprint: {blueprint}"),
+        None => why,
+    };
     let to = planned.decision.to().map_or_else(|| "-".to_owned(), ToString::to_string);
     let expected = match (&planned.expected, planned.decision.method()) {
         (Some(expected), Some(Method::Live)) => {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{LadderPolicy, Policy, ReplicationPolicy, TestPolicy, WindowPolicy};
+use super::{BlueprintPolicy, LadderPolicy, Policy, ReplicationPolicy, TestPolicy, WindowPolicy};
+use crate::blueprint::is_network;
 use crate::checks::{LONGEST_WITHIN, MOST_CHECKS};
 use crate::estimate::expected_reboot;
 use crate::time::Span;
@@ -52,6 +53,7 @@ pub(super) fn objections(policy: &Policy) -> Vec<Objection> {
     reboot_and_retry(policy, &mut found);
     replication(&policy.replication, &mut found);
     test(&policy.test, &mut found);
+    blueprint(&policy.blueprint, &mut found);
     validation(policy, &mut found);
     windows(&policy.windows, &mut found, expected_reboot(&policy.reboot, &[]).downtime_p90);
     the_rest(policy, &mut found);
@@ -226,6 +228,23 @@ fn test(policy: &TestPolicy, found: &mut Objections) {
                 .to_owned(),
         )
     });
+}
+
+fn blueprint(policy: &BlueprintPolicy, found: &mut Objections) {
+    found.unless(policy.memory_at_most > 0, &["blueprint.memory_at_most"], || {
+        let right = "write how much, in bytes, or take \"memory\" out of blueprint.owners_may";
+        ("no memory at all".to_owned(), right.to_owned())
+    });
+    let right = "write how many, or take \"vcpus\" out of blueprint.owners_may";
+    found.counts("blueprint.vcpus_at_most", policy.vcpus_at_most, right);
+    if let Some(bad) = policy.networks.iter().find(|name| !is_network(name)) {
+        found.unless(false, &["blueprint.networks"], || {
+            (
+                format!("{bad:?} is no name of a network or bridge"),
+                "write 1 to 64 letters, digits, and any of - _ . : as libvirt gives them".to_owned(),
+            )
+        });
+    }
 }
 
 fn validation(policy: &Policy, found: &mut Objections) {

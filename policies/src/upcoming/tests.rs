@@ -62,6 +62,7 @@ fn migration() -> Migration {
         deadline: NOON + TimeDelta::days(7),
         opened_at: NOON,
         validation: Default::default(),
+        shaped: None,
     }
 }
 

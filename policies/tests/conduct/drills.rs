@@ -59,6 +59,7 @@ fn ask<T>(story: &Story, question: impl FnOnce(Situation<'_>) -> T) -> T {
         replicas: Vec::new(),
         patient: &story.fleet.hosts.keys().cloned().collect(),
         checking: &BTreeSet::new(),
+        blueprints: &BTreeMap::new(),
         reports: &story.reports,
         wishes: &story.wishes,
         told: &told,

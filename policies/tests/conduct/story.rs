@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, PowerOff, Progress, Report};
+use drover_policies::blueprint::Blueprints;
 use drover_policies::conduct::{Changes, Intent, NewOperation, NewWish, Situation, conduct};
 use drover_policies::fleet::{Fleet, ServerFacts};
 use drover_policies::host::Standing;
@@ -40,6 +41,7 @@ pub struct Story {
     pub checks: Vec<OwnerCheck>,
     /// Hosts whose agents can look at more than signs of life.
     pub checking: BTreeSet<HostName>,
+    pub blueprints: Blueprints,
     pub maintenances: BTreeMap<MaintenanceId, Maintenance>,
     pub migrations: Vec<Migration>,
     pub replicas: Vec<Replica>,
@@ -66,6 +68,7 @@ impl Story {
             limits: Vec::new(),
             checks: Vec::new(),
             checking: BTreeSet::new(),
+            blueprints: Blueprints::new(),
             maintenances: BTreeMap::new(),
             migrations: Vec::new(),
             replicas: Vec::new(),
@@ -142,6 +145,7 @@ impl Story {
             replicas: self.replicas.iter().filter(|replica| !replica.is_gone()).cloned().collect(),
             patient: &self.fleet.hosts.keys().cloned().collect(),
             checking: &self.checking,
+            blueprints: &self.blueprints,
             reports: &self.reports,
             wishes: &self.wishes,
             told: &told,
@@ -171,6 +175,9 @@ impl Story {
         for replica in changes.replicas {
             self.replicas.retain(|known| known.id != replica.id);
             self.replicas.push(replica);
+        }
+        for spent in changes.blueprints_spent {
+            assert!(self.blueprints.remove(&spent).is_some(), "a blueprint is spent that is not there");
         }
         for order in changes.begun {
             self.orders.insert(order.id, order);

@@ -15,6 +15,8 @@ use drover_policies::policy::PolicySet;
 use drover_policies::samples::{NOON, Sample, gib, host_name, local_disk, server_id, set};
 use drover_policies::time::Span;
 
+use crate::common::NO_BLUEPRINTS;
+
 /// h1 is emptied of `web` (server 1) and `db` (server 2); h2 and h3 take servers.
 fn fleet(change: impl FnOnce(&mut Fleet)) -> Fleet {
     let mut fleet = Sample::new()
@@ -41,6 +43,7 @@ fn violations(spoil_plan: impl FnOnce(&mut Plan), spoil_fleet: impl FnOnce(&mut 
         reservations: &[],
         kept: &kept,
         history: &history,
+        blueprints: &NO_BLUEPRINTS,
     };
     let (mut made, _) = plan(&input(&sound));
     send(&mut made, 0, "h3");
@@ -210,6 +213,7 @@ fn a_place_that_is_held_for_somebody_else() {
         reservations,
         kept: &kept,
         history: &history,
+        blueprints: &NO_BLUEPRINTS,
     };
     let (mut made, _) = plan(&input(&[]));
     send(&mut made, 0, "h3");

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use drover_policies::blueprint::Blueprints;
 use drover_policies::check::check;
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{HostName, ServerId};
@@ -11,6 +12,9 @@ use drover_policies::planner::{Input, Kept, Report, plan};
 use drover_policies::policy::PolicySet;
 use drover_policies::samples::{NOON, host_name};
 use drover_policies::time::Instant;
+
+/// Where servers stay as they are.
+pub static NO_BLUEPRINTS: Blueprints = Blueprints::new();
 
 /// The shipped policy.
 pub fn policies() -> PolicySet {
@@ -86,6 +90,7 @@ impl Case {
             reservations,
             kept,
             history: &history,
+            blueprints: &NO_BLUEPRINTS,
         };
         let made = plan(&input);
         assert_eq!(check(&input, &made.0), []);

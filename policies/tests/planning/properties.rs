@@ -20,7 +20,7 @@ use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use crate::common::policies_with;
+use crate::common::{NO_BLUEPRINTS, policies_with};
 
 /// All that a plan is made of, owned.
 #[derive(Debug, Clone)]
@@ -42,6 +42,7 @@ impl World {
             reservations: &self.reservations,
             kept: &self.kept,
             history,
+            blueprints: &NO_BLUEPRINTS,
         }
     }
 }

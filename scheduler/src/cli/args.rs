@@ -1,6 +1,7 @@
 //! What can be written on the command line.
 
 mod access;
+mod blueprints;
 mod hosts;
 mod messages;
 mod migrations;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::exit;
 
 pub use access::*;
+pub use blueprints::*;
 pub use hosts::*;
 pub use messages::*;
 pub use migrations::*;
@@ -172,6 +174,9 @@ pub enum Command {
     /// Checks: what servers are looked at for after a move
     #[command(subcommand)]
     Checks(Checks),
+    /// Blueprints: what servers shall look like at their next launch by a reboot
+    #[command(subcommand)]
+    Blueprint(Blueprints),
     /// Test launches: try a server with local disks at its destination before it is moved
     #[command(subcommand)]
     Test(Test),

@@ -41,6 +41,9 @@ fn tell(screen: &Screen, explained: &Explanation) {
     if let Some(waits) = &explained.waits_for {
         screen.line(format!("It waits for {}", waits.text));
     }
+    if let Some(blueprint) = &explained.blueprint {
+        screen.line(format!("By its blueprint, at its next launch by a reboot: {blueprint}"));
+    }
     screen.line(format!(
         "A reboot migration is expected to take it down for {}.",
         milliseconds(explained.expected_downtime_ms)

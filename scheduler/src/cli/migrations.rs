@@ -205,6 +205,7 @@ fn show(screen: &Screen, detail: &MigrationDetail) {
         ("method", migration.method.clone()),
         ("why not live", text(&migration.why_not_live)),
         ("way", way.unwrap_or_default()),
+        ("blueprint", migration.blueprint.clone().unwrap_or_default()),
         ("now", if migration.progress.is_some() { doing(screen, migration) } else { String::new() }),
         ("moved", moved.unwrap_or_default()),
         ("time", appointment(screen, &migration.appointment)),

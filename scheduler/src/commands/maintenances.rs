@@ -17,6 +17,7 @@ use super::hosts::{number_of, reason, standing};
 use super::{Decided, Reply, Wish, find_maintenance, store_problem};
 use crate::http::problem::{Kind, Problem};
 use crate::http::views::{MaintenanceBody, MaintenanceView, PlanView};
+use crate::situation::by_server;
 use crate::store::{Batch, Counter, HostStanding, Versioned, Write};
 
 /// A deadline nearer than this can't be meant: not even an empty host is confirmed that fast.
@@ -83,6 +84,7 @@ impl Wish {
         let open = self.app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
         let reservations: Vec<_> = open.into_iter().filter_map(|migration| migration.value.place).collect();
         let history = self.app.store.reboot_downtimes().await.map_err(|error| store_problem(&error))?;
+        let blueprints = self.app.store.blueprints().await.map_err(|error| store_problem(&error))?;
         let fleet = self.app.fleet();
         let (plan, report) = planner::plan(&Input {
             now: unused.at,
@@ -92,6 +94,7 @@ impl Wish {
             reservations: &reservations,
             kept: &BTreeMap::new(),
             history: &history,
+            blueprints: &by_server(&blueprints),
         });
         Ok(PlanView::of(&plan, &report))
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use drover_policies::blueprint::Blueprints;
 use drover_policies::conduct::hindrances;
 use drover_policies::eligibility::{Suits, WhyBlocked, obstacles, suits};
 use drover_policies::estimate::expected_move;
@@ -81,13 +82,18 @@ async fn explain(
     let history = history.get(&server.facts.id).map_or(&[][..], Vec::as_slice);
     let inside = eyes == Eyes::Operator;
     Ok(Json(Explanation {
+        blueprint: loaded.blueprints().get(&server.facts.id).map(ToString::to_string),
         waits_for: brief.as_ref().and_then(|brief| brief.waits_for.clone()),
         server: ServerView::of(server, brief, eyes),
         method,
         why,
         obstacles: all_obstacles(server, suits).iter().map(|why| blocked(why, eyes)).collect(),
         rules: if inside { settings(&effective) } else { Vec::new() },
-        places: if inside { places(&app, &fleet, server, &reservations) } else { Vec::new() },
+        places: if inside {
+            places(&app, &fleet, server, &reservations, loaded.blueprints())
+        } else {
+            Vec::new()
+        },
         windows_from: windows_from.windows().to_owned(),
         freezes: freezes(&app, loaded.owners(), &whose, &effective.policy).await?,
         limits: loaded.owners().limits_for(&whose).iter().map(|limit| LimitHolds::from(*limit)).collect(),
@@ -132,9 +138,15 @@ fn method(suits: &Suits, eyes: Eyes) -> (String, Option<Reason>) {
 }
 
 /// Every other host of the cluster: those that suit first, the emptiest before the fuller.
-fn places(app: &App, fleet: &Fleet, server: &Server, reservations: &[Reservation]) -> Vec<PlaceView> {
+fn places(
+    app: &App,
+    fleet: &Fleet,
+    server: &Server,
+    reservations: &[Reservation],
+    blueprints: &Blueprints,
+) -> Vec<PlaceView> {
     let room = Room::new(fleet, reservations, &app.policies, app.clock.now());
-    let wish = Wish::of(server, &app.policies, fleet);
+    let wish = Wish::of(server, &app.policies, fleet).with(blueprints.get(&server.facts.id));
     let mut judged: Vec<(&drover_policies::ids::HostName, Result<Score, WhyNotHere>)> = fleet
         .hosts
         .keys()

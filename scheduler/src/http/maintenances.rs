@@ -145,6 +145,7 @@ async fn plan(
             reservations: &[],
             kept: &BTreeMap::new(),
             history: &BTreeMap::new(),
+            blueprints: &BTreeMap::new(),
         },
         &latest.plan,
     );

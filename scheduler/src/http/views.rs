@@ -3,6 +3,7 @@
 //! What owners may see is decided here, where a domain object becomes an answer: each field that names a host, another owner or
 //! words meant for operators is left out for [`Eyes::Owner`].
 
+mod blueprints;
 mod checks;
 mod common;
 mod deliveries;
@@ -19,6 +20,7 @@ mod test_launches;
 mod threads;
 mod webhooks;
 
+pub use blueprints::*;
 pub use checks::*;
 pub use common::*;
 pub use deliveries::*;

@@ -4,7 +4,6 @@ use drover_agent_api::{
     CutoverReplica, Destination, HoldReplica, LiveReplica, ReplicaPeer, Replicate, TestLaunch,
 };
 use drover_policies::blueprint::Blueprint;
-use drover_policies::checks::Look;
 use drover_policies::conduct::Cutover;
 use drover_policies::fleet::{Fleet, Replication};
 use drover_policies::ids::{HostName, ServerId};
@@ -53,12 +52,7 @@ pub(super) fn cut_over(cutover: &Cutover, policy: &Policy, fleet: &Fleet) -> Res
     })
 }
 
-pub(super) fn test(
-    replica: &Replica,
-    (guest, look): (ServerId, Option<Look>),
-    source: Destination,
-    policy: &Policy,
-) -> TestLaunch {
+pub(super) fn test(replica: &Replica, guest: ServerId, source: Destination, policy: &Policy) -> TestLaunch {
     TestLaunch {
         replica: replica.id,
         server: replica.server,
@@ -67,7 +61,7 @@ pub(super) fn test(
         network: policy.test.network(),
         ttl: policy.test.ttl,
         within: policy.test.within,
-        look,
+        look: None,
         blueprint: Blueprint::default(),
     }
 }

@@ -3,7 +3,7 @@
 use drover_policies::channels::Listener;
 use drover_policies::events::Event;
 use drover_policies::ids::{
-    CheckId, FreezeId, Generation, LimitId, NoticeId, OperationId, TicketId, WebhookId, WindowId,
+    CheckId, FreezeId, Generation, LimitId, NoticeId, OperationId, ServerId, TicketId, WebhookId, WindowId,
 };
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
@@ -12,6 +12,7 @@ use drover_policies::replica::Replica;
 use drover_policies::time::Instant;
 use uuid::Uuid;
 
+use super::blueprints::{self, StoredBlueprint};
 use super::checks::{self, StoredCheck};
 use super::db::Conn;
 use super::deliveries::{self, DeadLetterFilter};
@@ -91,6 +92,10 @@ pub struct Batch {
     pub checks_put: Vec<StoredCheck>,
     /// Checks that are no more.
     pub checks_removed: Vec<CheckId>,
+    /// What servers shall look like at their next launch.
+    pub blueprints: Vec<Write<StoredBlueprint>>,
+    /// Blueprints that are no more, as they were read; a conflict when one has changed.
+    pub blueprints_removed: Vec<(ServerId, Generation)>,
     /// How accounts are reached now.
     pub owners_put: Vec<Contact>,
     /// New tokens.
@@ -141,6 +146,8 @@ impl Batch {
             limits_removed: Vec::new(),
             checks_put: Vec::new(),
             checks_removed: Vec::new(),
+            blueprints: Vec::new(),
+            blueprints_removed: Vec::new(),
             owners_put: Vec::new(),
             tokens_added: Vec::new(),
             tokens_revoked: Vec::new(),
@@ -267,6 +274,12 @@ async fn write_settings(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<()> {
     }
     for check in &batch.checks_removed {
         checks::remove(conn, *check).await?;
+    }
+    for blueprint in &batch.blueprints {
+        blueprints::write(conn, blueprint).await?;
+    }
+    for removed in &batch.blueprints_removed {
+        blueprints::remove(conn, *removed).await?;
     }
     for owner in &batch.owners_put {
         owners::put(conn, owner).await?;

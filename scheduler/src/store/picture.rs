@@ -8,6 +8,7 @@ use drover_policies::migration::Migration;
 use drover_policies::replica::Replica;
 use drover_policies::time::Span;
 
+use super::blueprints::{self, StoredBlueprint};
 use super::checks::{self, StoredCheck};
 use super::freezes::{self, StoredFreeze, StoredLimit};
 use super::numbers::{self, Counter};
@@ -37,6 +38,8 @@ pub struct Picture {
     pub limits: Vec<StoredLimit>,
     /// Every account's checks.
     pub checks: Vec<StoredCheck>,
+    /// What servers shall look like at their next launch.
+    pub blueprints: Vec<Versioned<StoredBlueprint>>,
     /// Downtimes of earlier reboot migrations, latest first.
     pub history: BTreeMap<ServerId, Vec<Span>>,
     /// The number that the next migration gets.
@@ -62,6 +65,7 @@ impl Store {
             freezes: freezes::freezes(conn, None).await?,
             limits: freezes::limits(conn, None).await?,
             checks: checks::checks(conn, None).await?,
+            blueprints: blueprints::all(conn).await?,
             history: migrations::downtimes(conn).await?,
             next_number: numbers::next(conn, Counter::Migration).await?,
         };

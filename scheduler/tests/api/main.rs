@@ -3,6 +3,7 @@
 mod access;
 mod answers;
 mod bad_input;
+mod blueprints;
 mod command_line;
 mod conventions;
 mod fixture;

@@ -61,6 +61,8 @@ async fn a_batch_is_found_again_as_it_was_written(place: Place) {
     assert_eq!(picture.windows, batch.windows_put);
     assert_eq!(picture.limits, batch.limits_put);
     assert_eq!(picture.checks, batch.checks_put);
+    let blueprints = picture.blueprints.iter().map(|stored| Write::Insert(stored.value.clone()));
+    assert_eq!(blueprints.collect::<Vec<_>>(), batch.blueprints);
     let frozen = picture.freezes.iter().map(|freeze| Write::Insert(freeze.value.clone()));
     assert_eq!(frozen.collect::<Vec<_>>(), batch.freezes);
     assert_eq!(picture.history, [(server_id(2), vec![Span::milliseconds(41_500)])].into());
@@ -139,6 +141,11 @@ async fn every_kind_of_write_refuses_what_was_changed_meanwhile(place: Place) {
         Batch { windows_put: vec![window(1, "globex")], ..nothing.clone() },
         Batch { limits_put: vec![limit(1, "globex")], ..nothing.clone() },
         Batch { checks_put: vec![check(1, "globex")], ..nothing.clone() },
+        Batch { blueprints: vec![Write::Insert(blueprint(1))], ..nothing.clone() },
+        Batch { blueprints: vec![Write::Update(blueprint(1), Generation(2))], ..nothing.clone() },
+        Batch { blueprints: vec![Write::Update(blueprint(2), first)], ..nothing.clone() },
+        Batch { blueprints_removed: vec![(server_id(1), Generation(2))], ..nothing.clone() },
+        Batch { blueprints_removed: vec![(server_id(2), first)], ..nothing.clone() },
         Batch { freezes: vec![Write::Insert(freeze(1, "acme"))], ..nothing.clone() },
         Batch { freezes: vec![Write::Update(freeze(1, "globex"), first)], ..nothing.clone() },
         Batch { freezes: vec![Write::Update(freeze(1, "acme"), Generation(2))], ..nothing.clone() },

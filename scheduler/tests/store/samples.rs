@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use drover_agent_api::{Destination, Inventory, LiveMigrate, Operation, Order, Wish};
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::{Method, Moved, PowerOff};
+use drover_policies::blueprint::Blueprint;
 use drover_policies::checks::Validation;
 use drover_policies::events::{Event, Happened};
 use drover_policies::ids::{
@@ -24,8 +25,9 @@ use drover_policies::samples::{NOON, host_facts};
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{Exclusion, Slot};
 use drover_scheduler::store::{
-    Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, ReplacedSecret, Role, StoredCheck,
-    StoredFreeze, StoredLimit, StoredPlan, StoredWebhook, StoredWindow, Token, Write,
+    Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, ReplacedSecret, Role,
+    StoredBlueprint, StoredCheck, StoredFreeze, StoredLimit, StoredPlan, StoredWebhook, StoredWindow, Token,
+    Write,
 };
 use uuid::Uuid;
 
@@ -134,6 +136,7 @@ pub fn migration(n: u32) -> Migration {
         deadline: at(10_000),
         opened_at: at(0),
         validation: Validation::default(),
+        shaped: None,
     }
 }
 
@@ -234,6 +237,11 @@ pub fn check(n: u32, of: &str) -> StoredCheck {
     let check = serde_json::from_str(r#"{"name":"ssh","check":"tcp","port":22}"#).expect("a check");
     let check = OwnerCheck { owner: owner(of), scope: Scope::Account, check };
     StoredCheck { id: CheckId(window_id(n).0), check, created_at: at(1) }
+}
+
+pub fn blueprint(n: u32) -> StoredBlueprint {
+    let blueprint = Blueprint { vcpus: Some(n), ..Blueprint::default() };
+    StoredBlueprint { server: server_id(n), blueprint, by: Actor::Owner { owner: owner("acme") }, at: at(1) }
 }
 
 pub fn window(n: u32, of: &str) -> StoredWindow {
@@ -358,6 +366,7 @@ pub fn everything() -> Batch {
         freezes: vec![Write::Insert(freeze(1, "acme"))],
         limits_put: vec![limit(1, "acme")],
         checks_put: vec![check(1, "acme")],
+        blueprints: vec![Write::Insert(blueprint(1))],
         owners_put: vec![contact("acme")],
         webhooks_added: vec![webhook(1, "acme")],
         tokens_added: vec![

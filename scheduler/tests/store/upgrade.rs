@@ -148,6 +148,7 @@ async fn write_the_sample_of_the_latest_migration() {
         "freezes",
         "limits",
         "checks",
+        "blueprints",
         "owners",
         "tokens",
         "answers",

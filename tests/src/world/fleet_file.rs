@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use drover_host_agent::hypervisor::simulated::{Console, Guest, Serves, Service};
 use drover_policies::fleet::{
     Ability, Allowance, Autostart, Blocker, CertificateDigest, Disk, GuestAgent, GuestCpu, HostFacts, Labels,
-    LocalStorage, Power, Replication, ServerFacts,
+    LocalStorage, Plug, Power, Replication, ServerFacts,
 };
 use drover_policies::ids::{HostName, OwnerId, ServerId};
 use drover_policies::language::Language;
@@ -68,6 +68,8 @@ struct WrittenHost {
     copies: Option<String>,
     /// Whether its agent moves running servers with their local disks.
     copies_live: bool,
+    /// Its bridges. A host that does not say has an agent that does not tell.
+    bridges: Option<BTreeSet<String>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -80,6 +82,8 @@ struct WrittenServer {
     labels: Labels,
     memory: Option<String>,
     vcpus: Option<u32>,
+    /// What it is plugged into.
+    bridge: Option<String>,
     power: Option<Power>,
     live: Option<Allowance>,
     anti_affinity: BTreeSet<String>,
@@ -185,6 +189,7 @@ impl WrittenHost {
             cpu_threads: self.threads.unwrap_or(sample.cpu_threads),
             shared_storage: self.storage.unwrap_or(sample.shared_storage),
             replication: self.copies.map(|room| replication(name, &room)).transpose()?,
+            plugs: self.bridges.map(|names| names.into_iter().map(Plug::Bridge).collect()),
             ..sample
         })
     }
@@ -204,6 +209,7 @@ impl WrittenServer {
             blockers: self.blockers,
             guest_agent: self.guest_agent.unwrap_or(sample.guest_agent),
             autostart: if self.autostart { Autostart::Yes } else { Autostart::No },
+            plugs: self.bridge.map(|name| BTreeSet::from([Plug::Bridge(name)])),
             ..samples::server_facts(id, self.called.as_deref().unwrap_or(name))
         };
         facts.rules.live_migration = self.live;

@@ -125,6 +125,13 @@ impl World {
                 let path = format!("/v1/checks/{id}");
                 self.call(&Caller::Owner(owner.clone()), Method::PUT, &path, &body).await?;
             }
+            Command::Blueprint { by, server, blueprint } => {
+                let path = format!("/v1/servers/{server}/blueprint");
+                match blueprint {
+                    Some(blueprint) => self.call(by, Method::PUT, &path, &json!(blueprint)).await?,
+                    None => self.call(by, Method::DELETE, &path, &json!({})).await?,
+                };
+            }
             Command::Touch { touch, server } => self.touch(*touch, server)?,
             Command::Fault(fault) => self.fault(fault)?,
             Command::Guest { verb, server } => self.guest_asks(*verb, server)?,
@@ -356,6 +363,13 @@ impl World {
             Condition::Off(server, host) => self.seen(server, host)? == Some(DomainState::Off),
             Condition::Nowhere(server) => self.fleet.places(self.file.server(server)?).is_empty(),
             Condition::Copy(server, host) => self.fleet.holds_replica(host, self.file.server(server)?),
+            Condition::Looks(server, memory, vcpus, bridge) => {
+                let facts = self.fleet.facts(self.file.server(server)?);
+                facts.first().is_some_and(|(_, facts)| {
+                    (facts.memory_bytes, facts.vcpus) == (*memory, *vcpus)
+                        && facts.plugs.iter().flatten().any(|plug| plug.name() == bridge)
+                })
+            }
             Condition::Disks(server, host) => self.fleet.has_disks(host, self.file.server(server)?),
             Condition::Told(server, kind) => {
                 let number = migration(server)?.map(|m| m.ticket_number()).unwrap_or_default();

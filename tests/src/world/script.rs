@@ -16,8 +16,11 @@ use anyhow::{Context, Result, bail};
 use chrono::TimeDelta;
 use drover_host_agent::hypervisor::simulated::Moment;
 use drover_policies::attempt::FailureClass;
+use drover_policies::blueprint::{Blueprint, Boot};
 use drover_policies::ids::{HostName, OwnerId};
 use drover_policies::time::Span;
+
+use super::fleet_file::bytes;
 
 /// A whole script.
 #[derive(Debug, Clone)]
@@ -109,6 +112,8 @@ pub enum Command {
     Limit { owner: OwnerId, most: u32 },
     /// `owner acme check shop http 80 /health`, `owner acme check ssh tcp 22`: for all of his servers.
     Check { owner: OwnerId, name: String, check: String, port: u16, path: Option<String> },
+    /// `operator|owner acme blueprint web-1 memory 4GiB vcpus 4 network br0=br1 boot later`, any of them; `… clear`
+    Blueprint { by: Caller, server: String, blueprint: Option<Blueprint> },
     /// `owner acme stop|start|pause|delete web-1`
     Touch { touch: Touch, server: String },
     /// `kill agent h1`, `kill agent h1 at call 7 before|after`
@@ -321,6 +326,8 @@ pub enum Condition {
     Shown(String, String),
     /// `copy web-1 h2`: that host holds a copy of its disks.
     Copy(String, HostName),
+    /// `looks web-1 4GiB 4 br1`: its memory, its processors and the bridge that it is plugged into, on the first host that has it.
+    Looks(String, u64, u32, String),
     /// `disks web-1 h1`: that host has files where its definition names its disks.
     Disks(String, HostName),
     /// `quiet`: nothing runs.
@@ -395,6 +402,8 @@ fn parse_command(words: &[&str]) -> Result<Command> {
             number: maintenance(number)?,
         },
         ["operator", "drill", rest @ ..] => parse_drill(Caller::Operator, rest)?,
+        ["operator", "blueprint", rest @ ..] => parse_blueprint(Caller::Operator, rest)?,
+        ["owner", owner, "blueprint", rest @ ..] => parse_blueprint(Caller::Owner(owner.parse()?), rest)?,
         ["operator", rest @ ..] => parse_migration(Caller::Operator, rest)?,
         ["cordon", host, reason @ ..] => Command::Cordon { host: host.parse()?, reason: reason.join(" ") },
         ["uncordon", host] => Command::Uncordon { host: host.parse()? },
@@ -476,6 +485,28 @@ fn parse_drill(by: Caller, words: &[&str]) -> Result<Command> {
         }),
         _ => bail!("drill SERVER in 15m for 5m belongs here"),
     }
+}
+
+fn parse_blueprint(by: Caller, words: &[&str]) -> Result<Command> {
+    let [server, words @ ..] = words else { bail!("blueprint SERVER … belongs here") };
+    let server = (*server).to_owned();
+    if let ["clear"] = words {
+        return Ok(Command::Blueprint { by, server, blueprint: None });
+    }
+    let mut blueprint = Blueprint::default();
+    for pair in words.chunks(2) {
+        match pair {
+            ["memory", size] => blueprint.memory_bytes = Some(bytes(size)?),
+            ["vcpus", vcpus] => blueprint.vcpus = Some(vcpus.parse()?),
+            ["boot", "later"] => blueprint.boot = Boot::Later,
+            ["network", change] => {
+                let (from, to) = change.split_once('=').context("a network is written br0=br1")?;
+                blueprint.networks.insert(from.to_owned(), to.to_owned());
+            }
+            _ => bail!("memory 4GiB, vcpus 4, network br0=br1, boot later or clear belongs here"),
+        }
+    }
+    Ok(Command::Blueprint { by, server, blueprint: Some(blueprint) })
 }
 
 fn parse_migration(by: Caller, words: &[&str]) -> Result<Command> {
@@ -576,6 +607,9 @@ fn parse_condition(words: &[&str]) -> Result<Condition> {
         ["sent", server, percent] => Condition::Sent(text(server), percent.parse()?),
         ["shown", server, what] => Condition::Shown(text(server), text(what)),
         ["copy", server, host] => Condition::Copy(text(server), host.parse()?),
+        ["looks", server, memory, vcpus, bridge] => {
+            Condition::Looks(text(server), bytes(memory)?, vcpus.parse()?, text(bridge))
+        }
         ["disks", server, host] => Condition::Disks(text(server), host.parse()?),
         ["quiet"] => Condition::Quiet,
         _ => bail!("there is no such condition"),

@@ -217,6 +217,9 @@ impl Watcher {
             | Happened::ReplicaPaused { .. }
             | Happened::ReplicaResumed { .. }
             | Happened::SyncAskedFor { .. }
+            | Happened::BlueprintSet { .. }
+            | Happened::Shaped { .. }
+            | Happened::ShapedBack
             | Happened::TestLaunch { .. }
             | Happened::ReplicaReleased { .. }
             | Happened::ReplicaLeft { .. }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use drover_policies::fleet::{
-    Ability, Autostart, Blocker, Definition, HostCpu, HostFacts, Power, ServerFacts,
+    Ability, Autostart, Blocker, Definition, HostCpu, HostFacts, Plug, Power, ServerFacts,
 };
 use std::collections::BTreeSet;
 use virt::connect::Connect;
@@ -122,8 +122,21 @@ fn read_host(connect: &Connect, config: &HostConfig, cache: &Mutex<Option<Cached
         libvirt_version: cached.libvirt.into(),
         qemu_version: cached.qemu.into(),
         replication: None,
-        abilities: BTreeSet::from([Ability::ReturnToRetained]),
+        abilities: BTreeSet::from([Ability::ReturnToRetained, Ability::Reshape]),
+        plugs: Some(plugs(connect)?),
     })
+}
+
+/// Networks of libvirt's that are active, and whatever of this host a card may be plugged into by name: bridges, of which those of Open
+/// vSwitch look like any other device.
+fn plugs(connect: &Connect) -> Called<BTreeSet<Plug>> {
+    let mut found = BTreeSet::new();
+    for network in connect.list_all_networks(sys::VIR_CONNECT_LIST_NETWORKS_ACTIVE)? {
+        found.insert(Plug::Network(network.name()?));
+    }
+    let devices = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
+    found.extend(devices.filter_map(|device| Some(Plug::Bridge(device.file_name().into_string().ok()?))));
+    Ok(found)
 }
 
 fn read_capabilities(connect: &Connect, cache: &Mutex<Option<Cached>>) -> Called<Cached> {
@@ -212,6 +225,7 @@ fn put_together(facts: DomainFacts, power: Power) -> ServerFacts {
         blockers: facts.blockers,
         guest_agent: facts.guest_agent,
         autostart: Autostart::No,
+        plugs: Some(facts.plugs),
     }
 }
 

@@ -84,6 +84,7 @@ impl World {
         let facts = ServerFacts { id: order.guest, name, memory_bytes, vcpus, disks: Vec::new(), ..server };
         let domain = Domain {
             facts,
+            before: None,
             state: State::Running,
             definition: Definition::Transient,
             autostart: Autostart::No,

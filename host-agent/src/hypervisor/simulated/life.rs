@@ -281,6 +281,12 @@ impl World {
             let words = format!("Cannot access storage file '{path}': No such file or directory");
             return Err(failed(FailureClass::RefusedByDestination, words));
         }
+        let plugs = self.hosts.get(name).and_then(|host| host.facts.plugs.as_ref());
+        let mut wanted = domain.facts.plugs.iter().flatten();
+        if let Some(lacks) = plugs.and_then(|plugs| wanted.find(|plug| !plugs.contains(plug))) {
+            let words = format!("Network not found: no {lacks}");
+            return Err(failed(FailureClass::RefusedByDestination, words));
+        }
         let here = name.clone();
         if self.take_fault(|fault| *fault == Fault::StartFails { host: here.clone() }).is_some() {
             let words = "internal error: process exited while connecting to monitor";

@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use drover_agent_api::{AutoConverge, Destination, Left, LiveMigrate, LiveReplica, Tuning};
+use drover_agent_api::{AutoConverge, Destination, Left, LiveMigrate, LiveReplica, Shape, Tuning};
 use drover_policies::attempt::FailureClass;
 use drover_policies::checks::{Address, Answered, Check, Hardware, What};
 use drover_policies::fleet::{Autostart, Definition, Reach, ServerFacts};
@@ -15,6 +15,7 @@ use super::super::{
     Answer, Domains, Figures, Hypervisor, MigrationStatus, Observed, Probe, Refusal, RefusalKind, ShutdownBy,
     Sighting, Signs, State, Wake, Waker,
 };
+use super::definition::Written;
 use super::life::no_server;
 use super::precopy::{Stage, Transfer};
 use super::{
@@ -130,7 +131,7 @@ impl Domains for Daemon {
     }
 
     fn define(&self, definition: &str) -> Answer<()> {
-        let facts: ServerFacts = serde_json::from_str(definition)
+        let Written { facts, before } = Written::read(definition)
             .map_err(|error| failed(FailureClass::RefusedByDestination, format!("XML error: {error}")))?;
         self.call(|world| {
             if world.take_fault(|fault| *fault == Fault::DefineFails { host: self.host.clone() }).is_some() {
@@ -155,6 +156,7 @@ impl Domains for Daemon {
                 None => {
                     let domain = Domain {
                         facts,
+                        before,
                         state: State::Off,
                         definition: Definition::Persistent,
                         autostart: Autostart::No,
@@ -358,9 +360,15 @@ impl Hypervisor for Port {
     fn definition(&self, server: ServerId) -> Answer<String> {
         self.here.call(|world| {
             let domain = world.domain(self.host(), server).ok_or_else(|| no_server(server))?;
-            serde_json::to_string(&domain.facts)
-                .map_err(|error| failed(FailureClass::Unexpected, error.to_string()))
+            let written = Written { facts: domain.facts.clone(), before: domain.before.clone() };
+            written.write().map_err(|error| failed(FailureClass::Unexpected, error.to_string()))
         })
+    }
+
+    fn reshaped(&self, definition: &str, shape: &Shape, order: OperationId) -> Answer<String> {
+        Written::read(definition)
+            .and_then(|written| written.reshaped(shape, order).write())
+            .map_err(|error| failed(FailureClass::RefusedBySource, error.to_string()))
     }
 
     fn signs(&self, server: ServerId) -> Answer<Signs> {

@@ -9,6 +9,7 @@ use drover_policies::ids::{HostName, ReplicaId, ServerId};
 use drover_policies::time::Instant;
 
 use super::super::{Figures, State, Wake, Waker};
+use super::definition::Before;
 use super::precopy::Transfer;
 use super::replicas::{Checkpoint, Copying, Kept};
 use super::{Condition, Fault, Guest, Moment, pair};
@@ -47,6 +48,7 @@ pub(super) struct Host {
 #[derive(Debug, Clone)]
 pub(super) struct Domain {
     pub(super) facts: ServerFacts,
+    pub(super) before: Option<Before>,
     pub(super) state: State,
     pub(super) definition: Definition,
     pub(super) autostart: Autostart,

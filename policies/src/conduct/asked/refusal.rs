@@ -143,6 +143,7 @@ fn why_not_back(why: &WhyNotHere) -> &'static str {
         | WhyNotHere::CpuPassthrough { .. }
         | WhyNotHere::MachineType { .. }
         | WhyNotHere::Storage { .. }
+        | WhyNotHere::Network { .. }
         | WhyNotHere::OlderLibvirt { .. }
         | WhyNotHere::NotReplicating
         | WhyNotHere::NotCopyingLive

@@ -153,6 +153,9 @@ fn words_for_owner(what: &Happened) -> Option<String> {
             | TestHappened::Checked { .. }
             | TestHappened::Ended { .. } => format!("test launch: {what}"),
         },
+        Happened::BlueprintSet { blueprint, by: who } => {
+            format!("at its next launch by a reboot: {blueprint}, says {}", by(who))
+        }
         Happened::SyncAskedFor { by: who } => {
             format!("{} asked for the copy of its disks to be brought up to date", by(who))
         }
@@ -162,6 +165,8 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         | Happened::ReplicaCaughtUp { .. }
         | Happened::ReplicaGoesOn
         | Happened::Checked { .. }
+        | Happened::Shaped { .. }
+        | Happened::ShapedBack
         | Happened::Closed
         | Happened::Cancelled
         | Happened::Adopted

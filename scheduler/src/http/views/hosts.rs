@@ -277,6 +277,9 @@ pub struct Explanation {
     /// What stands in the way of the time that was asked about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<super::freezes::Candidate>,
+    /// What its blueprint changes at its next launch by a reboot, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blueprint: Option<String>,
     /// Expected downtime of a reboot migration, in milliseconds.
     pub expected_downtime_ms: u64,
     /// For what its open migration waits.

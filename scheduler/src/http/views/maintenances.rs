@@ -289,6 +289,9 @@ pub struct PlannedView {
     /// How long the server will stand still or be off in that time, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expected_downtime_ms: Option<u64>,
+    /// What its blueprint changes about it, in one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blueprint: Option<String>,
 }
 
 impl PlanView {
@@ -331,6 +334,7 @@ impl From<&Planned> for PlannedView {
             .to_owned(),
             expected_ms: planned.expected.map(|expected| expected.duration.as_milliseconds()),
             expected_downtime_ms: planned.expected.map(|expected| expected.downtime.as_milliseconds()),
+            blueprint: planned.blueprint.as_ref().map(ToString::to_string),
         }
     }
 }

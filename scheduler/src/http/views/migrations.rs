@@ -130,6 +130,9 @@ pub struct MigrationView {
     /// The copy of its local disks, where it has some; only where migrations are read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<Box<ReplicaView>>,
+    /// What its blueprint changes about the server, in one line; of a revert, what is brought back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blueprint: Option<String>,
     /// How many tries there were.
     pub tries: u32,
     /// What only operators see.
@@ -399,6 +402,7 @@ impl MigrationView {
             reverted_by: migration.reverted_by().map(|by| by.number),
             moved: migration.moved().map(MovedView::from),
             checks: migration.validation.findings.iter().map(FindingView::from).collect(),
+            blueprint: migration.blueprint().map(ToString::to_string),
             progress: progress.map(ProgressView::from),
             replica: None,
             tries: u32::try_from(migration.attempts.len()).unwrap_or(u32::MAX),
