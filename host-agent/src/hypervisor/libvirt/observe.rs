@@ -123,20 +123,20 @@ fn read_host(connect: &Connect, config: &HostConfig, cache: &Mutex<Option<Cached
         qemu_version: cached.qemu.into(),
         replication: None,
         abilities: BTreeSet::from([Ability::ReturnToRetained, Ability::Reshape]),
-        plugs: Some(plugs(connect)?),
+        plugs: Some(plugs(connect)),
     })
 }
 
 /// Networks of libvirt's that are active, and whatever of this host a card may be plugged into by name: bridges, of which those of Open
-/// vSwitch look like any other device.
-fn plugs(connect: &Connect) -> Called<BTreeSet<Plug>> {
-    let mut found = BTreeSet::new();
-    for network in connect.list_all_networks(sys::VIR_CONNECT_LIST_NETWORKS_ACTIVE)? {
-        found.insert(Plug::Network(network.name()?));
-    }
+/// vSwitch look like any other device. The guests' own ends, which come and go with them, are none.
+fn plugs(connect: &Connect) -> BTreeSet<Plug> {
+    // Where libvirt's network driver is not installed there are no networks; the servers are what matters here.
+    let networks = connect.list_all_networks(sys::VIR_CONNECT_LIST_NETWORKS_ACTIVE).unwrap_or_default();
+    let networks = networks.iter().filter_map(|network| network.name().ok()).map(Plug::Network);
     let devices = std::fs::read_dir("/sys/class/net").into_iter().flatten().flatten();
-    found.extend(devices.filter_map(|device| Some(Plug::Bridge(device.file_name().into_string().ok()?))));
-    Ok(found)
+    let bridges = devices.filter(|device| !device.path().join("tun_flags").exists());
+    let bridges = bridges.filter_map(|device| device.file_name().into_string().ok()).map(Plug::Bridge);
+    networks.chain(bridges).collect()
 }
 
 fn read_capabilities(connect: &Connect, cache: &Mutex<Option<Cached>>) -> Called<Cached> {
