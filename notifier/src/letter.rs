@@ -8,7 +8,7 @@ use drover_policies::checks::{Finding, Item, Verdict, Weight};
 use drover_policies::language::{Direction, Language};
 use drover_policies::migration::Loss;
 use drover_policies::notices::{
-    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Disks, Notice, Reserved, Tells,
+    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Disks, Notice, Reserved, Tells, Trial,
     WhyGivenUp, Wisher,
 };
 use drover_policies::time::Instant;
@@ -120,6 +120,8 @@ enum Told {
         when: When,
         left: String,
         downtime: String,
+        /// The command that tries it before.
+        trial: Option<String>,
         stop: Option<&'static str>,
         choices: Choices,
     },
@@ -348,10 +350,14 @@ impl Teller<'_> {
                 window: words::phrase(&self.speech.said(window), TEXT),
                 choices: self.choices(Some(*slot), Approval::Awaited),
             },
-            Tells::Reminder { slot, left, downtime } => Told::Reminder {
+            Tells::Reminder { slot, left, downtime, trial } => Told::Reminder {
                 when: self.when(*slot),
                 left: self.speech.exactly(*left),
                 downtime: self.speech.about(*downtime),
+                trial: match trial {
+                    Trial::NotAdvised => None,
+                    Trial::Advised => Some(self.command("test launch")),
+                },
                 stop: self.answered_by_program().then_some(STOP_REMINDERS),
                 choices: self.choices(Some(*slot), Approval::NotNeeded),
             },

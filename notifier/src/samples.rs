@@ -11,7 +11,7 @@ use drover_policies::language::Language;
 use drover_policies::migration::{Loss, operators};
 use drover_policies::notices::{
     Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Disks, Notice, Reminders, Reserved,
-    Tells, TicketSummary, Via, WhyGivenUp, Wisher,
+    Tells, TicketSummary, Trial, Via, WhyGivenUp, Wisher,
 };
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::Slot;
@@ -105,9 +105,13 @@ impl Kit {
             ))),
             answerable(self.sample(
                 "reminder_to_be_answered",
-                Tells::Reminder { slot: slot(50, 2), left: Span::hours(24), downtime },
+                Tells::Reminder { slot: slot(50, 2), left: Span::hours(24), downtime, trial: Trial::NotAdvised },
             )),
-            self.sample("reminder", Tells::Reminder { slot: slot(50, 2), left: Span::hours(24), downtime }),
+            copied(self.sample(
+                "reminder_to_test",
+                Tells::Reminder { slot: slot(164, 2), left: Span::days(7), downtime, trial: Trial::Advised },
+            )),
+            self.sample("reminder", Tells::Reminder { slot: slot(50, 2), left: Span::hours(24), downtime, trial: Trial::NotAdvised }),
             self.sample(
                 "rescheduled",
                 Tells::Rescheduled { from: slot(50, 2), slot: slot(98, 2), by: by_owner.clone() },
@@ -297,7 +301,12 @@ impl Kit {
                 own,
                 self.sample(
                     "reminder_of_what_was_asked_for",
-                    Tells::Reminder { slot: slot(50, 2), left: Span::hours(1), downtime },
+                    Tells::Reminder {
+                        slot: slot(50, 2),
+                        left: Span::hours(1),
+                        downtime,
+                        trial: Trial::NotAdvised,
+                    },
                 ),
             ),
             self.sample("needed", Tells::Needed { slot: Some(slot(50, 2)) }),

@@ -17,7 +17,9 @@ use crate::language::Language;
 use crate::migration::Loss;
 use crate::time::Instant;
 
-pub use tells::{AfterFailedChecks, Answer, Did, Leaves, Reader, Reserved, Tells, Turn, Via, WhyGivenUp};
+pub use tells::{
+    AfterFailedChecks, Answer, Did, Leaves, Reader, Reserved, Tells, Trial, Turn, Via, WhyGivenUp,
+};
 
 /// One message of a ticket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

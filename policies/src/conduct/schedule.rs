@@ -10,15 +10,18 @@ use crate::estimate::{Estimate, expected_move, expected_reboot};
 use crate::events::Happened;
 use crate::ids::ServerId;
 use crate::migration::{Migration, Purpose, State, Waiting};
-use crate::notices::{Actor, Reserved, Tells};
+use crate::notices::{Actor, Reserved, Tells, Trial};
 use crate::owners::{Nearness, Scope};
 use crate::policy::{Policy, WithoutSlot};
-use crate::replica::Replica;
+use crate::replica::{Replica, TestResult};
 use crate::time::{Instant, Span};
 use crate::windows::{Slot, Slots, Wanted, first_fit};
 
 /// How far back from the deadline a time is looked for, in steps.
 const MOST_STEPS_BACK: usize = 10_000;
+
+/// A reminder that comes earlier than this, before its time, advises to try the server at its destination.
+const TRIED_BEFORE: Span = Span::hours(24);
 
 /// How many free times somebody who is refused one is offered.
 const OFFERED: usize = 3;
@@ -356,8 +359,18 @@ impl Conductor<'_> {
             // One that comes late says what is really left.
             let late = self.now - (slot.start - left.delta()) >= Span::minutes(1).delta();
             let left = if late { whole_minutes(Span::between(self.now, slot.start)) } else { left };
-            self.tell(migration, &fact, Tells::Reminder { slot, left, downtime });
+            let trial = if left > TRIED_BEFORE { self.trial(migration) } else { Trial::NotAdvised };
+            self.tell(migration, &fact, Tells::Reminder { slot, left, downtime, trial });
         }
+    }
+
+    /// A server can be tried once a copy of its disks has landed, and need not be once somebody has said that it passed.
+    fn trial(&self, migration: &Migration) -> Trial {
+        let Some(replica) = self.replica_for(migration) else { return Trial::NotAdvised };
+        let landed = self.status_of(replica).is_some_and(|seen| seen.rounds > 0);
+        let mark = replica.test.as_ref().and_then(|test| test.mark.as_ref());
+        let passed = mark.is_some_and(|mark| mark.result == TestResult::Passed);
+        if landed && !passed { Trial::Advised } else { Trial::NotAdvised }
     }
 }
 

@@ -31,6 +31,9 @@ pub enum Tells {
         left: Span,
         /// Expected downtime.
         downtime: Span,
+        /// Whether it should be tried before.
+        #[serde(default, skip_serializing_if = "Trial::is_not_advised")]
+        trial: Trial,
     },
     /// The time has been changed.
     Rescheduled {
@@ -278,6 +281,23 @@ pub enum Did {
     StartsNow,
     /// Reminders are mailed no more.
     NoReminders,
+}
+
+/// Whether an owner is advised to try a server at its destination before it is moved, by a test launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trial {
+    /// He is not: it can't be tried, has been, or there is no time left for it.
+    #[default]
+    NotAdvised,
+    /// He is.
+    Advised,
+}
+
+impl Trial {
+    fn is_not_advised(&self) -> bool {
+        *self == Self::NotAdvised
+    }
 }
 
 /// Who has to write next in a ticket.

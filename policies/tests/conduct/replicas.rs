@@ -95,7 +95,12 @@ fn land(story: &mut Story, count: u64) {
 
 /// Drained, held at h2 and ready.
 pub fn ready() -> Story {
-    let mut story = story();
+    ready_under("")
+}
+
+/// The same under a policy.
+pub fn ready_under(policy: &str) -> Story {
+    let mut story = Story::new(fleet(), policy);
     story.drain(&["h1"], Urgency::Normal);
     tell(&mut story, Report::Held);
     land(&mut story, 1);

@@ -4,12 +4,14 @@ use drover_policies::attempt::{Failure, FailureClass, Report};
 use drover_policies::conduct::{Intent, NewOperation, NewWish};
 use drover_policies::host::Standing;
 use drover_policies::ids::{OperationId, ServerId};
-use drover_policies::notices::Actor;
-use drover_policies::replica::{EndOfTest, Point, Seen, Test, TestState, TestStatus, TestStep};
+use drover_policies::notices::{Actor, Tells, Trial};
+use drover_policies::replica::{
+    EndOfTest, Mark, Point, Seen, Test, TestResult, TestState, TestStatus, TestStep,
+};
 use drover_policies::time::Span;
 use uuid::Uuid;
 
-use crate::replicas::{begin, ready, replica};
+use crate::replicas::{begin, ready, ready_under, replica};
 use crate::story::Story;
 
 const GUEST: ServerId = ServerId(Uuid::from_u128(0x6e57));
@@ -126,4 +128,29 @@ fn a_place_that_is_lost_ends_its_test() {
     assert_eq!(story.wishes.get(&operation), Some(&NewWish::AbortAsked));
     assert_ne!(replica(&story).to, lost.to);
     assert_eq!(replica(&story).test, None, "what is elsewhere was not tested");
+}
+
+#[test]
+fn an_early_reminder_advises_to_test_until_a_test_has_passed() {
+    let reminded = |left: Span, result: Option<TestResult>| {
+        let mut story = ready_under(&format!("[notice]\nreminders = [\"{left}\"]\n"));
+        if let Some(result) = result {
+            ask(&mut story);
+            let (operation, status) = (order(&story).id, running(&story));
+            reports(&mut story, operation, Report::Testing(Box::new(status)));
+            let mark = Mark { result, by: Actor::Drover, at: story.now };
+            *story.replicas.last_mut().expect("one") = replica(&story).mark_test(mark).expect("it ran");
+        }
+        let slot = story.migration("db").appointment.slot().expect("a time");
+        story.wait(Span::between(story.now, slot.start - left.delta()));
+        match story.told.last() {
+            Some((_, Tells::Reminder { trial, .. })) => *trial,
+            other => panic!("no reminder, but {other:?}"),
+        }
+    };
+    let early = Span::hours(48);
+    assert_eq!(reminded(early, None), Trial::Advised);
+    assert_eq!(reminded(early, Some(TestResult::Failed)), Trial::Advised);
+    assert_eq!(reminded(early, Some(TestResult::Passed)), Trial::NotAdvised);
+    assert_eq!(reminded(Span::hours(24), None), Trial::NotAdvised, "that is too late");
 }
