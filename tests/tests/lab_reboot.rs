@@ -21,6 +21,7 @@ fn main() -> ExitCode {
             an_agent_killed_while_the_target_boots_goes_on_after_its_start,
             a_destination_libvirtd_killed_in_the_cutover_leaves_one_guest_that_comes_up_once,
             a_name_clash_at_the_destination_is_found_before_the_guest_is_powered_off,
+            a_server_boots_in_the_shape_of_its_blueprint,
             servers_that_cannot_simply_be_moved_are_named_with_what_to_do_about_them,
         ],
     )
@@ -169,6 +170,31 @@ fn a_name_clash_at_the_destination_is_found_before_the_guest_is_powered_off(scen
     let offs = events.iter().filter(|event| event["text"] == "power off source").count();
     ensure!(offs == 1, "it was powered off {offs} times: {events:#?}");
     scene.until_drained("h1")
+}
+
+fn a_server_boots_in_the_shape_of_its_blueprint(scene: &Scene) -> Result<()> {
+    let (server, api) = ("reshaped", scene.drover().api());
+    scene.add(&[forbids_live(server, &[])])?;
+    // Memory in KiB and processors, as libvirt has them where it is.
+    let shape = |host: &str| -> Result<(u64, u64)> {
+        let told = scene.host(host)?.virsh(["dominfo", server])?.ok()?;
+        let figure = |name: &str| {
+            let line = told.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next());
+            line.and_then(|figure| figure.parse().ok()).with_context(|| format!("no {name} in {told}"))
+        };
+        Ok((figure("Max memory:")?, figure("CPU(s):")?))
+    };
+    let before = shape("h1")?;
+    let wanted = (before.0 + (32 << 10), before.1 + 1);
+    let blueprint = json!({ "memory_bytes": wanted.0 << 10, "vcpus": wanted.1 });
+    api.put(&format!("/v1/servers/{server}/blueprint"), &blueprint)?.ok()?;
+    scene.drain("h1")?;
+    let there = scene.until_rebooted(server)?;
+    ensure!(shape(text(&there["to"])?)? == wanted, "{there:#}");
+    scene.until_drained("h1")?;
+    let left = api.get(&format!("/v1/servers/{server}/blueprint"))?.ok()?;
+    ensure!(left["set_by"].is_null(), "it is carried out once: {left:#}");
+    Ok(())
 }
 
 fn servers_that_cannot_simply_be_moved_are_named_with_what_to_do_about_them(scene: &Scene) -> Result<()> {
