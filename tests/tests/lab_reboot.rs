@@ -21,7 +21,7 @@ fn main() -> ExitCode {
             an_agent_killed_while_the_target_boots_goes_on_after_its_start,
             a_destination_libvirtd_killed_in_the_cutover_leaves_one_guest_that_comes_up_once,
             a_name_clash_at_the_destination_is_found_before_the_guest_is_powered_off,
-            a_server_boots_in_the_shape_of_its_blueprint,
+            a_server_boots_in_the_shape_of_its_blueprint_and_goes_back_in_its_own,
             servers_that_cannot_simply_be_moved_are_named_with_what_to_do_about_them,
         ],
     )
@@ -172,7 +172,7 @@ fn a_name_clash_at_the_destination_is_found_before_the_guest_is_powered_off(scen
     scene.until_drained("h1")
 }
 
-fn a_server_boots_in_the_shape_of_its_blueprint(scene: &Scene) -> Result<()> {
+fn a_server_boots_in_the_shape_of_its_blueprint_and_goes_back_in_its_own(scene: &Scene) -> Result<()> {
     let (server, api) = ("reshaped", scene.drover().api());
     scene.add(&[forbids_live(server, &[])])?;
     // Memory in KiB and processors, as libvirt has them where it is.
@@ -194,6 +194,11 @@ fn a_server_boots_in_the_shape_of_its_blueprint(scene: &Scene) -> Result<()> {
     scene.until_drained("h1")?;
     let left = api.get(&format!("/v1/servers/{server}/blueprint"))?.ok()?;
     ensure!(left["set_by"].is_null(), "it is carried out once: {left:#}");
+    api.post("/v1/hosts/h1/uncordon", &Value::Null)?.ok()?;
+    scene.wish(server, "revert")?;
+    let back = scene.until_moved(server)?;
+    ensure!(back["to"] == "h1" && shape("h1")? == before, "{back:#}");
+    ensure!(scene.boots(server)? == 3, "it booted {} times", scene.boots(server)?);
     Ok(())
 }
 

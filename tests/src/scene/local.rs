@@ -14,8 +14,8 @@ const LOCAL_MIB: u32 = 2048;
 /// What the file names of replicas have in them.
 pub const REPLICA_MARK: &str = ".drover-";
 
-/// MiB of each host's scratch space.
-const SCRATCH_MIB: u32 = 96;
+/// MiB of each host's scratch space: twenty servers replicate at once, each of whose disks has room set aside.
+const SCRATCH_MIB: u32 = 192;
 
 /// Gives each host local storage and scratch space of their own, small enough to be filled, and puts the witness there.
 pub(super) fn furnish(lab: &Lab) -> Result<Witness> {
