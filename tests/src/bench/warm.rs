@@ -7,6 +7,7 @@ mod peers;
 mod rounds;
 mod stage;
 mod sync;
+mod test_launch;
 
 use anyhow::Result;
 
@@ -25,6 +26,8 @@ pub enum Piece {
     Rounds,
     /// The guest's own writing, beside that of the same guest in peace.
     Guest,
+    /// From the wish for a test launch to the guest that runs, beside a bare start.
+    TestLaunch,
 }
 
 /// Each piece has a guest of its own, with a disk of the size that it needs.
@@ -43,6 +46,9 @@ pub(super) fn measure(only: Option<Piece>, repetitions: usize, interrupt: &Inter
     }
     if wants(Piece::Guest) {
         rows.extend(guest::measure(&stage, repetitions)?);
+    }
+    if wants(Piece::TestLaunch) {
+        rows.extend(test_launch::measure(&stage, repetitions)?);
     }
     stage.clear()?;
     Ok(rows)

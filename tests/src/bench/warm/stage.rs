@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Nothing holds Drover back, and nobody is asked: a server is moved when it is told to. By its label, a server's rounds follow each other
-/// without a pause, or come only when they are asked for.
+/// without a pause, come as closely as they do by default right before a window, or come only when they are asked for.
 const POLICY: &str = r#"
 [live]
 local_disks = false
@@ -52,6 +52,12 @@ set.replication.far = "1s"
 set.replication.near = "1s"
 
 [[rule]]
+name = "as by default"
+match = { label = "rounds=usual" }
+set.replication.far = "10s"
+set.replication.near = "10s"
+
+[[rule]]
 name = "when asked for"
 match = { label = "rounds=rare" }
 set.replication.far = "1h"
@@ -64,6 +70,8 @@ set.replication.ready_lag = "2h"
 pub(super) enum Rounds {
     /// One after the other.
     Often,
+    /// As by default right before a window, where they are closest.
+    Usual,
     /// When they are asked for.
     Rare,
 }
@@ -72,6 +80,7 @@ impl Rounds {
     pub(super) fn label(self) -> (&'static str, &'static str) {
         match self {
             Self::Often => ("rounds", "often"),
+            Self::Usual => ("rounds", "usual"),
             Self::Rare => ("rounds", "rare"),
         }
     }
