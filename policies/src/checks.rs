@@ -360,6 +360,9 @@ pub enum Before {
     Taking {
         /// The order to the source's agent.
         operation: OperationId,
+        /// Since when. Of one that was begun before this was kept, long ago.
+        #[serde(default)]
+        since: Instant,
     },
     /// It was looked at.
     Taken {

@@ -27,6 +27,9 @@ pub(super) enum LookedBefore {
     Waits(Migration),
 }
 
+/// An agent that looks answers within the time that policy gives for it, and as much later as its answer may take to come here.
+const ANSWER_TAKES: Span = Span::seconds(10);
+
 /// For what a migration waits meanwhile: a few seconds, so it is not told.
 pub(super) fn being_looked_at() -> Waiting {
     Waiting::Turn { limit: "the server is looked at before it is moved".to_owned() }
@@ -37,8 +40,17 @@ impl Conductor<'_> {
     /// its owner wants something to be checked.
     pub(super) fn look_before(&mut self, mut migration: Migration, policy: &Policy) -> LookedBefore {
         match migration.validation.before.clone() {
-            Before::Taking { operation } => match self.reports.get(&operation) {
-                None | Some(Report::Running(_)) => return LookedBefore::Waits(migration),
+            Before::Taking { operation, since } => match self.reports.get(&operation) {
+                None | Some(Report::Running(_)) => {
+                    let until = since + policy.validation.before_within.delta() + ANSWER_TAKES.delta();
+                    if self.now < until {
+                        self.look_again_at(until);
+                        return LookedBefore::Waits(migration);
+                    }
+                    migration.validation.before = Before::Taken { at: self.now, baseline: None };
+                    self.changes.ended.push(operation);
+                    return LookedBefore::Done(migration);
+                }
                 Some(report) => {
                     let baseline = match report {
                         Report::Alive { looked: Some(looked), .. } => Some(self.baseline(looked)),
@@ -81,7 +93,7 @@ impl Conductor<'_> {
         }
         let intent = Intent::LookBefore { server: migration.server, look };
         let operation = self.order(migration.from.clone(), Some(migration.id), intent);
-        migration.validation.before = Before::Taking { operation };
+        migration.validation.before = Before::Taking { operation, since: self.now };
         LookedBefore::Waits(migration)
     }
 
@@ -115,7 +127,7 @@ impl Conductor<'_> {
         let waits =
             matches!(migration.state, State::Pending { .. } | State::Preparing { .. } | State::Ready { .. });
         match migration.validation.before {
-            Before::Taking { operation } if !waits => {
+            Before::Taking { operation, .. } if !waits => {
                 migration.validation.before = Before::NotTaken;
                 Some(operation)
             }

@@ -41,7 +41,7 @@ fn asked(policy: &str) -> Story {
 
 fn looks(story: &Story) -> Option<OperationId> {
     match story.migration("db").validation.before {
-        Before::Taking { operation } => Some(operation),
+        Before::Taking { operation, .. } => Some(operation),
         Before::NotTaken | Before::Taken { .. } => None,
     }
 }
@@ -99,6 +99,13 @@ fn an_agent_that_can_not_look_and_a_look_that_came_to_nothing_keep_nobody_waitin
 
     let story = asked("[validation]\nbefore_within = \"0s\"\n");
     assert_eq!(story.state("db"), "cutting_over", "operators want no look before");
+
+    let mut story = asked("");
+    story.wait(Span::seconds(19));
+    assert_eq!(story.state("db"), "ready", "ten seconds for looking, as many for saying so");
+    story.wait(Span::seconds(2));
+    assert_eq!(story.state("db"), "cutting_over", "its agent says nothing");
+    assert_eq!(looks(&story), None);
 }
 
 #[test]
