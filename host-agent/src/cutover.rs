@@ -27,6 +27,7 @@
 use drover_agent_api::{AbortBecause, IfRunning, RebootMigrate, Shape, Wish};
 use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, Phase, PowerOff, Progress, Tail};
 use drover_policies::fleet::Autostart;
+use drover_policies::replica::ReplicaDisk;
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
@@ -380,12 +381,12 @@ fn preflight(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
 /// Whether the definition as it is now can be given its shape, before anything is touched for it.
 fn can_be_shaped(order: &RebootMigrate, context: &Context<'_>) -> Result<(), Failure> {
     let hypervisor = context.hypervisor;
-    let shaped = match order.shape {
-        Shape::AsItIs => return Ok(()),
-        Shape::Blueprint { .. } | Shape::Before { .. } => hypervisor
-            .definition(order.server)
-            .and_then(|definition| hypervisor.reshaped(&definition, &order.shape, context.id)),
-    };
+    if order.shape == Shape::AsItIs && !order.disks().iter().any(ReplicaDisk::is_reshaped) {
+        return Ok(());
+    }
+    let shaped = hypervisor
+        .definition(order.server)
+        .and_then(|definition| hypervisor.reshaped(&definition, order, context.id));
     shaped.map(drop).map_err(|refusal| refusal.at_source())
 }
 

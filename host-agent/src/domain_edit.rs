@@ -8,13 +8,15 @@ use std::path::{Path, PathBuf};
 
 use drover_policies::blueprint::Blueprint;
 use drover_policies::ids::ServerId;
-use drover_policies::replica::TestNetwork;
+use drover_policies::replica::{ImageFormat, TestNetwork};
 use roxmltree::{Document, Node};
 
 use crate::domain_xml::BadDomain;
 
+mod disks;
 mod shape;
 
+pub use disks::with_disks;
 pub use shape::reshaped;
 use shape::size;
 
@@ -118,19 +120,8 @@ fn disk(disk: Node<'_, '_>, test: &TestGuest<'_>, edits: &mut Edits) {
     match (layer, child(disk, "source")) {
         (Some(layer), Some(source)) => {
             let path = escaped(&layer.to_string_lossy());
-            let known = child(disk, "driver");
-            let driver = match known.and_then(|driver| driver.attribute_node("type")) {
-                Some(format) => {
-                    edits.replace(format.range_value(), "qcow2".to_owned());
-                    ""
-                }
-                None => {
-                    known.into_iter().for_each(|driver| edits.remove(driver));
-                    "<driver name='qemu' type='qcow2'/>"
-                }
-            };
-            edits.replace(source.range(), format!("{driver}<source file='{path}'/>"));
-            child(disk, "backingStore").into_iter().for_each(|chain| edits.remove(chain));
+            edits.replace(source.range(), format!("<source file='{path}'/>"));
+            disks::format(disk, ImageFormat::Qcow2, edits);
         }
         (None, Some(source)) if removable => edits.remove(source),
         // Storage that the server uses at this moment is not for a test.

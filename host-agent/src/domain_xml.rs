@@ -67,6 +67,11 @@ pub enum BadDomain {
         "the definition has <maxMemory>, memory that is plugged in while it runs: its size can't be changed by a blueprint; leave memory_bytes out of it"
     )]
     HotPlugged,
+    /// A local disk is not in it.
+    #[error(
+        "the definition has no disk {0} that is a file any more; it was changed meanwhile, and its copy is begun anew"
+    )]
+    NoDisk(String),
 }
 
 /// Reads a domain's XML.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use drover_agent_api::{Destination, Left, LiveMigrate, Shape, Tuning};
+use drover_agent_api::{Destination, Left, LiveMigrate, RebootMigrate, Tuning};
 use drover_policies::attempt::{Failure, FailureClass};
 use drover_policies::checks::{Answered, Check, Hardware};
 use drover_policies::fleet::{Autostart, Definition, GuestAgent, HostFacts, Power, ServerFacts};
@@ -369,7 +369,7 @@ pub trait Hypervisor: Send + Sync {
     ///
     /// # Errors
     /// When what is to be changed can't be.
-    fn reshaped(&self, definition: &str, shape: &Shape, order: OperationId) -> Answer<String>;
+    fn reshaped(&self, definition: &str, order: &RebootMigrate, id: OperationId) -> Answer<String>;
 
     /// Signs of life that can be read without waiting.
     ///

@@ -98,7 +98,14 @@ impl Host {
 
     fn disk(&self, target: &str, format: ImageFormat) -> ReplicaDisk {
         let path = self.images.join(format!("{target}.img"));
-        ReplicaDisk { target: target.to_owned(), source: path.clone(), path, format, virtual_bytes: SIZE }
+        ReplicaDisk {
+            target: target.to_owned(),
+            source: path.clone(),
+            path,
+            format,
+            becomes: None,
+            virtual_bytes: SIZE,
+        }
     }
 
     fn order(&self, source: &Self) -> HoldReplica {

@@ -3,7 +3,7 @@
 
 use chrono::TimeDelta;
 use drover_policies::attempt::PowerOff;
-use drover_policies::blueprint::{Blueprint, Boot};
+use drover_policies::blueprint::{Blueprint, Boot, DiskShape};
 use drover_policies::checks::{CheckName, Finding, Item, Verdict};
 use drover_policies::eligibility::WhyNotLive;
 use drover_policies::ids::{BadName, MigrationId, NoticeId, OwnerId, ServerId, TicketId};
@@ -13,6 +13,7 @@ use drover_policies::notices::{
     Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Disks, Notice, Reminders, Reserved,
     Tells, TicketSummary, Trial, Via, WhyGivenUp, Wisher,
 };
+use drover_policies::replica::ImageFormat;
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::Slot;
 use uuid::Uuid;
@@ -454,6 +455,14 @@ fn shaped(mut sample: Sample) -> Sample {
         memory_bytes: Some(4 << 30),
         vcpus: Some(2),
         networks: [("office".to_owned(), "dmz".to_owned())].into(),
+        disks: [
+            (
+                "vdb".to_owned(),
+                DiskShape { directory: Some("/srv/fast".into()), format: Some(ImageFormat::Raw) },
+            ),
+            ("vdc".to_owned(), DiskShape { directory: None, format: Some(ImageFormat::Qcow2) }),
+        ]
+        .into(),
         boot: Boot::Later,
     };
     sample

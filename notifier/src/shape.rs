@@ -10,6 +10,7 @@ pub(crate) struct ShapeWords {
     memory: Option<String>,
     vcpus: Option<u32>,
     networks: Vec<NetworkWords>,
+    disks: Vec<DiskWords>,
     left_off: bool,
 }
 
@@ -20,6 +21,14 @@ struct NetworkWords {
     to: String,
 }
 
+/// What a local disk's image comes to be; nothing where it stays.
+#[derive(Debug, Clone, Serialize)]
+struct DiskWords {
+    name: String,
+    directory: Option<String>,
+    format: Option<String>,
+}
+
 impl ShapeWords {
     pub(crate) fn of(blueprint: &Blueprint) -> Option<Self> {
         let networks = blueprint.networks.iter();
@@ -28,6 +37,15 @@ impl ShapeWords {
             vcpus: blueprint.vcpus,
             networks: networks
                 .map(|(from, to)| NetworkWords { from: from.clone(), to: to.clone() })
+                .collect(),
+            disks: blueprint
+                .disks
+                .iter()
+                .map(|(name, shape)| DiskWords {
+                    name: name.clone(),
+                    directory: shape.directory.as_ref().map(|directory| directory.display().to_string()),
+                    format: shape.format.map(|format| format.to_string()),
+                })
                 .collect(),
             left_off: !blueprint.boot.is_now(),
         })

@@ -124,7 +124,7 @@ fn an_unknown_variable_is_refused_with_file_line_name_and_what_there_is() {
             "{}/done/body.txt:3: unknown variable \"servr.name\"; there are cause, checks, confirm, data_loss, deadline, \
              deadline.local, deadline.note, deadline.utc, direction, downtime, kind, language, links, links.accept, links.help, \
              links.now, links.reminders, links.reschedule, links.ticket, local_disks, owner, owner.id, owner.name, reason, revert, server, \
-             server.id, server.name, shape, shape.left_off, shape.memory, shape.networks, shape.vcpus, shutdown, ticket, ticket.command, ticket.id, ticket.number, until, until.local, until.note, \
+             server.id, server.name, shape, shape.disks, shape.left_off, shape.memory, shape.networks, shape.vcpus, shutdown, ticket, ticket.command, ticket.id, ticket.number, until, until.local, until.note, \
              until.utc, why_not_live",
             folder.path().display()
         )]

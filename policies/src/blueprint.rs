@@ -5,11 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::{Plug, ServerFacts};
+use crate::fleet::{Disk, Plug, ServerFacts};
 use crate::ids::ServerId;
+use crate::replica::ImageFormat;
 
 /// Every server's that has one.
 pub type Blueprints = BTreeMap<ServerId, Blueprint>;
@@ -22,6 +24,8 @@ const MEMORY_STEP: u64 = 1 << 20;
 const MOST_VCPUS: u32 = 1024;
 /// The longest name of a network.
 const LONGEST_NAME: usize = 64;
+/// The longest name of a disk in a definition.
+const LONGEST_TARGET: usize = 32;
 
 /// What a server shall look like at its next launch.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -36,9 +40,44 @@ pub struct Blueprint {
     /// Networks and bridges as the source names them, each with the name of the one that takes its place at the destination.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<String, String>,
+    /// Local disks by their names in the definition, each with what its image shall be at the destination.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub disks: BTreeMap<String, DiskShape>,
     /// Whether it is booted at its cutover.
     #[serde(skip_serializing_if = "Boot::is_now")]
     pub boot: Boot,
+}
+
+/// What a local disk's image shall be at the destination. What is not said is as at the source; the file's name always is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiskShape {
+    /// The directory that it lies in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub directory: Option<PathBuf>,
+    /// Its format.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<ImageFormat>,
+}
+
+impl DiskShape {
+    /// Where the image of this file comes to be.
+    #[must_use]
+    pub fn path(&self, source: &Path) -> PathBuf {
+        match (&self.directory, source.file_name()) {
+            (Some(directory), Some(name)) => directory.join(name),
+            (Some(_) | None, _) => source.to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for DiskShape {
+    /// `as raw in /srv/fast`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let format = self.format.map(|format| format!("as {format}"));
+        let directory = self.directory.as_ref().map(|directory| format!("in {}", directory.display()));
+        f.write_str(&format.into_iter().chain(directory).collect::<Vec<_>>().join(" "))
+    }
 }
 
 /// Whether a server is booted at its cutover.
@@ -85,6 +124,28 @@ pub enum BadBlueprint {
         /// As given.
         given: String,
     },
+    /// A disk's name.
+    #[error("disks has the name {given:?}; a disk is called as in the server's definition: vda, sdb")]
+    Disk {
+        /// As given.
+        given: String,
+    },
+    /// A disk of which nothing is said.
+    #[error("disks says nothing about {disk}; say its directory, its format, or both")]
+    DiskUnchanged {
+        /// Which.
+        disk: String,
+    },
+    /// A directory.
+    #[error(
+        "disks has {given:?} as the directory of {disk}; write its whole path, without \"..\": /srv/images"
+    )]
+    Directory {
+        /// Of which disk.
+        disk: String,
+        /// As given.
+        given: String,
+    },
 }
 
 /// A size of memory for people: `4 GiB`, `1536 MiB`.
@@ -109,7 +170,29 @@ impl BadBlueprint {
             Self::Memory { .. } => Part::Memory,
             Self::Vcpus { .. } => Part::Vcpus,
             Self::Network { .. } => Part::Networks,
+            Self::Disk { .. } | Self::DiskUnchanged { .. } | Self::Directory { .. } => Part::Disks,
         }
+    }
+}
+
+fn check_disk(disk: &str, shape: &DiskShape) -> Result<(), BadBlueprint> {
+    let is_named =
+        (1..=LONGEST_TARGET).contains(&disk.len()) && disk.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !is_named {
+        return Err(BadBlueprint::Disk { given: disk.to_owned() });
+    }
+    if *shape == DiskShape::default() {
+        return Err(BadBlueprint::DiskUnchanged { disk: disk.to_owned() });
+    }
+    let is_whole = |path: &&PathBuf| {
+        path.is_absolute()
+            && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
+    };
+    match shape.directory.as_ref().filter(|path| !is_whole(path)) {
+        Some(given) => {
+            Err(BadBlueprint::Directory { disk: disk.to_owned(), given: given.display().to_string() })
+        }
+        None => Ok(()),
     }
 }
 
@@ -127,6 +210,7 @@ impl Blueprint {
             (Part::Memory, self.memory_bytes != other.memory_bytes),
             (Part::Vcpus, self.vcpus != other.vcpus),
             (Part::Networks, self.networks != other.networks),
+            (Part::Disks, self.disks != other.disks),
             (Part::Boot, self.boot != other.boot),
         ];
         parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect()
@@ -154,7 +238,7 @@ impl Blueprint {
         }
         match self.networks.iter().flat_map(|(from, to)| [from, to]).find(|name| !is_network(name)) {
             Some(given) => Err(BadBlueprint::Network { given: given.clone() }),
-            None => Ok(()),
+            None => self.disks.iter().try_for_each(|(disk, shape)| check_disk(disk, shape)),
         }
     }
 }
@@ -168,11 +252,13 @@ impl fmt::Display for Blueprint {
             more => format!("{more} vCPUs"),
         });
         let networks = self.networks.iter().map(|(from, to)| format!("network {to} in place of {from}"));
+        let disks = self.disks.iter().map(|(disk, shape)| format!("disk {disk} {shape}"));
         let boot = match self.boot {
             Boot::Now => None,
             Boot::Later => Some("left off".to_owned()),
         };
-        let all: Vec<String> = memory.into_iter().chain(vcpus).chain(networks).chain(boot).collect();
+        let all: Vec<String> =
+            memory.into_iter().chain(vcpus).chain(networks).chain(disks).chain(boot).collect();
         f.write_str(if all.is_empty() { "nothing" } else { "" })?;
         f.write_str(&all.join(", "))
     }
@@ -188,13 +274,15 @@ pub enum Part {
     Vcpus,
     /// Its networks.
     Networks,
+    /// Where its local disks are, and as what.
+    Disks,
     /// Whether it is booted.
     Boot,
 }
 
 impl Part {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Memory, Self::Vcpus, Self::Networks, Self::Boot];
+    pub const ALL: [Self; 5] = [Self::Memory, Self::Vcpus, Self::Networks, Self::Disks, Self::Boot];
 
     /// The field of a blueprint that says it.
     #[must_use]
@@ -203,6 +291,7 @@ impl Part {
             Self::Memory => "memory_bytes",
             Self::Vcpus => "vcpus",
             Self::Networks => "networks",
+            Self::Disks => "disks",
             Self::Boot => "boot",
         }
     }
@@ -217,27 +306,42 @@ pub struct Shaped {
     pub memory_before: u64,
     /// Its virtual processors before.
     pub vcpus_before: u32,
+    /// The disks that it changes, as they were before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disks_before: BTreeMap<String, DiskShape>,
 }
 
 impl Shaped {
     /// A server that is to be moved with a blueprint.
     #[must_use]
     pub fn of(blueprint: &Blueprint, facts: &ServerFacts) -> Self {
-        Self { blueprint: blueprint.clone(), memory_before: facts.memory_bytes, vcpus_before: facts.vcpus }
+        let is_changed = |disk: &&Disk| blueprint.disks.contains_key(&disk.target);
+        let disks_before = facts.disks.iter().filter(is_changed).map(|disk| {
+            let directory = Path::new(&disk.source).parent().map(Path::to_owned);
+            (disk.target.clone(), DiskShape { directory, format: ImageFormat::called(&disk.format) })
+        });
+        Self {
+            blueprint: blueprint.clone(),
+            memory_before: facts.memory_bytes,
+            vcpus_before: facts.vcpus,
+            disks_before: disks_before.collect(),
+        }
     }
 
     /// The way back. Which network was in the place of which is known to the server's definition alone.
     #[must_use]
     pub fn back(&self) -> Self {
-        let Self { blueprint, memory_before, vcpus_before } = self;
+        let Self { blueprint, memory_before, vcpus_before, disks_before } = self;
         Self {
             blueprint: Blueprint {
                 memory_bytes: blueprint.memory_bytes.map(|_| *memory_before),
                 vcpus: blueprint.vcpus.map(|_| *vcpus_before),
+                disks: disks_before.clone(),
                 ..Blueprint::default()
             },
             memory_before: blueprint.memory_bytes.unwrap_or(*memory_before),
             vcpus_before: blueprint.vcpus.unwrap_or(*vcpus_before),
+            disks_before: blueprint.disks.clone(),
         }
     }
 }
@@ -261,6 +365,37 @@ mod tests {
             assert!(told(Blueprint { networks, ..Blueprint::default() }).contains(&format!("{hostile:?}")));
         }
         memory(64 << 20).check().expect("good");
+        let disk = |name: &str, directory: Option<&str>| {
+            let shape = DiskShape { directory: directory.map(PathBuf::from), format: None };
+            Blueprint { disks: BTreeMap::from([(name.to_owned(), shape)]), ..Blueprint::default() }
+        };
+        for hostile in ["", "v d", "vda'/>"] {
+            assert!(told(disk(hostile, Some("/srv"))).contains("vda, sdb"), "{hostile:?}");
+        }
+        assert!(told(disk("vda", None)).contains("its directory, its format, or both"));
+        for hostile in ["images", "/srv/../etc", ""] {
+            assert!(told(disk("vda", Some(hostile))).contains("write its whole path"), "{hostile:?}");
+        }
+        disk("vda", Some("/srv/images")).check().expect("good");
+    }
+
+    #[test]
+    fn the_way_back_of_a_disk_is_where_and_what_it_was() {
+        let mut facts = crate::samples::server_facts(crate::samples::server_id(1), "db");
+        let disk = Disk {
+            source: "/srv/slow/db.img".to_owned(),
+            format: "qcow2".to_owned(),
+            ..facts.disks[0].clone()
+        };
+        facts.disks = vec![disk];
+        let raw = DiskShape { directory: Some("/srv/fast".into()), format: Some(ImageFormat::Raw) };
+        assert_eq!(raw.to_string(), "as raw in /srv/fast");
+        assert_eq!(raw.path(Path::new("/srv/slow/db.img")), Path::new("/srv/fast/db.img"));
+        let blueprint =
+            Blueprint { disks: BTreeMap::from([("vda".to_owned(), raw)]), ..Blueprint::default() };
+        let back = Shaped::of(&blueprint, &facts).back();
+        assert_eq!(back.blueprint.to_string(), "disk vda as qcow2 in /srv/slow");
+        assert_eq!(back.back().blueprint, blueprint);
     }
 
     #[test]

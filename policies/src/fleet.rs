@@ -107,6 +107,8 @@ pub enum Ability {
     CopyLive,
     /// It gives a server another shape where it is moved to.
     Reshape,
+    /// … also its local disks, which lie elsewhere there or have another format.
+    ReshapeDisks,
     /// Something that a later agent can.
     #[serde(other)]
     Unknown,

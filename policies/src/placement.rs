@@ -65,7 +65,7 @@ impl Reservation {
             vcpus: wish.vcpus(),
             anti_affinity: server.facts.rules.anti_affinity.clone(),
             affinity: server.facts.rules.affinity.clone(),
-            disks: storage::needed(server),
+            disks: storage::needed(server, wish.shape()),
         }
     }
 

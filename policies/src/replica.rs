@@ -30,6 +30,14 @@ pub enum ImageFormat {
     Raw,
 }
 
+impl ImageFormat {
+    /// By the name that libvirt and QEMU have for it, if it is one of these.
+    #[must_use]
+    pub fn called(name: &str) -> Option<Self> {
+        [Self::Qcow2, Self::Raw].into_iter().find(|format| format.to_string() == name)
+    }
+}
+
 impl fmt::Display for ImageFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
@@ -49,10 +57,36 @@ pub struct ReplicaDisk {
     pub source: PathBuf,
     /// The file at the destination, once the replica is put in its place.
     pub path: PathBuf,
-    /// The image's format, the same at both ends.
+    /// The image's format at the source.
     pub format: ImageFormat,
+    /// … and at the destination, where that is another. For agents that can
+    /// [`ReshapeDisks`](crate::fleet::Ability::ReshapeDisks).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub becomes: Option<ImageFormat>,
     /// As the guest sees it, in bytes.
     pub virtual_bytes: u64,
+}
+
+impl ReplicaDisk {
+    /// The same disk as its destination knows it.
+    #[must_use]
+    pub fn at_destination(&self) -> Self {
+        let Self { target, path, format, becomes, virtual_bytes, .. } = self.clone();
+        Self {
+            target,
+            source: path.clone(),
+            path,
+            format: becomes.unwrap_or(format),
+            becomes: None,
+            virtual_bytes,
+        }
+    }
+
+    /// Whether it is another file at the destination, or of another format.
+    #[must_use]
+    pub fn is_reshaped(&self) -> bool {
+        self.path != self.source || self.becomes.is_some()
+    }
 }
 
 /// What a round does.

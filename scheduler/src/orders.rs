@@ -95,7 +95,8 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             (Order::VerifyGuest(order), Wish::Run)
         }
         Intent::LookAtRetained { replica } => {
-            let order = LookAtRetained { server: replica.server, disks: replica.disks.clone() };
+            let disks = replicas::at_destination(replica);
+            let order = LookAtRetained { server: replica.server, disks };
             (Order::LookAtRetained(order), Wish::Run)
         }
         Intent::HoldReplica { replica } => (Order::HoldReplica(replicas::hold(replica, fleet)?), Wish::Run),

@@ -170,6 +170,7 @@ impl Stage {
                     path: images.join(source.file_name().expect("a name")),
                     source,
                     format,
+                    becomes: None,
                     virtual_bytes: info["virtual-size"].as_u64().expect("a size"),
                 }
             })

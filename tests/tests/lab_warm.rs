@@ -8,12 +8,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use drover_tests::lab::DiskFormat::{Qcow2, Raw};
+use drover_tests::lab::LOCAL_STORAGE;
 use drover_tests::scene::{self, BOOT, Scene, Stage, text};
 use drover_tests::warm::{
     self, Crowd, FAR_WINDOW, Fault, Moment, REPAIRED, SLOW_ROUNDS, Seed, confirm, loaded_guest, local_guest,
     until_well,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// How many servers replicate at once and are cut over at moments drawn by lot. `make soak` does a thousand.
 const CROWD: usize = 20;
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             scratch_space_without_room_never_pauses_a_guest,
             a_server_that_is_taken_back_has_all_that_it_has_written_since,
             a_server_is_tested_at_its_destination_while_it_runs_and_is_replicated,
+            disks_lie_where_the_blueprint_wants_them_and_go_back_to_where_they_were,
             a_scheduler_killed_at_every_moment_goes_on_after_its_start,
             a_server_that_crashes_while_it_is_replicated_is_moved_when_it_runs_again,
             a_source_libvirtd_killed_at_every_moment_leaves_one_guest_that_is_moved,
@@ -140,6 +142,48 @@ fn a_server_is_tested_at_its_destination_while_it_runs_and_is_replicated(scene: 
     }
     scene.wish(server, "start-now")?;
     until_well(scene, server).map(drop)
+}
+
+/// Each becomes what the other was, in another directory, and the way back loses neither a write nor the old images.
+fn disks_lie_where_the_blueprint_wants_them_and_go_back_to_where_they_were(scene: &Scene) -> Result<()> {
+    let (server, api, fast) = ("warm-reshaped", scene.drover().api(), format!("{LOCAL_STORAGE}/fast"));
+    for host in scene.lab().hosts() {
+        std::fs::create_dir_all(host.inside(&fast))?;
+    }
+    scene.add(&[loaded_guest(server, &[Qcow2, Raw], &[])])?;
+    // Path and format of each disk, as libvirt has them where it is.
+    let disks = |host: &str| -> Result<Vec<(String, String)>> {
+        let xml = scene.host(host)?.virsh(["dumpxml", "--inactive", server])?.ok()?;
+        let of = |text: &str, before: &str| {
+            let value = text.split_once(before)?.1.split('\'').next()?;
+            Some(value.to_owned())
+        };
+        let each = xml
+            .split("<disk ")
+            .skip(1)
+            .filter_map(|disk| Some((of(disk, "file='")?, of(disk, "name='qemu' type='")?)));
+        Ok(each.collect())
+    };
+    let before = disks("h1")?;
+    ensure!(before.len() == 2 && before[0].1 == "qcow2" && before[1].1 == "raw", "{before:?}");
+    let shape = |format: &str| json!({ "directory": fast, "format": format });
+    let blueprint = json!({ "disks": { "vda": shape("raw"), "vdb": shape("qcow2") } });
+    api.put(&format!("/v1/servers/{server}/blueprint"), &blueprint)?.ok()?;
+    scene.drain("h1")?;
+    let there = until_well(scene, server)?;
+    let moved = disks(text(&there["to"])?)?;
+    for ((path, format), wanted) in moved.iter().zip(["raw", "qcow2"]) {
+        ensure!(path.starts_with(&fast) && format == wanted, "{moved:?}");
+    }
+    scene.until_drained("h1")?;
+    api.post("/v1/hosts/h1/uncordon", &Value::Null)?.ok()?;
+    let collector = scene.lab().collector()?;
+    collector.wait_beyond(server, collector.of(server).last() + 5, BOOT)?;
+    scene.wish(server, "revert")?;
+    let back = until_well(scene, server)?;
+    ensure!(back["to"] == "h1" && disks("h1")? == before, "{back:#}");
+    confirm(scene, server)?;
+    scene.runs_on(server, "h1")
 }
 
 fn replica_of(scene: &Scene, migration: &Value) -> Result<Value> {

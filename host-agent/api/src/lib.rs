@@ -288,6 +288,14 @@ pub struct RebootMigrate {
     pub shape: Shape,
 }
 
+impl RebootMigrate {
+    /// The local disks that it has at its source: copied by its replica, or left there.
+    #[must_use]
+    pub fn disks(&self) -> &[ReplicaDisk] {
+        self.replica.as_ref().map_or(&self.leaves, |replica| &replica.disks)
+    }
+}
+
 /// What becomes of a server that was powered off and could not be brought up at the destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -66,7 +66,7 @@ pub(super) fn retained(
         operation: context.id,
         destination: order.destination.host.clone(),
         at: context.now,
-        disks: order.replica.as_ref().map_or(&order.leaves, |replica| &replica.disks).clone(),
+        disks: order.disks().to_vec(),
     }
 }
 

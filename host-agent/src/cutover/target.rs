@@ -142,7 +142,7 @@ fn define(
         // Made from what was retained each time, so that a repeat makes the same.
         Ok(retained) => match context
             .hypervisor
-            .reshaped(&retained.definition, &order.shape, context.id)
+            .reshaped(&retained.definition, order, context.id)
             .and_then(|definition| peer.define(&definition))
         {
             Ok(()) => state.go(context, When::AtOnce),

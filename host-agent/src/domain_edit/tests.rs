@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use drover_agent_api::Shape;
 use drover_policies::ids::OperationId;
+use drover_policies::replica::ReplicaDisk;
 use uuid::Uuid;
 
 use super::*;
@@ -90,7 +91,7 @@ fn a_test_guest_has_nothing_by_which_the_server_could_be_disturbed() {
         &format!("<entry name='uuid'>{id}</entry>"),
         "<source file='/srv/images/a&amp;b.test'/>",
         "type='qcow2' cache='none' io='native'",
-        "<driver name='qemu' type='qcow2'/><source file='/srv/images/b.test'/>",
+        "<source file='/srv/images/b.test'/><driver name='qemu' type='qcow2'/>",
         "template='/usr/share/OVMF/OVMF_VARS_4M.fd'>/srv/images/a.vars<",
         "<interface type='ethernet'><mac address='52:54:00:12:34:56'/><link state='down'/><model type='virtio'/><address type='pci' domain='0x0000' bus='0x01' slot='0x00' function='0x0'/></interface>",
         "<interface type='ethernet'><mac address='52:54:00:12:34:57'/><link state='down'/></interface>",
@@ -222,4 +223,32 @@ fn what_is_no_definition_is_refused() {
     shaped("<domain>", &Blueprint::default(), order(1)).expect_err("no XML");
     let memory = Blueprint { memory_bytes: Some(1 << 30), ..Blueprint::default() };
     assert!(matches!(shaped("<domain/>", &memory, order(1)), Err(BadDomain::Missing("memory"))));
+}
+
+#[test]
+fn local_disks_lie_where_they_are_to_and_the_rest_stays_byte_for_byte() {
+    let disk = |target: &str, source: &str, path: &str, becomes| ReplicaDisk {
+        target: target.to_owned(),
+        source: source.into(),
+        path: path.into(),
+        format: ImageFormat::Raw,
+        becomes,
+        virtual_bytes: 1 << 30,
+    };
+    let a = |path: &str, becomes| disk("vda", "/srv/images/web-1.raw", path, becomes);
+    let b = disk("vdb", "/srv/images/web-1-b.img", "/srv/a&b/web-1-b.img", Some(ImageFormat::Qcow2));
+    let with = |disks: &[ReplicaDisk]| with_disks(WEB, disks);
+    assert_eq!(with(&[a("/srv/images/web-1.raw", None)]).expect("made"), WEB);
+    let moved = with(&[a("/srv/fast/web-1.raw", None), b]).expect("made");
+    let expected = WEB.replace("/srv/images/web-1.raw", "/srv/fast/web-1.raw").replace(
+        "<source file='/srv/images/web-1-b.img'/>",
+        "<source file='/srv/a&amp;b/web-1-b.img'/><driver name='qemu' type='qcow2'/>",
+    );
+    assert_eq!(moved, expected);
+    let other = with(&[a("/srv/images/web-1.raw", Some(ImageFormat::Qcow2))]).expect("made");
+    assert_eq!(other, WEB.replacen("type='raw' cache", "type='qcow2' cache", 1));
+    for gone in ["vdx", "vdc"] {
+        let refused = with(&[disk(gone, "/a", "/b", None)]).expect_err("no such file").to_string();
+        assert!(refused.contains(gone) && refused.contains("changed meanwhile"), "{refused}");
+    }
 }

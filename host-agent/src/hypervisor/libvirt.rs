@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use drover_agent_api::{Destination, Left, LiveMigrate, Shape, Tuning};
+use drover_agent_api::{Destination, Left, LiveMigrate, RebootMigrate, Tuning};
 use drover_policies::attempt::FailureClass;
 use drover_policies::checks::{Answered, Hardware};
 use drover_policies::fleet::{GuestAgent, Labels};
@@ -21,7 +21,7 @@ use super::{
     Answer, Domains, Hypervisor, MigrationStatus, Observed, Probe, Refusal, RefusalKind, ShutdownBy, Signs,
     Waker,
 };
-use crate::domain_edit::reshaped;
+use crate::domain_edit::{reshaped, with_disks};
 use crate::domain_xml::{self, Storage};
 use crate::guest_events::identity::Attached;
 use crate::metadata::Imported;
@@ -245,8 +245,9 @@ impl Hypervisor for Libvirt {
         self.control.on(server, LOOK, |domain| domain.xml_desc(KEPT))
     }
 
-    fn reshaped(&self, definition: &str, shape: &Shape, order: OperationId) -> Answer<String> {
-        reshaped(definition, shape, order).map_err(|error| {
+    fn reshaped(&self, definition: &str, order: &RebootMigrate, id: OperationId) -> Answer<String> {
+        let shaped = reshaped(definition, &order.shape, id).and_then(|xml| with_disks(&xml, order.disks()));
+        shaped.map_err(|error| {
             Refusal::new(RefusalKind::Failed(FailureClass::RefusedBySource), error.to_string())
         })
     }

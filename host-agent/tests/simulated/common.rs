@@ -66,7 +66,7 @@ pub fn host_facts(name: &str) -> HostFacts {
         libvirt_version: 11_003_000,
         qemu_version: 10_000_002,
         replication: None,
-        abilities: BTreeSet::from([Ability::ReturnToRetained, Ability::Reshape]),
+        abilities: BTreeSet::from([Ability::ReturnToRetained, Ability::Reshape, Ability::ReshapeDisks]),
         plugs: None,
     }
 }

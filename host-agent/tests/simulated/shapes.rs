@@ -19,6 +19,7 @@ fn blueprint() -> Blueprint {
         memory_bytes: Some(8 << 30),
         vcpus: Some(6),
         networks: BTreeMap::from([("br0".to_owned(), "br1".to_owned())]),
+        disks: BTreeMap::new(),
         boot: Boot::Now,
     }
 }

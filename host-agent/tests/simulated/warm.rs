@@ -32,6 +32,7 @@ pub fn disks() -> Vec<ReplicaDisk> {
         source: PATH.into(),
         path: PATH.into(),
         format: ImageFormat::Qcow2,
+        becomes: None,
         virtual_bytes: SIZE,
     }]
 }

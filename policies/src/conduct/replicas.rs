@@ -323,7 +323,8 @@ impl Conductor<'_> {
     fn fits(&self, replica: &Replica) -> bool {
         let Some(server) = self.fleet.seen(&replica.from, replica.server) else { return true };
         // A hypervisor fills only images of the right size; rounds make them larger.
-        copied_disks(&server.facts).is_ok_and(|disks| match replica.filled {
+        let shape = self.find(replica.migration).and_then(Self::shape_of_disks);
+        copied_disks(&server.facts, shape).is_ok_and(|disks| match replica.filled {
             Filled::Live => disks == replica.disks,
             Filled::ByRounds | Filled::AsRetained => same_disks(&disks, &replica.disks),
         })
@@ -463,7 +464,7 @@ impl Conductor<'_> {
     fn hold(&mut self, migration: &Migration) {
         let Some(to) = migration.to().cloned() else { return };
         let Some(server) = self.fleet.seen(&migration.from, migration.server) else { return };
-        let Ok(disks) = copied_disks(&server.facts) else { return };
+        let Ok(disks) = copied_disks(&server.facts, Self::shape_of_disks(migration)) else { return };
         // Where it was before, its disks are kept: most of what they hold it still has.
         let base = if self.goes_back(migration) { Base::Retained } else { Base::New };
         let replica = Replica {
@@ -619,6 +620,6 @@ pub(super) fn settle(room: &mut Room<'_>, replicas: &[Replica], migrations: &[Mi
 
 /// A disk may have grown; that is taken up by its next round.
 fn same_disks(now: &[ReplicaDisk], then: &[ReplicaDisk]) -> bool {
-    let key = |disk: &ReplicaDisk| (disk.target.clone(), disk.source.clone(), disk.path.clone(), disk.format);
-    now.iter().map(key).eq(then.iter().map(key))
+    let but_size = |disk: &ReplicaDisk| ReplicaDisk { virtual_bytes: 0, ..disk.clone() };
+    now.iter().map(but_size).eq(then.iter().map(but_size))
 }

@@ -2,7 +2,7 @@
 
 use super::{Conductor, Shape};
 use crate::attempt::{Method, Moved};
-use crate::blueprint::{Boot, Shaped};
+use crate::blueprint::{Blueprint, Boot, Shaped};
 use crate::events::Happened;
 use crate::fleet::{Ability, Server};
 use crate::migration::{Migration, Waiting};
@@ -24,13 +24,22 @@ impl Conductor<'_> {
         migration
     }
 
+    /// What its local disks are to be at the destination. A hypervisor that copies them live leaves them as they are.
+    pub(super) fn shape_of_disks(migration: &Migration) -> Option<&Blueprint> {
+        match migration.method {
+            Method::Live => None,
+            Method::Reboot => migration.blueprint(),
+        }
+    }
+
     /// What is ordered.
     ///
     /// # Errors
     /// Its host's agent can't do it.
     pub(super) fn shape_ordered(&self, migration: &Migration) -> Result<Shape, Waiting> {
         let Some(blueprint) = migration.blueprint() else { return Ok(Shape::AsItIs) };
-        if !self.fleet.hosts.get(&migration.from).is_some_and(|host| host.facts.can(Ability::Reshape)) {
+        let needed = if blueprint.disks.is_empty() { Ability::Reshape } else { Ability::ReshapeDisks };
+        if !self.fleet.hosts.get(&migration.from).is_some_and(|host| host.facts.can(needed)) {
             let limit = format!(
                 "the agent of {} is too old to give a server another shape; upgrade it, or clear the server's blueprint",
                 migration.from

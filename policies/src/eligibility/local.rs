@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::WhyBlocked;
+use crate::blueprint::Blueprint;
 use crate::fleet::{Disk, Reach, ServerFacts};
 use crate::replica::{ImageFormat, ReplicaDisk};
 
@@ -64,12 +65,25 @@ pub(super) fn names(server: &ServerFacts) -> Vec<String> {
     server.disks.iter().filter(|disk| disk.reach == Reach::Local).map(|disk| disk.target.clone()).collect()
 }
 
-/// A server's local disks as they are copied: to the same path at the destination.
+/// A server's local disks as they are copied: to the same path and format at the destination, unless its blueprint wants another.
 ///
 /// # Errors
 /// The first of them that can't be.
-pub fn copied_disks(server: &ServerFacts) -> Result<Vec<ReplicaDisk>, WhyBlocked> {
-    server.disks.iter().filter(|disk| disk.reach == Reach::Local).map(copied).collect()
+pub fn copied_disks(
+    server: &ServerFacts,
+    blueprint: Option<&Blueprint>,
+) -> Result<Vec<ReplicaDisk>, WhyBlocked> {
+    let local = server.disks.iter().filter(|disk| disk.reach == Reach::Local);
+    local
+        .map(|disk| {
+            let copy = copied(disk)?;
+            let Some(shape) = blueprint.and_then(|blueprint| blueprint.disks.get(&disk.target)) else {
+                return Ok(copy);
+            };
+            let becomes = shape.format.filter(|format| *format != copy.format);
+            Ok(ReplicaDisk { path: shape.path(&copy.source), becomes, ..copy })
+        })
+        .collect()
 }
 
 pub(super) fn copied(disk: &Disk) -> Result<ReplicaDisk, WhyBlocked> {
@@ -88,13 +102,12 @@ pub(super) fn copied(disk: &Disk) -> Result<ReplicaDisk, WhyBlocked> {
     if extension.is_some_and(|extension| extension == "iso") || disk.target.starts_with("fd") {
         return refuse(WhyNotCopied::Medium);
     }
-    let format = match disk.format.as_str() {
-        "qcow2" => ImageFormat::Qcow2,
-        "raw" => ImageFormat::Raw,
-        other => return refuse(WhyNotCopied::Format { format: other.to_owned() }),
+    let Some(format) = ImageFormat::called(&disk.format) else {
+        return refuse(WhyNotCopied::Format { format: disk.format.clone() });
     };
     let Some(virtual_bytes) = disk.virtual_bytes else { return refuse(WhyNotCopied::UnknownSize) };
-    Ok(ReplicaDisk { target: disk.target.clone(), path: source.clone(), source, format, virtual_bytes })
+    let (target, path) = (disk.target.clone(), source.clone());
+    Ok(ReplicaDisk { target, path, source, format, becomes: None, virtual_bytes })
 }
 
 /// What a disk takes up at its destination, in bytes: what its file does here, where that is known.

@@ -326,7 +326,7 @@ impl<'a> Room<'a> {
 
     /// Directories and room for the copies of local disks.
     fn storage(&self, wish: &Wish<'_>, place: &Place<'_>) -> Result<(), WhyNotHere> {
-        let needs = storage::needed(wish.server);
+        let needs = storage::needed(wish.server, wish.shape());
         if needs.is_empty() {
             return Ok(());
         }

@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::WhyNotHere;
 use crate::attempt::Method;
+use crate::blueprint::Blueprint;
 use crate::eligibility::{copied_disks, needed_bytes};
 use crate::fleet::{Ability, HostFacts, LocalStorage, Reach, Server};
 
 /// What the copies of a server's local disks take up where they come to be, by path. Nothing of one that can't be copied: it goes nowhere.
-pub(super) fn needed(server: &Server) -> BTreeMap<PathBuf, u64> {
-    let Ok(copied) = copied_disks(&server.facts) else { return BTreeMap::new() };
+pub(super) fn needed(server: &Server, shape: Option<&Blueprint>) -> BTreeMap<PathBuf, u64> {
+    let Ok(copied) = copied_disks(&server.facts, shape) else { return BTreeMap::new() };
     let local = server.facts.disks.iter().filter(|disk| disk.reach == Reach::Local);
     copied.into_iter().zip(local).map(|(copy, disk)| (copy.path, needed_bytes(disk))).collect()
 }

@@ -1,16 +1,20 @@
 //! Servers that are to look otherwise after a move.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use drover_policies::attempt::FailureClass;
-use drover_policies::blueprint::{Blueprint, Boot};
+use drover_policies::attempt::{FailureClass, Report};
+use drover_policies::blueprint::{Blueprint, Boot, DiskShape};
 use drover_policies::conduct::{Back, Intent, Request, Shape, ask, revert};
-use drover_policies::fleet::Plug;
+use drover_policies::fleet::{LocalStorage, Plug};
+use drover_policies::host::Standing;
 use drover_policies::maintenance::Urgency;
 use drover_policies::migration::{Loss, State, Waiting};
 use drover_policies::notices::Actor;
+use drover_policies::replica::{Base, ImageFormat};
 use drover_policies::samples::{Sample, gib, host_name, owner_id, server_id};
 
+use crate::replicas;
 use crate::story::Story;
 
 fn owner() -> Actor {
@@ -171,4 +175,85 @@ fn one_that_is_left_off_is_asked_for_nothing() {
         drover_policies::attempt::Report::Ended(drover_policies::attempt::Outcome::Moved(moved)),
     );
     assert!(matches!(story.order_for("db").intent, Intent::Verify { look: None, .. }));
+}
+
+/// A local disk in another directory and format.
+fn elsewhere(directory: &str) -> Blueprint {
+    let shape = DiskShape { directory: Some(directory.into()), format: Some(ImageFormat::Raw) };
+    Blueprint { disks: BTreeMap::from([("vda".to_owned(), shape)]), ..Blueprint::default() }
+}
+
+/// Hosts whose agents keep replicas, in a second directory too.
+fn with_local_disks(blueprint: Blueprint) -> Story {
+    let mut fleet = replicas::fleet();
+    for host in fleet.hosts.values_mut() {
+        let replication = host.facts.replication.as_mut().expect("they keep replicas");
+        let fast = LocalStorage { path: "/srv/fast".into(), ..replication.directories[0].clone() };
+        replication.directories.push(fast);
+    }
+    let mut story = Story::new(fleet, "");
+    story.blueprints.insert(server_id(1), blueprint);
+    story.drain(&["h1"], Urgency::Normal);
+    story
+}
+
+#[test]
+fn a_disk_is_copied_as_its_blueprint_wants_it_and_goes_back_as_it_was() {
+    let mut story = with_local_disks(elsewhere("/srv/fast"));
+    let copy = replicas::replica(&story).disks.remove(0);
+    let (old, new) = (Path::new("/var/lib/libvirt/images/db.qcow2"), Path::new("/srv/fast/db.qcow2"));
+    assert_eq!((copy.source.as_path(), copy.format), (old, ImageFormat::Qcow2));
+    assert_eq!((copy.path.as_path(), copy.becomes), (new, Some(ImageFormat::Raw)));
+    let there = copy.at_destination();
+    assert_eq!((there.source.as_path(), there.format, there.becomes), (new, ImageFormat::Raw, None));
+    let place = story.migration("db").place.clone().expect("a place");
+    assert_eq!(place.disks.keys().collect::<Vec<_>>(), [new], "room is held where it comes to be");
+
+    replicas::tell(&mut story, Report::Held);
+    replicas::land(&mut story, 1);
+    replicas::land(&mut story, 2);
+    replicas::begin(&mut story);
+    assert_eq!(ordered(&story), Shape::Blueprint(elsewhere("/srv/fast")));
+    story.moves("db");
+    assert!(story.blueprints.is_empty());
+    let to = story.migration("db").to().cloned().expect("a place").to_string();
+    story.change(&to, "db", |facts| {
+        facts.disks[0].source = "/srv/fast/db.qcow2".to_owned();
+        facts.disks[0].format = "raw".to_owned();
+    });
+    replicas::tell(&mut story, Report::Stopped);
+    replicas::tell(&mut story, Report::Released);
+    for host in story.fleet.hosts.values_mut() {
+        host.standing = Standing::Open;
+    }
+    let back = Back { migration: story.migration("db").id, by: owner(), at: None, loss: Loss::None };
+    let opened = story.question(|situation| revert(situation, &back)).expect("granted").expect("not over");
+    story.accept(opened.changes);
+    let copy = replicas::replica(&story);
+    assert_eq!((copy.to.as_str(), copy.base), ("h1", Base::Retained));
+    let disk = &copy.disks[0];
+    assert_eq!(
+        (disk.path.as_path(), disk.becomes),
+        (old, Some(ImageFormat::Qcow2)),
+        "what is retained there"
+    );
+}
+
+#[test]
+fn one_that_is_changed_has_the_disks_copied_anew_and_one_that_fits_nowhere_waits() {
+    let mut story = with_local_disks(elsewhere("/srv/fast"));
+    replicas::tell(&mut story, Report::Held);
+    let first = replicas::replica(&story).id;
+    story.blueprints.insert(server_id(1), elsewhere("/var/lib/libvirt/images/raw"));
+    story.look();
+    replicas::tell(&mut story, Report::Stopped);
+    replicas::tell(&mut story, Report::Released);
+    let anew = replicas::replica(&story);
+    assert!(anew.id != first && anew.disks[0].path.starts_with("/var/lib/libvirt/images/raw"), "{anew:#?}");
+
+    let story = with_local_disks(elsewhere("/srv/nowhere"));
+    let Some(Waiting::Place { why }) = story.migration("db").state.waits_for().cloned() else {
+        panic!("{:?}", story.migration("db").state);
+    };
+    assert!(why.contains("/srv/nowhere/db.qcow2"), "{why}");
 }

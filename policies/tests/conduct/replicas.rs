@@ -88,7 +88,7 @@ fn rounds(story: &Story, rounds: u64) -> ReplicaStatus {
     status
 }
 
-fn land(story: &mut Story, count: u64) {
+pub fn land(story: &mut Story, count: u64) {
     let status = rounds(story, count);
     tell(story, Report::Replicating(status));
 }

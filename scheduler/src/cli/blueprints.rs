@@ -1,6 +1,6 @@
 //! Blueprints: what servers shall look like at their next launch.
 
-use super::args::{BlueprintSet, Blueprints, BootWhen};
+use super::args::{BlueprintSet, Blueprints, BootWhen, DiskWish};
 use super::client::Answer;
 use super::exit::Failed;
 use super::screen::Screen;
@@ -17,10 +17,17 @@ pub(super) async fn blueprints(context: &Context, command: Blueprints) -> Result
             let known: Answer<BlueprintView> = context.client.get(&path(&set.server), &[]).await?;
             let path = path(&set.server);
             let mut body = known.value.blueprint;
-            let BlueprintSet { server: _, memory, vcpus, network, boot } = set;
+            let BlueprintSet { server: _, memory, vcpus, network, disk, boot } = set;
             body.memory_bytes = memory.or(body.memory_bytes);
             body.vcpus = vcpus.or(body.vcpus);
             body.networks.extend(network);
+            for (disk, wish) in disk {
+                let shape = body.disks.entry(disk).or_default();
+                match wish {
+                    DiskWish::Directory(directory) => shape.directory = Some(directory),
+                    DiskWish::Format(format) => shape.format = Some(format),
+                }
+            }
             body.boot = boot.map_or(body.boot, |boot| match boot {
                 BootWhen::Now => BootView::Now,
                 BootWhen::Later => BootView::Later,

@@ -1,10 +1,11 @@
 //! What a server shall look like at its next launch.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use drover_policies::blueprint::Blueprint;
 use drover_policies::events::{Event, Happened};
-use drover_policies::fleet::{Fleet, Host, Plug, Server};
+use drover_policies::fleet::{Fleet, Host, Plug, Reach, Replication, Server, ServerFacts};
 use drover_policies::ids::ServerId;
 use drover_policies::policy::Subject;
 
@@ -25,7 +26,7 @@ impl Wish {
             let server = find_server(&fleet, &self.caller, given)?;
             let blueprint = Blueprint::from(body);
             if blueprint.is_empty() {
-                let text = "the blueprint changes nothing: say memory_bytes, vcpus, networks or boot, or clear it with DELETE";
+                let text = "the blueprint changes nothing: say memory_bytes, vcpus, networks, disks or boot, or clear it with DELETE";
                 return Err(Problem::field("memory_bytes", text));
             }
             blueprint
@@ -33,7 +34,8 @@ impl Wish {
                 .map_err(|bad| Problem::field(bad.part().field(), format!("field {bad}")))?;
             let known = known(&self.app, server.facts.id).await?;
             self.may_set(server, &fleet, known.as_ref(), &blueprint)?;
-            can_be_had(&blueprint, server, &fleet)?;
+            networks_can_be_had(&blueprint, server, &fleet)?;
+            disks_can_be_had(&blueprint, server, &fleet)?;
             self.set(server, known, Some(blueprint))
         })
         .await
@@ -125,7 +127,7 @@ pub async fn known(app: &App, server: ServerId) -> Result<Option<Versioned<Store
 
 /// Whether the server has such cards, and another host of its cluster what they are to be plugged into. Where agents don't tell, it is
 /// found out when the server is launched.
-fn can_be_had(blueprint: &Blueprint, server: &Server, fleet: &Fleet) -> Result<(), Problem> {
+fn networks_can_be_had(blueprint: &Blueprint, server: &Server, fleet: &Fleet) -> Result<(), Problem> {
     let Some(plugs) = &server.facts.plugs else { return Ok(()) };
     let names: BTreeSet<&str> = plugs.iter().map(Plug::name).collect();
     if let Some(unknown) = blueprint.networks.keys().find(|name| !names.contains(name.as_str())) {
@@ -140,12 +142,7 @@ fn can_be_had(blueprint: &Blueprint, server: &Server, fleet: &Fleet) -> Result<(
         );
         return Err(Problem::field("networks", text));
     }
-    let cluster = fleet.hosts.get(&server.host).map(|host| &host.facts.cluster);
-    let others: Vec<&Host> = fleet
-        .hosts
-        .values()
-        .filter(|host| host.name != server.host && Some(&host.facts.cluster) == cluster)
-        .collect();
+    let others = others(server, fleet);
     for wanted in blueprint.plugs(&server.facts) {
         let may_have = |host: &&&Host| host.facts.plugs.as_ref().is_none_or(|plugs| plugs.contains(&wanted));
         if !others.is_empty() && others.iter().find(may_have).is_none() {
@@ -157,4 +154,45 @@ fn can_be_had(blueprint: &Blueprint, server: &Server, fleet: &Fleet) -> Result<(
         }
     }
     Ok(())
+}
+
+/// Whether the server has such local disks, and another host of its cluster such directories.
+fn disks_can_be_had(blueprint: &Blueprint, server: &Server, fleet: &Fleet) -> Result<(), Problem> {
+    let refused = |text: String| Err(Problem::field("disks", format!("field disks: {text}")));
+    let local: Vec<&str> = local_names(&server.facts);
+    if let Some(unknown) = blueprint.disks.keys().find(|disk| !local.contains(&disk.as_str())) {
+        let has = if local.is_empty() { "none".to_owned() } else { local.join(", ") };
+        return refused(format!("{} has no local disk {unknown}; it has {has}", server.facts.name));
+    }
+    let others = others(server, fleet);
+    let directories: BTreeSet<&Path> =
+        others.iter().filter_map(|host| host.facts.replication.as_ref()).flat_map(paths).collect();
+    for (disk, shape) in &blueprint.disks {
+        let Some(wanted) = &shape.directory else { continue };
+        if !others.is_empty() && !directories.iter().any(|directory| wanted.starts_with(directory)) {
+            let has: Vec<String> =
+                directories.iter().map(|directory| directory.display().to_string()).collect();
+            let has = if has.is_empty() { "none".to_owned() } else { has.join(", ") };
+            return refused(format!(
+                "no other host takes {disk} in {}; their directories for disks: {has}",
+                wanted.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn paths(replication: &Replication) -> impl Iterator<Item = &Path> {
+    replication.directories.iter().map(|directory| directory.path.as_path())
+}
+
+fn local_names(server: &ServerFacts) -> Vec<&str> {
+    server.disks.iter().filter(|disk| disk.reach == Reach::Local).map(|disk| disk.target.as_str()).collect()
+}
+
+/// The other hosts of the server's cluster.
+fn others<'a>(server: &Server, fleet: &'a Fleet) -> Vec<&'a Host> {
+    let cluster = fleet.hosts.get(&server.host).map(|host| &host.facts.cluster);
+    let is_other = |host: &&Host| host.name != server.host && Some(&host.facts.cluster) == cluster;
+    fleet.hosts.values().filter(is_other).collect()
 }

@@ -8,7 +8,7 @@ use drover_policies::conduct::Cutover;
 use drover_policies::fleet::{Fleet, Replication};
 use drover_policies::ids::{HostName, ServerId};
 use drover_policies::policy::Policy;
-use drover_policies::replica::{Pace, Replica};
+use drover_policies::replica::{Pace, Replica, ReplicaDisk};
 
 use super::NoOrder;
 
@@ -20,7 +20,7 @@ pub(super) fn hold(replica: &Replica, fleet: &Fleet) -> Result<HoldReplica, NoOr
         server: replica.server,
         source: replica.from.clone(),
         source_certificate: source.certificate.clone(),
-        disks: replica.disks.clone(),
+        disks: at_destination(replica),
         base: replica.base,
     })
 }
@@ -30,7 +30,8 @@ pub(super) fn replicate(replica: &Replica, pace: Pace, fleet: &Fleet) -> Result<
         replica: replica.id,
         server: replica.server,
         peer: peer(&replica.to, fleet)?,
-        disks: replica.disks.clone(),
+        // What they become is no matter of rounds, and agents that can't reshape disks do not know the word.
+        disks: replica.disks.iter().map(|disk| ReplicaDisk { becomes: None, ..disk.clone() }).collect(),
         pace,
     })
 }
@@ -64,6 +65,11 @@ pub(super) fn test(replica: &Replica, guest: ServerId, source: Destination, poli
         look: None,
         blueprint: Blueprint::default(),
     }
+}
+
+/// The disks as the replica's destination knows them.
+pub(super) fn at_destination(replica: &Replica) -> Vec<ReplicaDisk> {
+    replica.disks.iter().map(ReplicaDisk::at_destination).collect()
 }
 
 fn peer(host: &HostName, fleet: &Fleet) -> Result<ReplicaPeer, NoOrder> {

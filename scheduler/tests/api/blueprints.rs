@@ -77,16 +77,28 @@ async fn owners_set_what_policy_lets_them_of_their_own_servers() {
 async fn what_is_wrong_is_named_with_what_would_be_right() {
     let api = Api::new().await;
     for (body, field, says) in [
-        (json!({}), "memory_bytes", "say memory_bytes, vcpus, networks or boot"),
+        (json!({}), "memory_bytes", "say memory_bytes, vcpus, networks, disks or boot"),
         (json!({ "memory_bytes": 1 }), "memory_bytes", "write whole MiB"),
         (json!({ "vcpus": 0 }), "vcpus", "write 1 to 1024"),
         (json!({ "networks": { "br0": "a b" } }), "networks", "1 to 64 letters"),
+        (json!({ "disks": { "vda": {} } }), "disks", "its directory, its format, or both"),
+        (json!({ "disks": { "vda": { "directory": "images" } } }), "disks", "write its whole path"),
+        (
+            json!({ "disks": { "vdz": { "format": "raw" } } }),
+            "disks",
+            "db has no local disk vdz; it has none",
+        ),
     ] {
         let refused = api.put(&api.operator, DB, &body).await;
         assert_eq!((refused.problem().as_str(), &refused.json()["field"]), ("invalid-field", &json!(field)));
         assert!(refused.detail().contains(says), "{refused:?}");
     }
-    for body in [json!({ "memory": 1 }), json!({ "boot": "never" }), json!({ "networks": [] })] {
+    for body in [
+        json!({ "memory": 1 }),
+        json!({ "boot": "never" }),
+        json!({ "networks": [] }),
+        json!({ "disks": { "vda": { "format": "vmdk" } } }),
+    ] {
         let refused = api.put(&api.operator, DB, &body).await;
         assert_eq!(refused.problem(), "invalid-field", "{body}: {refused:?}");
     }

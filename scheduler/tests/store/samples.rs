@@ -324,6 +324,7 @@ pub fn replica(n: u32, of: u32) -> Replica {
         source: path.clone(),
         path,
         format: ImageFormat::Qcow2,
+        becomes: None,
         virtual_bytes: 1 << 30,
     };
     Replica {

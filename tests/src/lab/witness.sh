@@ -8,12 +8,13 @@ dir=/var/lib/libvirt/shared/witness
 xml=$(cat)
 
 tell() {
-    printf '%s\n' "$xml" | sed -n "s|.*<source file='\(/var/lib/libvirt/local/[^']*\)'.*|\1|p" | while read -r disk; do
+    printf '%s\n' "$xml" | awk -F "'" '/<driver name=.qemu. type=/ { format = $4 }
+        /<source file=.\/var\/lib\/libvirt\/local\// { print format, $2 }' | while read -r format disk; do
         # What a test guest writes goes with it, and each begins from a later moment of the server.
         case $disk in *.test) continue ;; esac
         [ -e "$disk" ] || continue
         raw=$(mktemp -p "$dir/scratch")
-        qemu-img convert -U -f "${disk##*.}" -O raw "$disk" "$raw"
+        qemu-img convert -U -f "$format" -O raw "$disk" "$raw"
         sum=$(b2sum <"$raw")
         rm -f "$raw"
         # One short line at a time: a host's does not end up within another's.

@@ -122,7 +122,7 @@ fn read_host(connect: &Connect, config: &HostConfig, cache: &Mutex<Option<Cached
         libvirt_version: cached.libvirt.into(),
         qemu_version: cached.qemu.into(),
         replication: None,
-        abilities: BTreeSet::from([Ability::ReturnToRetained, Ability::Reshape]),
+        abilities: BTreeSet::from([Ability::ReturnToRetained, Ability::Reshape, Ability::ReshapeDisks]),
         plugs: Some(plugs(connect)),
     })
 }

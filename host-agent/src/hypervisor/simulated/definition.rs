@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use drover_agent_api::Shape;
 use drover_policies::fleet::{Plug, ServerFacts};
 use drover_policies::ids::{HostName, OperationId, ServerId};
+use drover_policies::replica::ReplicaDisk;
 use serde::{Deserialize, Serialize};
 
 use super::SimulatedFleet;
@@ -70,5 +71,16 @@ impl Written {
             }
             (Shape::Before { .. }, before) => Self { facts, before },
         }
+    }
+
+    pub(super) fn with_disks(mut self, copied: &[ReplicaDisk]) -> Self {
+        for copy in copied {
+            if let Some(disk) = self.facts.disks.iter_mut().find(|disk| disk.target == copy.target) {
+                let there = copy.at_destination();
+                disk.source = there.path.display().to_string();
+                disk.format = there.format.to_string();
+            }
+        }
+        self
     }
 }

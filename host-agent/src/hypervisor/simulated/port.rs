@@ -3,7 +3,7 @@
 use std::panic::resume_unwind;
 use std::sync::Arc;
 
-use drover_agent_api::{AutoConverge, Destination, Left, LiveMigrate, LiveReplica, Shape, Tuning};
+use drover_agent_api::{AutoConverge, Destination, Left, LiveMigrate, LiveReplica, RebootMigrate, Tuning};
 use drover_policies::attempt::FailureClass;
 use drover_policies::checks::{Address, Answered, Check, Hardware, What};
 use drover_policies::fleet::{Autostart, Definition, Reach, ServerFacts};
@@ -365,9 +365,9 @@ impl Hypervisor for Port {
         })
     }
 
-    fn reshaped(&self, definition: &str, shape: &Shape, order: OperationId) -> Answer<String> {
+    fn reshaped(&self, definition: &str, order: &RebootMigrate, id: OperationId) -> Answer<String> {
         Written::read(definition)
-            .and_then(|written| written.reshaped(shape, order).write())
+            .and_then(|written| written.reshaped(&order.shape, id).with_disks(order.disks()).write())
             .map_err(|error| failed(FailureClass::RefusedBySource, error.to_string()))
     }
 

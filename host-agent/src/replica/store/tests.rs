@@ -59,7 +59,14 @@ impl World {
     fn order(&self) -> HoldReplica {
         let disk = |target: &str, format| {
             let path = self.path("images").join(target);
-            ReplicaDisk { target: target.to_owned(), source: path.clone(), path, format, virtual_bytes: SIZE }
+            ReplicaDisk {
+                target: target.to_owned(),
+                source: path.clone(),
+                path,
+                format,
+                becomes: None,
+                virtual_bytes: SIZE,
+            }
         };
         HoldReplica {
             replica: REPLICA,

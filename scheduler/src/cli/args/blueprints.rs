@@ -1,6 +1,7 @@
 //! Blueprints.
 
 use clap::{Args, Subcommand, ValueEnum};
+use drover_policies::replica::ImageFormat;
 
 /// Blueprints.
 #[derive(Debug, Subcommand)]
@@ -33,9 +34,21 @@ pub struct BlueprintSet {
     /// Plug what is plugged into this network or bridge into another one: `br0=br1`; may be given several times
     #[arg(long, value_name = "FROM=TO", value_parser = network)]
     pub network: Vec<(String, String)>,
+    /// Have a local disk in another directory, or in another format: `vda=/srv/images`, `vda=raw`; may be given several times
+    #[arg(long, value_name = "DISK=DIR|FORMAT", value_parser = disk)]
+    pub disk: Vec<(String, DiskWish)>,
     /// Whether it is booted at its cutover
     #[arg(long, value_enum)]
     pub boot: Option<BootWhen>,
+}
+
+/// What a local disk shall be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DiskWish {
+    /// In this directory.
+    Directory(String),
+    /// Of this format.
+    Format(ImageFormat),
 }
 
 /// Whether a server is booted at its cutover.
@@ -67,6 +80,17 @@ fn network(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn disk(text: &str) -> Result<(String, DiskWish), String> {
+    let wish = |wish: &str| match ImageFormat::called(wish) {
+        Some(format) => Some(DiskWish::Format(format)),
+        None => wish.starts_with('/').then(|| DiskWish::Directory(wish.to_owned())),
+    };
+    let split = text.split_once('=').filter(|(disk, _)| !disk.is_empty());
+    split.and_then(|(disk, wished)| Some((disk.to_owned(), wish(wished)?))).ok_or_else(|| {
+        format!("{text:?} does not say of which disk what; write for example vda=/srv/images, vda=qcow2 or vda=raw")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +101,11 @@ mod tests {
         assert_eq!(memory("512MiB"), Ok(512 << 20));
         for wrong in ["4", "4G", "-1GiB", "1.5GiB", "99999999999999999GiB", "GiB"] {
             assert!(memory(wrong).expect_err("no size").contains("512MiB, 4GiB"), "{wrong}");
+        }
+        assert_eq!(disk("vda=raw"), Ok(("vda".to_owned(), DiskWish::Format(ImageFormat::Raw))));
+        assert_eq!(disk("vda=/srv"), Ok(("vda".to_owned(), DiskWish::Directory("/srv".to_owned()))));
+        for wrong in ["vda", "=raw", "vda=", "vda=vmdk", "vda=srv"] {
+            assert!(disk(wrong).expect_err("no disk").contains("vda=/srv/images"), "{wrong}");
         }
         assert_eq!(network("br0=br1"), Ok(("br0".to_owned(), "br1".to_owned())));
         for wrong in ["br0", "=br1", "br0="] {

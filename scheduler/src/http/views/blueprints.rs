@@ -1,11 +1,13 @@
 //! Blueprints, as the API shows them.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
-use drover_policies::blueprint::{Blueprint, Boot};
+use drover_policies::blueprint::{Blueprint, Boot, DiskShape};
 use drover_policies::fleet::Server;
 use drover_policies::ids::ServerId;
+use drover_policies::replica::ImageFormat;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -25,9 +27,26 @@ pub struct BlueprintBody {
     /// Networks and bridges that its cards are plugged into, each with the name of what takes its place.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub networks: BTreeMap<String, String>,
+    /// Local disks by their names in the definition, each with what its image shall be at the destination.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub disks: BTreeMap<String, DiskShapeBody>,
     /// `now`, or `later`: it is left off at its cutover, and its owner boots it.
     #[serde(default)]
     pub boot: BootView,
+}
+
+/// What a local disk's image shall be at the destination; what is not said is as at the source. The file's name always is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskShapeBody {
+    /// The directory that it lies in: one of those that the agents there have for disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "/srv/images")]
+    pub directory: Option<String>,
+    /// Its format.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, example = "qcow2")]
+    pub format: Option<ImageFormat>,
 }
 
 /// Whether a server is booted at its cutover.
@@ -52,19 +71,25 @@ impl From<Boot> for BootView {
 
 impl From<&Blueprint> for BlueprintBody {
     fn from(blueprint: &Blueprint) -> Self {
-        let Blueprint { memory_bytes, vcpus, networks, boot } = blueprint.clone();
-        Self { memory_bytes, vcpus, networks, boot: boot.into() }
+        let Blueprint { memory_bytes, vcpus, networks, disks, boot } = blueprint.clone();
+        let disks = disks.into_iter().map(|(disk, DiskShape { directory, format })| {
+            (disk, DiskShapeBody { directory: directory.map(|path| path.display().to_string()), format })
+        });
+        Self { memory_bytes, vcpus, networks, disks: disks.collect(), boot: boot.into() }
     }
 }
 
 impl From<&BlueprintBody> for Blueprint {
     fn from(body: &BlueprintBody) -> Self {
-        let BlueprintBody { memory_bytes, vcpus, networks, boot } = body.clone();
+        let BlueprintBody { memory_bytes, vcpus, networks, disks, boot } = body.clone();
+        let disks = disks.into_iter().map(|(disk, DiskShapeBody { directory, format })| {
+            (disk, DiskShape { directory: directory.map(PathBuf::from), format })
+        });
         let boot = match boot {
             BootView::Now => Boot::Now,
             BootView::Later => Boot::Later,
         };
-        Self { memory_bytes, vcpus, networks, boot }
+        Self { memory_bytes, vcpus, networks, disks: disks.collect(), boot }
     }
 }
 

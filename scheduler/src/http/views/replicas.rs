@@ -141,7 +141,7 @@ pub struct RunningRoundView {
 pub struct ReplicaDiskView {
     /// Its name in the definition.
     pub target: String,
-    /// `qcow2` or `raw`.
+    /// `qcow2` or `raw`: what it is at the destination.
     pub format: String,
     /// As the guest sees it, in bytes.
     pub virtual_bytes: u64,
@@ -324,7 +324,7 @@ fn disks(replica: &Replica, status: Option<&ReplicaStatus>, eyes: Eyes) -> Vec<R
     };
     let views = replica.disks.iter().map(|disk| ReplicaDiskView {
         target: disk.target.clone(),
-        format: disk.format.to_string(),
+        format: disk.at_destination().format.to_string(),
         virtual_bytes: disk.virtual_bytes,
         lag_bytes: lag(&disk.target),
         path: (eyes == Eyes::Operator).then(|| disk.path.display().to_string()),

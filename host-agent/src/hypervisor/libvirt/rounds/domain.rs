@@ -281,6 +281,7 @@ pub(super) fn qcow2_disks(xml: &str) -> Vec<ReplicaDisk> {
                 path: source.clone(),
                 source,
                 format: ImageFormat::Qcow2,
+                becomes: None,
                 virtual_bytes: 0,
             })
         })
@@ -312,6 +313,7 @@ mod tests {
             source: PathBuf::from(format!("/images/{target}")),
             path: PathBuf::from(format!("/images/{target}")),
             format,
+            becomes: None,
             virtual_bytes: 1 << 30,
         }
     }

@@ -149,6 +149,7 @@ mod tests {
             source: path(name),
             path: path(name),
             format,
+            becomes: None,
             virtual_bytes: 1 << 20,
         };
         let base = path("plain").display().to_string();
