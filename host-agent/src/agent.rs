@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use drover_agent_api::{Operation, OperationState, PROTOCOL, SyncRequest, SyncResponse};
+use drover_agent_api::{Operation, OperationState, Order, PROTOCOL, SyncRequest, SyncResponse};
 use drover_policies::ids::{HostName, OperationId};
 use drover_policies::time::{Instant, Span};
 use tokio::sync::watch;
@@ -86,6 +86,8 @@ fn is_at_rest(stage: &Stage) -> bool {
     match stage {
         Stage::Working(Work::Replicate(warm)) => warm.is_at_rest(),
         Stage::Working(Work::Test(testing)) => testing.is_at_rest(),
+        // It says little, and that is told when it says it.
+        Stage::Working(Work::Hook(_)) => true,
         stage => is_armed(stage),
     }
 }
@@ -196,15 +198,19 @@ impl Agent {
             let untold = state.current.clone().filter(|current| state.acknowledged != Some(current.serial));
             (untold, state.current.is_some())
         };
-        let goes_on = |state: &OperationState| {
+        // What goes on, and ends that say nothing of any server: they are told while libvirt can't be read.
+        let moves_nobody = |state: &OperationState| {
             matches!(
                 state,
                 OperationState::Running { .. }
                     | OperationState::Replicating { .. }
                     | OperationState::Testing { .. }
+                    | OperationState::RunningHook { .. }
+                    | OperationState::HookRan { .. }
+                    | OperationState::Unhealthy { .. }
             )
         };
-        let tellable = |slot: &&Slot| has_read || goes_on(&slot.report.state);
+        let tellable = |slot: &&Slot| has_read || moves_nobody(&slot.report.state);
         SyncRequest {
             protocol: PROTOCOL,
             host: self.host.clone(),
@@ -237,10 +243,20 @@ impl Agent {
             .filter(|id| response.operations.iter().all(|wanted| wanted.id != *id))
             .collect();
         for id in forgotten {
-            match self.ledger.forget(id) {
-                Ok(()) => drop(lock(&self.slots).remove(&id)),
-                Err(error) => tracing::error!(operation = %id, "could not be forgotten: {error}"),
-            }
+            self.forget(id);
+        }
+    }
+
+    fn forget(&self, id: OperationId) {
+        let hook =
+            lock(&self.slots).get(&id).is_some_and(|slot| matches!(slot.record.order, Order::RunHook(_)));
+        if hook && let Err(refusal) = self.hypervisor.hooks().forget(id) {
+            tracing::error!(operation = %id, "what is kept of the hook could not be removed: {refusal}");
+            return;
+        }
+        match self.ledger.forget(id) {
+            Ok(()) => drop(lock(&self.slots).remove(&id)),
+            Err(error) => tracing::error!(operation = %id, "could not be forgotten: {error}"),
         }
     }
 

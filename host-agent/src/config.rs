@@ -1,6 +1,6 @@
 //! The agent's configuration: a TOML file, and flags that go before it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,8 @@ use serde::Deserialize;
 
 use crate::domain_xml::Storage;
 use crate::guest_events::{self, Place};
+use crate::hooks;
+use crate::hooks::config::{HookFile, Hooks};
 use crate::hypervisor::libvirt::{ConsoleHeartbeat, Encryption, HostConfig};
 use crate::metadata::Imported;
 use crate::replica;
@@ -53,6 +55,9 @@ pub struct File {
     /// Replicas of local disks.
     #[serde(default)]
     pub replication: ReplicationFile,
+    /// Programs that a maintenance may have run here, by name.
+    #[serde(default)]
+    pub hooks: BTreeMap<String, HookFile>,
 }
 
 /// The `[guest_events]` table.
@@ -108,6 +113,8 @@ pub struct Config {
     pub guest_events: Option<guest_events::Config>,
     /// How this host takes and sends replicas of local disks; nothing when it does not.
     pub replication: Option<replica::config::Config>,
+    /// Programs that a maintenance may have run here.
+    pub hooks: Hooks,
 }
 
 /// Why there is no configuration.
@@ -148,6 +155,14 @@ pub enum ConfigError {
         given: String,
         /// What would be right.
         advice: &'static str,
+    },
+    /// A hook is not configured as it should be.
+    #[error("[hooks.{hook}]: {why}")]
+    Hook {
+        /// Which.
+        hook: String,
+        /// What is wrong, and what would be right.
+        why: String,
     },
     /// The host's name can't be used.
     #[error("host can't be used as a name")]
@@ -212,7 +227,9 @@ impl File {
         let data_dir = self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/drover-agent"));
         let guest_events = guest_events(&self.guest_events)?;
         let replication = replica::config::complete(self.replication, &host.name)?;
-        Ok(Config { host, scheduler, token_file, ca_file: self.ca_file, data_dir, guest_events, replication })
+        let hooks = hooks::config::complete(self.hooks)?;
+        let ca_file = self.ca_file;
+        Ok(Config { host, scheduler, token_file, ca_file, data_dir, guest_events, replication, hooks })
     }
 }
 
@@ -360,6 +377,9 @@ mod tests {
             "directories",
             "scratch",
             "bandwidth",
+            "hooks.maintain",
+            "run",
+            "limit",
         ] {
             assert!(text.contains(key), "{key} is not in the example");
         }
@@ -377,6 +397,7 @@ mod tests {
             file.ca_file.is_some() && file.libvirt.migration_address.is_some() && file.servers_file.is_some()
         );
         assert!(file.replication.scratch.is_some() && file.replication.bandwidth.is_some());
+        assert_eq!(file.hooks.keys().collect::<Vec<_>>(), ["health", "maintain"]);
         let events = guest_events(&file.guest_events).expect("right").expect("served");
         assert_eq!((events.places.len(), events.vsock_port), (1, Some(80)));
     }

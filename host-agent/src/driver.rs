@@ -8,12 +8,15 @@
 use chrono::TimeDelta;
 use drover_agent_api::{Operation, OperationReport, OperationState, Order, Wish};
 use drover_policies::attempt::{Failure, FailureClass, Outcome, Phase, Progress};
+use drover_policies::hooks::HookStatus;
 use drover_policies::ids::{Generation, OperationId};
 use drover_policies::replica::{ReplicaStatus, TestStatus};
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::cutover::Cutover;
+use crate::health::HealthCheck;
+use crate::hook::Hook;
 use crate::hypervisor::Hypervisor;
 use crate::ledger::Ledger;
 use crate::live::Live;
@@ -72,6 +75,10 @@ pub enum Work {
     Release,
     /// Booting a server from a replica of it, as a test.
     Test(Testing),
+    /// Running a hook of this host.
+    Hook(Hook),
+    /// Asking whether this host is well.
+    Health(HealthCheck),
 }
 
 impl Record {
@@ -89,6 +96,8 @@ impl Record {
             Order::Replicate(order) => Work::Replicate(Warm::new(order)),
             Order::ReleaseReplica(_) => Work::Release,
             Order::TestLaunch(_) => Work::Test(Testing::new()),
+            Order::RunHook(_) => Work::Hook(Hook::Preparing),
+            Order::CheckHealth(_) => Work::Health(HealthCheck::Preparing),
         };
         Self::at(operation, Stage::Working(work))
     }
@@ -123,7 +132,9 @@ impl Record {
                 | Work::LookAtRetained
                 | Work::Hold
                 | Work::Release
-                | Work::Test(_),
+                | Work::Test(_)
+                | Work::Hook(_)
+                | Work::Health(_),
             )
             | Stage::Ended(_)) => stage,
         };
@@ -136,6 +147,7 @@ impl Record {
         let state = match &self.stage {
             Stage::Working(Work::Replicate(warm)) => OperationState::Replicating { status: warm.status(now) },
             Stage::Working(Work::Test(testing)) => OperationState::Testing { status: testing.status(now) },
+            Stage::Working(Work::Hook(hook)) => OperationState::RunningHook { status: hook.status(now) },
             Stage::Working(work) => OperationState::Running { progress: Progress::of(work.phase(), now) },
             Stage::Ended(state) => state.clone(),
         };
@@ -154,13 +166,15 @@ impl Stage {
             Self::Working(Work::Cutover(cutover)) => !matches!(cutover, Cutover::Preflight | Cutover::Armed),
             Self::Working(Work::Replicate(warm)) => warm.must_be_kept(),
             Self::Working(Work::Test(_)) => true,
+            Self::Working(Work::Hook(hook)) => *hook != Hook::Preparing,
             Self::Working(
                 Work::Verify(_)
                 | Work::Count
                 | Work::Discard
                 | Work::LookAtRetained
                 | Work::Hold
-                | Work::Release,
+                | Work::Release
+                | Work::Health(_),
             ) => false,
         }
     }
@@ -171,14 +185,15 @@ impl Work {
         match self {
             Self::Live(live) => live.phase(),
             Self::Cutover(cutover) => cutover.phase(),
-            Self::Verify(_) => Phase::Verifying,
+            Self::Verify(_) | Self::Health(_) => Phase::Verifying,
             Self::Count
             | Self::Discard
             | Self::LookAtRetained
             | Self::Hold
             | Self::Replicate(_)
             | Self::Release
-            | Self::Test(_) => Phase::Preflight,
+            | Self::Test(_)
+            | Self::Hook(_) => Phase::Preflight,
         }
     }
 }
@@ -220,6 +235,8 @@ pub enum Telling {
     Replica(ReplicaStatus),
     /// How a test launch is.
     Test(TestStatus),
+    /// How a hook is.
+    Hook(HookStatus),
 }
 
 impl From<Telling> for OperationState {
@@ -228,6 +245,7 @@ impl From<Telling> for OperationState {
             Telling::Progress(progress) => Self::Running { progress },
             Telling::Replica(status) => Self::Replicating { status },
             Telling::Test(status) => Self::Testing { status },
+            Telling::Hook(status) => Self::RunningHook { status },
         }
     }
 }
@@ -315,6 +333,8 @@ pub fn step(record: &Record, work: &Work, context: &Context<'_>) -> Option<Step<
             warm::release(order, context).map(|()| Work::Release)
         }
         (Work::Test(state), Order::TestLaunch(order)) => state.step(order, context).map(Work::Test),
+        (Work::Hook(state), Order::RunHook(order)) => state.step(order, context).map(Work::Hook),
+        (Work::Health(state), Order::CheckHealth(order)) => state.step(*order, context).map(Work::Health),
         (
             Work::Live(_)
             | Work::Cutover(_)
@@ -325,7 +345,9 @@ pub fn step(record: &Record, work: &Work, context: &Context<'_>) -> Option<Step<
             | Work::Hold
             | Work::Replicate(_)
             | Work::Release
-            | Work::Test(_),
+            | Work::Test(_)
+            | Work::Hook(_)
+            | Work::Health(_),
             _,
         ) => return None,
     })

@@ -14,9 +14,11 @@ use drover_policies::ids::{OperationId, ServerId};
 use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 
+use hooks::Hooks;
 use replication::Replication;
 
 mod addresses_sys;
+pub mod hooks;
 pub mod libvirt;
 mod libvirt_backup_sys;
 mod libvirt_sys;
@@ -398,6 +400,9 @@ pub trait Hypervisor: Send + Sync {
 
     /// Replicas of local disks, those held here and those of servers here.
     fn replication(&self) -> &dyn Replication;
+
+    /// Programs that this host's configuration names.
+    fn hooks(&self) -> &dyn Hooks;
 
     /// Names who is to be told when something has happened. The last one named counts.
     fn listen(&self, waker: Waker);

@@ -11,6 +11,7 @@ use drover_host_agent::agent::Agent;
 use drover_host_agent::clock::SystemClock;
 use drover_host_agent::config::{Config, File};
 use drover_host_agent::guest_events;
+use drover_host_agent::hooks;
 use drover_host_agent::hypervisor::Hypervisor;
 use drover_host_agent::hypervisor::libvirt::Libvirt;
 use drover_host_agent::link::{HttpLink, keep_in_step};
@@ -73,6 +74,12 @@ enum Command {
     /// Its disks are copied, made fit to boot here by virt-v2v, and the server is defined. What was begun is taken up
     /// by calling it again.
     Import(import::Arguments),
+    /// Run the hook that a directory tells of; the agent calls this.
+    #[command(hide = true)]
+    SuperviseHook {
+        /// The directory.
+        directory: PathBuf,
+    },
 }
 
 fn label(text: &str) -> Result<(String, String), String> {
@@ -91,6 +98,9 @@ fn main() -> ExitCode {
         Some(Command::Check) => check(arguments.settings),
         Some(Command::Import(import)) => {
             configure(arguments.settings).and_then(|config| import::run(&import, &config))
+        }
+        Some(Command::SuperviseHook { directory }) => {
+            hooks::supervise(&directory).map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::new)
         }
         None => run(arguments.settings).map(|()| ExitCode::SUCCESS),
     };
@@ -122,10 +132,13 @@ fn run(settings: Settings) -> anyhow::Result<()> {
         config.replication.clone().map(|replication| replica::Ends::start(replication, &config.data_dir));
     let ends = ends.transpose().context("this host can't take or send replicas")?;
     let hypervisor = Libvirt::new(config.host.clone()).map_err(anyhow::Error::msg)?;
-    let hypervisor = Arc::new(match ends {
+    let hypervisor = match ends {
         Some(ends) => hypervisor.replicating(ends),
         None => hypervisor,
-    });
+    };
+    let hypervisor = Arc::new(hypervisor.running_hooks(hook_setting(&config)).with_context(|| {
+        format!("data_dir is {:?}, and has no absolute path here", config.data_dir.display().to_string())
+    })?);
     let name = config.host.name.clone();
     let port = Arc::clone(&hypervisor) as Arc<dyn Hypervisor>;
     let agent = Agent::open(name.clone(), port, Arc::new(SystemClock), &config.data_dir)
@@ -147,6 +160,21 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     })?;
     tracing::info!("ended; what was begun goes on in libvirt and is taken up at the next start");
     Ok(())
+}
+
+/// One that is not as it should be is not run, and the agent does its other work: servers may be on their way.
+fn hook_setting(config: &Config) -> hooks::Setting {
+    for line in hooks::config::check(&config.hooks) {
+        tracing::error!("{line}");
+    }
+    hooks::Setting {
+        hooks: config.hooks.clone(),
+        host: config.host.name.clone(),
+        data_dir: config.data_dir.clone(),
+        boot_id: hooks::boot_id(),
+        // This very program, also when its file has been replaced by an upgrade.
+        supervisor: PathBuf::from("/proc/self/exe"),
+    }
 }
 
 fn event_loop() -> anyhow::Result<tokio::runtime::Runtime> {
@@ -176,6 +204,7 @@ fn check(settings: Settings) -> anyhow::Result<ExitCode> {
         )
     }));
     found.extend(config.guest_events.iter().flat_map(guest_events::check));
+    found.extend(hooks::config::check(&config.hooks));
     found.extend(config.replication.iter().flat_map(|_| replica::check()));
     match Libvirt::new(config.host.clone()).map_err(anyhow::Error::msg)?.check() {
         Ok(lines) => found.extend(lines),

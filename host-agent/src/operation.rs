@@ -67,9 +67,7 @@ pub fn admit(wanted: &Operation, known: Option<Known<'_>>, busy: Option<Operatio
         return match busy {
             Some(other) => Admission::Refuse(Failure {
                 class: FailureClass::Busy,
-                text: format!(
-                    "operation {other} is already working on this server; order again when it has ended"
-                ),
+                text: format!("operation {other} is already working there; order again when it has ended"),
             }),
             None => Admission::Begin,
         };
@@ -100,7 +98,7 @@ pub fn server_of(order: &Order) -> Option<ServerId> {
         // What is done for the server itself may stand beside.
         Order::TestLaunch(test) => Some(test.guest),
         Order::DiscardRetained { server, .. } => Some(*server),
-        Order::ConfirmEmpty | Order::ReleaseReplica(_) => None,
+        Order::ConfirmEmpty | Order::ReleaseReplica(_) | Order::RunHook(_) | Order::CheckHealth(_) => None,
     }
 }
 
@@ -116,7 +114,9 @@ pub fn may_stand_beside(one: &Order, other: &Order) -> bool {
         | Order::DiscardRetained { .. }
         | Order::ConfirmEmpty
         | Order::ReleaseReplica(_)
-        | Order::TestLaunch(_) => true,
+        | Order::TestLaunch(_)
+        | Order::RunHook(_)
+        | Order::CheckHealth(_) => true,
         Order::LiveMigrate(_) | Order::LookAtRetained(_) | Order::HoldReplica(_) | Order::Replicate(_) => {
             false
         }

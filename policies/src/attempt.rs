@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{Finding, Looked};
+use crate::hooks::{Health, HookRan, HookStatus};
 use crate::replica::{EndOfTest, ReplicaStatus, Seen, TestStatus};
 use crate::time::{Instant, Span};
 
@@ -366,4 +367,12 @@ pub enum Report {
         /// What was seen of the guest, if it was looked at.
         seen: Option<Seen>,
     },
+    /// A hook runs on the host.
+    RunningHook(HookStatus),
+    /// A hook has ended.
+    HookRan(HookRan),
+    /// The host's libvirt has answered.
+    Healthy(Health),
+    /// The host's libvirt has not answered in time, and why.
+    Unhealthy(String),
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{HostName, OwnerId, ServerId};
+use crate::ids::{HookName, HostName, OwnerId, ServerId};
 use crate::time::Instant;
 
 /// Free words on a host or server, for policies and placement: `rack = "r12"`.
@@ -49,6 +49,12 @@ pub struct HostFacts {
     /// What network cards can be plugged into here; nothing when its agent does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugs: Option<BTreeSet<Plug>>,
+    /// Names the host's boot: another one than before is a host that was rebooted. Nothing when its agent does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+    /// Hooks that can be run here.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub hooks: BTreeSet<HookName>,
 }
 
 /// What a network card is plugged into, by the name that a definition has for it.
@@ -109,6 +115,8 @@ pub enum Ability {
     Reshape,
     /// … also its local disks, which lie elsewhere there or have another format.
     ReshapeDisks,
+    /// It runs the hooks of its host, and says whether its host is well.
+    RunHooks,
     /// Something that a later agent can.
     #[serde(other)]
     Unknown,

@@ -173,6 +173,37 @@ name_id! {
     WebhookName, "webhook name"
 }
 
+name_id! {
+    /// A program that an agent's configuration allows to be run on its host.
+    HookName, "hook name"
+}
+
+impl HookName {
+    /// Run when a host is empty, before anything is done to it.
+    #[must_use]
+    pub fn pre() -> Self {
+        Self("pre".to_owned())
+    }
+
+    /// Does what the maintenance is for.
+    #[must_use]
+    pub fn maintain() -> Self {
+        Self("maintain".to_owned())
+    }
+
+    /// Says whether a host is well afterwards.
+    #[must_use]
+    pub fn health() -> Self {
+        Self("health".to_owned())
+    }
+
+    /// Run before servers may be placed on the host again.
+    #[must_use]
+    pub fn post() -> Self {
+        Self("post".to_owned())
+    }
+}
+
 impl WebhookId {
     /// As the name of a channel.
     #[must_use]

@@ -15,6 +15,7 @@ pub mod eligibility;
 pub mod estimate;
 pub mod events;
 pub mod fleet;
+pub mod hooks;
 pub mod host;
 pub mod ids;
 pub mod ladder;

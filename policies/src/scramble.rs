@@ -74,6 +74,7 @@ impl Names {
             replication: None,
             abilities: BTreeSet::new(),
             plugs: None,
+            boot_id: None,
             ..host.facts.clone()
         };
         let standing = match &host.standing {

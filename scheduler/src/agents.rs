@@ -220,7 +220,11 @@ impl Agents {
                 | OperationState::Stopped
                 | OperationState::Released
                 | OperationState::Testing { .. }
-                | OperationState::Tested { .. } => {}
+                | OperationState::Tested { .. }
+                | OperationState::RunningHook { .. }
+                | OperationState::HookRan { .. }
+                | OperationState::Healthy { .. }
+                | OperationState::Unhealthy { .. } => {}
             }
         }
         presence.reports = told;
@@ -346,7 +350,11 @@ impl Agents {
             | OperationState::Stopped
             | OperationState::Released
             | OperationState::Testing { .. }
-            | OperationState::Tested { .. } => None,
+            | OperationState::Tested { .. }
+            | OperationState::RunningHook { .. }
+            | OperationState::HookRan { .. }
+            | OperationState::Healthy { .. }
+            | OperationState::Unhealthy { .. } => None,
         }
     }
 
@@ -437,13 +445,22 @@ fn is_decisive(before: Option<&OperationReport>, now: &OperationReport) -> bool 
         | OperationState::Stopped
         | OperationState::Released
         | OperationState::Testing { .. }
-        | OperationState::Tested { .. } => None,
+        | OperationState::Tested { .. }
+        | OperationState::RunningHook { .. }
+        | OperationState::HookRan { .. }
+        | OperationState::Healthy { .. }
+        | OperationState::Unhealthy { .. } => None,
     };
     let Some(before) = before else { return true };
     if let (OperationState::Replicating { status: then }, OperationState::Replicating { status: now }) =
         (&before.state, &now.state)
     {
         return then.stage() != now.stage();
+    }
+    if let (OperationState::RunningHook { status: then }, OperationState::RunningHook { status: now }) =
+        (&before.state, &now.state)
+    {
+        return then.doing != now.doing;
     }
     match (running(before), running(now)) {
         (Some(then), Some(now)) => then != now,
@@ -473,6 +490,10 @@ fn report_of(state: &OperationState) -> Report {
         OperationState::Tested { because, seen } => {
             Report::Tested { because: because.clone(), seen: seen.clone() }
         }
+        OperationState::RunningHook { status } => Report::RunningHook(status.clone()),
+        OperationState::HookRan { ran } => Report::HookRan(ran.clone()),
+        OperationState::Healthy { health } => Report::Healthy(health.clone()),
+        OperationState::Unhealthy { why } => Report::Unhealthy(why.clone()),
     }
 }
 

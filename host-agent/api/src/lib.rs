@@ -8,17 +8,20 @@ use std::fmt;
 use drover_policies::attempt::{Failure, Outcome, Progress};
 use drover_policies::checks::{Look, Looked};
 use drover_policies::fleet::{HostFacts, ServerFacts};
+use drover_policies::hooks::{Health, HookRan, HookStatus};
 use drover_policies::ids::{Generation, HostName, MigrationId, OperationId, ServerId};
 use drover_policies::replica::{EndOfTest, Pace, ReplicaDisk, ReplicaStatus, Seen, TestStatus};
 use drover_policies::time::{Instant, Span};
 use drover_policies::upcoming::azure::Document;
 use serde::{Deserialize, Serialize};
 
+mod hooks;
 mod replica;
 mod shape;
 mod test_launch;
 
 pub use drover_policies::replica::{Base, Images};
+pub use hooks::{CheckHealth, RunHook};
 pub use replica::{
     CutoverReplica, HoldReplica, LiveReplica, LookAtRetained, ReleaseReplica, ReplicaPeer, Replicate,
 };
@@ -214,6 +217,10 @@ pub enum Order {
     ReleaseReplica(ReleaseReplica),
     /// Boot a server from a replica of it that is held here, as a test. Goes on until the test is over.
     TestLaunch(TestLaunch),
+    /// Run a hook of this host.
+    RunHook(RunHook),
+    /// Say whether this host is well.
+    CheckHealth(CheckHealth),
 }
 
 /// Where a server goes.
@@ -459,6 +466,26 @@ pub enum OperationState {
         because: EndOfTest,
         /// What was seen of the guest, if it was looked at.
         seen: Option<Seen>,
+    },
+    /// A hook runs.
+    RunningHook {
+        /// How far.
+        status: HookStatus,
+    },
+    /// A hook has ended.
+    HookRan {
+        /// How.
+        ran: HookRan,
+    },
+    /// libvirt has answered.
+    Healthy {
+        /// What it says of itself.
+        health: Health,
+    },
+    /// libvirt has not answered in time.
+    Unhealthy {
+        /// What it said instead.
+        why: String,
     },
 }
 

@@ -134,6 +134,14 @@ impl Slot {
             {
                 return None;
             }
+            (OperationState::RunningHook { status: told }, Telling::Hook(status))
+                if told.doing == status.doing =>
+            {
+                if told == status {
+                    return None;
+                }
+                Urgency::Casual
+            }
             (
                 OperationState::Running { .. }
                 | OperationState::Refused { .. }
@@ -146,7 +154,11 @@ impl Slot {
                 | OperationState::Stopped
                 | OperationState::Released
                 | OperationState::Testing { .. }
-                | OperationState::Tested { .. },
+                | OperationState::Tested { .. }
+                | OperationState::RunningHook { .. }
+                | OperationState::HookRan { .. }
+                | OperationState::Healthy { .. }
+                | OperationState::Unhealthy { .. },
                 _,
             ) => Urgency::Urgent,
         };
@@ -168,15 +180,20 @@ fn others<'a>(
         .filter(move |slot| server.is_some() && server_of(&slot.record.order) == server)
 }
 
-/// Another open operation on the same server that this one may not stand beside.
+/// Another open operation that this one may not stand beside: on the same server, or another hook of the host.
 pub(super) fn in_the_way(
     slots: &BTreeMap<OperationId, Slot>,
     order: &Order,
     id: OperationId,
 ) -> Option<OperationId> {
-    others(slots, order, id)
-        .find(|slot| !may_stand_beside(&slot.record.order, order))
-        .map(|slot| slot.record.id)
+    let hook = || {
+        let is_hook = |order: &Order| matches!(order, Order::RunHook(_));
+        let open = |slot: &&Slot| matches!(slot.record.stage, Stage::Working(Work::Hook(_)));
+        let mut hooks = slots.values().filter(|slot| slot.record.id != id).filter(open);
+        if is_hook(order) { hooks.next() } else { None }
+    };
+    let on_server = others(slots, order, id).find(|slot| !may_stand_beside(&slot.record.order, order));
+    on_server.or_else(hook).map(|slot| slot.record.id)
 }
 
 /// What another open operation does with the same server.
@@ -201,7 +218,9 @@ pub(super) fn is_cutting_over(stage: &Stage) -> bool {
             | Work::Hold
             | Work::Replicate(_)
             | Work::Release
-            | Work::Test(_),
+            | Work::Test(_)
+            | Work::Hook(_)
+            | Work::Health(_),
         )
         | Stage::Ended(_) => false,
     }

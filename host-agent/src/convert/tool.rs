@@ -14,9 +14,10 @@ use std::thread;
 use std::time::Duration;
 
 use drover_policies::time::Span;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal};
 
 use crate::clock::HostClock;
+use crate::processes::{children, signal_all};
 
 /// Where programs are looked for. Some systems keep virt-v2v's in-place converter out of everybody's `PATH`.
 const PLACES: [&str; 6] =
@@ -156,14 +157,9 @@ impl From<ExitStatus> for Ended {
 /// What is killed is the first process of the namespace and not its starter: the kernel reports its end only when nothing of the
 /// namespace lives any more, and only then does the starter end.
 fn end(child: &mut Child) -> io::Result<()> {
-    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let starter = Pid::from_child(child);
     while child.try_wait()?.is_none() {
-        let first =
-            std::fs::read_to_string(&children)?.split_whitespace().next().and_then(|pid| pid.parse().ok());
-        if let Some(first) = first.and_then(Pid::from_raw) {
-            // It may have ended meanwhile, which is what is asked for.
-            let _ = kill_process(first, Signal::KILL);
-        }
+        signal_all(&children(starter), Signal::KILL);
         // The starter is a moment away from starting it, or from ending.
         thread::sleep(BETWEEN_LOOKS);
     }

@@ -15,6 +15,7 @@ use drover_policies::ids::{HostName, OperationId, ServerId};
 use virt::domain::Domain;
 use virt_sys as sys;
 
+use super::hooks::{Hooks, NoHooks};
 use super::libvirt_sys;
 use super::replication::{NotConfigured, Replication};
 use super::{
@@ -24,6 +25,7 @@ use super::{
 use crate::domain_edit::{reshaped, with_disks};
 use crate::domain_xml::{self, Storage};
 use crate::guest_events::identity::Attached;
+use crate::hooks::{Runner, Setting};
 use crate::metadata::Imported;
 use crate::replica::Ends;
 
@@ -102,6 +104,8 @@ pub struct Libvirt {
     migrations: Arc<Migrations>,
     /// Nothing where replicas are not configured.
     replicating: Option<Replicating>,
+    /// Nothing for one that runs no hooks at all.
+    hooks: Option<Arc<Runner>>,
     waker: Arc<Mutex<Option<Waker>>>,
 }
 
@@ -132,6 +136,7 @@ impl Libvirt {
             peers: Mutex::new(HashMap::new()),
             migrations,
             replicating: None,
+            hooks: None,
             waker,
             config,
         })
@@ -144,6 +149,17 @@ impl Libvirt {
         self.replicating = Some(Replicating::new(uri, &ends, waker));
         self.reader.tell_of(ends);
         self
+    }
+
+    /// Has this host run hooks.
+    ///
+    /// # Errors
+    /// When the data directory has no absolute path.
+    pub fn running_hooks(mut self, setting: Setting) -> std::io::Result<Self> {
+        let runner = Arc::new(Runner::new(setting, Arc::clone(&self.waker))?);
+        self.reader.tell_of_hooks(Arc::clone(&runner));
+        self.hooks = Some(runner);
+        Ok(self)
     }
 
     /// The running domains, by what their guests are recognised.
@@ -286,6 +302,13 @@ impl Hypervisor for Libvirt {
         match &self.replicating {
             Some(replicating) => replicating,
             None => &NotConfigured,
+        }
+    }
+
+    fn hooks(&self) -> &dyn Hooks {
+        match &self.hooks {
+            Some(runner) => runner.as_ref(),
+            None => &NoHooks,
         }
     }
 

@@ -15,13 +15,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::TimeDelta;
 use drover_policies::attempt::FailureClass;
-use drover_policies::fleet::{Autostart, GuestAgent, HostFacts, ServerFacts};
+use drover_policies::fleet::{Ability, Autostart, GuestAgent, HostFacts, ServerFacts};
 use drover_policies::ids::{HostName, ReplicaId, ServerId};
 use drover_policies::time::{Clock, Instant, Span};
 
 use super::{Hypervisor, RefusalKind, State, Wake};
 
 mod definition;
+mod hooks;
 mod launches;
 mod life;
 mod port;
@@ -30,6 +31,7 @@ mod replicas;
 mod replication;
 mod state;
 
+pub use hooks::{Changes, Script, Then, Writes};
 use state::{Domain, Host, Inside, World};
 
 /// The payload with which a killed agent's call unwinds.
@@ -245,8 +247,10 @@ impl SimulatedFleet {
         Arc::new(Self { clock, world: Mutex::new(world) })
     }
 
-    /// Adds a host. Its facts are told as they are given.
-    pub fn add_host(&self, name: HostName, facts: HostFacts) {
+    /// Adds a host. Its facts are told as they are given, and its agent can run hooks.
+    pub fn add_host(&self, name: HostName, mut facts: HostFacts) {
+        facts.abilities.insert(Ability::RunHooks);
+        facts.boot_id = Host::boot_id(&name, 1);
         self.change(|world| {
             let host = Host {
                 facts,
@@ -258,6 +262,10 @@ impl SimulatedFleet {
                 waker: None,
                 calls: 0,
                 kill: None,
+                hooks: BTreeMap::new(),
+                ran_hooks: Vec::new(),
+                boots: 1,
+                up_at: None,
             };
             world.hosts.insert(name, host);
         });
@@ -493,10 +501,16 @@ impl SimulatedFleet {
         self.change(|world| world.violations.clone())
     }
 
-    /// When something happens next by itself: a pass ends, a guest has shut down. Nothing when all is at rest.
+    /// When something happens next by itself: a pass ends, a guest has shut down, a hook ends. Nothing when all is at rest.
     #[must_use]
     pub fn next_event(&self) -> Option<Instant> {
         self.change(|world| world.next_event())
+    }
+
+    /// Whether memory or disks are being sent, or a guest shuts down.
+    #[must_use]
+    pub fn flows(&self) -> bool {
+        self.change(|world| world.next_of_servers().is_some())
     }
 
     /// Works everything out up to the present, changes something, and tells the agents what has happened.

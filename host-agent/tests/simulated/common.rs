@@ -68,6 +68,8 @@ pub fn host_facts(name: &str) -> HostFacts {
         replication: None,
         abilities: BTreeSet::from([Ability::ReturnToRetained, Ability::Reshape, Ability::ReshapeDisks]),
         plugs: None,
+        boot_id: None,
+        hooks: BTreeSet::new(),
     }
 }
 

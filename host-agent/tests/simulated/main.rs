@@ -5,6 +5,7 @@ mod checks;
 mod common;
 mod crash;
 mod goes_back;
+mod hooks;
 mod live_disks;
 mod looking;
 mod lost_backup;

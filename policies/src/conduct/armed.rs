@@ -71,6 +71,10 @@ impl Conductor<'_> {
                 | Report::Stopped
                 | Report::Released
                 | Report::Testing(_)
+                | Report::RunningHook(_)
+                | Report::HookRan(_)
+                | Report::Healthy(_)
+                | Report::Unhealthy(_)
                 | Report::Tested { .. },
             ) => {
                 let migration = self.has_begun(migration, operation);

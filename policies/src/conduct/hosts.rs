@@ -198,6 +198,10 @@ impl Conductor<'_> {
                     | Report::Stopped
                     | Report::Released
                     | Report::Testing(_)
+                    | Report::RunningHook(_)
+                    | Report::HookRan(_)
+                    | Report::Healthy(_)
+                    | Report::Unhealthy(_)
                     | Report::Tested { .. },
                 ) => {
                     self.changes.ended.push(operation);

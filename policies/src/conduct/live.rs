@@ -147,6 +147,10 @@ impl Conductor<'_> {
                 | Report::Stopped
                 | Report::Released
                 | Report::Testing(_)
+                | Report::RunningHook(_)
+                | Report::HookRan(_)
+                | Report::Healthy(_)
+                | Report::Unhealthy(_)
                 | Report::Tested { .. },
             ) => {
                 let text = "the agent's answer does not fit the order".to_owned();

@@ -338,6 +338,10 @@ impl<'a> Conductor<'a> {
                 | Report::Stopped
                 | Report::Released
                 | Report::Testing(_)
+                | Report::RunningHook(_)
+                | Report::HookRan(_)
+                | Report::Healthy(_)
+                | Report::Unhealthy(_)
                 | Report::Tested { .. },
             ) => Some("the agent's answer does not fit the question".to_owned()),
         };

@@ -66,6 +66,10 @@ impl Conductor<'_> {
                         | Report::Stopped
                         | Report::Released
                         | Report::Testing(_)
+                        | Report::RunningHook(_)
+                        | Report::HookRan(_)
+                        | Report::Healthy(_)
+                        | Report::Unhealthy(_)
                         | Report::Tested { .. } => None,
                     };
                     migration.validation.before = Before::Taken { at: self.now, baseline };

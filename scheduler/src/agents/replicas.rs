@@ -24,7 +24,11 @@ impl Agents {
             | OperationState::Stopped
             | OperationState::Released
             | OperationState::Testing { .. }
-            | OperationState::Tested { .. } => None,
+            | OperationState::Tested { .. }
+            | OperationState::RunningHook { .. }
+            | OperationState::HookRan { .. }
+            | OperationState::Healthy { .. }
+            | OperationState::Unhealthy { .. } => None,
         }
     }
 

@@ -97,7 +97,12 @@ impl Node {
     pub fn works(&self) -> bool {
         let operations = self.agent.as_ref().map(|agent| agent.request(Span::ZERO).operations);
         let works = |state: &OperationState| {
-            matches!(state, OperationState::Running { .. } | OperationState::Replicating { .. })
+            matches!(
+                state,
+                OperationState::Running { .. }
+                    | OperationState::Replicating { .. }
+                    | OperationState::RunningHook { .. }
+            )
         };
         operations.unwrap_or_default().iter().any(|told| works(&told.state))
     }

@@ -133,6 +133,11 @@ impl World {
                 };
             }
             Command::Touch { touch, server } => self.touch(*touch, server)?,
+            Command::Hook { host, hook, script } => {
+                // One that is not in fleet.toml is named.
+                self.node(host)?;
+                self.fleet.set_hook(host, hook.clone(), script.clone());
+            }
             Command::Fault(fault) => self.fault(fault)?,
             Command::Guest { verb, server } => self.guest_asks(*verb, server)?,
             Command::Answers { owner, server, text } => self.answer_mail(owner, server, text).await?,

@@ -1,12 +1,12 @@
 //! The world as it runs: one moment after another, and between two moments nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use chrono::TimeDelta;
-use drover_host_agent::hypervisor::simulated::SimulatedFleet;
+use drover_host_agent::hypervisor::simulated::{Condition as Power, SimulatedFleet};
 use drover_policies::events::Event;
 use drover_policies::host::Standing;
 use drover_policies::ids::{HostName, ServerId};
@@ -109,6 +109,8 @@ pub struct World {
     /// What died by a crash point, in words.
     pub deaths: Vec<String>,
     comes_back: BTreeMap<String, Instant>,
+    /// Hosts that a hook has rebooted, and that are not up yet.
+    rebooting: BTreeSet<HostName>,
     directory: TempDir,
 }
 
@@ -166,6 +168,7 @@ impl World {
             death: None,
             deaths: Vec::new(),
             comes_back: BTreeMap::new(),
+            rebooting: BTreeSet::new(),
             file,
             directory,
         };
@@ -201,7 +204,7 @@ impl World {
     async fn next_moment(&self, limit: Instant) -> Result<Instant> {
         let now = self.time.now();
         let busy = self.nodes.values().any(|node| node.agent.as_ref().is_some_and(|agent| agent.is_busy()));
-        let step = if busy || self.fleet.next_event().is_some() { BUSY_STEP } else { IDLE_STEP };
+        let step = if busy || self.fleet.flows() { BUSY_STEP } else { IDLE_STEP };
         let works = busy || self.nodes.values().any(Node::works);
         let agents = self.nodes.values().filter_map(Node::next_due).filter(|due| works || *due - now <= SOON);
         let silences =
@@ -270,7 +273,28 @@ impl World {
         self.nodes.values().any(|node| node.next_due().is_some_and(|due| due <= now))
     }
 
+    /// A host that a hook reboots takes its agent with it, and starts it again when it is up.
+    fn reboot_agents(&mut self) -> Result<()> {
+        let now = self.control.clock.now();
+        for (name, node) in &mut self.nodes {
+            match self.fleet.power(name) {
+                Power::Down if node.agent.is_some() => {
+                    node.kill();
+                    self.rebooting.insert(name.clone());
+                    self.story.note(now, &format!("{name} reboots"));
+                }
+                Power::Up if self.rebooting.remove(name) => {
+                    node.start()?;
+                    self.story.note(now, &format!("{name} is up again"));
+                }
+                Power::Down | Power::Up => {}
+            }
+        }
+        Ok(())
+    }
+
     fn step_agents(&mut self) -> Result<()> {
+        self.reboot_agents()?;
         let hosts: Vec<HostName> = self.nodes.keys().cloned().collect();
         for host in hosts {
             let before = self.nodes.get(&host).is_some_and(|node| node.agent.is_some());

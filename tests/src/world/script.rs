@@ -14,13 +14,15 @@
 
 use anyhow::{Context, Result, bail};
 use chrono::TimeDelta;
-use drover_host_agent::hypervisor::simulated::Moment;
+use drover_host_agent::hypervisor::simulated::{Moment, Script as HookScript};
 use drover_policies::attempt::FailureClass;
 use drover_policies::blueprint::{Blueprint, Boot};
-use drover_policies::ids::{HostName, OwnerId};
+use drover_policies::ids::{HookName, HostName, OwnerId};
 use drover_policies::time::Span;
 
 use super::fleet_file::bytes;
+
+mod hook;
 
 /// A whole script.
 #[derive(Debug, Clone)]
@@ -134,6 +136,9 @@ pub enum Command {
     CrashHost { host: HostName },
     /// `start host h3`
     StartHost { host: HostName },
+    /// `hook h1 maintain`, with any of `takes 5m`, `hangs`, `exits 70`, `reboots for 3m`, `floods`, `upgrades libvirt`: what that hook does
+    /// there from now on, when it is run.
+    Hook { host: HostName, hook: HookName, script: HookScript },
     /// See [`Fault`].
     Fault(Fault),
     /// `clock jump +2h`, `clock jump -2h`: the scheduler's.
@@ -445,6 +450,9 @@ fn parse_command(words: &[&str]) -> Result<Command> {
             verb: if *verb == "reads" { GuestVerb::Reads } else { GuestVerb::Acknowledges },
             server: (*server).to_owned(),
         },
+        ["hook", host, hook, rest @ ..] => {
+            Command::Hook { host: host.parse()?, hook: hook.parse()?, script: hook::parse(rest)? }
+        }
         ["fault", rest @ ..] => Command::Fault(parse_fault(rest)?),
         ["clock", "jump", by] => Command::ClockJump { by: signed(by)? },
         ["agent", "clock", host, by] => Command::AgentClock { host: host.parse()?, by: signed(by)? },

@@ -18,6 +18,7 @@ use super::{HostConfig, lock};
 use crate::capabilities;
 use crate::domain_edit::is_test_guest;
 use crate::domain_xml::{self, DomainFacts};
+use crate::hooks::Runner;
 use crate::replica::Ends;
 use drover_policies::attempt::FailureClass;
 
@@ -26,6 +27,8 @@ pub(super) struct Reader {
     config: Arc<HostConfig>,
     /// For what is told of replicas.
     ends: Option<Arc<Ends>>,
+    /// For what is told of hooks.
+    hooks: Option<Arc<Runner>>,
     daemon: Daemon,
     capabilities: Arc<Mutex<Option<Cached>>>,
     /// What was warned of last, so that it is not said again with every reading.
@@ -45,6 +48,7 @@ impl Reader {
     pub(super) fn new(config: &HostConfig) -> Self {
         Self {
             ends: None,
+            hooks: None,
             config: Arc::new(config.clone()),
             daemon: Daemon::new(config.own_uri.clone()),
             capabilities: Arc::new(Mutex::new(None)),
@@ -54,6 +58,10 @@ impl Reader {
 
     pub(super) fn tell_of(&mut self, ends: Arc<Ends>) {
         self.ends = Some(ends);
+    }
+
+    pub(super) fn tell_of_hooks(&mut self, hooks: Arc<Runner>) {
+        self.hooks = Some(hooks);
     }
 
     pub(super) fn observe(&self) -> Answer<Observed> {
@@ -73,6 +81,11 @@ impl Reader {
         if let Some(ends) = &self.ends {
             observed.host.replication = Some(ends.facts());
             observed.host.abilities.insert(Ability::CopyLive);
+        }
+        if let Some(hooks) = &self.hooks {
+            observed.host.abilities.insert(Ability::RunHooks);
+            observed.host.hooks = hooks.able();
+            observed.host.boot_id = hooks.boot_id().map(str::to_owned);
         }
         Ok(observed)
     }
@@ -124,6 +137,8 @@ fn read_host(connect: &Connect, config: &HostConfig, cache: &Mutex<Option<Cached
         replication: None,
         abilities: BTreeSet::from([Ability::ReturnToRetained, Ability::Reshape, Ability::ReshapeDisks]),
         plugs: Some(plugs(connect)),
+        boot_id: None,
+        hooks: BTreeSet::new(),
     })
 }
 

@@ -30,6 +30,11 @@ impl World {
     }
 
     pub(super) fn next_event(&self) -> Option<Instant> {
+        self.next_of_servers().into_iter().chain(self.next_of_hooks()).min()
+    }
+
+    /// When something happens next to servers, by itself.
+    pub(super) fn next_of_servers(&self) -> Option<Instant> {
         let shutdowns =
             self.hosts.values().flat_map(|host| host.domains.values()).filter_map(|domain| domain.off_at);
         let transfers = self
@@ -113,6 +118,7 @@ impl World {
             self.happen_to(server);
         }
         self.end_rounds();
+        self.end_hooks();
     }
 
     fn happen_to(&mut self, server: ServerId) {
@@ -360,6 +366,9 @@ impl World {
                 Condition::Up if autostart == Autostart::Yes => self.boot(name, server),
                 Condition::Up => {}
             }
+        }
+        if condition == Condition::Up {
+            self.has_booted(name);
         }
         self.wake(name, Wake::Everything);
     }

@@ -10,6 +10,7 @@ use drover_policies::fleet::{Autostart, Definition, Reach, ServerFacts};
 use drover_policies::ids::{HostName, OperationId, ServerId};
 use drover_policies::time::Instant;
 
+use super::super::hooks::Hooks;
 use super::super::replication::Replication;
 use super::super::{
     Answer, Domains, Figures, Hypervisor, MigrationStatus, Observed, Probe, Refusal, RefusalKind, ShutdownBy,
@@ -424,6 +425,10 @@ impl Hypervisor for Port {
     fn forget_probes(&self, _operation: OperationId) {}
 
     fn replication(&self) -> &dyn Replication {
+        self
+    }
+
+    fn hooks(&self) -> &dyn Hooks {
         self
     }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use drover_policies::fleet::{Autostart, Definition, HostFacts, ServerFacts};
-use drover_policies::ids::{HostName, ReplicaId, ServerId};
+use drover_policies::ids::{HookName, HostName, OperationId, ReplicaId, ServerId};
 use drover_policies::time::Instant;
 
 use super::super::{Figures, State, Wake, Waker};
 use super::definition::Before;
+use super::hooks::{Ran, Script};
 use super::precopy::Transfer;
 use super::replicas::{Checkpoint, Copying, Kept};
 use super::{Condition, Fault, Guest, Moment, pair};
@@ -42,6 +43,13 @@ pub(super) struct Host {
     pub(super) waker: Option<(u64, Waker)>,
     pub(super) calls: u64,
     pub(super) kill: Option<(u64, Moment)>,
+    pub(super) hooks: BTreeMap<HookName, Script>,
+    /// In the order in which they were begun.
+    pub(super) ran_hooks: Vec<(OperationId, Ran)>,
+    /// Counts its boots.
+    pub(super) boots: u32,
+    /// When a reboot has been done.
+    pub(super) up_at: Option<Instant>,
 }
 
 /// One domain on one host.
