@@ -22,8 +22,8 @@ use crate::clock::{HostClock as _, SystemClock};
 use crate::durable::DiskError;
 use crate::processes::{descendants, signal_all};
 
-/// How often its output is put down, and looked whether it is to stop.
-const TICK: Duration = Duration::from_secs(1);
+/// How often its output is put down, if there is more, and looked whether it is to stop. Often, as a host that is rebooted takes what was not.
+const TICK: Duration = Duration::from_millis(200);
 
 /// How long what is asked to end may take before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
