@@ -5,7 +5,6 @@ use drover_agent_api::{CutoverReplica, RebootMigrate, ReplicaPeer};
 use drover_policies::attempt::{Failure, FailureClass, Outcome};
 use drover_policies::fleet::Definition;
 use drover_policies::ids::ReplicaId;
-use drover_policies::replica::ReplicaDisk;
 use drover_policies::time::Instant;
 
 use super::{Cutover, Off, target};
@@ -28,7 +27,7 @@ pub(super) fn ready(order: &RebootMigrate, here: &Sighting, context: &Context<'_
         );
         return Err(failure(FailureClass::RefusedBySource, text));
     }
-    let landed = rounds_there((replica.replica, &replica.peer), &replica.disks, context)?;
+    let landed = rounds_there((replica.replica, &replica.peer), context)?;
     if landed < replica.rounds {
         let host = &replica.peer.host;
         let text = format!("{host} has {landed} rounds of its replica, and {} are needed", replica.rounds);
@@ -37,20 +36,11 @@ pub(super) fn ready(order: &RebootMigrate, here: &Sighting, context: &Context<'_
     Ok(())
 }
 
-/// How many rounds of a replica the destination has, when its images can be put where the definition names them.
+/// How many rounds of a replica the destination has, and its images are not in their place.
 pub(crate) fn rounds_there(
     (replica, peer): (ReplicaId, &ReplicaPeer),
-    disks: &[ReplicaDisk],
     context: &Context<'_>,
 ) -> Result<u64, Failure> {
-    let failure = |class, text| Failure { class, text };
-    if let Some(disk) = disks.iter().find(|disk| disk.path != disk.source) {
-        let (target, here, there) = (&disk.target, disk.source.display(), disk.path.display());
-        let text = format!(
-            "{target} is {here} by the definition and would be {there} at the destination: the two must be the same"
-        );
-        return Err(failure(FailureClass::RefusedBySource, text));
-    }
     let replication = context.hypervisor.replication();
     let looked = replication.held(replica, peer).and_then(|held| match held {
         // Left by an earlier try that was taken back while the destination was silent. The destination does not know the server.
@@ -64,7 +54,7 @@ pub(crate) fn rounds_there(
         Ok(Held::Rounds { landed }) => Ok(landed),
         Ok(Held::Nothing | Held::InPlace) => {
             let text = format!("{} does not hold its replica", peer.host);
-            Err(failure(FailureClass::RefusedByDestination, text))
+            Err(Failure { class: FailureClass::RefusedByDestination, text })
         }
         Err(refusal) => Err(refusal.at_destination()),
     }

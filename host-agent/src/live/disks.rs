@@ -21,7 +21,21 @@ pub(super) fn approach(order: &LiveMigrate, here: &Sighting, context: &Context<'
     let Some(replica) = &order.replica else {
         return Live::Starting { autostart }.go(context, When::AtOnce);
     };
-    match rounds_there((replica.replica, &replica.peer), &replica.disks, context) {
+    // libvirt takes the definition along as it is.
+    if let Some(disk) = replica.disks.iter().find(|disk| disk.is_reshaped()) {
+        let there = disk.at_destination();
+        let text = format!(
+            "{} is {} ({}) by the definition and would be {} ({}) at the destination: of a server that goes live the two must be the same",
+            disk.target,
+            disk.source.display(),
+            disk.format,
+            there.path.display(),
+            there.format
+        );
+        let failure = Failure { class: FailureClass::RefusedBySource, text };
+        return Step::ended(Outcome::StayedAtSource { failure });
+    }
+    match rounds_there((replica.replica, &replica.peer), context) {
         Ok(_) => {
             let before = Before { life: Life::On, autostart };
             Live::Placing { before, since: context.now }.go(context, When::AtOnce)

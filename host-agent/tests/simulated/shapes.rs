@@ -2,15 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use drover_agent_api::{Destination, Operation, Order, RebootMigrate, Shape};
+use drover_agent_api::{Destination, LiveMigrate, LiveReplica, Operation, Order, RebootMigrate, Shape};
 use drover_host_agent::hypervisor::simulated::{Fault, Guest, Moment};
 use drover_policies::attempt::{FailureClass, Outcome};
 use drover_policies::blueprint::{Blueprint, Boot};
 use drover_policies::fleet::{Autostart, Plug, Power, ServerFacts};
 use drover_policies::ids::OperationId;
+use drover_policies::replica::{ImageFormat, ReplicaDisk};
 use uuid::Uuid;
 
-use crate::common::{OPERATION, Rig, SERVER, host, reboot, server_facts};
+use crate::common::{OPERATION, Rig, SERVER, host, live, reboot, server_facts};
+use crate::warm::{REPLICA, disks, held, peer, replicating, with_replica};
 
 const BACK: OperationId = OperationId(Uuid::from_u128(0xbac4));
 
@@ -152,4 +154,59 @@ fn one_that_is_to_be_booted_later_is_left_off_there_and_runs_again_where_that_fa
     rig.fleet.fault(Fault::DefineFails { host: host("h2") });
     rig.stayed();
     assert_eq!(rig.places(), [("h1".to_owned(), Power::Running, Autostart::Yes)]);
+}
+
+/// Its disk becomes raw, in another directory.
+fn elsewhere(disks: &mut [ReplicaDisk]) {
+    for disk in disks {
+        disk.path = "/srv/fast/web-1.qcow2".into();
+        disk.becomes = Some(ImageFormat::Raw);
+    }
+}
+
+fn disk_of(rig: &Rig) -> Vec<(String, String, String)> {
+    let facts = rig.fleet.facts(SERVER).into_iter();
+    facts
+        .map(|(host, facts)| (host.to_string(), facts.disks[0].source.clone(), facts.disks[0].format.clone()))
+        .collect()
+}
+
+#[test]
+fn its_disks_are_where_and_what_they_are_to_be_whenever_the_agent_is_killed() {
+    let there = ("h2".to_owned(), "/srv/fast/web-1.qcow2".to_owned(), "raw".to_owned());
+    let here = ("h1".to_owned(), "/var/lib/libvirt/images/web-1.qcow2".to_owned(), "qcow2".to_owned());
+    for n in 1.. {
+        let mut rig = replicating(Power::Running);
+        rig.run_until_ready();
+        let mut order = with_replica(2);
+        elsewhere(&mut order.replica.as_mut().expect("it has one").disks);
+        rig.cut_over(order);
+        let (made, kills) = (rig.fleet.calls(&host("h1")), rig.kills);
+        rig.fleet.kill_agent_at_call(&host("h1"), made + n, Moment::After);
+        let expected = match rig.outcome() {
+            Outcome::Moved(_) => &there,
+            Outcome::StayedAtSource { .. } => &here,
+            Outcome::Gone => panic!("a server was lost"),
+        };
+        assert_eq!(disk_of(&rig), [expected.clone()], "killed after call {n}");
+        if rig.kills == kills {
+            assert!(n > 5 && expected == &there, "the agent makes more calls than {n}");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_server_that_goes_live_keeps_its_disks_where_and_what_they_are() {
+    let mut disks = disks();
+    elsewhere(&mut disks);
+    let replica = LiveReplica { replica: REPLICA, peer: peer(), disks };
+    let order = match live() {
+        Order::LiveMigrate(order) => Order::LiveMigrate(LiveMigrate { replica: Some(replica), ..order }),
+        other => panic!("{other:?}"),
+    };
+    let mut rig = held(order, Power::Running);
+    let (class, text) = rig.stayed();
+    assert_eq!(class, FailureClass::RefusedBySource);
+    assert!(text.contains("would be /srv/fast/web-1.qcow2 (raw)"), "{text}");
 }
