@@ -12,14 +12,18 @@ pub mod ganeti;
 mod load;
 mod of_fleet;
 mod plan;
+mod room;
+pub mod schedule;
+mod spread;
 mod waves;
 
-pub use bounds::fewest_moves;
-pub use evacuate::{Evacuation, Unplaced, evacuate};
+pub use bounds::{fewest_moves, fewest_relieving};
+pub use evacuate::{Evacuation, Lacks, Unplaced, evacuate, evacuate_making_way, relieve};
 pub use load::Load;
-pub use of_fleet::{Rows, Stays, rows};
+pub use of_fleet::{Rows, Sent, Stays, rows};
 pub use plan::{
-    FleetPlan, Impossible, NotPlaced, PlannedMove, PlannedWave, StaysThere, plan_evacuation, plan_rolling,
+    FleetPlan, Impossible, NotPlaced, PlannedMove, PlannedTime, PlannedWave, StaysThere, plan_evacuation,
+    plan_relief, plan_rolling,
 };
 pub use waves::{Rolling, Stuck, Wave, Wishes, roll};
 

@@ -28,6 +28,7 @@ use crate::ids::{HostName, OwnerId, ServerId};
 use crate::policy::{Effective, Policy, PolicySet, Subject};
 
 pub use room::Room;
+pub(crate) use why::Bytes;
 pub use why::WhyNotHere;
 
 /// Capacity held at a destination for a migration that is not finished.
@@ -93,6 +94,14 @@ pub fn vcpu_limit(threads: u32, policy: &Policy) -> u64 {
 #[must_use]
 pub fn is_machine_for(wish: &Wish<'_>, source: &HostFacts, here: &HostFacts) -> bool {
     suits::machine(wish, source, here).is_ok()
+}
+
+/// Whether a host has a directory for each of a server's local disks, and an agent that takes them. Not whether there is room.
+#[must_use]
+pub fn takes_disks(wish: &Wish<'_>, here: &HostFacts) -> bool {
+    let disks = storage::needed(wish.server, wish.shape());
+    let needs = storage::Needs { disks: &disks, settled: true, method: wish.method };
+    disks.is_empty() || storage::fits(&needs, std::iter::empty(), here).is_ok()
 }
 
 /// A server that needs a place.

@@ -12,6 +12,8 @@
 //!
 //! Everything is fixed: ids count from 1 in the order in which servers are added, all facts are of [`NOON`].
 
+mod racks;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
@@ -24,6 +26,8 @@ use crate::fleet::{
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
 use crate::time::Instant;
+
+pub use self::racks::Racks;
 
 /// When all facts of a sample were observed: 2026-01-05 12:00 UTC, a Monday.
 pub const NOON: Instant = match DateTime::from_timestamp(1_767_614_400, 0) {

@@ -25,6 +25,31 @@ pub fn fewest_moves(problem: &Problem, hosts: &[HostRow], waves: usize) -> usize
     servers + counts.iter().take(least.unwrap_or(0)).sum::<usize>()
 }
 
+/// The fewest moves after which no host carries more than it has: of each resource by itself, as many of a host's largest as are too much.
+#[must_use]
+pub fn fewest_relieving(problem: &Problem) -> usize {
+    let load = Load::new(problem);
+    let least = |host: HostRow, resource: usize| {
+        let over = load.used(host)[resource].saturating_sub(problem.host(host).has[resource]);
+        let needs = |server: &super::ServerRow| problem.server(*server).needs[resource];
+        let mut largest: Vec<u64> = load.on(host).iter().map(needs).collect();
+        largest.sort_unstable_by(|a, b| b.cmp(a));
+        let mut sum = 0;
+        largest
+            .into_iter()
+            .take_while(|needs| {
+                let more = sum < over;
+                sum += needs;
+                more
+            })
+            .count()
+    };
+    problem
+        .host_rows()
+        .map(|host| (0..problem.resources.len()).map(|resource| least(host, resource)).max().unwrap_or(0))
+        .sum()
+}
+
 /// One resource of a fleet.
 struct Fluid {
     /// What is used on each host, the least first.

@@ -1,9 +1,13 @@
 //! Whether moves keep every constraint, at every moment. It shares no code with what made them: it counts anew, from the problem alone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::{HostRow, Move, Open, Problem, ServerRow, Wave};
+
+mod moments;
+
+pub use moments::moments;
 
 /// A constraint that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +58,27 @@ pub enum Broken {
         /// What is left.
         server: String,
     },
+    /// Some moves have no time.
+    Unscheduled {
+        /// So many moves.
+        moves: usize,
+        /// So many times.
+        scheduled: usize,
+    },
+    /// A move is over before everything can have been sent.
+    TooShort {
+        /// Whose.
+        server: String,
+    },
+    /// More goes through at once than can.
+    Crowded {
+        /// Where.
+        place: String,
+        /// So many moves.
+        moves: u32,
+        /// At so many bytes per second together.
+        rate: u64,
+    },
 }
 
 impl fmt::Display for Broken {
@@ -67,6 +92,13 @@ impl fmt::Display for Broken {
             Self::OutOfReach { server, host } => write!(f, "{server} may not go to {host}"),
             Self::NotOpen { host } => write!(f, "{host} takes no servers"),
             Self::NotEmpty { host, server } => write!(f, "{host} is not empty: {server} is left"),
+            Self::Unscheduled { moves, scheduled } => {
+                write!(f, "there are {moves} moves, and times for {scheduled}")
+            }
+            Self::TooShort { server } => write!(f, "{server} is done before all of it can have been sent"),
+            Self::Crowded { place, moves, rate } => {
+                write!(f, "{moves} moves at {rate} bytes per second together are too much for {place}")
+            }
         }
     }
 }
@@ -74,13 +106,14 @@ impl fmt::Display for Broken {
 /// Looks at waves one after the other.
 ///
 /// Within a wave any order of its moves must do, and a server counts at both ends while it moves: so all that a wave brings is there before
-/// anything has left.
+/// anything has left. A host to which nothing comes may be as full as it was found.
 ///
 /// # Errors
 /// The first constraint that is broken.
 pub fn waves(problem: &Problem, waves: &[Wave]) -> Result<(), Broken> {
     let mut at: Vec<HostRow> = problem.servers.iter().map(|server| server.host).collect();
     for wave in waves {
+        let receiving: BTreeSet<HostRow> = wave.moves.iter().map(|one| one.to).collect();
         let mut both: Vec<(ServerRow, HostRow)> = pairs(&at);
         for Move { server, from, to } in &wave.moves {
             let row = &problem.servers[server.0 as usize];
@@ -97,7 +130,7 @@ pub fn waves(problem: &Problem, waves: &[Wave]) -> Result<(), Broken> {
             }
             both.push((*server, *to));
         }
-        standing(problem, &both)?;
+        standing(problem, &both, |host| receiving.contains(host))?;
         for Move { server, to, .. } in &wave.moves {
             at[server.0 as usize] = *to;
         }
@@ -115,30 +148,45 @@ fn pairs(at: &[HostRow]) -> Vec<(ServerRow, HostRow)> {
     (0_u32..).map(ServerRow).zip(at.iter().copied()).collect()
 }
 
-/// Whether all of it can stand at one moment.
-fn standing(problem: &Problem, there: &[(ServerRow, HostRow)]) -> Result<(), Broken> {
+/// Whether all servers can be where they are.
+///
+/// # Errors
+/// The first constraint that is broken.
+pub fn stands(problem: &Problem, at: &[HostRow]) -> Result<(), Broken> {
+    standing(problem, &pairs(at), |_| true)
+}
+
+/// Whether all of it can stand at one moment, on those hosts that count.
+fn standing(
+    problem: &Problem,
+    there: &[(ServerRow, HostRow)],
+    counts: impl Fn(&HostRow) -> bool,
+) -> Result<(), Broken> {
     let mut by_host: BTreeMap<HostRow, Vec<ServerRow>> = BTreeMap::new();
     for (server, host) in there {
         by_host.entry(*host).or_default().push(*server);
     }
-    for (host, servers) in by_host {
-        let host = &problem.hosts[host.0 as usize];
-        for (index, resource) in problem.resources.iter().enumerate() {
-            let used: u64 =
-                servers.iter().map(|server| problem.servers[server.0 as usize].needs[index]).sum();
-            if used > host.has[index] {
-                let (resource, has) = (resource.name.clone(), host.has[index]);
-                return Err(Broken::TooFull { host: host.name.clone(), resource, has, used });
-            }
+    let mut counting = by_host.iter().filter(|(host, _)| counts(host));
+    counting.try_for_each(|(host, servers)| standing_on(problem, *host, servers))
+}
+
+/// Whether all of these can be on a host at one moment.
+fn standing_on(problem: &Problem, host: HostRow, servers: &[ServerRow]) -> Result<(), Broken> {
+    let host = &problem.hosts[host.0 as usize];
+    for (index, resource) in problem.resources.iter().enumerate() {
+        let used: u64 = servers.iter().map(|server| problem.servers[server.0 as usize].needs[index]).sum();
+        if used > host.has[index] {
+            let (resource, has) = (resource.name.clone(), host.has[index]);
+            return Err(Broken::TooFull { host: host.name.clone(), resource, has, used });
         }
-        let mut met: BTreeMap<u32, &str> = BTreeMap::new();
-        for server in servers {
-            let server = &problem.servers[server.0 as usize];
-            for group in &server.apart {
-                if let Some(one) = met.insert(group.0, &server.name) {
-                    let (one, other) = (one.to_owned(), server.name.clone());
-                    return Err(Broken::Met { host: host.name.clone(), one, other });
-                }
+    }
+    let mut met: BTreeMap<u32, &str> = BTreeMap::new();
+    for server in servers {
+        let server = &problem.servers[server.0 as usize];
+        for group in &server.apart {
+            if let Some(one) = met.insert(group.0, &server.name) {
+                let (one, other) = (one.to_owned(), server.name.clone());
+                return Err(Broken::Met { host: host.name.clone(), one, other });
             }
         }
     }

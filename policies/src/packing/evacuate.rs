@@ -1,16 +1,22 @@
 //! Emptying some hosts at once: each of their servers moves once, and what comes out is spread as evenly as these moves allow.
 //!
-//! Evenness is the weighted sum, over resources, of the variance of what is used. A server adds least where it meets least of what it
-//! needs much of, so the best host of a server is the smallest product of two rows: one pass over all hosts, in blocks that the
-//! processor can take at once. Then servers are exchanged among hosts as long as that gets better, within a bounded number of looks.
+//! First every server is put where it adds least, the largest first. Then servers are moved and exchanged among hosts as long as that gets
+//! more even ([`super::spread`]). Where some find no room although there is some in all, others make way for them ([`super::room`]):
+//! only then does a server move that is on none of these hosts.
+
+use std::collections::{BTreeMap, HashSet};
 
 use super::fill::{mean_host, size};
-use super::{HostRow, Load, Move, Open, Problem, ServerRow, UNLIMITED};
+use super::room::make_room;
+use super::spread::Spread;
+use super::{GroupRow, HostRow, Load, Move, Problem, ReachRow, ServerRow, Wave};
 
-/// What emptying some hosts takes.
+/// What emptying some hosts takes, or relieving them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evacuation {
-    /// Each server once.
+    /// Servers of other hosts that make way, all at once and before anything else.
+    pub making_way: Vec<Move>,
+    /// Those that have to leave, each once and all at once.
     pub moves: Vec<Move>,
     /// Servers for which there is no host.
     pub unplaced: Vec<Unplaced>,
@@ -21,253 +27,181 @@ pub struct Evacuation {
 pub struct Unplaced {
     /// Which.
     pub server: ServerRow,
-    /// Of each resource, how much the host that lacks least still lacks; nothing where no host may take it at all.
-    pub lacks: Option<Vec<u64>>,
+    /// What the host that lacks least still lacks; nothing where no host may take it at all.
+    pub lacks: Option<Lacks>,
 }
 
-/// Looks at a server and a host in the search for something better: bounded, so that the answer does not depend on the machine's speed.
-const LOOKS: usize = 500_000;
+/// What is missing on a host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lacks {
+    /// Where.
+    pub host: HostRow,
+    /// Of each resource. Nothing of any: a server is there that it must not meet.
+    pub of: Vec<u64>,
+}
 
-/// Rounds of that search.
-const ROUNDS: usize = 8;
+impl Evacuation {
+    /// All of them.
+    pub fn all_moves(&self) -> impl Iterator<Item = &Move> {
+        self.making_way.iter().chain(&self.moves)
+    }
 
-/// How many hosts are scored before the best of them is looked for.
-const BLOCK: usize = 64;
+    /// One after the other. Of these hosts those count as emptied from which nobody is left.
+    #[must_use]
+    pub fn waves(&self, problem: &Problem, hosts: &[HostRow]) -> Vec<Wave> {
+        let full: HashSet<HostRow> =
+            self.unplaced.iter().map(|left| problem.server(left.server).host).collect();
+        let emptied = hosts.iter().copied().filter(|host| !full.contains(host)).collect();
+        let before =
+            (!self.making_way.is_empty()).then(|| Wave { hosts: Vec::new(), moves: self.making_way.clone() });
+        before.into_iter().chain([Wave { hosts: emptied, moves: self.moves.clone() }]).collect()
+    }
+}
 
 /// Empties `hosts`. What is placed elsewhere stays where it is.
 #[must_use]
 pub fn evacuate(problem: &Problem, hosts: &[HostRow]) -> Evacuation {
-    let mut spread = Spread::new(problem, hosts);
     let load = Load::new(problem);
-    let mut leaving: Vec<ServerRow> = hosts.iter().flat_map(|host| load.on(*host)).copied().collect();
+    let leaving: Vec<ServerRow> = hosts.iter().flat_map(|host| load.on(*host)).copied().collect();
+    find_places(load, problem, hosts, &leaving, 0)
+}
+
+/// Empties `hosts`. For each server that would fit nowhere, a few others make way if that helps.
+#[must_use]
+pub fn evacuate_making_way(problem: &Problem, hosts: &[HostRow]) -> Evacuation {
+    let load = Load::new(problem);
+    let leaving: Vec<ServerRow> = hosts.iter().flat_map(|host| load.on(*host)).copied().collect();
+    find_places(load, problem, hosts, &leaving, OTHERS)
+}
+
+/// Moves as few servers as it takes, so that no host carries more than it has and nobody is beside somebody whom it must not meet.
+#[must_use]
+pub fn relieve(problem: &Problem) -> Evacuation {
+    let load = Load::new(problem);
     let mean = mean_host(problem);
-    leaving.sort_by(|a, b| {
-        let by_size = |server: &ServerRow| size(&problem.server(*server).needs, &mean);
-        by_size(b).total_cmp(&by_size(a)).then(a.cmp(b))
-    });
-    let mut state = load;
-    let mut unplaced = Vec::new();
-    for server in leaving.iter().copied() {
-        match spread.best(&state, server) {
-            Some((host, _)) => spread.put(&mut state, server, host),
-            None => unplaced.push(Unplaced { server, lacks: lacks(problem, &state, server, &spread.open) }),
+    let (mut crowded, mut leaving) = (Vec::new(), Vec::new());
+    for host in problem.host_rows() {
+        let too_many = too_many(problem, &load, host, &mean);
+        if !too_many.is_empty() {
+            crowded.push(host);
+            leaving.extend(too_many);
         }
     }
-    leaving.retain(|server| unplaced.iter().all(|other| other.server != *server));
-    spread.improve(&mut state, &leaving);
-    let moves = leaving
+    find_places(load, problem, &crowded, &leaving, OTHERS)
+}
+
+/// Whom a host can't keep: those that meet somebody, and then of what is too much the fewest.
+fn too_many(problem: &Problem, load: &Load<'_>, host: HostRow, mean: &[f64]) -> Vec<ServerRow> {
+    let has = &problem.host(host).has;
+    let mut over: Vec<u64> =
+        load.used(host).iter().zip(has).map(|(used, has)| used.saturating_sub(*has)).collect();
+    let needs = |server: ServerRow| &problem.server(server).needs;
+    let mut there = load.on(host).to_vec();
+    there.sort_by(|a, b| size(needs(*b), mean).total_cmp(&size(needs(*a), mean)).then(a.cmp(b)));
+    let mut known: HashSet<GroupRow> = HashSet::new();
+    let (mut leaving, mut staying): (Vec<ServerRow>, Vec<ServerRow>) =
+        there.into_iter().partition(|server| {
+            let apart = &problem.server(*server).apart;
+            let meets = apart.iter().any(|group| known.contains(group));
+            if !meets {
+                known.extend(apart);
+            }
+            meets
+        });
+    let less = |over: &mut Vec<u64>, server: ServerRow| {
+        over.iter_mut().zip(needs(server)).for_each(|(over, needs)| *over = over.saturating_sub(*needs));
+    };
+    leaving.iter().for_each(|server| less(&mut over, *server));
+    while over.iter().any(|over| *over > 0) {
+        // The smallest that is enough by itself, or else the one that helps most. The largest comes first in `staying`.
+        let enough = |server: &ServerRow| over.iter().zip(needs(*server)).all(|(over, needs)| over <= needs);
+        let helps = |server: &ServerRow| -> f64 {
+            let parts = over.iter().zip(needs(*server)).zip(mean);
+            parts.map(|((over, needs), mean)| *over.min(needs) as f64 / mean).sum()
+        };
+        let most = || (0..staying.len()).max_by(|a, b| helps(&staying[*a]).total_cmp(&helps(&staying[*b])));
+        let Some(next) = staying.iter().rposition(enough).or_else(most) else { break };
+        let server = staying.remove(next);
+        less(&mut over, server);
+        leaving.push(server);
+    }
+    leaving
+}
+
+/// Finds places for servers that leave, on hosts other than those that they leave.
+fn find_places(
+    load: Load<'_>,
+    problem: &Problem,
+    left: &[HostRow],
+    leaving: &[ServerRow],
+    others: usize,
+) -> Evacuation {
+    let mut spread = Spread::new(load, problem, left);
+    let kinds = kinds(problem, leaving);
+    let mut unplaced: Vec<ServerRow> = Vec::new();
+    for kind in &kinds {
+        unplaced.extend(spread.place(kind));
+    }
+    spread.improve(&kinds);
+    let Spread { mut load, open, .. } = spread;
+    let unplaced = make_room(problem, &mut load, &open, unplaced, others);
+    let unplaced = unplaced
         .into_iter()
-        .map(|server| Move { server, from: problem.server(server).host, to: state.host_of(server) })
+        .map(|server| Unplaced { server, lacks: lacks(problem, &load, server, &open) })
         .collect();
-    Evacuation { moves, unplaced }
+    let (moves, making_way) = moves(problem, &load, leaving);
+    Evacuation { making_way, moves, unplaced }
+}
+
+/// Those that ask nearly the same together, the kind with the largest first.
+fn kinds(problem: &Problem, servers: &[ServerRow]) -> Vec<Vec<ServerRow>> {
+    let mut members: BTreeMap<(Vec<u64>, ReachRow), Vec<ServerRow>> = BTreeMap::new();
+    for server in servers.iter().copied() {
+        let row = problem.server(server);
+        let about = row.needs.iter().copied().map(rounded).collect();
+        members.entry((about, row.reach)).or_default().push(server);
+    }
+    let mean = mean_host(problem);
+    let largest = |server: ServerRow| size(&problem.server(server).needs, &mean);
+    let mut kinds: Vec<Vec<ServerRow>> = members.into_values().collect();
+    for kind in &mut kinds {
+        kind.sort_by(|a, b| largest(*b).total_cmp(&largest(*a)).then(a.cmp(b)));
+    }
+    kinds.sort_by(|a, b| largest(b[0]).total_cmp(&largest(a[0])).then(a[0].cmp(&b[0])));
+    kinds
+}
+
+/// At most so many servers that need not be moved make way for one.
+const OTHERS: usize = 3;
+
+/// Its three highest binary digits: so there are few kinds, however many sizes there are.
+fn rounded(needs: u64) -> u64 {
+    let low = u64::BITS.saturating_sub(needs.leading_zeros()).saturating_sub(3);
+    needs >> low << low
+}
+
+/// From where the servers are to where they are in `load`: those that leave, and those that make way.
+fn moves(problem: &Problem, load: &Load<'_>, leaving: &[ServerRow]) -> (Vec<Move>, Vec<Move>) {
+    let mut leaves = vec![false; problem.servers.len()];
+    for server in leaving {
+        leaves[server.index()] = true;
+    }
+    let moved = problem.server_rows().filter_map(|server| {
+        let (from, to) = (problem.server(server).host, load.host_of(server));
+        (from != to).then_some(Move { server, from, to })
+    });
+    moved.partition(|one| leaves[one.server.index()])
 }
 
 /// What the host that lacks least still lacks for a server.
-fn lacks(problem: &Problem, load: &Load<'_>, server: ServerRow, open: &[bool]) -> Option<Vec<u64>> {
+fn lacks(problem: &Problem, load: &Load<'_>, server: ServerRow, open: &[bool]) -> Option<Lacks> {
     let row = problem.server(server);
     let mean = mean_host(problem);
-    problem
-        .host_rows()
-        .filter(|host| open[host.index()] && problem.may_use(row, *host))
-        .map(|host| -> Vec<u64> {
-            row.needs.iter().zip(load.free(host)).map(|(needs, free)| needs.saturating_sub(free)).collect()
-        })
-        .min_by(|a, b| size(a, &mean).total_cmp(&size(b, &mean)))
-}
-
-/// How full every host is, resource by resource, in parts of the mean: the rows that are multiplied.
-struct Spread<'a> {
-    problem: &'a Problem,
-    /// Whether a host may be used: open, and not one of those that are emptied.
-    open: Vec<bool>,
-    /// By resource, then by host: the weighted part that is used.
-    fullness: Vec<Vec<f32>>,
-    /// By resource, then by host: what one unit makes of that part.
-    unit: Vec<Vec<f32>>,
-    /// By resource, then by host: what is free, rounded up, so that nothing that fits is overlooked.
-    free: Vec<Vec<f32>>,
-}
-
-impl<'a> Spread<'a> {
-    fn new(problem: &'a Problem, emptied: &[HostRow]) -> Self {
-        let mut open: Vec<bool> = problem.hosts.iter().map(|host| host.open == Open::Yes).collect();
-        for host in emptied {
-            open[host.index()] = false;
-        }
-        let load = Load::new(problem);
-        let (width, count) = (problem.resources.len(), problem.hosts.len());
-        let mut spread = Self {
-            problem,
-            open,
-            fullness: vec![vec![0.0; count]; width],
-            unit: vec![vec![0.0; count]; width],
-            free: vec![vec![f32::MIN; count]; width],
-        };
-        for (resource, of) in problem.resources.iter().enumerate() {
-            let used: u64 = problem.servers.iter().map(|server| server.needs[resource]).sum();
-            let full = (2.0 * used as f32 / count.max(1) as f32).max(1.0);
-            for host in problem.host_rows().filter(|host| spread.open[host.index()]) {
-                // By the share of the host, each host counting the same whatever its size.
-                let has = match problem.host(host).has[resource] {
-                    UNLIMITED => full,
-                    has => has.max(1) as f32,
-                };
-                spread.unit[resource][host.index()] = of.weight.sqrt() / has;
-            }
-        }
-        for host in problem.host_rows() {
-            spread.refresh(&load, host);
-        }
-        spread
-    }
-
-    fn refresh(&mut self, load: &Load<'_>, host: HostRow) {
-        if !self.open[host.index()] {
-            return;
-        }
-        for (resource, (used, free)) in load.used(host).iter().zip(load.free(host)).enumerate() {
-            self.fullness[resource][host.index()] = *used as f32 * self.unit[resource][host.index()];
-            self.free[resource][host.index()] = (free as f32).next_up();
-        }
-    }
-
-    fn put(&mut self, load: &mut Load<'_>, server: ServerRow, to: HostRow) {
-        let moved = load.put(server, to);
-        self.refresh(load, moved.from);
-        self.refresh(load, moved.to);
-    }
-
-    /// What it takes from that sum by leaving a host that has it.
-    fn takes(&self, needs: &[u64], host: HostRow) -> f32 {
-        let mut sum = 0.0;
-        for (resource, needs) in needs.iter().enumerate() {
-            let less = *needs as f32 * self.unit[resource][host.index()];
-            sum += less * (2.0 * self.fullness[resource][host.index()] - less);
-        }
-        sum
-    }
-
-    /// The host where a server adds least, and how much.
-    fn best(&self, load: &Load<'_>, server: ServerRow) -> Option<(HostRow, f32)> {
-        let row = self.problem.server(server);
-        let reach = &self.problem.reaches[row.reach.index()];
-        let mut best: Option<(HostRow, f32)> = None;
-        let mut scores = [0.0_f32; BLOCK];
-        for begin in (0..self.problem.hosts.len()).step_by(BLOCK) {
-            let len = BLOCK.min(self.problem.hosts.len() - begin);
-            self.score(&row.needs, begin, &mut scores[..len]);
-            for (offset, score) in scores[..len].iter().enumerate() {
-                if best.is_some_and(|(_, least)| *score >= least) || !score.is_finite() {
-                    continue;
-                }
-                let host = HostRow(u32::try_from(begin + offset).unwrap_or(u32::MAX));
-                if reach[host.index()] && load.host_of(server) != host && load.fits(server, host) {
-                    best = Some((host, *score));
-                }
-            }
-        }
-        best
-    }
-
-    /// What a server adds on each host of a block; infinite where it does not fit.
-    fn score(&self, needs: &[u64], begin: usize, scores: &mut [f32]) {
-        scores.fill(0.0);
-        for (resource, needs) in needs.iter().enumerate() {
-            let needs = *needs as f32;
-            let fullness = &self.fullness[resource][begin..][..scores.len()];
-            let unit = &self.unit[resource][begin..][..scores.len()];
-            let free = &self.free[resource][begin..][..scores.len()];
-            for index in 0..scores.len() {
-                let more = needs * unit[index];
-                let added = more * (2.0 * fullness[index] + more);
-                scores[index] += if needs <= free[index] { added } else { f32::INFINITY };
-            }
-        }
-    }
-
-    /// Moves and exchanges servers among hosts while that makes the spread more even.
-    fn improve(&mut self, load: &mut Load<'_>, servers: &[ServerRow]) {
-        let mut looks = 0;
-        for _ in 0..ROUNDS {
-            let mut better = false;
-            for server in servers.iter().copied() {
-                better |= self.move_better(load, server);
-                looks += self.problem.hosts.len();
-                if looks > LOOKS {
-                    return;
-                }
-            }
-            for (index, one) in servers.iter().copied().enumerate() {
-                for other in servers[index + 1..].iter().copied() {
-                    better |= self.exchange_better(load, one, other);
-                }
-                looks += servers.len() - index;
-                if looks > LOOKS {
-                    return;
-                }
-            }
-            if !better {
-                return;
-            }
-        }
-    }
-
-    fn move_better(&mut self, load: &mut Load<'_>, server: ServerRow) -> bool {
-        const LEAST: f32 = 1e-6;
-        let from = load.host_of(server);
-        let gain = self.takes(&self.problem.server(server).needs, from);
-        match self.best(load, server) {
-            Some((to, cost)) if cost < gain * (1.0 - LEAST) => {
-                self.put(load, server, to);
-                true
-            }
-            Some(_) | None => false,
-        }
-    }
-
-    fn exchange_better(&mut self, load: &mut Load<'_>, one: ServerRow, other: ServerRow) -> bool {
-        const LEAST: f32 = 1e-5;
-        let (a, b) = (load.host_of(one), load.host_of(other));
-        let (needs_one, needs_other) = (&self.problem.server(one).needs, &self.problem.server(other).needs);
-        if a == b || needs_one == needs_other {
-            return false;
-        }
-        let mut change = 0.0;
-        let mut scale = 0.0;
-        for resource in 0..needs_one.len() {
-            let difference = needs_other[resource] as f32 - needs_one[resource] as f32;
-            for (host, sign) in [(a, 1.0), (b, -1.0)] {
-                let more = sign * difference * self.unit[resource][host.index()];
-                change += more * (2.0 * self.fullness[resource][host.index()] + more);
-                scale += more.abs() * self.fullness[resource][host.index()];
-            }
-        }
-        if change >= -LEAST * scale {
-            return false;
-        }
-        self.exchange(load, (one, a), (other, b))
-    }
-
-    /// Only if both fit: who leaves makes the room.
-    fn exchange(
-        &mut self,
-        load: &mut Load<'_>,
-        one: (ServerRow, HostRow),
-        other: (ServerRow, HostRow),
-    ) -> bool {
-        let ((one, a), (other, b)) = (one, other);
-        let Some(shelter) = self.problem.host_rows().find(|host| !self.open[host.index()]) else {
-            return false;
-        };
-        load.put(one, shelter);
-        let other_fits = load.fits(other, a);
-        load.put(other, shelter);
-        let fits = other_fits && load.fits(one, b);
-        let (one_to, other_to) = if fits { (b, a) } else { (a, b) };
-        load.put(one, one_to);
-        load.put(other, other_to);
-        self.refresh(load, a);
-        self.refresh(load, b);
-        fits
-    }
+    let may = |host: &HostRow| open[host.index()] && problem.may_use(row, *host);
+    let of = |host: HostRow| Lacks {
+        host,
+        of: row.needs.iter().zip(load.free(host)).map(|(needs, free)| needs.saturating_sub(free)).collect(),
+    };
+    let less = |a: &Lacks, b: &Lacks| size(&a.of, &mean).total_cmp(&size(&b.of, &mean));
+    problem.host_rows().filter(may).map(of).min_by(less)
 }

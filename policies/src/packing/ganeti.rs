@@ -58,8 +58,8 @@ pub fn read(text: &str) -> Result<Problem, BadText> {
             groups.push(group);
             groups.len() - 1
         }));
-        let has =
-            vec![memory, number(6, "processors")?.saturating_mul(ratio), number(4, "total disk")?, UNLIMITED];
+        let vcpus = number(6, "processors")?.saturating_mul(ratio);
+        let has = vec![mebibytes(memory), vcpus, mebibytes(number(4, "total disk")?), UNLIMITED];
         hosts.push(Host { name: name.to_owned(), has, open });
     }
     let reaches: Vec<Vec<bool>> =
@@ -122,9 +122,14 @@ fn server(
         "ext" | "rbd" | "sharedfile" | "gluster" | "blockdev" | "diskless"
     );
     let disk = if shared { 0 } else { number(2, "its disk")? };
-    let needs = vec![number(1, "its memory")?, number(3, "its processors")?, disk, 1];
+    let needs = vec![mebibytes(number(1, "its memory")?), number(3, "its processors")?, mebibytes(disk), 1];
     let reach = ReachRow(u32::try_from(group_of[host.index()]).unwrap_or(u32::MAX));
     Ok(Server { name: name.to_owned(), needs, host, apart: Vec::new(), reach })
+}
+
+/// The format has everything in MiB.
+fn mebibytes(count: u64) -> u64 {
+    count.saturating_mul(1 << 20)
 }
 
 fn field<'a>(line: usize, fields: &[&'a str], index: usize, name: &str) -> Result<&'a str, BadText> {

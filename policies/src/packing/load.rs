@@ -64,13 +64,30 @@ impl<'a> Load<'a> {
         let row = self.problem.server(server);
         self.problem.may_use(row, host)
             && row.needs.iter().zip(self.free(host)).all(|(needs, free)| *needs <= free)
-            && self.meets_nobody(server, host)
+            && self.meets_nobody(server, host, &[])
     }
 
-    fn meets_nobody(&self, server: ServerRow, host: HostRow) -> bool {
-        let own = u32::from(self.host_of(server) == host);
-        let apart = &self.problem.server(server).apart;
-        apart.iter().all(|group| self.groups.get(&(host, *group)).copied().unwrap_or(0) <= own)
+    /// Whether a server can be on a host when these have left it.
+    #[must_use]
+    pub fn fits_without(&self, server: ServerRow, host: HostRow, leaving: &[ServerRow]) -> bool {
+        let row = self.problem.server(server);
+        let has = &self.problem.host(host).has;
+        let mut measures = has.iter().zip(self.used(host)).zip(&row.needs).enumerate();
+        self.problem.may_use(row, host)
+            && measures.all(|(resource, ((has, used), needs))| {
+                let left = |server: &ServerRow| self.problem.server(*server).needs[resource];
+                (used - leaving.iter().map(left).sum::<u64>()).saturating_add(*needs) <= *has
+            })
+            && self.meets_nobody(server, host, leaving)
+    }
+
+    fn meets_nobody(&self, server: ServerRow, host: HostRow, leaving: &[ServerRow]) -> bool {
+        self.problem.server(server).apart.iter().all(|group| {
+            let there = self.groups.get(&(host, *group)).copied().unwrap_or(0);
+            let is_member = |other: &ServerRow| self.problem.server(*other).apart.contains(group);
+            let own = usize::from(self.host_of(server) == host);
+            there as usize <= own + leaving.iter().filter(|other| is_member(other)).count()
+        })
     }
 
     /// Puts a server onto another host, whether or not it fits there.

@@ -2,15 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{GroupRow, Host, HostRow, Open, Problem, ReachRow, Resource, Server, UNLIMITED};
+use super::schedule::{Way, Ways};
+use super::{GroupRow, Host, HostRow, Open, Problem, ReachRow, Resource, Server, ServerRow, UNLIMITED};
 use crate::attempt::Method;
-use crate::eligibility::{Suits, WhyBlocked, suits};
-use crate::fleet::{Fleet, Host as Seen, Server as Observed};
+use crate::eligibility::{Suits, WhyBlocked, local_bytes, suits};
+use crate::estimate::{ASSUMED_BANDWIDTH, expected_move};
+use crate::fleet::{Disk, Fleet, Host as Seen, Reach, Server as Observed};
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
-use crate::placement::{Wish, is_machine_for, memory_with_overhead, vcpu_limit};
+use crate::placement::{Wish, is_machine_for, memory_with_overhead, takes_disks, vcpu_limit};
 use crate::planner::Circles;
-use crate::policy::{PolicySet, Subject};
+use crate::policy::{Policy, PolicySet, Subject};
+use crate::time::Span;
 
 /// A fleet as rows, and what the rows stand for.
 #[derive(Debug, Clone)]
@@ -21,15 +24,74 @@ pub struct Rows {
     pub stays: Vec<Stays>,
     /// What each server's row stands for: one server, or several of one host that have to stay together.
     pub servers: Vec<Vec<ServerId>>,
+    /// By server's row: what is sent for it.
+    pub sent: Vec<Sent>,
+    /// What moves share; without it no times are planned.
+    pub ways: Option<Ways>,
+    /// By host, its cluster.
+    cluster_of: Vec<u32>,
+}
+
+/// What is sent for a server, and what moving it takes besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Sent {
+    /// Memory, and local disks that go along; of one that is rebooted its local disks.
+    pub bytes: u64,
+    /// The time for which one that is rebooted is off, as often longer as shorter.
+    pub besides: Span,
+    /// Nine times in ten it is no longer than this.
+    pub besides_p90: Span,
 }
 
 impl Rows {
-    /// Of rows that stand for one server each, all of which can be moved.
+    /// Of a cluster in Ganeti's text format: rows that stand for one server each, all of which can be moved live.
     #[must_use]
-    pub fn of_problem(problem: Problem) -> Self {
-        let servers =
-            problem.server_rows().map(|row| vec![ServerId(uuid::Uuid::from_u128(u128::from(row.0)))]);
-        Self { servers: servers.collect(), problem, stays: Vec::new() }
+    pub fn of_ganeti(problem: Problem) -> Self {
+        let id = |row: ServerRow| vec![ServerId(uuid::Uuid::from_u128(u128::from(row.0)))];
+        let memory = problem.resources.iter().position(|resource| resource.name == "memory");
+        let sent = |server: &Server| Sent {
+            bytes: memory.map_or(0, |memory| server.needs[memory]),
+            ..Sent::default()
+        };
+        let reach_of = |host: usize| problem.reaches.iter().position(|reach| reach[host]).unwrap_or(0);
+        let clusters = (0..problem.hosts.len()).map(|host| u32::try_from(reach_of(host)).unwrap_or(u32::MAX));
+        Self {
+            servers: problem.server_rows().map(id).collect(),
+            sent: problem.servers.iter().map(sent).collect(),
+            ways: None,
+            cluster_of: clusters.collect(),
+            problem,
+            stays: Vec::new(),
+        }
+    }
+
+    /// Times are planned: each host has a link of this many bytes per second in each direction, or an assumed one, and as much goes on at
+    /// once as policy allows.
+    pub fn on_links(&mut self, policies: &PolicySet, link: Option<u64>) {
+        let (limits, live) = (&policies.general().limits, &policies.general().live);
+        let rate = link.unwrap_or(ASSUMED_BANDWIDTH);
+        let way = Way { rate, out: limits.live_out_per_host, into: limits.live_in_per_host };
+        let capped = Some(live.bandwidth).filter(|cap| *cap > 0);
+        self.ways = Some(Ways {
+            most_rate: capped.map_or(rate, |cap| cap.min(rate)),
+            cluster_of: self.cluster_of.clone(),
+            at_once: limits.live_per_cluster,
+            ..Ways::among(self.problem.hosts.len(), way)
+        });
+    }
+
+    /// Hosts of `fleet` whose label `label` is the same share an uplink of this rate, in bytes per second in each direction. Only where times
+    /// are planned.
+    pub fn with_uplinks(&mut self, fleet: &Fleet, label: &str, rate: u64) {
+        let Some(ways) = &mut self.ways else { return };
+        let mut racks: BTreeMap<(&str, &str), u32> = BTreeMap::new();
+        let rack_of = fleet.hosts.values().map(|host| {
+            let name = host.facts.labels.get(label)?;
+            let next = u32::try_from(racks.len()).unwrap_or(u32::MAX);
+            Some(*racks.entry((&host.facts.cluster, name)).or_insert(next))
+        });
+        ways.rack_of = rack_of.collect();
+        ways.racks = vec![Way { rate, ..Way::FREE }; racks.len()];
     }
 }
 
@@ -61,6 +123,7 @@ struct Bundle<'a> {
     host: HostRow,
     needs: [u64; 3],
     members: Vec<(ServerId, &'a str)>,
+    sent: Sent,
     groups: BTreeSet<GroupRow>,
     reach: ReachRow,
 }
@@ -130,6 +193,7 @@ impl<'a> Maker<'a> {
                 return;
             }
         };
+        let sent = sent(server, method, &policy.policy);
         let mut groups: BTreeSet<GroupRow> = BTreeSet::new();
         for name in &facts.rules.anti_affinity {
             groups.insert(self.group(facts.owner.clone(), name.clone()));
@@ -141,7 +205,7 @@ impl<'a> Maker<'a> {
         let reach = self.reach(&Wish { server, policy, method, blueprint: None });
         self.together
             .push(facts.rules.affinity.iter().map(|name| (facts.owner.clone(), name.clone())).collect());
-        self.bundles.push(Bundle { host, needs, members: vec![(id, &facts.name)], groups, reach });
+        self.bundles.push(Bundle { host, needs, members: vec![(id, &facts.name)], sent, groups, reach });
     }
 
     fn group(&mut self, owner: Option<OwnerId>, name: String) -> GroupRow {
@@ -150,7 +214,7 @@ impl<'a> Maker<'a> {
     }
 
     /// Servers that ask the same of a host's machine share a row.
-    fn reach(&mut self, wish: &Wish<'_>) -> ReachRow {
+    fn reach(&mut self, wish: &Wish<'a>) -> ReachRow {
         let (facts, policy) = (&wish.server.facts, wish.policy());
         let source = self.fleet.hosts.get(&wish.server.host).map(|host| &host.facts);
         let labels: Vec<_> = policy
@@ -159,8 +223,13 @@ impl<'a> Maker<'a> {
             .iter()
             .map(|label| (label, source.and_then(|source| source.labels.get(label))))
             .collect();
-        let disks: Vec<_> =
-            facts.disks.iter().map(|disk| (&disk.reach, disk.source.rsplit_once('/'))).collect();
+        // Of a disk on shared storage any host with that storage will do; of a local one, one with its directory.
+        let directory = |disk: &'a Disk| match disk.reach {
+            Reach::Local => disk.source.rsplit_once('/').map(|(directory, _)| directory),
+            Reach::Shared { .. } | Reach::Empty => None,
+        };
+        let disks: BTreeSet<String> =
+            facts.disks.iter().map(|disk| format!("{:?} {:?}", disk.reach, directory(disk))).collect();
         let machine = (&facts.arch, &facts.machine_type, &facts.cpu, wish.method, disks, labels);
         let from = source.map(|source| (&source.cluster, &source.cpu.model, source.libvirt_version));
         let key = format!("{machine:?} {from:?}");
@@ -170,7 +239,9 @@ impl<'a> Maker<'a> {
         let row = ReachRow(u32::try_from(self.reach_rows.len()).unwrap_or(u32::MAX));
         let may = |host: &Seen| {
             source.is_some_and(|source| {
-                host.facts.cluster == source.cluster && is_machine_for(wish, source, &host.facts)
+                host.facts.cluster == source.cluster
+                    && is_machine_for(wish, source, &host.facts)
+                    && takes_disks(wish, &host.facts)
             })
         };
         self.reach_rows.push(self.fleet.hosts.values().map(may).collect());
@@ -179,7 +250,7 @@ impl<'a> Maker<'a> {
     }
 
     fn finish(self) -> Rows {
-        let Self { hosts, reach_rows, bundles, together, stays, .. } = self;
+        let Self { fleet, hosts, reach_rows, bundles, together, stays, .. } = self;
         let mut circles = Circles::new(bundles.len());
         let mut first_of = BTreeMap::new();
         for (index, groups) in together.into_iter().enumerate() {
@@ -199,8 +270,10 @@ impl<'a> Maker<'a> {
         }
         let servers =
             joined.values().map(|bundle| bundle.members.iter().map(|(id, _)| *id).collect()).collect();
+        let sent = joined.values().map(|bundle| bundle.sent).collect();
         let rows = joined.into_values().map(Bundle::into_row).collect();
-        Rows { problem: Problem { resources: resources(), hosts, servers: rows, reaches }, stays, servers }
+        let problem = Problem { resources: resources(), hosts, servers: rows, reaches };
+        Rows { problem, stays, servers, sent, ways: None, cluster_of: clusters(fleet) }
     }
 }
 
@@ -209,6 +282,10 @@ impl Bundle<'_> {
         self.needs.iter_mut().zip(other.needs).for_each(|(sum, needs)| *sum = sum.saturating_add(needs));
         self.members.extend(other.members);
         self.groups.extend(other.groups);
+        // One after the other.
+        self.sent.bytes = self.sent.bytes.saturating_add(other.sent.bytes);
+        self.sent.besides.0 = self.sent.besides.0.saturating_add(other.sent.besides.0);
+        self.sent.besides_p90.0 = self.sent.besides_p90.0.saturating_add(other.sent.besides_p90.0);
         if self.reach != other.reach {
             let (one, two) = (&reaches[self.reach.index()], &reaches[other.reach.index()]);
             let both = one.iter().zip(two).map(|(one, two)| *one && *two).collect();
@@ -227,6 +304,26 @@ impl Bundle<'_> {
             reach: self.reach,
         }
     }
+}
+
+fn sent(server: &Observed, method: Method, policy: &Policy) -> Sent {
+    let disks = local_bytes(&server.facts);
+    match method {
+        Method::Live => Sent { bytes: server.facts.memory_bytes.saturating_add(disks), ..Sent::default() },
+        Method::Reboot => {
+            let expected = expected_move(&server.facts, policy, &[], None);
+            Sent { bytes: disks, besides: expected.downtime, besides_p90: expected.downtime_p90 }
+        }
+    }
+}
+
+fn clusters(fleet: &Fleet) -> Vec<u32> {
+    let mut rows: BTreeMap<&str, u32> = BTreeMap::new();
+    let of = fleet.hosts.values().map(|host| {
+        let next = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        *rows.entry(&host.facts.cluster).or_insert(next)
+    });
+    of.collect()
 }
 
 fn resources() -> Vec<Resource> {

@@ -1,11 +1,20 @@
 //! What becomes of a whole fleet, in names, for people and programs.
 
+mod help;
+mod reasons;
+mod times;
+
+use std::collections::{BTreeSet, HashMap};
+
 use serde::{Deserialize, Serialize};
 
+use self::help::{amounts, what_helps, why_no_room};
+use self::reasons::Reasons;
+pub use self::times::{PlannedTime, When};
 use super::check::{self, Broken};
-
 use super::{
-    HostRow, Move, Open, Problem, Rows, Stuck, Unplaced, Wave, Wishes, evacuate, fewest_moves, roll,
+    HostRow, Move, Open, Problem, Rows, Stuck, Unplaced, Wave, Wishes, evacuate_making_way, fewest_moves,
+    fewest_relieving, relieve, roll,
 };
 
 /// What emptying hosts of a fleet takes.
@@ -21,17 +30,23 @@ pub struct FleetPlan {
     pub moves: usize,
     /// No plan of so many waves can do with fewer.
     pub least_moves: usize,
+    /// How long the moves take; nothing where nothing is said of links ([`Rows::on_links`]).
+    pub time: Option<PlannedTime>,
     /// Servers that can't be moved: their hosts are left out.
     pub stays: Vec<StaysThere>,
     /// Servers for which there is no room: their hosts can't be emptied.
     pub not_placed: Vec<NotPlaced>,
+    /// The least that would have to change for these to have room; each by itself is enough.
+    pub would_help: Vec<String>,
 }
 
 /// Hosts that are emptied together.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedWave {
-    /// They.
+    /// They. None in a wave that only makes room for the next one.
     pub hosts: Vec<String>,
+    /// Why these, and not more or others.
+    pub why: String,
     /// Their servers.
     pub moves: Vec<PlannedMove>,
 }
@@ -45,6 +60,10 @@ pub struct PlannedMove {
     pub from: String,
     /// To there.
     pub to: String,
+    /// Why there.
+    pub why: String,
+    /// When it is under way, if that is planned.
+    pub when: Option<When>,
 }
 
 /// A server that can't be moved.
@@ -65,7 +84,7 @@ pub struct NotPlaced {
     pub server: String,
     /// From where.
     pub host: String,
-    /// What is missing.
+    /// What is missing, and where least of it is.
     pub why: String,
 }
 
@@ -99,21 +118,30 @@ pub enum Impossible {
 /// # Errors
 /// A host that isn't there.
 pub fn plan_evacuation(rows: &Rows, hosts: &[String]) -> Result<FleetPlan, Impossible> {
-    let named = find(&rows.problem, hosts)?;
+    let problem = &rows.problem;
+    let named = find(problem, hosts)?;
     let (emptied, stays) = without_stays(rows, &named);
-    let evacuation = evacuate(&rows.problem, &emptied);
-    let wave = Wave { hosts: emptied, moves: evacuation.moves };
-    // A host of a server without a place is not empty at the end, and says so elsewhere.
-    let full = |host: &HostRow| {
-        let is_there = |left: &Unplaced| rows.problem.server(left.server).host == *host;
-        !evacuation.unplaced.iter().any(is_there)
-    };
-    let emptied = wave.hosts.iter().copied().filter(full).collect();
-    let wave = Wave { hosts: emptied, moves: wave.moves };
-    check::waves(&rows.problem, std::slice::from_ref(&wave)).map_err(Impossible::Broken)?;
-    let least = wave.moves.len();
-    let not_placed = evacuation.unplaced.iter().map(|left| not_placed(&rows.problem, left)).collect();
-    Ok(FleetPlan { not_placed, ..told(rows, &[wave], least, stays) })
+    let evacuation = evacuate_making_way(problem, &emptied);
+    let waves = evacuation.waves(problem, &emptied);
+    check::waves(problem, &waves).map_err(Impossible::Broken)?;
+    let least = evacuation.moves.len();
+    let not_placed = evacuation.unplaced.iter().map(|left| not_placed(problem, left)).collect();
+    let would_help = what_helps(problem, &emptied, &evacuation);
+    Ok(FleetPlan { not_placed, would_help, ..told(rows, &waves, least, stays)? })
+}
+
+/// Moves as few servers as it takes so that no host carries more than it has, and no two meet that must not.
+///
+/// # Errors
+/// Only if the planner has made a mistake.
+pub fn plan_relief(rows: &Rows) -> Result<FleetPlan, Impossible> {
+    let problem = &rows.problem;
+    let found = relieve(problem);
+    let waves = found.waves(problem, &[]);
+    check::waves(problem, &waves).map_err(Impossible::Broken)?;
+    let least = fewest_relieving(problem);
+    let not_placed = found.unplaced.iter().map(|left| not_placed(problem, left)).collect();
+    Ok(FleetPlan { not_placed, ..told(rows, &waves, least, Vec::new())? })
 }
 
 /// Empties these hosts, or all open ones, each once, in as many waves as wished or fewer.
@@ -137,30 +165,41 @@ pub fn plan_rolling(rows: &Rows, hosts: Option<&[String]>, wishes: Wishes) -> Re
         };
         return Err(Impossible::Nothing { why });
     }
-    let rolling = roll(problem, &emptied, wishes)?;
+    let rolling = roll(problem, &emptied, wishes).map_err(|stuck| match stuck {
+        Stuck::NoRoom => Impossible::Nothing { why: why_no_room(problem, &emptied, wishes) },
+        Stuck::MoreWaves { .. } => Impossible::Stuck(stuck),
+    })?;
     check::waves(problem, &rolling.waves).map_err(Impossible::Broken)?;
     let least = fewest_moves(problem, &emptied, rolling.waves.len());
-    Ok(told(rows, &rolling.waves, least, stays))
+    told(rows, &rolling.waves, least, stays)
 }
 
 fn find(problem: &Problem, names: &[String]) -> Result<Vec<HostRow>, Impossible> {
-    let rows: std::collections::HashMap<&str, HostRow> =
+    let rows: HashMap<&str, HostRow> =
         problem.host_rows().map(|row| (problem.host(row).name.as_str(), row)).collect();
-    names
-        .iter()
-        .map(|name| rows.get(name.as_str()).copied().ok_or_else(|| Impossible::NoHost { name: name.clone() }))
-        .collect()
+    let mut known = BTreeSet::new();
+    let mut found = Vec::new();
+    for name in names {
+        let row =
+            rows.get(name.as_str()).copied().ok_or_else(|| Impossible::NoHost { name: name.clone() })?;
+        // A host that is named twice is emptied once.
+        if known.insert(row) {
+            found.push(row);
+        }
+    }
+    Ok(found)
 }
 
 /// Those that can be emptied, and what keeps the others.
 fn without_stays(rows: &Rows, hosts: &[HostRow]) -> (Vec<HostRow>, Vec<StaysThere>) {
-    let keeps = |host: &HostRow| rows.stays.iter().any(|stays| stays.host == *host);
-    let stays = rows.stays.iter().filter(|stays| hosts.contains(&stays.host)).map(|stays| StaysThere {
+    let keeping: BTreeSet<HostRow> = rows.stays.iter().map(|stays| stays.host).collect();
+    let wanted: BTreeSet<HostRow> = hosts.iter().copied().collect();
+    let stays = rows.stays.iter().filter(|stays| wanted.contains(&stays.host)).map(|stays| StaysThere {
         server: stays.name.clone(),
         host: rows.problem.host(stays.host).name.clone(),
         why: stays.why.to_string(),
     });
-    (hosts.iter().copied().filter(|host| !keeps(host)).collect(), stays.collect())
+    (hosts.iter().copied().filter(|host| !keeping.contains(host)).collect(), stays.collect())
 }
 
 fn not_placed(problem: &Problem, left: &Unplaced) -> NotPlaced {
@@ -170,44 +209,51 @@ fn not_placed(problem: &Problem, left: &Unplaced) -> NotPlaced {
             "no open host has what it needs (processor, machine type, storage, cluster, labels)".to_owned()
         }
         Some(lacks) => {
-            let missing: Vec<String> = problem
-                .resources
-                .iter()
-                .zip(lacks)
-                .filter(|(_, lacks)| **lacks > 0)
-                .map(|(resource, lacks)| format!("{lacks} of {}", resource.name))
-                .collect();
-            match missing.is_empty() {
-                true => "every host with room has a server that it must not meet".to_owned(),
-                false => format!("the host that lacks least still lacks {}", missing.join(" and ")),
+            let host = &problem.host(lacks.host).name;
+            match amounts(problem, &lacks.of) {
+                None => format!("every host with room, {host} for one, has a server that it must not meet"),
+                Some(missing) => format!("{missing} more would be needed on {host}, which lacks least"),
             }
         }
     };
     NotPlaced { server: server.name.clone(), host: problem.host(server.host).name.clone(), why }
 }
 
-fn told(rows: &Rows, waves: &[Wave], least_moves: usize, stays: Vec<StaysThere>) -> FleetPlan {
+fn told(
+    rows: &Rows,
+    waves: &[Wave],
+    least_moves: usize,
+    stays: Vec<StaysThere>,
+) -> Result<FleetPlan, Impossible> {
     let problem = &rows.problem;
     let host = |row: HostRow| problem.host(row).name.clone();
-    let planned = |Move { server, from, to }: &Move| PlannedMove {
-        server: problem.server(*server).name.clone(),
-        from: host(*from),
-        to: host(*to),
+    let times = rows.ways.as_ref().map(|ways| times::times(rows, ways, waves)).transpose()?;
+    let reasons = Reasons::new(problem, waves);
+    let planned = |number: usize, index: usize, one: &Move| PlannedMove {
+        server: problem.server(one.server).name.clone(),
+        from: host(one.from),
+        to: host(one.to),
+        why: reasons.of_move(number, one),
+        when: times.as_ref().map(|(times, _)| times[number][index]),
     };
     let waves: Vec<PlannedWave> = waves
         .iter()
-        .map(|wave| PlannedWave {
+        .enumerate()
+        .map(|(number, wave)| PlannedWave {
             hosts: wave.hosts.iter().copied().map(host).collect(),
-            moves: wave.moves.iter().map(planned).collect(),
+            why: reasons.of_wave(number, wave),
+            moves: wave.moves.iter().enumerate().map(|(index, one)| planned(number, index, one)).collect(),
         })
         .collect();
-    FleetPlan {
+    Ok(FleetPlan {
         hosts: problem.hosts.len(),
         servers: rows.servers.iter().map(Vec::len).sum::<usize>() + rows.stays.len(),
         moves: waves.iter().map(|wave| wave.moves.len()).sum(),
         waves,
         least_moves,
+        time: times.map(|(_, time)| time),
         stays,
         not_placed: Vec::new(),
-    }
+        would_help: Vec::new(),
+    })
 }

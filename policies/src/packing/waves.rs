@@ -12,8 +12,8 @@
 
 use std::collections::HashSet;
 
-use super::fill::{Kinds, fill};
-use super::{GroupRow, HostRow, Load, Move, Open, Problem, ServerRow, UNLIMITED};
+use super::fill::{Crowd, Flow, Kinds};
+use super::{GroupRow, HostRow, Move, Open, Problem, UNLIMITED};
 
 /// Hosts that are emptied together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,75 +72,77 @@ impl Rolling {
 /// # Errors
 /// When it can't be done in so many.
 pub fn roll(problem: &Problem, hosts: &[HostRow], wishes: Wishes) -> Result<Rolling, Stuck> {
-    let tries = Tries::new(problem, hosts, wishes);
-    if let Some(rolling) = tries.with_first(0) {
-        return Ok(rolling);
-    }
-    let Some((mut first, mut best)) = tries.enough() else { return Err(tries.why_stuck()) };
-    // Downwards in steps that grow, then by halving; a host more or less in a thousand is not worth another try.
-    let (mut short, mut step) = (0, (first / 32).max(1));
-    while first - short > step {
-        match tries.with_first(first - step) {
-            Some(rolling) => (first, best, step) = (first - step, rolling, step * 2),
-            None => {
-                short = first - step;
-                break;
-            }
-        }
-    }
-    while first - short > (hosts.len() / 1000).max(1) {
-        let middle = short + (first - short) / 2;
-        match tries.with_first(middle) {
-            Some(rolling) => (first, best) = (middle, rolling),
-            None => short = middle,
-        }
-    }
-    Ok(best)
+    let kinds = Kinds::new(problem);
+    let crowd = Crowd::new(&kinds);
+    let tries = Tries::new(problem, hosts, wishes, &crowd);
+    let best = tries.fewest_moves().ok_or_else(|| tries.why_stuck())?;
+    let (hosts, flows): (Vec<_>, Vec<_>) = best.into_iter().unzip();
+    let moves = Crowd::settle(&kinds, &flows);
+    Ok(Rolling { waves: hosts.into_iter().zip(moves).map(|(hosts, moves)| Wave { hosts, moves }).collect() })
 }
 
-/// The hosts by the number of their servers, then by how full they are.
-fn by_weight(problem: &Problem, hosts: &[HostRow]) -> Vec<HostRow> {
-    let load = Load::new(problem);
-    let mut order = hosts.to_vec();
-    order.sort_by_key(|host| (load.on(*host).len(), fullness(problem, &load, *host), *host));
-    order
-}
+/// Hosts that are emptied together, and what goes where; which server goes along is not said yet.
+type Draft = (Vec<HostRow>, Vec<Flow>);
 
 /// The fullest resource of a host, in millionths.
-fn fullness(problem: &Problem, load: &Load<'_>, host: HostRow) -> u64 {
+fn fullness(problem: &Problem, crowd: &Crowd<'_>, host: HostRow) -> u64 {
     let has = &problem.host(host).has;
-    let parts = has.iter().zip(load.used(host)).map(|(has, used)| used * 1_000_000 / (*has).max(1));
+    let parts =
+        has.iter().zip(crowd.used(host)).map(|(has, used)| used.saturating_mul(1_000_000) / (*has).max(1));
     parts.max().unwrap_or(0)
 }
 
 struct Tries<'a> {
     problem: &'a Problem,
     wishes: Wishes,
-    /// In the order in which they are taken into a first wave.
+    crowd: &'a Crowd<'a>,
+    /// By the number of their servers, then by how full they are: the order in which they are taken into a first wave.
     order: Vec<HostRow>,
     /// Open, and not to be emptied.
     bystanders: Vec<HostRow>,
-    kinds: Kinds,
 }
 
 impl<'a> Tries<'a> {
-    fn new(problem: &'a Problem, hosts: &[HostRow], wishes: Wishes) -> Self {
+    fn new(problem: &'a Problem, hosts: &[HostRow], wishes: Wishes, crowd: &'a Crowd<'a>) -> Self {
         let emptied: HashSet<HostRow> = hosts.iter().copied().collect();
         let bystander = |host: &HostRow| problem.host(*host).open == Open::Yes && !emptied.contains(host);
-        Self {
-            problem,
-            wishes,
-            order: by_weight(problem, hosts),
-            bystanders: problem.host_rows().filter(bystander).collect(),
-            kinds: Kinds::new(problem),
+        let mut order = hosts.to_vec();
+        order.sort_by_cached_key(|host| (crowd.count(*host), fullness(problem, crowd, *host), *host));
+        let bystanders = problem.host_rows().filter(bystander).collect();
+        Self { problem, wishes, crowd, order, bystanders }
+    }
+
+    fn fewest_moves(&self) -> Option<Vec<Draft>> {
+        if let Some(drafts) = self.with_first(0) {
+            return Some(drafts);
         }
+        let (mut first, mut best) = self.enough()?;
+        // Downwards in steps that grow, then by halving.
+        let (mut short, mut step) = (0, (first / 32).max(1));
+        while first - short > step {
+            match self.with_first(first - step) {
+                Some(drafts) => (first, best, step) = (first - step, drafts, step * 2),
+                None => {
+                    short = first - step;
+                    break;
+                }
+            }
+        }
+        while first - short > 1 {
+            let middle = short + (first - short) / 2;
+            match self.with_first(middle) {
+                Some(drafts) => (first, best) = (middle, drafts),
+                None => short = middle,
+            }
+        }
+        Some(best)
     }
 
     /// A first guess: as if servers were a fluid. With a first wave of `k` of `n` hosts, each of which is used to the part `l`, the next
     /// waves can be of `k/l`, `k/l²`, … hosts.
     fn fluid(&self) -> usize {
-        let (load, hosts) = (Load::new(self.problem), self.order.len());
-        let total: u64 = self.order.iter().map(|host| fullness(self.problem, &load, *host)).sum();
+        let hosts = self.order.len();
+        let total: u64 = self.order.iter().map(|host| fullness(self.problem, self.crowd, *host)).sum();
         let used = (total as f64 / 1e6 / hosts.max(1) as f64).clamp(0.01, 0.999);
         let waves = i32::try_from(self.wishes.waves).unwrap_or(i32::MAX).clamp(1, 64);
         let sum: f64 = (0..waves).map(|wave| used.powi(-wave)).sum();
@@ -148,11 +150,11 @@ impl<'a> Tries<'a> {
     }
 
     /// A first wave that is large enough, by trying larger and larger ones.
-    fn enough(&self) -> Option<(usize, Rolling)> {
+    fn enough(&self) -> Option<(usize, Vec<Draft>)> {
         let mut first = self.fluid();
         while first <= self.order.len() {
-            if let Some(rolling) = self.with_first(first) {
-                return Some((first, rolling));
+            if let Some(drafts) = self.with_first(first) {
+                return Some((first, drafts));
             }
             first += (first / 16).max(1);
         }
@@ -160,11 +162,11 @@ impl<'a> Tries<'a> {
     }
 
     /// Rolls with a first wave of the so many lightest hosts; nothing when that takes too many waves.
-    fn with_first(&self, first: usize) -> Option<Rolling> {
+    fn with_first(&self, first: usize) -> Option<Vec<Draft>> {
         self.attempt(first, self.wishes.waves)
     }
 
-    fn attempt(&self, first: usize, most: usize) -> Option<Rolling> {
+    fn attempt(&self, first: usize, most: usize) -> Option<Vec<Draft>> {
         let mut trial = Trial::new(self);
         let (begin, mut rest) = trial.apart(&self.order, first);
         trial.wait_in_line(&mut rest);
@@ -175,13 +177,13 @@ impl<'a> Tries<'a> {
             done.extend(begin);
         }
         while !rest.is_empty() {
-            if trial.waves.len() >= most {
+            if trial.drafts.len() >= most {
                 return None;
             }
             let taken = trial.next_wave(&mut rest, &done)?;
             done.extend(taken);
         }
-        Some(Rolling { waves: trial.waves })
+        Some(trial.drafts)
     }
 
     fn why_stuck(&self) -> Stuck {
@@ -189,7 +191,7 @@ impl<'a> Tries<'a> {
         let fewest = (1..=hosts)
             .rev()
             .step_by((hosts / 16).max(1))
-            .filter_map(|first| Some(self.attempt(first, usize::MAX)?.waves.len()));
+            .filter_map(|first| Some(self.attempt(first, usize::MAX)?.len()));
         match fewest.min() {
             Some(least) => Stuck::MoreWaves { wished: self.wishes.waves, least },
             None => Stuck::NoRoom,
@@ -201,15 +203,14 @@ impl<'a> Tries<'a> {
 struct Trial<'a> {
     problem: &'a Problem,
     wishes: Wishes,
-    kinds: &'a Kinds,
-    load: Load<'a>,
-    waves: Vec<Wave>,
+    crowd: Crowd<'a>,
+    drafts: Vec<Draft>,
 }
 
 impl<'a> Trial<'a> {
-    fn new(tries: &'a Tries<'a>) -> Self {
-        let load = Load::new(tries.problem);
-        Self { problem: tries.problem, wishes: tries.wishes, kinds: &tries.kinds, load, waves: Vec::new() }
+    fn new(tries: &Tries<'a>) -> Self {
+        let Tries { problem, wishes, crowd, .. } = tries;
+        Self { problem, wishes: *wishes, crowd: (*crowd).clone(), drafts: Vec::new() }
     }
 
     /// The first `most` of the hosts in line that can be emptied together, and all others: never two servers of one group at once.
@@ -218,9 +219,9 @@ impl<'a> Trial<'a> {
         let mut moving = HashSet::<GroupRow>::new();
         let (mut taken, mut others) = (Vec::new(), Vec::new());
         for host in line {
-            let groups = || self.load.on(*host).iter().flat_map(|server| &self.problem.server(*server).apart);
-            if taken.len() < most && groups().all(|group| !moving.contains(group)) {
-                moving.extend(groups().copied());
+            let mut groups = self.crowd.groups_on(*host);
+            if taken.len() < most && groups.all(|group| !moving.contains(&group)) {
+                moving.extend(self.crowd.groups_on(*host));
                 taken.push(*host);
             } else {
                 others.push(*host);
@@ -231,7 +232,7 @@ impl<'a> Trial<'a> {
 
     /// The lightest first: they are emptied first, and the heaviest take what the first wave has to put somewhere.
     fn wait_in_line(&self, rest: &mut [HostRow]) {
-        rest.sort_by_key(|host| (fullness(self.problem, &self.load, *host), *host));
+        rest.sort_by_cached_key(|host| (fullness(self.problem, &self.crowd, *host), *host));
     }
 
     /// Empties as many of the hosts in line as those that are done can hold, and takes them out of the line.
@@ -255,12 +256,12 @@ impl<'a> Trial<'a> {
         let mut free = vec![0_u64; width];
         for host in done {
             free.iter_mut()
-                .zip(self.load.free(*host))
+                .zip(self.crowd.free(*host))
                 .for_each(|(sum, free)| *sum = sum.saturating_add(free));
         }
         let mut count = 0;
         for host in rest {
-            for (free, used) in free.iter_mut().zip(self.load.used(*host)) {
+            for (free, used) in free.iter_mut().zip(self.crowd.used(*host)) {
                 match free.checked_sub(*used) {
                     Some(left) => *free = left,
                     None => return count,
@@ -273,38 +274,31 @@ impl<'a> Trial<'a> {
 
     /// Moves all servers of `hosts` onto `onto`, in its order; nothing is moved when they don't all fit, or too little would stay free.
     fn empty(&mut self, hosts: &[HostRow], onto: &[HostRow]) -> Option<()> {
-        let servers: Vec<ServerRow> = hosts.iter().flat_map(|host| self.load.on(*host)).copied().collect();
-        let from: Vec<HostRow> = servers.iter().map(|server| self.load.host_of(*server)).collect();
-        if !fill(&mut self.load, self.kinds, &servers, onto) || !self.keeps_reserve(hosts) {
-            for (server, from) in servers.into_iter().zip(from) {
-                self.load.put(server, from);
-            }
+        if !self.keeps_reserve(hosts) {
             return None;
         }
-        let moves = servers
-            .into_iter()
-            .zip(from)
-            .map(|(server, from)| Move { server, from, to: self.load.host_of(server) })
-            .collect();
-        self.waves.push(Wave { hosts: hosts.to_vec(), moves });
+        let flows = self.crowd.empty(hosts, onto)?;
+        self.drafts.push((hosts.to_vec(), flows));
         Some(())
     }
 
-    /// While `away` are out of service.
+    /// While `away` are out of service: wherever their servers go, they use up the same in all.
     fn keeps_reserve(&self, away: &[HostRow]) -> bool {
         if self.wishes.reserve_hosts == 0 {
             return true;
         }
-        let away: HashSet<HostRow> = away.iter().copied().collect();
+        let leaving: HashSet<HostRow> = away.iter().copied().collect();
         let serving = || {
-            let open = |host: &HostRow| self.problem.host(*host).open == Open::Yes && !away.contains(host);
+            let open = |host: &HostRow| self.problem.host(*host).open == Open::Yes && !leaving.contains(host);
             self.problem.host_rows().filter(open)
         };
         (0..self.problem.resources.len()).all(|resource| {
             let largest = serving().map(|host| self.problem.host(host).has[resource]).max().unwrap_or(0);
-            let free = serving().filter_map(|host| self.load.free(host).nth(resource));
+            let free = serving().filter_map(|host| self.crowd.free(host).nth(resource));
             let free = free.fold(0_u64, u64::saturating_add);
-            largest == UNLIMITED || free >= largest.saturating_mul(self.wishes.reserve_hosts)
+            let comes = away.iter().map(|host| self.crowd.used(*host)[resource]).fold(0, u64::saturating_add);
+            let kept = largest.saturating_mul(self.wishes.reserve_hosts);
+            largest == UNLIMITED || free >= comes.saturating_add(kept)
         })
     }
 }

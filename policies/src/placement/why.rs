@@ -338,17 +338,17 @@ impl fmt::Display for NoPlace {
 
 /// Bytes as people read them: `4.0 GiB`, `512 MiB`. What is needed is rounded up and what is free is cut, so that a host that lacks
 /// a little never reads as one that has enough.
-struct Bytes {
+pub(crate) struct Bytes {
     tenths_of_gib: u128,
     mib: u64,
 }
 
 impl Bytes {
-    fn needed(bytes: u64) -> Self {
+    pub(crate) fn needed(bytes: u64) -> Self {
         Self { tenths_of_gib: (u128::from(bytes) * 10).div_ceil(1 << 30), mib: bytes.div_ceil(1 << 20) }
     }
 
-    fn free(bytes: u64) -> Self {
+    pub(crate) fn free(bytes: u64) -> Self {
         Self { tenths_of_gib: u128::from(bytes) * 10 / (1 << 30), mib: bytes >> 20 }
     }
 }

@@ -1,19 +1,20 @@
 //! `drover plan --fleet`: what emptying or rolling a whole fleet would take, without a scheduler.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use drover_policies::fleet::Fleet;
 use drover_policies::packing::{
-    FleetPlan, Impossible, Rows, Stuck, Wishes, ganeti, plan_evacuation, plan_rolling, rows,
+    FleetPlan, Impossible, Rows, Stuck, Wishes, ganeti, plan_evacuation, plan_relief, plan_rolling, rows,
 };
 use drover_policies::policy::PolicySet;
+use drover_policies::time::Span;
 
 use super::exit::Failed;
 use super::policy::read_files;
 use super::screen::{Rows as Table, Screen};
-use super::words::count;
+use super::words::{count, rate, span};
 
 /// What `drover plan` is told.
 #[derive(Debug, Args)]
@@ -22,11 +23,14 @@ pub struct Plan {
     #[arg(long, value_name = "FILE")]
     fleet: PathBuf,
     /// The hosts that are to be empty, all at once; with --roll those that are rolled
-    #[arg(value_name = "HOST", required_unless_present = "roll")]
+    #[arg(value_name = "HOST", required_unless_present_any = ["roll", "relieve"])]
     hosts: Vec<String>,
     /// Empty each host once, in waves: all open ones, or those that are named
     #[arg(long)]
     roll: bool,
+    /// Move as few servers as it takes so that no host carries more than it has, and no two meet that must not
+    #[arg(long, conflicts_with_all = ["roll", "hosts"])]
+    relieve: bool,
     /// At most so many waves; without it the choices are listed: the more waves, the fewer moves
     #[arg(long, value_name = "N", requires = "roll", value_parser = clap::value_parser!(u16).range(1..))]
     waves: Option<u16>,
@@ -36,9 +40,31 @@ pub struct Plan {
     /// Keep as much free at every moment as so many of the largest hosts hold
     #[arg(long, value_name = "N", requires = "roll", default_value_t = 0)]
     reserve_hosts: u32,
+    /// What a host's link carries, in each direction: 10Gbit, 800Mbit; without it one gigabit is assumed
+    #[arg(long, value_name = "RATE", value_parser = link_rate)]
+    link: Option<u64>,
+    /// Hosts with the same value of this label share an uplink, in an exported fleet
+    #[arg(long, value_name = "LABEL", requires = "uplink")]
+    rack: Option<String>,
+    /// What such an uplink carries, in each direction: 40Gbit
+    #[arg(long, value_name = "RATE", requires = "rack", value_parser = link_rate)]
+    uplink: Option<u64>,
     /// Policies, merged in the order of their names
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
+}
+
+/// Bytes per second, of bits per second as links are called by.
+fn link_rate(text: &str) -> Result<u64, String> {
+    let lower = text.to_ascii_lowercase();
+    let units = [("gbit", 1e9), ("mbit", 1e6)];
+    let bits = units.into_iter().find_map(|(unit, bits)| {
+        let number: f64 = lower.strip_suffix(unit)?.trim().parse().ok()?;
+        (number.is_finite() && number * bits >= 8.0).then_some(number * bits)
+    });
+    let bits = bits.ok_or_else(|| "write for example 10Gbit or 800Mbit".to_owned())?;
+    // Less what TCP and Ethernet need, as in the gigabit that is assumed.
+    Ok((bits / 8.0 * 0.936) as u64)
 }
 
 /// How many choices are listed.
@@ -46,7 +72,10 @@ const CHOICES: usize = 5;
 
 /// Plans, and shows it.
 pub(super) fn plan(screen: &Screen, asked: &Plan) -> Result<(), Failed> {
-    let rows = read(&asked.fleet, &read_files(&asked.policy)?)?;
+    let rows = read(asked, &read_files(&asked.policy)?)?;
+    if asked.relieve {
+        return show(screen, &plan_relief(&rows).map_err(failed)?);
+    }
     if !asked.roll {
         let plan = plan_evacuation(&rows, &asked.hosts).map_err(failed)?;
         return show(screen, &plan);
@@ -65,7 +94,8 @@ pub(super) fn plan(screen: &Screen, asked: &Plan) -> Result<(), Failed> {
         screen.json(&plans);
         return Ok(());
     }
-    let mut table = Table::new(&["WAVES", "MOVES", "PER SERVER", "LEAST POSSIBLE", "LARGEST WAVE"]);
+    let mut table =
+        Table::new(&["WAVES", "MOVES", "PER SERVER", "LEAST POSSIBLE", "LARGEST WAVE", "MOVING TAKES"]);
     for plan in &plans {
         let largest = plan.waves.iter().map(|wave| wave.hosts.len()).max().unwrap_or(0);
         table.push(vec![
@@ -74,6 +104,7 @@ pub(super) fn plan(screen: &Screen, asked: &Plan) -> Result<(), Failed> {
             per_server(plan.moves, plan),
             per_server(plan.least_moves, plan),
             count(largest, "host"),
+            plan.time.as_ref().map_or_else(String::new, |time| span(time.expected)),
         ]);
     }
     screen.table(&table, "no choices");
@@ -105,21 +136,32 @@ fn failed(why: Impossible) -> Failed {
     }
 }
 
-fn read(path: &Path, policies: &PolicySet) -> Result<Rows, Failed> {
-    let shown = path.display();
-    let text =
-        fs::read_to_string(path).map_err(|error| Failed::usage(format!("{shown} can't be read: {error}")))?;
+fn read(asked: &Plan, policies: &PolicySet) -> Result<Rows, Failed> {
+    let shown = asked.fleet.display();
+    let text = fs::read_to_string(&asked.fleet)
+        .map_err(|error| Failed::usage(format!("{shown} can't be read: {error}")))?;
     // An exported fleet is one JSON object; Ganeti's text begins with a group's name.
-    if !text.trim_start().starts_with('{') {
-        return ganeti::read(&text)
-            .map(Rows::of_problem)
-            .map_err(|bad| Failed::usage(format!("{shown} is no fleet in Ganeti's text format: {bad}")));
-    }
-    let fleet: Fleet = serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_str(&text))
-        .map_err(|error| {
+    if text.trim_start().starts_with('{') {
+        let mut json = serde_json::Deserializer::from_str(&text);
+        let fleet: Fleet = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             Failed::usage(format!("{shown} is no exported fleet: at {}: {}", error.path(), error.inner()))
         })?;
-    Ok(rows(&fleet, policies))
+        let mut rows = rows(&fleet, policies);
+        rows.on_links(policies, asked.link);
+        if let (Some(label), Some(uplink)) = (&asked.rack, asked.uplink) {
+            rows.with_uplinks(&fleet, label, uplink);
+        }
+        return Ok(rows);
+    }
+    if asked.rack.is_some() {
+        let why = format!("{shown} is in Ganeti's text format, which has no labels, so --rack means nothing");
+        return Err(Failed::usage(why));
+    }
+    let problem = ganeti::read(&text)
+        .map_err(|bad| Failed::usage(format!("{shown} is no fleet in Ganeti's text format: {bad}")))?;
+    let mut rows = Rows::of_ganeti(problem);
+    rows.on_links(policies, asked.link);
+    Ok(rows)
 }
 
 fn show(screen: &Screen, plan: &FleetPlan) -> Result<(), Failed> {
@@ -132,22 +174,56 @@ fn show(screen: &Screen, plan: &FleetPlan) -> Result<(), Failed> {
         waves => format!(" in {waves} waves"),
     };
     let emptied: usize = plan.waves.iter().map(|wave| wave.hosts.len()).sum();
-    screen.line(format!(
-        "{} of {} emptied{waves} by {}: {} per server moved where {} is the least possible.",
-        emptied,
-        count(plan.hosts, "host"),
-        count(plan.moves, "move"),
-        per_server(plan.moves, plan),
-        per_server(plan.least_moves, plan),
-    ));
-    let mut table = Table::new(&["WAVE", "SERVER", "FROM", "TO"]);
+    screen.line(match emptied {
+        0 => format!("{}, where {} is the least possible.", count(plan.moves, "move"), plan.least_moves),
+        emptied => format!(
+            "{} of {} emptied{waves} by {}: {} per server moved where {} is the least possible.",
+            emptied,
+            count(plan.hosts, "host"),
+            count(plan.moves, "move"),
+            per_server(plan.moves, plan),
+            per_server(plan.least_moves, plan),
+        ),
+    });
+    screen.line(how_long(plan));
+    if plan.waves.len() > 1 {
+        for (number, wave) in (1..).zip(&plan.waves) {
+            screen.line(format!("Wave {number}, {}: {}.", count(wave.hosts.len(), "host"), wave.why));
+        }
+    }
+    let mut table = Table::new(&["WAVE", "SERVER", "FROM", "TO", "BEGINS AFTER", "TAKES", "WHY THERE"]);
     for (number, wave) in (1..).zip(&plan.waves) {
         for one in &wave.moves {
-            table.push(vec![number.to_string(), one.server.clone(), one.from.clone(), one.to.clone()]);
+            table.push(vec![
+                number.to_string(),
+                one.server.clone(),
+                one.from.clone(),
+                one.to.clone(),
+                one.when.map_or_else(String::new, |when| span(when.begins)),
+                one.when.map_or_else(String::new, |when| span(when.lasts)),
+                one.why.clone(),
+            ]);
         }
     }
     screen.table(&table, "nothing is to be moved");
     left_out(screen, plan)
+}
+
+/// The estimate, its spread, and how far it is from the least possible.
+fn how_long(plan: &FleetPlan) -> String {
+    let Some(time) = plan.time.as_ref().filter(|time| time.expected > Span::ZERO) else {
+        return "Nothing is to be sent.".to_owned();
+    };
+    let gap = 1.0 - time.least.0.as_secs_f64() / time.expected.0.as_secs_f64();
+    format!(
+        "Moving takes about {} (nine times in ten at most {}), with at most {} for a migration; no schedule of these \
+         moves takes less than {}, {:.1} % less than this one.",
+        span(time.expected),
+        span(time.p90),
+        rate(time.rate),
+        span(time.least),
+        gap * 100.0,
+    )
 }
 
 /// What keeps hosts from being emptied.
@@ -157,6 +233,9 @@ fn left_out(screen: &Screen, plan: &FleetPlan) -> Result<(), Failed> {
     }
     for left in &plan.not_placed {
         screen.line(format!("{} has no place, so {} is not empty: {}", left.server, left.host, left.why));
+    }
+    if !plan.would_help.is_empty() {
+        screen.line(format!("Enough room would make: {}.", plan.would_help.join("; or ")));
     }
     left_over(plan)
 }

@@ -46,6 +46,15 @@ async fn a_fleet_in_ganetis_text_format_is_emptied_and_rolled() {
     assert_eq!(code(&output), 0, "{out}{err}");
     assert!(out.contains("1 of 3 hosts emptied by 1 move") && out.contains("web"), "{out}");
 
+    assert!(out.contains("evens out best") && out.contains("no schedule of these moves takes less"), "{out}");
+
+    // What fits nowhere is made room for, and a faster link is worth something.
+    let tight = files.write("tight.data", ganeti("16000"));
+    let output = served.run(&["plan", "--fleet", &tight, "n3", "--link", "10Gbit"]).await;
+    let out = text(&output.stdout);
+    assert!(out.contains("in 2 waves by 2 moves") && out.contains("makes way for"), "{out}");
+    assert!(out.contains("at most 1 GiB/s"), "{out}");
+
     let output = served.run(&["plan", "--fleet", &fleet, "--roll", "--waves", "3", "--json"]).await;
     let plan: FleetPlan = serde_json::from_slice(&output.stdout).expect("a plan");
     let mut emptied: Vec<&String> = plan.waves.iter().flat_map(|wave| &wave.hosts).collect();
@@ -63,9 +72,18 @@ async fn a_fleet_in_ganetis_text_format_is_emptied_and_rolled() {
 async fn what_is_impossible_says_why_and_ends_as_refused() {
     let (served, files) = (Served::new().await, Files::new());
     let roomy = files.write("roomy.data", ganeti("4096"));
-    let full = files.write("full.data", ganeti("16000"));
+    // More than any node has.
+    let full = files.write("full.data", ganeti("16500"));
     for (args, expected, said) in [
         (&["--fleet", &full, "n3"][..], 1, "1 server without a place"),
+        (
+            &["--fleet", &full, "n3"],
+            1,
+            "cache has no place, so n3 is not empty: 4.2 GiB of memory more would be needed on n1",
+        ),
+        (&["--fleet", &full, "--relieve"], 1, "cache has no place"),
+        (&["--fleet", &roomy, "n1", "--rack", "row", "--uplink", "40Gbit"], 2, "--rack means nothing"),
+        (&["--fleet", &roomy, "n1", "--link", "fast"], 2, "write for example 10Gbit"),
         (&["--fleet", &roomy, "--roll", "--waves", "1"], 1, "it can't be done in 1 waves;"),
         (&["--fleet", &roomy, "n9"], 2, "there is no host \"n9\" in this fleet"),
         (&["--fleet", &roomy], 2, "<HOST>"),

@@ -3,6 +3,7 @@
 //! A shared machine is noisy, so nothing here fails because of a time: a goal that was missed is said to be missed, and the
 //! spread shows how much the figure is worth. What must be right (every guest has arrived, each host is empty) is checked.
 
+mod btrplace;
 mod crowd;
 mod drain;
 mod fleet;
@@ -13,6 +14,8 @@ mod stage;
 mod start;
 mod story;
 mod warm;
+
+use std::path::PathBuf;
 
 use anyhow::{Result, bail};
 
@@ -42,7 +45,7 @@ pub enum Part {
 }
 
 /// What is asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Only this part.
     pub only: Option<Part>,
@@ -58,6 +61,8 @@ pub struct Options {
     pub warm: Option<Piece>,
     /// How often each piece of the warm part is repeated.
     pub warm_rounds: usize,
+    /// A folder with BtrPlace's published instances, if they are at hand.
+    pub btrplace: Option<PathBuf>,
 }
 
 /// Measures, and tells on standard error how far it is.
@@ -99,6 +104,7 @@ pub fn run(options: &Options) -> Result<Report> {
     }
     if wants(Part::Fleet) {
         rows.extend(fleet::measure(&interrupt)?);
+        rows.extend(btrplace::measure(options.btrplace.as_deref())?);
     }
     if wants(Part::Warm) {
         if let Some(reason) = lab::unable() {

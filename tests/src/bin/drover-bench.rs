@@ -1,5 +1,6 @@
 //! `drover-bench`: how fast Drover is, beside its peers. `make bench` builds and runs it.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -29,6 +30,9 @@ struct Arguments {
     /// How often each measurement of servers with local disks is repeated.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     warm_rounds: u16,
+    /// A folder with BtrPlace's published instances (gzipped JSON), to be planned as well.
+    #[arg(long, value_name = "DIR")]
+    btrplace: Option<PathBuf>,
     /// Print all figures as JSON.
     #[arg(long)]
     json: bool,
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         crowd: arguments.crowd.into(),
         warm: arguments.warm,
         warm_rounds: arguments.warm_rounds.into(),
+        btrplace: arguments.btrplace,
     };
     match bench::run(&options) {
         Ok(report) => {

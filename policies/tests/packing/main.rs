@@ -1,0 +1,7 @@
+//! Whole fleets: emptied at once, or in waves. Each plan is looked at by the checker, which shares no code with the planner.
+
+mod common;
+mod exact;
+mod examples;
+mod properties;
+mod times;
