@@ -208,6 +208,7 @@ impl Agent {
                     | OperationState::RunningHook { .. }
                     | OperationState::HookRan { .. }
                     | OperationState::Unhealthy { .. }
+                    | OperationState::Importing { .. }
             )
         };
         let tellable = |slot: &&Slot| has_read || moves_nobody(&slot.report.state);

@@ -9,6 +9,7 @@ use drover_policies::fleet::Labels;
 use drover_policies::ids::{BadName, HostName};
 use serde::Deserialize;
 
+use crate::convert::{self, config::ImportFile};
 use crate::domain_xml::Storage;
 use crate::guest_events::{self, Place};
 use crate::hooks;
@@ -58,6 +59,9 @@ pub struct File {
     /// Programs that a maintenance may have run here, by name.
     #[serde(default)]
     pub hooks: BTreeMap<String, HookFile>,
+    /// Imports of servers of other kinds of hypervisors.
+    #[serde(default)]
+    pub import: ImportFile,
 }
 
 /// The `[guest_events]` table.
@@ -115,6 +119,8 @@ pub struct Config {
     pub replication: Option<replica::config::Config>,
     /// Programs that a maintenance may have run here.
     pub hooks: Hooks,
+    /// From where this host may import; nothing when it may not.
+    pub import: Option<convert::config::Config>,
 }
 
 /// Why there is no configuration.
@@ -228,8 +234,20 @@ impl File {
         let guest_events = guest_events(&self.guest_events)?;
         let replication = replica::config::complete(self.replication, &host.name)?;
         let hooks = hooks::config::complete(self.hooks)?;
-        let ca_file = self.ca_file;
-        Ok(Config { host, scheduler, token_file, ca_file, data_dir, guest_events, replication, hooks })
+        let directories = replication.as_ref().map_or(&[][..], |replication| &replication.directories);
+        let shared = host.storage.shared.iter().map(|(_, path)| path.clone());
+        let import = convert::config::complete(self.import, directories, shared)?;
+        Ok(Config {
+            host,
+            scheduler,
+            token_file,
+            ca_file: self.ca_file,
+            data_dir,
+            guest_events,
+            replication,
+            import,
+            hooks,
+        })
     }
 }
 
@@ -380,6 +398,8 @@ mod tests {
             "hooks.maintain",
             "run",
             "limit",
+            "import",
+            "sources",
         ] {
             assert!(text.contains(key), "{key} is not in the example");
         }

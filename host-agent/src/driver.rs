@@ -10,6 +10,7 @@ use drover_agent_api::{Operation, OperationReport, OperationState, Order, Wish};
 use drover_policies::attempt::{Failure, FailureClass, Outcome, Phase, Progress};
 use drover_policies::hooks::HookStatus;
 use drover_policies::ids::{Generation, OperationId};
+use drover_policies::import::ImportStatus;
 use drover_policies::replica::{ReplicaStatus, TestStatus};
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ use crate::cutover::Cutover;
 use crate::health::HealthCheck;
 use crate::hook::Hook;
 use crate::hypervisor::Hypervisor;
+use crate::importing::Importing;
 use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::retained;
@@ -79,6 +81,8 @@ pub enum Work {
     Hook(Hook),
     /// Asking whether this host is well.
     Health(HealthCheck),
+    /// Bringing a server of another kind of hypervisor here.
+    Import(Importing),
 }
 
 impl Record {
@@ -98,6 +102,7 @@ impl Record {
             Order::TestLaunch(_) => Work::Test(Testing::new()),
             Order::RunHook(_) => Work::Hook(Hook::Preparing),
             Order::CheckHealth(_) => Work::Health(HealthCheck::Preparing),
+            Order::Import(order) => Work::Import(Importing::new(order)),
         };
         Self::at(operation, Stage::Working(work))
     }
@@ -134,7 +139,8 @@ impl Record {
                 | Work::Release
                 | Work::Test(_)
                 | Work::Hook(_)
-                | Work::Health(_),
+                | Work::Health(_)
+                | Work::Import(_),
             )
             | Stage::Ended(_)) => stage,
         };
@@ -148,6 +154,9 @@ impl Record {
             Stage::Working(Work::Replicate(warm)) => OperationState::Replicating { status: warm.status(now) },
             Stage::Working(Work::Test(testing)) => OperationState::Testing { status: testing.status(now) },
             Stage::Working(Work::Hook(hook)) => OperationState::RunningHook { status: hook.status(now) },
+            Stage::Working(Work::Import(importing)) => {
+                OperationState::Importing { status: importing.status(Vec::new(), now) }
+            }
             Stage::Working(work) => OperationState::Running { progress: Progress::of(work.phase(), now) },
             Stage::Ended(state) => state.clone(),
         };
@@ -165,7 +174,7 @@ impl Stage {
             Self::Working(Work::Live(live)) => live.must_be_kept(),
             Self::Working(Work::Cutover(cutover)) => !matches!(cutover, Cutover::Preflight | Cutover::Armed),
             Self::Working(Work::Replicate(warm)) => warm.must_be_kept(),
-            Self::Working(Work::Test(_)) => true,
+            Self::Working(Work::Test(_) | Work::Import(_)) => true,
             Self::Working(Work::Hook(hook)) => *hook != Hook::Preparing,
             Self::Working(
                 Work::Verify(_)
@@ -193,7 +202,8 @@ impl Work {
             | Self::Replicate(_)
             | Self::Release
             | Self::Test(_)
-            | Self::Hook(_) => Phase::Preflight,
+            | Self::Hook(_)
+            | Self::Import(_) => Phase::Preflight,
         }
     }
 }
@@ -237,6 +247,8 @@ pub enum Telling {
     Test(TestStatus),
     /// How a hook is.
     Hook(HookStatus),
+    /// How an import is.
+    Import(ImportStatus),
 }
 
 impl From<Telling> for OperationState {
@@ -246,6 +258,7 @@ impl From<Telling> for OperationState {
             Telling::Replica(status) => Self::Replicating { status },
             Telling::Test(status) => Self::Testing { status },
             Telling::Hook(status) => Self::RunningHook { status },
+            Telling::Import(status) => Self::Importing { status },
         }
     }
 }
@@ -335,6 +348,7 @@ pub fn step(record: &Record, work: &Work, context: &Context<'_>) -> Option<Step<
         (Work::Test(state), Order::TestLaunch(order)) => state.step(order, context).map(Work::Test),
         (Work::Hook(state), Order::RunHook(order)) => state.step(order, context).map(Work::Hook),
         (Work::Health(state), Order::CheckHealth(order)) => state.step(*order, context).map(Work::Health),
+        (Work::Import(state), Order::Import(order)) => state.step(order, context).map(Work::Import),
         (
             Work::Live(_)
             | Work::Cutover(_)
@@ -347,7 +361,8 @@ pub fn step(record: &Record, work: &Work, context: &Context<'_>) -> Option<Step<
             | Work::Release
             | Work::Test(_)
             | Work::Hook(_)
-            | Work::Health(_),
+            | Work::Health(_)
+            | Work::Import(_),
             _,
         ) => return None,
     })

@@ -15,10 +15,12 @@ use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 
 use hooks::Hooks;
+use importing::Importer;
 use replication::Replication;
 
 mod addresses_sys;
 pub mod hooks;
+pub mod importing;
 pub mod libvirt;
 mod libvirt_backup_sys;
 mod libvirt_sys;
@@ -403,6 +405,9 @@ pub trait Hypervisor: Send + Sync {
 
     /// Programs that this host's configuration names.
     fn hooks(&self) -> &dyn Hooks;
+
+    /// Imports of servers of other kinds of hypervisors to this host.
+    fn imports(&self) -> &dyn Importer;
 
     /// Names who is to be told when something has happened. The last one named counts.
     fn listen(&self, waker: Waker);

@@ -3,7 +3,8 @@
 //! What it decides is pure ([`operation`], [`verdict`]); what it does is done by small steps over explicit states
 //! ([`driver`], [`live`], [`cutover`], [`warm`], [`verify`]) that are written into the [`ledger`] before they are acted on; what it does it to
 //! is behind a port ([`hypervisor`]) with two implementations, libvirt and a simulated fleet. What guests may read of their own
-//! servers is served by [`guest_events`]. What a maintenance has done on the host itself are [`hooks`]. Servers of other kinds of hypervisors are brought here by [`convert`].
+//! servers is served by [`guest_events`]. What a maintenance has done on the host itself are [`hooks`]. Servers of other kinds of hypervisors
+//! are brought here by [`importing`], with [`convert`].
 
 pub mod agent;
 pub mod capabilities;
@@ -20,6 +21,7 @@ pub mod health;
 pub mod hook;
 pub mod hooks;
 pub mod hypervisor;
+pub mod importing;
 pub mod ledger;
 pub mod link;
 pub mod live;

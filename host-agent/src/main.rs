@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use drover_host_agent::agent::Agent;
 use drover_host_agent::clock::SystemClock;
 use drover_host_agent::config::{Config, File};
+use drover_host_agent::convert::fixes;
 use drover_host_agent::guest_events;
 use drover_host_agent::hooks;
 use drover_host_agent::hypervisor::Hypervisor;
@@ -19,8 +20,6 @@ use drover_host_agent::replica;
 use drover_host_agent::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
-
-mod import;
 
 /// The host agent of Drover: tells the scheduler what runs on this hypervisor, and moves servers off it.
 ///
@@ -69,11 +68,6 @@ struct Settings {
 enum Command {
     /// Say what is wrong with this installation, and what to do.
     Check,
-    /// Bring a server of another kind of hypervisor here, as a file describes it.
-    ///
-    /// Its disks are copied, made fit to boot here by virt-v2v, and the server is defined. What was begun is taken up
-    /// by calling it again.
-    Import(import::Arguments),
     /// Run the hook that a directory tells of; the agent calls this.
     #[command(hide = true)]
     SuperviseHook {
@@ -96,9 +90,6 @@ fn main() -> ExitCode {
         .init();
     let done = match arguments.command {
         Some(Command::Check) => check(arguments.settings),
-        Some(Command::Import(import)) => {
-            configure(arguments.settings).and_then(|config| import::run(&import, &config))
-        }
         Some(Command::SuperviseHook { directory }) => {
             hooks::supervise(&directory).map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::new)
         }
@@ -134,6 +125,10 @@ fn run(settings: Settings) -> anyhow::Result<()> {
     let hypervisor = Libvirt::new(config.host.clone()).map_err(anyhow::Error::msg)?;
     let hypervisor = match ends {
         Some(ends) => hypervisor.replicating(ends),
+        None => hypervisor,
+    };
+    let hypervisor = match config.import.clone() {
+        Some(import) => hypervisor.importing(import, config.data_dir.clone()),
         None => hypervisor,
     };
     let hypervisor = Arc::new(hypervisor.running_hooks(hook_setting(&config)).with_context(|| {
@@ -206,6 +201,8 @@ fn check(settings: Settings) -> anyhow::Result<ExitCode> {
     found.extend(config.guest_events.iter().flat_map(guest_events::check));
     found.extend(hooks::config::check(&config.hooks));
     found.extend(config.replication.iter().flat_map(|_| replica::check()));
+    found
+        .extend(config.import.iter().filter_map(|_| fixes::converter().err()).map(|error| error.to_string()));
     match Libvirt::new(config.host.clone()).map_err(anyhow::Error::msg)?.check() {
         Ok(lines) => found.extend(lines),
         Err(refusal) => found.push(format!("{refusal}: start libvirt, or correct `libvirt.uri`")),

@@ -97,6 +97,7 @@ pub fn server_of(order: &Order) -> Option<ServerId> {
         Order::Replicate(replicate) => Some(replicate.server),
         // What is done for the server itself may stand beside.
         Order::TestLaunch(test) => Some(test.guest),
+        Order::Import(import) => Some(import.server),
         Order::DiscardRetained { server, .. } => Some(*server),
         Order::ConfirmEmpty | Order::ReleaseReplica(_) | Order::RunHook(_) | Order::CheckHealth(_) => None,
     }
@@ -117,9 +118,11 @@ pub fn may_stand_beside(one: &Order, other: &Order) -> bool {
         | Order::TestLaunch(_)
         | Order::RunHook(_)
         | Order::CheckHealth(_) => true,
-        Order::LiveMigrate(_) | Order::LookAtRetained(_) | Order::HoldReplica(_) | Order::Replicate(_) => {
-            false
-        }
+        Order::LiveMigrate(_)
+        | Order::LookAtRetained(_)
+        | Order::HoldReplica(_)
+        | Order::Replicate(_)
+        | Order::Import(_) => false,
     };
     match (one, other) {
         (Order::Replicate(replicate), order) | (order, Order::Replicate(replicate)) => {

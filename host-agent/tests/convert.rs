@@ -5,13 +5,15 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::AtomicBool;
 
 use drover_host_agent::clock::SystemClock;
 use drover_host_agent::convert::copy::{self, CopyError};
 use drover_host_agent::convert::fixes::{self, FixesError};
 use drover_host_agent::convert::record::{Workplace, image, overlay};
-use drover_host_agent::convert::source::Description;
-use drover_host_agent::convert::v2v::{Report, Virtio, Why};
+use drover_host_agent::convert::tool::Leash;
+use drover_host_agent::convert::v2v::Why;
+use drover_policies::import::{Description, Found, Virtio, Written};
 use drover_policies::replica::DiskFigures;
 use tempfile::TempDir;
 
@@ -22,6 +24,10 @@ const WELL: &str = r#"echo '{ "message": "Inspecting the source", "type": "messa
 /// Writes `fixed` to the beginning of the guest's disk, of which it knows only what it was told.
 const WRITE: &str = r#"overlay=$(sed -n "s/.*source file='\([^']*\)'.*/\1/p" /tmp/source.xml)
 qemu-io -f qcow2 -c 'write -q -P 0x46 0 64k' "$overlay" >/dev/null"#;
+
+/// Nobody says stop.
+const LEASH: Leash<'static> = Leash { clock: &SystemClock, stop: &NEVER };
+static NEVER: AtomicBool = AtomicBool::new(false);
 
 /// A directory with a foreign disk in it, and where it goes.
 struct Ground {
@@ -63,7 +69,8 @@ impl Ground {
              [[disk]]\ntarget = \"vda\"\nsource = {source:?}\npath = {:?}\n",
             at("legacy.qcow2")
         );
-        let description = Description::parse(&text).expect("good");
+        let written: Written = toml::from_str(&text).expect("understood");
+        let description = written.try_into().expect("good");
         Self { dir, description }
     }
 
@@ -77,7 +84,7 @@ impl Ground {
 
     fn copy(&self) -> Result<Vec<DiskFigures>, CopyError> {
         let mut figures = Vec::new();
-        copy::copy(&self.description.disks[0], &self.image(), &SystemClock, &mut |event| {
+        copy::copy(&self.description.disks[0], &self.image(), &LEASH, &mut |event| {
             if let drover_host_agent::convert::Event::Copying(one) = event {
                 figures.push(one);
             }
@@ -89,15 +96,15 @@ impl Ground {
         Workplace::open(self.dir.path(), &self.description.name).expect("it can be used")
     }
 
-    fn convert(&self, script: &str) -> Result<Report, FixesError> {
+    fn convert(&self, script: &str) -> Result<Found, FixesError> {
         let converter = self.at("converter");
         fs::write(&converter, format!("#!/bin/sh\nset -e\n{script}\n")).expect("written");
         fs::set_permissions(&converter, fs::Permissions::from_mode(0o755)).expect("made a program");
-        fixes::convert(&self.description, &converter, &self.place(), &SystemClock, &mut |_| {})
+        fixes::convert(&self.description, &converter, &self.place(), &LEASH, &mut |_| {})
     }
 
     fn merge(&self) {
-        fixes::merge(&self.description.disks, &SystemClock).expect("merged");
+        fixes::merge(&self.description.disks, &LEASH).expect("merged");
     }
 
     /// The byte that a guest would read at the beginning of its disk.
@@ -131,7 +138,7 @@ fn disks_of_every_format_are_copied_with_their_progress_and_nobody_else_may_read
         qemu_img(&["compare", "-f", "raw", "-F", "qcow2"], &[&ground.at("disk.raw"), &ground.image()]);
         let mode = fs::metadata(ground.image()).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{format}");
-        copy::check_room(&ground.description.disks, &SystemClock).expect("four megabytes fit");
+        copy::check_room(&ground.description.disks, &LEASH).expect("four megabytes fit");
     }
 }
 

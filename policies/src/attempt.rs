@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checks::{Finding, Looked};
 use crate::hooks::{Health, HookRan, HookStatus};
+use crate::import::{ImportEnd, ImportStatus, LogLine};
 use crate::replica::{EndOfTest, ReplicaStatus, Seen, TestStatus};
 use crate::time::{Instant, Span};
 
@@ -358,6 +359,15 @@ pub enum Report {
     Stopped,
     /// A replica is not held any more.
     Released,
+    /// An import goes on.
+    Importing(Box<ImportStatus>),
+    /// An import is over.
+    ImportEnded {
+        /// How.
+        end: ImportEnd,
+        /// The last of its log.
+        log: Vec<LogLine>,
+    },
     /// A test launch goes on.
     Testing(Box<TestStatus>),
     /// A test launch is over, and nothing of it is left.

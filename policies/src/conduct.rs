@@ -10,6 +10,7 @@ mod counted;
 mod drill;
 mod explain;
 mod hosts;
+mod imports;
 mod live;
 mod reboot;
 mod replicas;
@@ -29,6 +30,7 @@ use crate::events::{Event, Happened};
 use crate::fleet::{Fleet, Server};
 use crate::host::Standing;
 use crate::ids::{HostName, IdSource, MaintenanceId, MigrationId, OperationId, ReplicaId, ServerId};
+use crate::import::{Begin, Import};
 use crate::maintenance::{Maintenance, State as MaintenanceState, Urgency};
 use crate::migration::{Migration, State, Waiting};
 use crate::notices::{Actor, Tells, WhyGivenUp};
@@ -45,6 +47,10 @@ use counted::Counted;
 pub use armed::Within;
 pub use asked::{Back, Opened, Other, Refusal as AskedRefusal, Request, ask, cancel, revert};
 pub use explain::{Hindrance, hindrances};
+pub use imports::{
+    ImportRefusal, ImportRequest, OpenedImport, cancel as cancel_import, import,
+    reservations as import_places, retry as retry_import,
+};
 pub use schedule::slot_length;
 
 /// All that a decision depends on.
@@ -67,6 +73,8 @@ pub struct Situation<'a> {
     pub migrations: Vec<Migration>,
     /// Every replica that is not gone.
     pub replicas: Vec<Replica>,
+    /// Every import that is not over.
+    pub imports: Vec<Import>,
     /// Hosts whose agents wait by themselves for the time of an order. Others get theirs when it has come.
     pub patient: &'a BTreeSet<HostName>,
     /// Hosts whose agents can look at more than signs of life.
@@ -94,6 +102,8 @@ pub struct Changes {
     pub migrations: Vec<Migration>,
     /// Replicas as they are now, new ones included.
     pub replicas: Vec<Replica>,
+    /// Imports as they are now, new ones included.
+    pub imports: Vec<Import>,
     /// New plans, with their maintenance.
     pub plans: Vec<(MaintenanceId, Plan)>,
     /// Orders to be given.
@@ -255,6 +265,18 @@ pub enum Intent {
         /// For what.
         look: Look,
     },
+    /// Bring a server of another kind of hypervisor here.
+    Import {
+        /// Which.
+        import: Box<Import>,
+        /// Whether what an earlier try has done is used.
+        begin: Begin,
+    },
+    /// Clear away what was done of an import.
+    ClearImport {
+        /// Which.
+        import: Box<Import>,
+    },
     /// Say what is left on the host.
     ConfirmEmpty,
     /// Throw away what the source kept of it.
@@ -307,6 +329,7 @@ enum Go {
 #[must_use]
 pub fn conduct(situation: Situation<'_>) -> Changes {
     let mut conductor = Conductor::new(situation);
+    conductor.look_at_imports();
     conductor.plan_newcomers();
     conductor.look_at_replicas();
     conductor.advance_all();
@@ -388,6 +411,8 @@ struct Conductor<'a> {
     drills: Vec<Migration>,
     /// Every one that is not gone.
     replicas: Vec<Replica>,
+    /// Every one that is not over.
+    imports: Vec<Import>,
     /// Every server once, where it counts.
     servers: BTreeMap<ServerId, &'a Server>,
     counted: Counted,
@@ -404,11 +429,17 @@ impl<'a> Conductor<'a> {
         let (drills, mut migrations): (Vec<_>, Vec<_>) =
             situation.migrations.into_iter().partition(Migration::is_drill);
         migrations.sort_by_key(|migration| (migration.opened_at, migration.number));
-        let reservations: Vec<_> = migrations
+        let mut reservations: Vec<_> = migrations
             .iter()
             .filter(|migration| migration.is_open())
             .filter_map(|migration| migration.place.clone())
             .collect();
+        reservations.extend(imports::reservations(
+            &situation.imports,
+            situation.fleet,
+            situation.policies,
+            situation.reports,
+        ));
         let mut room = Room::new(situation.fleet, &reservations, situation.policies, situation.now);
         replicas::settle(&mut room, &situation.replicas, &migrations);
         Self {
@@ -431,6 +462,7 @@ impl<'a> Conductor<'a> {
             migrations,
             drills,
             replicas: situation.replicas,
+            imports: situation.imports,
             room,
             changes: Changes::default(),
             changed: BTreeMap::new(),
@@ -597,6 +629,7 @@ impl<'a> Conductor<'a> {
             at: self.now,
             maintenance: migration.maintenance,
             migration: Some(migration.id),
+            import: None,
             server: Some((migration.server, migration.server_name.clone())),
             owner: migration.owner.clone(),
             host: Some(migration.from.clone()),

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::{Failure, Method, Moved, Phase, PowerOff};
 use crate::checks::Finding;
 use crate::eligibility::WhyNotLive;
-use crate::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
+use crate::ids::{HostName, ImportId, MaintenanceId, MigrationId, OwnerId, ServerId};
+use crate::import::ImportHappened;
 use crate::migration::Loss;
 use crate::notices::{Actor, Avoidance, WhyGivenUp};
 use crate::replica::{Images, Round, TestHappened};
@@ -23,6 +24,9 @@ pub struct Event {
     pub maintenance: Option<MaintenanceId>,
     /// The migration that it belongs to.
     pub migration: Option<MigrationId>,
+    /// The import that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportId>,
     /// The server, and its name at that time.
     pub server: Option<(ServerId, String)>,
     /// Whose server it is.
@@ -384,6 +388,11 @@ pub enum Happened {
         /// What.
         what: TestHappened,
     },
+    /// Something about an import.
+    Import {
+        /// What.
+        what: ImportHappened,
+    },
     /// A copy is not held any more.
     ReplicaReleased {
         /// Where.
@@ -594,6 +603,7 @@ impl fmt::Display for Happened {
             Self::SyncAskedFor { by } => {
                 write!(f, "{by} asked for the copy of its disks to be brought up to date")
             }
+            Self::Import { what } => what.fmt(f),
             Self::TestLaunch { at, what } => write!(f, "test launch at {at}: {what}"),
             Self::ReplicaReleased { at, images: Images::Delete } => {
                 write!(f, "the copy of its disks at {at} is gone")

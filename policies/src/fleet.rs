@@ -117,6 +117,12 @@ pub enum Ability {
     ReshapeDisks,
     /// It runs the hooks of its host, and says whether its host is well.
     RunHooks,
+    /// It knows what an import is.
+    Import,
+    /// It is told from where it may import.
+    ReadForeignImages,
+    /// The programs that fix guests of other hypervisors are installed on it.
+    FixGuests,
     /// Something that a later agent can.
     #[serde(other)]
     Unknown,

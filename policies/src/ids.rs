@@ -80,6 +80,8 @@ uuid_id! {
     CheckId,
     /// The copy of a server's local disks at a destination.
     ReplicaId,
+    /// Bringing a server of another kind of hypervisor here.
+    ImportId,
 }
 
 /// Why a name was refused.

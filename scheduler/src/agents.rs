@@ -16,6 +16,7 @@ use drover_policies::attempt::{Progress, Report};
 use drover_policies::fleet::{Fleet, Host, Server};
 use drover_policies::host::Standing;
 use drover_policies::ids::{HostName, OperationId};
+use drover_policies::import::ImportStatus;
 use drover_policies::replica::ReplicaStatus;
 use drover_policies::time::Instant;
 use tokio::sync::watch;
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use crate::store::StoredOperation;
 
 mod guests;
+mod imports;
 mod replicas;
 
 pub use guests::GuestNews;
@@ -79,6 +81,8 @@ pub struct News {
     pub progress: Vec<(OperationId, Progress)>,
     /// What is new of replicas, for those who watch.
     pub replicating: Vec<(OperationId, ReplicaStatus)>,
+    /// What is new of imports, for those who watch.
+    pub importing: Vec<(OperationId, ImportStatus)>,
     /// Whether the agent was unknown or silent before.
     pub appeared: bool,
 }
@@ -211,6 +215,7 @@ impl Agents {
             match &report.state {
                 OperationState::Running { progress } => news.progress.push((*id, progress.clone())),
                 OperationState::Replicating { status } => news.replicating.push((*id, status.clone())),
+                OperationState::Importing { status } => news.importing.push((*id, status.clone())),
                 OperationState::Refused { .. }
                 | OperationState::Ended { .. }
                 | OperationState::Verified { .. }
@@ -219,6 +224,7 @@ impl Agents {
                 | OperationState::Held
                 | OperationState::Stopped
                 | OperationState::Released
+                | OperationState::ImportEnded { .. }
                 | OperationState::Testing { .. }
                 | OperationState::Tested { .. }
                 | OperationState::RunningHook { .. }
@@ -349,6 +355,8 @@ impl Agents {
             | OperationState::Replicating { .. }
             | OperationState::Stopped
             | OperationState::Released
+            | OperationState::Importing { .. }
+            | OperationState::ImportEnded { .. }
             | OperationState::Testing { .. }
             | OperationState::Tested { .. }
             | OperationState::RunningHook { .. }
@@ -444,6 +452,8 @@ fn is_decisive(before: Option<&OperationReport>, now: &OperationReport) -> bool 
         | OperationState::Replicating { .. }
         | OperationState::Stopped
         | OperationState::Released
+        | OperationState::Importing { .. }
+        | OperationState::ImportEnded { .. }
         | OperationState::Testing { .. }
         | OperationState::Tested { .. }
         | OperationState::RunningHook { .. }
@@ -461,6 +471,11 @@ fn is_decisive(before: Option<&OperationReport>, now: &OperationReport) -> bool 
         (&before.state, &now.state)
     {
         return then.doing != now.doing;
+    }
+    if let (OperationState::Importing { status: then }, OperationState::Importing { status: now }) =
+        (&before.state, &now.state)
+    {
+        return (then.step, then.log.last()) != (now.step, now.log.last());
     }
     match (running(before), running(now)) {
         (Some(then), Some(now)) => then != now,
@@ -486,6 +501,10 @@ fn report_of(state: &OperationState) -> Report {
         OperationState::Replicating { status } => Report::Replicating(status.clone()),
         OperationState::Stopped => Report::Stopped,
         OperationState::Released => Report::Released,
+        OperationState::Importing { status } => Report::Importing(Box::new(status.clone())),
+        OperationState::ImportEnded { end, log } => {
+            Report::ImportEnded { end: end.clone(), log: log.clone() }
+        }
         OperationState::Testing { status } => Report::Testing(Box::new(status.clone())),
         OperationState::Tested { because, seen } => {
             Report::Tested { because: because.clone(), seen: seen.clone() }

@@ -6,6 +6,7 @@ use drover_policies::attempt::Progress;
 use drover_policies::events::Event;
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{IdSource, OperationId};
+use drover_policies::import::ImportStatus;
 use drover_policies::policy::PolicySet;
 use drover_policies::replica::ReplicaStatus;
 use drover_policies::time::{Clock, Instant};
@@ -30,6 +31,8 @@ pub enum Told {
     Progress(OperationId, Progress),
     /// A replica has got further, or further behind.
     Replicating(OperationId, ReplicaStatus),
+    /// An import has got further.
+    Importing(OperationId, ImportStatus),
 }
 
 /// The scheduler.

@@ -17,6 +17,7 @@ mod events;
 mod explain;
 mod fleet;
 mod hosts;
+mod imports;
 mod maintenances;
 mod migrations;
 mod owners;
@@ -141,6 +142,8 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         Command::Maintenance(command) => maintenances::maintenance(context, command).await,
         Command::Migrations(command) => migrations::migrations(context, command).await,
         Command::Replicas(command) => replicas::replicas(context, command).await,
+        Command::Import(asked) => imports::import(context, asked).await,
+        Command::Imports(command) => imports::imports(context, command).await,
         Command::Reschedule { migration, to, slots: _ } => match to {
             Some(to) => migrations::reschedule(context, &migration, &to).await,
             None => migrations::slots(context, &migration, FREE_SLOTS).await,

@@ -10,6 +10,7 @@ pub mod deliveries;
 pub mod drills;
 pub mod freezes;
 pub mod hosts;
+pub mod imports;
 pub mod maintenances;
 pub mod migrate;
 pub mod migrations;
@@ -35,7 +36,8 @@ use crate::http::problem::{Kind, Problem};
 use crate::store::{Answer, Batch, StoreError};
 
 pub use find::{
-    find_host, find_maintenance, find_migration, find_server, find_ticket, owned, reverting, with_time,
+    find_host, find_import, find_maintenance, find_migration, find_server, find_ticket, owned, reverting,
+    with_time,
 };
 
 /// How often a wish is decided anew when somebody else changed the same thing in between.

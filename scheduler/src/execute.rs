@@ -119,6 +119,12 @@ pub(crate) async fn batch(app: &App, loaded: &Loaded, changes: Changes) -> Resul
             None => Write::Insert(replica),
         });
     }
+    for import in changes.imports {
+        batch.imports.push(match loaded.generation_of_import(import.id) {
+            Some(generation) => Write::Update(import, generation),
+            None => Write::Insert(import),
+        });
+    }
     for server in changes.blueprints_spent {
         let read = loaded.generation_of_blueprint(server);
         batch.blueprints_removed.extend(read.map(|generation| (server, generation)));

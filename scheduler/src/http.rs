@@ -23,6 +23,7 @@ pub(crate) mod explain;
 mod freezes;
 mod health;
 mod hosts;
+mod imports;
 mod layers;
 mod limits;
 mod lists;
@@ -60,13 +61,14 @@ use crate::app::App;
             `cursor`. An owner's token sees that owner's objects only, and those of others as if they did not exist.",
         license(name = "Apache-2.0")
     ),
-    components(schemas(problem::Problem, views::EventView, views::ProgressEvent, views::ReplicaEvent)),
+    components(schemas(problem::Problem, views::EventView, views::ProgressEvent, views::ReplicaEvent, views::ImportEvent)),
     tags(
         (name = "hosts", description = "Hypervisors"),
         (name = "servers", description = "Customers' virtual machines"),
         (name = "maintenances", description = "Emptying hosts"),
         (name = "migrations", description = "Moving one server off one host"),
         (name = "replicas", description = "Copies of servers' local disks, kept up to date while they run"),
+        (name = "imports", description = "Bringing servers of other kinds of hypervisors here"),
         (name = "windows", description = "Times in which owners allow reboot migrations"),
         (name = "checks", description = "What servers are looked at for after a move"),
         (name = "webhooks", description = "Where owners' programs hear of their tickets"),
@@ -105,6 +107,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .merge(maintenances::routes())
         .merge(migrations::routes())
         .merge(replicas::routes())
+        .merge(imports::routes())
         .merge(windows::routes())
         .merge(webhooks::routes())
         .merge(freezes::routes())

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use drover_agent_api::{
-    AbortBecause, AutoConverge, Destination, IfFailed, IfRunning, LiveMigrate, LookAtRetained, Operation,
-    Order, RebootMigrate, ReleaseReplica, Shape, TestLaunch, Tuning, VerifyGuest, Wish, Within,
+    AbortBecause, AutoConverge, Destination, IfFailed, IfRunning, ImportServer, LiveMigrate, LookAtRetained,
+    Operation, Order, RebootMigrate, ReleaseReplica, Shape, TestLaunch, Tuning, VerifyGuest, Wish, Within,
 };
 use drover_policies::attempt::Method;
 use drover_policies::conduct::{self, Intent, LocalDisks, NewOperation, NewWish};
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{Generation, HostName, OperationId, ServerId};
+use drover_policies::import::{Begin, Import};
 use drover_policies::policy::{OnFailure, Policy, PolicySet, Subject};
 
 mod replicas;
@@ -112,12 +113,28 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
         Intent::ReleaseReplica { replica, images } => {
             (Order::ReleaseReplica(ReleaseReplica { replica: *replica, images: *images }), Wish::Run)
         }
+        Intent::Import { import, begin } => (Order::Import(import_order(import, *begin)), Wish::Run),
+        // Begun with the wish that it be called off, it clears away what others have done.
+        Intent::ClearImport { import } => {
+            let because = AbortBecause::Asked;
+            (Order::Import(import_order(import, Begin::Where)), Wish::Abort { because })
+        }
         Intent::ConfirmEmpty => (Order::ConfirmEmpty, Wish::Run),
         Intent::Discard { server, kept_by } => {
             (Order::DiscardRetained { server: *server, kept_by: *kept_by }, Wish::Run)
         }
     };
     Ok(Operation { id: new.id, generation: Generation::FIRST, order, wish })
+}
+
+fn import_order(import: &Import, begin: Begin) -> ImportServer {
+    ImportServer {
+        import: import.id,
+        server: import.server,
+        description: import.description.clone(),
+        begin,
+        start: import.start,
+    }
 }
 
 fn destination(host: &HostName, fleet: &Fleet) -> Result<Destination, NoOrder> {

@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use drover_policies::attempt::Report;
 use drover_policies::blueprint::Blueprints;
-use drover_policies::conduct::{NewWish, Situation};
+use drover_policies::conduct::{NewWish, Situation, import_places};
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{
-    Generation, HostName, MaintenanceId, MigrationId, OperationId, ReplicaId, ServerId,
+    Generation, HostName, ImportId, MaintenanceId, MigrationId, OperationId, ReplicaId, ServerId,
 };
+use drover_policies::import::Import;
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
 use drover_policies::owners::OwnersRules;
+use drover_policies::placement::Reservation;
 use drover_policies::time::{Instant, Span};
 
 use crate::app::App;
@@ -80,6 +82,7 @@ impl Loaded {
             maintenances: self.picture.maintenances.iter().map(|read| read.value.clone()).collect(),
             migrations: self.picture.migrations.iter().map(|read| read.value.clone()).collect(),
             replicas: self.picture.replicas.iter().map(|read| read.value.clone()).collect(),
+            imports: self.imports().cloned().collect(),
             patient: &self.patient,
             checking: &self.checking,
             blueprints: &self.blueprints,
@@ -152,6 +155,24 @@ impl Loaded {
     #[must_use]
     pub fn generation_of_replica(&self, id: ReplicaId) -> Option<Generation> {
         self.picture.replicas.iter().find(|read| read.value.id == id).map(|read| read.generation)
+    }
+
+    /// Every import that is not over.
+    pub fn imports(&self) -> impl Iterator<Item = &Import> {
+        self.picture.imports.iter().map(|read| &read.value)
+    }
+
+    /// The places that are held for imports.
+    #[must_use]
+    pub fn import_places(&self, app: &App) -> Vec<Reservation> {
+        let imports: Vec<Import> = self.imports().cloned().collect();
+        import_places(&imports, &self.fleet, &app.policies, &self.reports)
+    }
+
+    /// The generation in which an import was read; nothing when it is new.
+    #[must_use]
+    pub fn generation_of_import(&self, id: ImportId) -> Option<Generation> {
+        self.picture.imports.iter().find(|read| read.value.id == id).map(|read| read.generation)
     }
 
     /// The generation in which a maintenance was read.

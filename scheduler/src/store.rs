@@ -21,6 +21,7 @@ mod error;
 mod events;
 mod freezes;
 mod hosts;
+mod imports;
 mod lease;
 mod maintenances;
 mod migrations;
@@ -48,6 +49,7 @@ pub use deliveries::{
 pub use error::{BadContent, StoreError};
 pub use events::EventFilter;
 pub use freezes::{FreezeSource, StoredFreeze, StoredLimit};
+pub use imports::ImportFilter;
 pub use lease::{Claim, Fence, Held};
 pub use migrations::{MigrationFilter, Purposes};
 pub use notices::StoredNotice;

@@ -42,6 +42,9 @@ pub async fn sync(app: &Arc<App>, token: &HostName, request: SyncRequest) -> Res
     for (operation, status) in news.replicating {
         app.tell(Told::Replicating(operation, status));
     }
+    for (operation, status) in news.importing {
+        app.tell(Told::Importing(operation, status));
+    }
     if news.decisive {
         app.stirred.notify_one();
     }

@@ -59,7 +59,7 @@ pub struct Options {
 pub enum Replicas {
     /// No agent listens for them.
     Refused,
-    /// Every agent does, for disks in [`LOCAL_STORAGE`].
+    /// Every agent does, for disks in [`LOCAL_STORAGE`]; and servers of other hypervisors are imported there, from [`incoming`].
     Held,
 }
 
@@ -83,6 +83,12 @@ impl Options {
             replicas: Replicas::Refused,
         }
     }
+}
+
+/// Where every host of a lab finds what is to be imported.
+#[must_use]
+pub fn incoming(lab: &LabState) -> PathBuf {
+    lab.dir.join("incoming")
 }
 
 /// Drover on a lab. Its processes end when it is dropped, unless it was left.
@@ -117,7 +123,9 @@ impl Installation {
     pub fn start(lab: &Lab, options: &Options) -> Result<Self> {
         let programs = Programs::find()?;
         let dir = lab.state().dir.join("drover");
-        fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        for dir in [&dir, &incoming(lab.state())] {
+            fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+        }
         let address = SocketAddr::from((lab.state().address(1), PORT));
         write_scheduler_config(&dir, address, options)?;
         let token = init(&programs, &dir)?;
@@ -382,8 +390,10 @@ impl Installation {
         let replication = match replicas {
             Replicas::Refused => String::new(),
             Replicas::Held => format!(
-                "[replication]\nlisten = \"{}:{REPLICA_PORT}\"\ndirectories = [{LOCAL_STORAGE:?}]\nscratch = {SCRATCH:?}\n",
-                host.ip()
+                "[replication]\nlisten = \"{}:{REPLICA_PORT}\"\ndirectories = [{LOCAL_STORAGE:?}]\nscratch = {SCRATCH:?}\n\
+                 [import]\nsources = [{:?}]\n",
+                host.ip(),
+                incoming(&self.lab),
             ),
         };
         let config = config + &replication;

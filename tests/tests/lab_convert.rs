@@ -1,14 +1,14 @@
 //! A server of another hypervisor, imported: a real Debian with that hypervisor's agent and without virtio, as VMDK, with a second disk
-//! on an NBD export. Converted by the real virt-v2v, booted by the real libvirt.
+//! on an NBD export. Asked for by the command line, converted by the real virt-v2v, booted by the real libvirt.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Lines, Read as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use drover_tests::installation::Programs;
+use drover_tests::installation::{Installation, Options, Replicas, incoming};
 use drover_tests::lab::foreign::{self, AGENT, LOGIN, NO_DISK};
 use drover_tests::lab::process::run;
 use drover_tests::lab::{Host, LOCAL_STORAGE, Lab, LabLife, LabOptions};
@@ -53,17 +53,27 @@ fn story(disk: &Path) -> Result<()> {
     let options =
         LabOptions { name: "test-convert".to_owned(), hosts: 1, dir: None, life: LabLife::WithCreator };
     let lab = Lab::create(options)?;
-    let scene = Scene::new(&lab, disk)?;
-    clock.lap("lab and VMDK");
+    let drover = Installation::start(&lab, &Options { replicas: Replicas::Held, ..Options::new("") })?;
+    let told = scenes(&lab, &drover, disk, &mut clock);
+    told.map_err(|error| error.context(drover.logs()))?;
+    drop(drover);
+    lab.destroy()
+}
+
+fn scenes(lab: &Lab, drover: &Installation, disk: &Path, clock: &mut Clock) -> Result<()> {
+    let scene = Scene::new(lab, drover, disk)?;
+    clock.lap("lab, Drover and VMDK");
     scene.before()?;
     clock.lap("it boots from IDE, and not from virtio");
-    scene.killed()?;
-    clock.lap("copied, and killed in the conversion");
-    scene.taken_up()?;
+    scene.refused()?;
+    clock.lap("what is in the way is told, and what was asked for is taken back");
+    let following = scene.killed()?;
+    clock.lap("copied, and its agent killed in the conversion");
+    scene.taken_up(following)?;
     clock.lap("taken up to the end");
     scene.boots()?;
     clock.lap("it boots from virtio");
-    lab.destroy()
+    Ok(())
 }
 
 /// Says how long each part took.
@@ -86,9 +96,9 @@ impl Drop for Ending {
     }
 }
 
-struct Scene {
+struct Scene<'a> {
     host: Host,
-    agent: PathBuf,
+    drover: &'a Installation,
     /// Below the lab's directory, so it goes with the lab.
     dir: PathBuf,
     vmdk: PathBuf,
@@ -97,11 +107,31 @@ struct Scene {
     _export: Ending,
 }
 
-impl Scene {
-    fn new(lab: &Lab, disk: &Path) -> Result<Self> {
+/// `drover imports log --follow`, and what it has said so far.
+struct Following {
+    child: Ending,
+    lines: Lines<BufReader<ChildStdout>>,
+    heard: String,
+}
+
+impl Following {
+    /// Reads on until a line has been said, or to its end.
+    fn until(&mut self, wanted: Option<&str>) -> Result<()> {
+        while wanted.is_none_or(|wanted| !self.heard.contains(wanted)) {
+            match (self.lines.next(), wanted) {
+                (Some(line), _) => self.heard += &(line? + "\n"),
+                (None, None) => return Ok(()),
+                (None, Some(wanted)) => bail!("it ended before it said {wanted:?}: {}", self.heard),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Scene<'a> {
+    fn new(lab: &Lab, drover: &'a Installation, disk: &Path) -> Result<Self> {
         let host = lab.host("h1")?.clone();
-        let dir = lab.state().dir.join("import");
-        fs::create_dir_all(&dir)?;
+        let dir = incoming(lab.state());
         let vmdk = dir.join("legacy.vmdk");
         run(Command::new("qemu-img").args(["convert", "-f", "raw", "-O", "vmdk"]).args([disk, &vmdk]))?;
         let data = dir.join("data.raw");
@@ -115,7 +145,7 @@ impl Scene {
             .context("cannot start qemu-nbd")?;
         let scene = Self {
             host,
-            agent: Programs::beside("drover-agent")?,
+            drover,
             description: dir.join("legacy.toml"),
             dir,
             vmdk,
@@ -126,18 +156,9 @@ impl Scene {
         Ok(scene)
     }
 
-    /// Writes what the agent reads. No scheduler is there, and none is needed.
     fn describe(&self, socket: &Path) -> Result<()> {
-        fs::write(self.dir.join("token"), "none\n")?;
-        let config = format!(
-            "host = \"h1\"\nscheduler = \"http://127.0.0.1:9\"\ntoken_file = {:?}\ndata_dir = {:?}\n",
-            self.dir.join("token"),
-            self.dir.join("agent")
-        );
-        fs::write(self.dir.join("agent.toml"), config)?;
         let description = format!(
-            r#"
-[import]
+            r#"[import]
 name = "legacy"
 owner = "acme"
 memory_mib = 512
@@ -153,6 +174,7 @@ target = "vda"
 source = {:?}
 path = "{LOCAL_STORAGE}/legacy.raw"
 format = "raw"
+size_mib = 2048
 [[disk]]
 target = "vdb"
 source = "nbd+unix:///data?socket={}"
@@ -162,18 +184,6 @@ path = "{LOCAL_STORAGE}/legacy-data.qcow2"
             socket.display()
         );
         fs::write(&self.description, description).map_err(Into::into)
-    }
-
-    fn import(&self, words: &[&str]) -> Command {
-        let mut command = self.host.command(&self.agent);
-        command
-            .arg("--config")
-            .arg(self.dir.join("agent.toml"))
-            .arg("import")
-            .arg(&self.description)
-            .args(words);
-        command.stdin(Stdio::null());
-        command
     }
 
     /// What lies on the host's local storage.
@@ -205,21 +215,59 @@ path = "{LOCAL_STORAGE}/legacy-data.qcow2"
         Ok((Ending(child), console))
     }
 
-    /// Killed in the middle of the conversion: nothing runs on, and the copies are as they were.
-    fn killed(&self) -> Result<()> {
-        let looked = run(&mut self.import(&["--dry-run"]))?;
-        ensure!(looked.contains("nothing is in the way"), "{looked}");
-        let mut agent = Ending(self.import(&[]).stdout(Stdio::piped()).spawn()?);
-        let mut lines = BufReader::new(agent.0.stdout.take().context("it has an output")?).lines();
-        let mut heard = String::new();
-        while !heard.contains("Finished starting converters") {
-            match lines.next() {
-                Some(line) => heard += &(line? + "\n"),
-                None => bail!("it ended before the conversion began: {heard}"),
-            }
+    /// A file is where an image is to be, and a path that this host does not allow: both are told, nothing is touched.
+    fn refused(&self) -> Result<()> {
+        let taken = self.local("taken.raw");
+        fs::write(&taken, "somebody's")?;
+        let other = self.dir.join("other.toml");
+        for (path, says) in [
+            (format!("{LOCAL_STORAGE}/taken.raw"), "is there already"),
+            ("/etc/drover.raw".to_owned(), "lies in none of the directories of this host for that"),
+        ] {
+            let text = fs::read_to_string(&self.description)?.replace("\"legacy\"", "\"other\"");
+            fs::write(&other, text.replace(&format!("{LOCAL_STORAGE}/legacy.raw"), &path))?;
+            let file = other.display().to_string();
+            let output = self.drover.drover(["import", &file, "--host", "h1", "--follow"])?;
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            ensure!(!output.status.success() && said.contains(says), "{said}");
+            self.drover.drover_ok(&["imports", "cancel", "other"])?;
+            self.drover.wait("the import to be cancelled", GONE, || {
+                let import = self.drover.api().get("/v1/imports/other")?.ok()?;
+                Ok((import["state"] == "cancelled").then_some(()))
+            })?;
         }
-        ensure!(heard.contains("Starting converters") && heard.contains("copying the disks"), "{heard}");
-        agent.0.kill()?;
+        ensure!(fs::read_to_string(&taken)? == "somebody's", "it was written over");
+        fs::remove_file(taken).map_err(Into::into)
+    }
+
+    fn follow(&self) -> Result<Following> {
+        let mut child = Ending(
+            self.drover
+                .drover_command(["imports", "log", "--follow", "legacy"])
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .spawn()?,
+        );
+        let lines = BufReader::new(child.0.stdout.take().context("it has an output")?).lines();
+        Ok(Following { child, lines, heard: String::new() })
+    }
+
+    /// Killed in the middle of the conversion: nothing runs on, and the copies are as they were.
+    fn killed(&self) -> Result<Following> {
+        let file = self.description.display().to_string();
+        let said = self.drover.drover_ok(&["import", &file])?;
+        ensure!(said.contains("legacy is to be imported to h1"), "{said}");
+        let again = self.drover.drover(["import", &file])?;
+        let refusal = String::from_utf8_lossy(&again.stderr).into_owned();
+        ensure!(!again.status.success() && refusal.contains("import.name"), "{refusal}");
+        let mut following = self.follow()?;
+        following.until(Some("Finished starting converters"))?;
+        let heard = &following.heard;
+        ensure!(
+            heard.contains("Starting converters") && heard.contains("copying the disks: done in"),
+            "{heard}"
+        );
+        self.drover.kill_agent("h1")?;
         let begun = Instant::now();
         while let Some(left) = self.converters().first() {
             ensure!(begun.elapsed() < GONE, "a part of the conversion goes on: {left}");
@@ -228,7 +276,8 @@ path = "{LOCAL_STORAGE}/legacy-data.qcow2"
         ensure!(!self.local("legacy.raw").exists(), "it is in place before it was converted");
         let copy = self.local("legacy.raw.import");
         run(Command::new("qemu-img").args(["compare", "-f", "vmdk", "-F", "raw"]).args([&self.vmdk, &copy]))?;
-        Ok(())
+        self.drover.start_agent("h1")?;
+        Ok(following)
     }
 
     /// What runs of a conversion in the host, by its command line.
@@ -245,11 +294,22 @@ path = "{LOCAL_STORAGE}/legacy-data.qcow2"
             .collect()
     }
 
-    /// The next try goes on with the conversion; when it is done, a further one has nothing to do.
-    fn taken_up(&self) -> Result<()> {
-        let said = run(&mut self.import(&[]))?;
-        println!("{said}");
-        ensure!(!said.contains("copying the disks") && said.contains("legacy is imported as"), "{said}");
+    /// The agent that was started again goes on with the conversion.
+    fn taken_up(&self, mut following: Following) -> Result<()> {
+        following.until(None)?;
+        let heard = &following.heard;
+        println!("{heard}");
+        ensure!(following.child.0.wait()?.success(), "it did not end well");
+        ensure!(heard.matches("copying the disks: done in").count() == 2, "a disk was copied twice");
+        ensure!(
+            heard.matches("Finished starting converters").count() == 2,
+            "the conversion was not begun again"
+        );
+        ensure!(heard.contains("legacy: is imported ("), "{heard}");
+        // The same is there for whoever asks later.
+        let log = self.drover.drover_ok(&["imports", "log", "legacy"])?;
+        let kept = log.lines().all(|line| heard.contains(line.get(20..).unwrap_or(line)));
+        ensure!(kept && log.contains("Finished starting converters"), "{log}");
         let disk = self.local("legacy.raw");
         let packages = foreign::read(&disk, "/var/lib/dpkg/status")?;
         ensure!(packages.contains("Package: systemd\n"), "the list of packages can't be read");
@@ -263,10 +323,12 @@ path = "{LOCAL_STORAGE}/legacy-data.qcow2"
             fs::read_dir(self.local(""))?.flatten().map(|entry| entry.file_name()).collect();
         left.sort();
         ensure!(left == ["legacy-data.qcow2", "legacy.raw"], "{left:?}");
-        ensure!(!self.dir.join("agent/imports/legacy/tmp").exists(), "the converter's files are left");
+        let tmp = self.host.dir().join("agent/ledger/imports/legacy/tmp");
+        ensure!(!tmp.exists(), "the converter's files are left");
         ensure!(self.host.virsh(["domstate", "legacy"])?.ok()? == "shut off", "it was started");
-        let again = run(&mut self.import(&[]))?;
-        ensure!(again.contains("legacy is imported as") && !again.contains("fixing"), "{again}");
+        let again = self.drover.drover(["import", &self.description.display().to_string()])?;
+        let refusal = String::from_utf8_lossy(&again.stderr).into_owned();
+        ensure!(refusal.contains("a server of this name is on h1"), "{refusal}");
         Ok(())
     }
 
@@ -278,8 +340,7 @@ path = "{LOCAL_STORAGE}/legacy-data.qcow2"
 
     /// It boots here, from virtio.
     fn boots(&self) -> Result<()> {
-        let said = run(&mut self.import(&["--start"]))?;
-        ensure!(said.contains("booting the server"), "{said}");
+        self.host.virsh(["start", "legacy"])?.ok()?;
         let xml = self.host.virsh(["dumpxml", "legacy"])?.ok()?;
         ensure!(xml.contains("bus='virtio'") && xml.contains("00:0c:29:3a:11:5e"), "{xml}");
         wait_for_line(&self.host.outside(CONSOLE), LOGIN, NO_DISK)

@@ -10,18 +10,21 @@ use drover_policies::checks::{Look, Looked};
 use drover_policies::fleet::{HostFacts, ServerFacts};
 use drover_policies::hooks::{Health, HookRan, HookStatus};
 use drover_policies::ids::{Generation, HostName, MigrationId, OperationId, ServerId};
+use drover_policies::import::{ImportEnd, ImportStatus, LogLine};
 use drover_policies::replica::{EndOfTest, Pace, ReplicaDisk, ReplicaStatus, Seen, TestStatus};
 use drover_policies::time::{Instant, Span};
 use drover_policies::upcoming::azure::Document;
 use serde::{Deserialize, Serialize};
 
 mod hooks;
+mod import;
 mod replica;
 mod shape;
 mod test_launch;
 
 pub use drover_policies::replica::{Base, Images};
 pub use hooks::{CheckHealth, RunHook};
+pub use import::ImportServer;
 pub use replica::{
     CutoverReplica, HoldReplica, LiveReplica, LookAtRetained, ReleaseReplica, ReplicaPeer, Replicate,
 };
@@ -221,6 +224,8 @@ pub enum Order {
     RunHook(RunHook),
     /// Say whether this host is well.
     CheckHealth(CheckHealth),
+    /// Bring a server of another kind of hypervisor here.
+    Import(ImportServer),
 }
 
 /// Where a server goes.
@@ -455,6 +460,18 @@ pub enum OperationState {
     Stopped,
     /// The replica is not held any more (or was not).
     Released,
+    /// An import goes on.
+    Importing {
+        /// How far.
+        status: ImportStatus,
+    },
+    /// An import is over.
+    ImportEnded {
+        /// How.
+        end: ImportEnd,
+        /// Its log, or the last of it if it is long.
+        log: Vec<LogLine>,
+    },
     /// A test launch goes on.
     Testing {
         /// How far.

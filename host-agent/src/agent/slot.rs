@@ -6,6 +6,7 @@ use std::time::Duration;
 use drover_agent_api::{OperationReport, OperationState, Order};
 use drover_policies::attempt::{Outcome, Phase, Progress};
 use drover_policies::ids::{OperationId, ServerId};
+use drover_policies::import::ImportStatus;
 use drover_policies::replica::{ReplicaStatus, TestStatus};
 use drover_policies::time::Instant;
 
@@ -142,6 +143,14 @@ impl Slot {
                 }
                 Urgency::Casual
             }
+            (OperationState::Importing { status: told }, Telling::Import(status))
+                if told.step == status.step && told.log.len() == status.log.len() =>
+            {
+                if (ImportStatus { at: told.at, ..status.clone() }) == *told {
+                    return None;
+                }
+                Urgency::Casual
+            }
             (
                 OperationState::Running { .. }
                 | OperationState::Refused { .. }
@@ -153,6 +162,8 @@ impl Slot {
                 | OperationState::Replicating { .. }
                 | OperationState::Stopped
                 | OperationState::Released
+                | OperationState::Importing { .. }
+                | OperationState::ImportEnded { .. }
                 | OperationState::Testing { .. }
                 | OperationState::Tested { .. }
                 | OperationState::RunningHook { .. }
@@ -220,7 +231,8 @@ pub(super) fn is_cutting_over(stage: &Stage) -> bool {
             | Work::Release
             | Work::Test(_)
             | Work::Hook(_)
-            | Work::Health(_),
+            | Work::Health(_)
+            | Work::Import(_),
         )
         | Stage::Ended(_) => false,
     }

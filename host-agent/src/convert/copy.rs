@@ -7,14 +7,13 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use drover_policies::import::{Source, SourceDisk, SourceFormat};
 use drover_policies::replica::{DiskFigures, ImageFormat};
 use serde::Deserialize;
 
 use super::fixes::private_file;
-use super::source::{Source, SourceDisk, SourceFormat};
-use super::tool::{Channel, Ended, Tool};
+use super::tool::{Channel, Ended, Leash, Tool};
 use super::{Event, Listener};
-use crate::clock::HostClock;
 use crate::durable::{DiskError, io_error, remove, sync_parent};
 
 /// What a conversion writes before it is merged into the images, in bytes: an initramfs for each kernel, drivers. Seen: 15 MB for a
@@ -123,8 +122,8 @@ struct Measure {
 ///
 /// # Errors
 /// When it can't be read, is encrypted, or consists of more than files beside it.
-pub fn look(source: &Source, clock: &dyn HostClock) -> Result<SourceFacts, CopyError> {
-    let text = qemu_img(source, &["info", "--output=json"], &[], clock)?;
+pub fn look(source: &Source, leash: &Leash<'_>) -> Result<SourceFacts, CopyError> {
+    let text = qemu_img(source, &["info", "--output=json"], &[], leash)?;
     facts(source, &text)
 }
 
@@ -175,7 +174,7 @@ fn qemu_img(
     source: &Source,
     command: &[&str],
     more: &[&str],
-    clock: &dyn HostClock,
+    leash: &Leash<'_>,
 ) -> Result<String, CopyError> {
     let tool = Tool::new("qemu-img")
         .arguments(command)
@@ -183,7 +182,7 @@ fn qemu_img(
         .arguments(more)
         .arguments([source.name()]);
     let mut text = String::new();
-    run(source, &tool, clock, &mut |line| {
+    run(source, &tool, leash, &mut |line| {
         text.push_str(line);
         text.push('\n');
     })?;
@@ -191,21 +190,18 @@ fn qemu_img(
 }
 
 /// Runs a tool to its good end; its standard output is heard.
-fn run(
-    source: &Source,
-    tool: &Tool,
-    clock: &dyn HostClock,
-    hear: &mut dyn FnMut(&str),
-) -> Result<(), CopyError> {
+fn run(source: &Source, tool: &Tool, leash: &Leash<'_>, hear: &mut dyn FnMut(&str)) -> Result<(), CopyError> {
     let source_name = source.to_string();
     let mut complaints = Vec::new();
-    let ended = tool.run(clock, &mut |channel, line| match channel {
+    let ended = tool.run(leash, &mut |channel, line| match channel {
         Channel::Out => hear(line),
         Channel::Err => complaints.push(line.to_owned()),
     });
     match ended {
         Ok(Ended::Status(0)) => Ok(()),
-        Ok(Ended::Status(_) | Ended::Signal(_) | Ended::OutOfTime) if !complaints.is_empty() => {
+        Ok(Ended::Status(_) | Ended::Signal(_) | Ended::OutOfTime | Ended::Stopped)
+            if !complaints.is_empty() =>
+        {
             Err(CopyError::Refused { source_name, text: complaints.join("; ") })
         }
         Ok(ended) => Err(CopyError::Refused { source_name, text: format!("qemu-img has ended: {ended:?}") }),
@@ -217,13 +213,13 @@ fn run(
 ///
 /// # Errors
 /// When there is not, or a directory can't be asked.
-pub fn check_room(disks: &[SourceDisk], clock: &dyn HostClock) -> Result<(), CopyError> {
+pub fn check_room(disks: &[SourceDisk], leash: &Leash<'_>) -> Result<(), CopyError> {
     let mut needed: BTreeMap<u64, (PathBuf, u64)> = BTreeMap::new();
     for disk in disks {
         let directory = disk.path.parent().unwrap_or(Path::new("/"));
         let device = fs::metadata(directory).map_err(io_error("look into", directory))?.dev();
         let entry = needed.entry(device).or_insert_with(|| (directory.to_owned(), ROOM_FOR_FIXES));
-        let text = qemu_img(&disk.source, &["measure", "--output=json"], &["-O", word(disk.format)], clock)?;
+        let text = qemu_img(&disk.source, &["measure", "--output=json"], &["-O", word(disk.format)], leash)?;
         entry.1 += read::<Measure>(&disk.source, &text)?.required;
     }
     for (directory, needed) in needed.into_values() {
@@ -245,11 +241,11 @@ pub fn check_room(disks: &[SourceDisk], clock: &dyn HostClock) -> Result<(), Cop
 pub fn copy(
     disk: &SourceDisk,
     to: &Path,
-    clock: &dyn HostClock,
+    leash: &Leash<'_>,
     listener: Listener<'_>,
 ) -> Result<(), CopyError> {
     remove(to)?;
-    let copied = try_copy(disk, to, clock, listener);
+    let copied = try_copy(disk, to, leash, listener);
     if copied.is_err() {
         remove(to)?;
     }
@@ -259,10 +255,10 @@ pub fn copy(
 fn try_copy(
     disk: &SourceDisk,
     to: &Path,
-    clock: &dyn HostClock,
+    leash: &Leash<'_>,
     listener: Listener<'_>,
 ) -> Result<(), CopyError> {
-    let facts = look(&disk.source, clock)?;
+    let facts = look(&disk.source, leash)?;
     let before = stamps(&facts.files)?;
     let mut figures =
         DiskFigures { target: disk.target.clone(), total_bytes: facts.virtual_bytes, done_bytes: 0 };
@@ -273,7 +269,7 @@ fn try_copy(
         .arguments(["convert", "-p", "-t", "writeback", "-f", disk.source.format().word()])
         .arguments(["-O", word(disk.format)])
         .arguments([disk.source.name(), to]);
-    run(&disk.source, &tool, clock, &mut |line| {
+    run(&disk.source, &tool, leash, &mut |line| {
         let done = hundredths(line).map(|hundredths| part(facts.virtual_bytes, hundredths));
         if let Some(done) = done.filter(|done| *done > figures.done_bytes) {
             figures.done_bytes = done;

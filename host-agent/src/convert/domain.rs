@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
+use drover_policies::fleet::Plug;
 use drover_policies::ids::ServerId;
+use drover_policies::import::{Accelerator, Description, Firmware, Found, Network, SourceDisk, Virtio};
 
 use super::copy::word;
-use super::source::{Accelerator, Description, Firmware, Network, Plug, SourceDisk};
-use super::v2v::{Report, Virtio};
 use crate::metadata;
 
 /// The devices by which a guest reaches its disks and networks.
@@ -51,12 +51,12 @@ pub fn domain_type(accelerator: Accelerator) -> &'static str {
 
 /// The definition of an imported server, as libvirt takes it.
 #[must_use]
-pub fn definition(description: &Description, id: ServerId, report: &Report) -> String {
-    let firmware = report.firmware.unwrap_or(description.firmware);
-    let hardware = hardware(report.virtio, firmware, description.disks.len());
+pub fn definition(description: &Description, id: ServerId, found: &Found) -> String {
+    let firmware = found.firmware.unwrap_or(description.firmware);
+    let hardware = hardware(found.virtio, firmware, description.disks.len());
     let disks: String = description.disks.iter().map(|one| disk(one, hardware)).collect();
     let networks: String = description.networks.iter().map(|one| interface(one, hardware)).collect();
-    let random = match report.virtio {
+    let random = match found.virtio {
         Virtio::Installed => "<rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>",
         Virtio::Missing => "",
     };
@@ -89,7 +89,7 @@ pub fn definition(description: &Description, id: ServerId, report: &Report) -> S
         vcpus = description.vcpus,
         os = os(firmware, hardware),
         cpu = cpu(description.accelerator),
-        clock = clock(report),
+        clock = clock(found),
         log = description.console_log.as_deref().map_or_else(String::new, |path| {
             format!("<log file='{}' append='on'/>", escape(&path.display().to_string()))
         }),
@@ -118,8 +118,8 @@ fn cpu(accelerator: Accelerator) -> &'static str {
 }
 
 /// Windows keeps local time in its hardware clock.
-fn clock(report: &Report) -> &'static str {
-    let windows = report.system.as_ref().is_some_and(|system| system.contains("Windows"));
+fn clock(found: &Found) -> &'static str {
+    let windows = found.system.as_ref().is_some_and(|system| system.contains("Windows"));
     if windows { "localtime" } else { "utc" }
 }
 
@@ -205,13 +205,13 @@ path = "/images/b.raw"
 format = "raw"
 "#;
 
-    fn xml(report: &Report) -> String {
-        let description = Description::parse(DESCRIPTION).expect("good");
-        definition(&description, ServerId(Uuid::from_u128(7)), report)
+    fn xml(found: &Found) -> String {
+        let description = crate::convert::described(DESCRIPTION);
+        definition(&description, ServerId(Uuid::from_u128(7)), found)
     }
 
-    fn well() -> Report {
-        Report { virtio: Virtio::Installed, ..Report::default() }
+    fn well() -> Found {
+        Found { virtio: Virtio::Installed, ..Found::default() }
     }
 
     #[test]
@@ -237,7 +237,7 @@ format = "raw"
     fn a_guest_without_virtio_drivers_gets_what_it_knows() {
         assert_eq!(hardware(Virtio::Missing, Firmware::Bios, 5).bus, "sata", "only four fit on the old bus");
         assert_eq!(hardware(Virtio::Missing, Firmware::Uefi, 1).machine, "q35");
-        let text = xml(&Report::default());
+        let text = xml(&Found::default());
         let document = Document::parse(&text).expect("XML");
         let values = |name: &str| -> Vec<String> {
             document.descendants().filter_map(|node| node.attribute(name)).map(str::to_owned).collect()
@@ -253,10 +253,10 @@ format = "raw"
 
     #[test]
     fn what_the_disks_say_of_the_firmware_goes_before_what_the_description_says() {
-        let uefi = xml(&Report { firmware: Some(Firmware::Uefi), ..well() });
+        let uefi = xml(&Found { firmware: Some(Firmware::Uefi), ..well() });
         assert!(uefi.contains("<os firmware='efi'>") && uefi.contains("secure-boot"));
         assert!(!xml(&well()).contains("efi"));
-        let windows = xml(&Report { system: Some("Windows Server 2016".to_owned()), ..well() });
+        let windows = xml(&Found { system: Some("Windows Server 2016".to_owned()), ..well() });
         assert!(windows.contains("offset='localtime'"));
     }
 }

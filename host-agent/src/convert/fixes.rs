@@ -8,16 +8,15 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use drover_policies::import::{Accelerator, Description, Found, SourceDisk};
 use drover_policies::replica::ImageFormat;
 
 use super::Event;
 use super::Listener;
 use super::copy::word;
 use super::record::{Workplace, image, overlay};
-use super::source::{Accelerator, Description, SourceDisk};
-use super::tool::{Channel, Ended, Tool, find};
-use super::v2v::{Failed, Hearing, Milestone, Report, source_xml};
-use crate::clock::HostClock;
+use super::tool::{Channel, Ended, Leash, Tool, find};
+use super::v2v::{Failed, Hearing, Milestone, source_xml};
 use crate::durable::{DiskError, io_error, remove, sync_parent};
 
 /// The converter.
@@ -68,19 +67,27 @@ pub enum FixesError {
     Disk(#[from] DiskError),
 }
 
+/// The programs that fix guests, as they lie on this host.
+///
+/// # Errors
+/// Names the one that is missing.
+pub fn converter() -> Result<PathBuf, FixesError> {
+    if find(SERVER).is_none() {
+        return Err(FixesError::Absent { program: SERVER, package: "nbdkit" });
+    }
+    find(CONVERTER).ok_or(FixesError::Absent { program: CONVERTER, package: "virt-v2v" })
+}
+
 /// Looks whether this host could do it: the converter is there and can see the files.
 ///
 /// # Errors
 /// Names what is in the way.
 pub fn check(description: &Description, data_dir: &Path) -> Result<PathBuf, FixesError> {
-    if find(SERVER).is_none() {
-        return Err(FixesError::Absent { program: SERVER, package: "nbdkit" });
-    }
     let paths = description.disks.iter().map(|disk| disk.path.as_path()).chain([data_dir]);
     if let Some(path) = paths.into_iter().find(|path| path.starts_with("/tmp")) {
         return Err(FixesError::BelowTmp { path: path.to_owned() });
     }
-    find(CONVERTER).ok_or(FixesError::Absent { program: CONVERTER, package: "virt-v2v" })
+    converter()
 }
 
 /// Converts the guest in the copied images, into overlays over them. When this returns well the overlays are whole and on the disk.
@@ -91,11 +98,11 @@ pub fn convert(
     description: &Description,
     converter: &Path,
     place: &Workplace,
-    clock: &dyn HostClock,
+    leash: &Leash<'_>,
     listener: Listener<'_>,
-) -> Result<Report, FixesError> {
-    let made = make_overlays(&description.disks, clock)
-        .and_then(|()| run(description, converter, place, clock, listener))
+) -> Result<Found, FixesError> {
+    let made = make_overlays(&description.disks, leash)
+        .and_then(|()| run(description, converter, place, leash, listener))
         .and_then(|report| sync(&description.disks).map(|()| report));
     place.remove_tmp()?;
     if made.is_err() {
@@ -104,7 +111,7 @@ pub fn convert(
     made
 }
 
-fn make_overlays(disks: &[SourceDisk], clock: &dyn HostClock) -> Result<(), FixesError> {
+fn make_overlays(disks: &[SourceDisk], leash: &Leash<'_>) -> Result<(), FixesError> {
     // A new file each time: whatever still writes to one of an earlier try writes to nothing.
     remove_overlays(disks)?;
     for disk in disks {
@@ -113,7 +120,7 @@ fn make_overlays(disks: &[SourceDisk], clock: &dyn HostClock) -> Result<(), Fixe
         let tool = Tool::new("qemu-img")
             .arguments(["create", "-q", "-f", word(ImageFormat::Qcow2), "-F", word(disk.format), "-b"])
             .arguments([&below, &over]);
-        qemu_img(&tool, &over, clock)?;
+        qemu_img(&tool, &over, leash)?;
     }
     Ok(())
 }
@@ -125,12 +132,12 @@ pub(super) fn private_file(path: &Path) -> Result<(), DiskError> {
     made.map(drop).map_err(io_error("create", path))
 }
 
-fn qemu_img(tool: &Tool, image: &Path, clock: &dyn HostClock) -> Result<(), FixesError> {
+fn qemu_img(tool: &Tool, image: &Path, leash: &Leash<'_>) -> Result<(), FixesError> {
     let mut said = Vec::new();
-    let ended = tool.run(clock, &mut |_, line| said.push(line.to_owned()));
+    let ended = tool.run(leash, &mut |_, line| said.push(line.to_owned()));
     match ended {
         Ok(Ended::Status(0)) => Ok(()),
-        Ok(ended @ (Ended::Status(_) | Ended::Signal(_) | Ended::OutOfTime)) => {
+        Ok(ended @ (Ended::Status(_) | Ended::Signal(_) | Ended::OutOfTime | Ended::Stopped)) => {
             said.push(format!("qemu-img has ended: {ended:?}"));
             Err(FixesError::Refused { image: image.to_owned(), text: said.join("; ") })
         }
@@ -142,9 +149,9 @@ fn run(
     description: &Description,
     converter: &Path,
     place: &Workplace,
-    clock: &dyn HostClock,
+    leash: &Leash<'_>,
     listener: Listener<'_>,
-) -> Result<Report, FixesError> {
+) -> Result<Found, FixesError> {
     let tmp = place.fresh_tmp()?;
     let overlays: Vec<String> =
         description.disks.iter().map(|disk| overlay(&disk.path).display().to_string()).collect();
@@ -164,7 +171,7 @@ fn run(
     listener(Event::Milestone(Milestone::Starting));
     let mut hearing = Hearing::default();
     let ended = tool
-        .run(clock, &mut |channel, line| match channel {
+        .run(leash, &mut |channel, line| match channel {
             Channel::Err => hearing.hear(line, listener),
             // The same again, in words for people.
             Channel::Out => tracing::debug!("{CONVERTER}: {line}"),
@@ -186,13 +193,13 @@ fn sync(disks: &[SourceDisk]) -> Result<(), FixesError> {
 ///
 /// # Errors
 /// When it could not be done whole; it has to be repeated then.
-pub fn merge(disks: &[SourceDisk], clock: &dyn HostClock) -> Result<(), FixesError> {
+pub fn merge(disks: &[SourceDisk], leash: &Leash<'_>) -> Result<(), FixesError> {
     for disk in disks {
         let (below, over) = (image(&disk.path), overlay(&disk.path));
         let tool = Tool::new("qemu-img")
             .arguments(["commit", "-q", "-d", "-t", "writeback", "-f", word(ImageFormat::Qcow2)])
             .arguments([&over]);
-        qemu_img(&tool, &over, clock)?;
+        qemu_img(&tool, &over, leash)?;
         File::open(&below).and_then(|file| file.sync_all()).map_err(io_error("sync", &below))?;
     }
     Ok(())

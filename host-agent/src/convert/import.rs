@@ -2,57 +2,25 @@
 //! disk before the next one begins.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use drover_policies::ids::{IdSource, ServerId};
+use drover_agent_api::ImportServer;
+use drover_policies::ids::ServerId;
+use drover_policies::import::{Accelerator, Begin, Done, Found, ServerName, SourceDisk, Start, Step};
+use drover_policies::time::Span;
 
+use super::config::{Config, Forbidden};
 use super::copy::{self, CopyError};
 use super::domain::definition;
 use super::fixes::{self, FixesError};
 use super::record::{Record, RecordError, Stage, Workplace, image, overlay};
-use super::source::{Accelerator, Description, ServerName, SourceDisk};
-use super::v2v::Report;
+use super::tool::Leash;
 use super::{Event, Listener};
-use crate::clock::HostClock;
 use crate::durable::{DiskError, io_error, remove, sync_parent};
 use crate::hypervisor::{Domains, Refusal, State};
-
-/// What a step does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    /// Looks for what would be in the way.
-    Check,
-    /// Copies the disks.
-    Copy,
-    /// Fixes the guest.
-    Fix,
-    /// Merges the fixes into the images.
-    Merge,
-    /// Gives the images their names.
-    Place,
-    /// Defines the server.
-    Define,
-    /// Boots it.
-    Start,
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Check => "looking for what is in the way",
-            Self::Copy => "copying the disks",
-            Self::Fix => "fixing the guest",
-            Self::Merge => "merging the fixes into the images",
-            Self::Place => "putting the images in place",
-            Self::Define => "defining the server",
-            Self::Start => "booting the server",
-        })
-    }
-}
 
 /// Why an import stopped. What it has done so far is kept, and taken up by the next try.
 #[derive(Debug, thiserror::Error)]
@@ -93,38 +61,44 @@ pub enum ImportError {
         "this host has no /dev/kvm; load the module kvm_intel or kvm_amd, or say accelerator = \"tcg\" for plain emulation"
     )]
     NoKvm,
-    /// Something else was imported under this name before.
+    /// Something else is being imported under this name.
     #[error(
-        "an import of {name} has begun from another description; finish that one, or begin anew with --restart"
+        "an import of {name} has begun here as {other}; cancel that one, or retry this one anew (`drover imports retry --anew`)"
     )]
-    OtherDescription {
+    OtherImport {
         /// The name.
         name: ServerName,
+        /// As which server.
+        other: ServerId,
     },
-    /// It was imported before, and libvirt has forgotten it.
+    /// It was imported, and libvirt has forgotten it.
     #[error(
-        "{name} was imported before as {server}, and libvirt doesn't know it any more; --restart imports it again"
+        "{name} was imported, and libvirt doesn't know it any more; ask for a new import if it is wanted again"
     )]
     Gone {
         /// The name.
         name: ServerName,
-        /// As what.
-        server: ServerId,
     },
+    /// A path may not be used.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     /// Something is in the way, and nothing was begun.
     #[error("{}", list(.0))]
     InTheWay(Vec<ImportError>),
-    /// An import that is done is not begun anew.
+    /// An import that is done is not thrown away.
     #[error("{name} is imported, and libvirt knows it; undefine it first if it is to be imported again")]
     Done {
         /// The name.
         name: ServerName,
     },
+    /// It was called off.
+    #[error("the import was called off")]
+    Stopped,
 }
 
 fn list(found: &[ImportError]) -> String {
-    let lines: Vec<String> = found.iter().map(|error| format!("- {error}")).collect();
-    format!("this is in the way:\n{}", lines.join("\n"))
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    format!("this is in the way: {}", lines.join("; "))
 }
 
 impl From<Refusal> for ImportError {
@@ -133,25 +107,17 @@ impl From<Refusal> for ImportError {
     }
 }
 
-/// Whether what an earlier try has done is used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Begin {
-    /// It is: the import goes on where it stopped.
-    Where,
-    /// It is thrown away.
-    Anew,
-}
-
 /// What an import works with.
+#[derive(Clone, Copy)]
 pub struct Means<'a> {
     /// Where the agent keeps its files.
     pub data_dir: &'a Path,
+    /// From where this host may import, and where the images may go.
+    pub config: &'a Config,
     /// This host's libvirt.
     pub domains: &'a dyn Domains,
-    /// The clock.
-    pub clock: &'a dyn HostClock,
-    /// Where a server's id comes from.
-    pub ids: &'a dyn IdSource,
+    /// By what programs are held.
+    pub leash: Leash<'a>,
 }
 
 /// An import of one server, held by this process alone.
@@ -160,6 +126,7 @@ pub struct Import<'a> {
     place: Workplace,
     record: Record,
     known: Known,
+    start: Start,
 }
 
 /// Whether the record of an import was found, or made for it.
@@ -169,50 +136,30 @@ enum Known {
     New,
 }
 
-/// What has come of an import.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Imported {
-    /// The server.
-    pub server: ServerId,
-    /// What the conversion has found.
-    pub report: Report,
-}
-
 impl<'a> Import<'a> {
     /// Takes an import up, or begins one.
     ///
     /// # Errors
-    /// When another try runs, something else was begun under this name, or it is done and was to begin anew.
-    pub fn open(description: Description, begin: Begin, means: Means<'a>) -> Result<Self, ImportError> {
-        let place = Workplace::open(means.data_dir, &description.name)?;
-        let found = match (place.load(), begin) {
+    /// When another try runs, or something else was begun under this name.
+    pub fn open(order: &ImportServer, means: Means<'a>) -> Result<Self, ImportError> {
+        let place = Workplace::open(means.data_dir, &order.description.name)?;
+        let found = match (place.load(), order.begin) {
             (Err(RecordError::Unreadable { .. }), Begin::Anew) => None,
-            (found, _) => found?,
-        };
-        let found = match (found, begin) {
-            (Some(record), Begin::Anew) => {
-                discard(&place, &record, &means)?;
-                None
-            }
-            (found, Begin::Anew | Begin::Where) => found,
+            (found, Begin::Where | Begin::Anew) => found?,
         };
         let (record, known) = match found {
-            Some(record) if record.description != description => {
-                return Err(ImportError::OtherDescription { name: description.name });
+            Some(record) if record.server == order.server => (record, Known::Before),
+            Some(Record { server: other, ref stage, .. }) if !matches!(stage, Stage::Defined { .. }) => {
+                return Err(ImportError::OtherImport { name: order.description.name.clone(), other });
             }
-            Some(record) => (record, Known::Before),
-            None => {
+            // One of this name that is done is a server like any other.
+            Some(_) | None => {
+                let (server, description) = (order.server, order.description.clone());
                 let stage = Stage::Copying { copied: BTreeSet::new() };
-                (Record { server: ServerId::draw(means.ids), description, stage }, Known::New)
+                (Record { server, description, stage }, Known::New)
             }
         };
-        Ok(Self { means, place, record, known })
-    }
-
-    /// How far it is.
-    #[must_use]
-    pub fn stage(&self) -> &Stage {
-        &self.record.stage
+        Ok(Self { means, place, record, known, start: order.start })
     }
 
     /// What stands in the way of what is left to do; nothing is changed by looking.
@@ -221,14 +168,19 @@ impl<'a> Import<'a> {
         let mut found = Vec::new();
         let description = &self.record.description;
         found.extend(self.check_name().err());
-        if let Stage::Copying { copied } = self.stage() {
+        found.extend(self.means.config.forbidden(description).into_iter().map(ImportError::from));
+        if !found.is_empty() {
+            // What must not be read is not looked at either.
+            return found;
+        }
+        if let Stage::Copying { copied } = &self.record.stage {
             let to_copy: Vec<SourceDisk> =
                 description.disks.iter().filter(|disk| !copied.contains(&disk.target)).cloned().collect();
             let sources: Vec<CopyError> =
-                to_copy.iter().filter_map(|disk| copy::look(&disk.source, self.means.clock).err()).collect();
+                to_copy.iter().filter_map(|disk| copy::look(&disk.source, &self.means.leash).err()).collect();
             // Room is measured by what the sources hold.
             if sources.is_empty() {
-                found.extend(copy::check_room(&to_copy, self.means.clock).err().map(ImportError::from));
+                found.extend(copy::check_room(&to_copy, &self.means.leash).err().map(ImportError::from));
             }
             found.extend(sources.into_iter().map(ImportError::from));
             let mut wanted: Vec<PathBuf> = description.disks.iter().map(|disk| disk.path.clone()).collect();
@@ -262,24 +214,51 @@ impl<'a> Import<'a> {
     ///
     /// # Errors
     /// When something is in the way, or at the first step that could not be done. Calling it again, also in another process, goes on there.
-    pub fn run(&mut self, listener: Listener<'_>) -> Result<Imported, ImportError> {
-        listener(Event::Began(Step::Check));
-        let found = self.check();
-        if !found.is_empty() {
-            return Err(ImportError::InTheWay(found));
-        }
+    pub fn run(&mut self, listener: Listener<'_>) -> Result<Found, ImportError> {
+        self.timed(Step::Check, listener, |this, _| match this.check() {
+            found if found.is_empty() => Ok((this.record.stage.clone(), None)),
+            found => Err(ImportError::InTheWay(found)),
+        })?;
         self.place.save(&self.record)?;
         loop {
+            if self.means.leash.is_pulled() {
+                return Err(ImportError::Stopped);
+            }
             let next = match self.record.stage.clone() {
                 Stage::Copying { copied } => self.copy_or_fix(copied, listener)?,
-                Stage::Fixed { report } => self.merge(report, listener)?,
-                Stage::Merged { report } => self.put_in_place(report, listener)?,
-                Stage::Placed { report } => self.define(report, listener)?,
-                Stage::Defined { report } => return self.defined(report),
+                Stage::Fixed { found } => {
+                    self.timed(Step::Merge, listener, |this, _| Ok((this.merge(found)?, None)))?
+                }
+                Stage::Merged { found } => {
+                    self.timed(Step::Place, listener, |this, _| Ok((this.put_in_place(found)?, None)))?
+                }
+                Stage::Placed { found } => {
+                    self.timed(Step::Define, listener, |this, _| Ok((this.define(found)?, None)))?
+                }
+                Stage::Defined { found } => {
+                    self.finish(listener)?;
+                    return Ok(found);
+                }
             };
             self.record.stage = next;
             self.place.save(&self.record)?;
         }
+    }
+
+    /// Tells of a step when it begins, and of what it took when it is done.
+    fn timed(
+        &self,
+        step: Step,
+        listener: Listener<'_>,
+        act: impl FnOnce(&Self, Listener<'_>) -> Result<(Stage, Option<u64>), ImportError>,
+    ) -> Result<Stage, ImportError> {
+        let clock = self.means.leash.clock;
+        let began = clock.elapsed();
+        listener(Event::Began(step));
+        let (stage, bytes) = act(self, &mut *listener)?;
+        let took = Span(clock.elapsed().saturating_sub(began));
+        listener(Event::Ended(Done { step, took, bytes }));
+        Ok(stage)
     }
 
     fn copy_or_fix(
@@ -287,71 +266,67 @@ impl<'a> Import<'a> {
         mut copied: BTreeSet<String>,
         listener: Listener<'_>,
     ) -> Result<Stage, ImportError> {
-        let description = &self.record.description;
-        let Some(disk) = description.disks.iter().find(|disk| !copied.contains(&disk.target)) else {
-            return self.fix(listener);
+        let disks = &self.record.description.disks;
+        let Some(disk) = disks.iter().find(|disk| !copied.contains(&disk.target)) else {
+            return self.timed(Step::Fix, listener, |this, listener| Ok((this.fix(listener)?, None)));
         };
-        listener(Event::Began(Step::Copy));
-        copy::copy(disk, &image(&disk.path), self.means.clock, listener)?;
-        copied.insert(disk.target.clone());
-        Ok(Stage::Copying { copied })
+        self.timed(Step::Copy, listener, |this, listener| {
+            let mut bytes = 0;
+            let mut hear = |event: Event| {
+                if let Event::Copying(figures) = &event {
+                    bytes = figures.total_bytes;
+                }
+                listener(event);
+            };
+            copy::copy(disk, &image(&disk.path), &this.means.leash, &mut hear)?;
+            copied.insert(disk.target.clone());
+            Ok((Stage::Copying { copied }, Some(bytes)))
+        })
     }
 
     fn fix(&self, listener: Listener<'_>) -> Result<Stage, ImportError> {
         let description = &self.record.description;
-        listener(Event::Began(Step::Fix));
         let converter = fixes::check(description, self.means.data_dir)?;
-        let report = fixes::convert(description, &converter, &self.place, self.means.clock, listener)?;
-        Ok(Stage::Fixed { report })
+        let found = fixes::convert(description, &converter, &self.place, &self.means.leash, listener)?;
+        Ok(Stage::Fixed { found })
     }
 
-    fn merge(&self, report: Report, listener: Listener<'_>) -> Result<Stage, ImportError> {
-        listener(Event::Began(Step::Merge));
-        fixes::merge(&self.record.description.disks, self.means.clock)?;
-        Ok(Stage::Merged { report })
+    fn merge(&self, found: Found) -> Result<Stage, ImportError> {
+        fixes::merge(&self.record.description.disks, &self.means.leash)?;
+        Ok(Stage::Merged { found })
     }
 
-    fn put_in_place(&self, report: Report, listener: Listener<'_>) -> Result<Stage, ImportError> {
-        listener(Event::Began(Step::Place));
+    fn put_in_place(&self, found: Found) -> Result<Stage, ImportError> {
         fixes::remove_overlays(&self.record.description.disks)?;
         self.record.description.disks.iter().try_for_each(|disk| link(&image(&disk.path), &disk.path))?;
-        Ok(Stage::Placed { report })
+        Ok(Stage::Placed { found })
     }
 
-    fn define(&self, report: Report, listener: Listener<'_>) -> Result<Stage, ImportError> {
-        listener(Event::Began(Step::Define));
+    fn define(&self, found: Found) -> Result<Stage, ImportError> {
         self.record.description.disks.iter().try_for_each(|disk| remove(&image(&disk.path)))?;
         self.check_name()?;
         if self.means.domains.find(self.record.server)?.is_none() {
-            let definition = definition(&self.record.description, self.record.server, &report);
+            let definition = definition(&self.record.description, self.record.server, &found);
             self.means.domains.define(&definition)?;
         }
-        Ok(Stage::Defined { report })
+        Ok(Stage::Defined { found })
     }
 
-    fn defined(&self, report: Report) -> Result<Imported, ImportError> {
+    /// Boots the imported server if that is wished. One that is not off is left as it is.
+    fn finish(&self, listener: Listener<'_>) -> Result<(), ImportError> {
         let server = self.record.server;
-        match self.means.domains.find(server)? {
-            Some(_) => Ok(Imported { server, report }),
-            None => Err(ImportError::Gone { name: self.record.description.name.clone(), server }),
-        }
-    }
-
-    /// Boots the imported server. One that is not off is left as it is.
-    ///
-    /// # Errors
-    /// When it does not start.
-    pub fn start(&self, listener: Listener<'_>) -> Result<(), ImportError> {
-        let server = self.record.server;
-        let found = self.means.domains.find(server)?.map(|sighting| sighting.state);
-        match found {
-            None => Err(ImportError::Gone { name: self.record.description.name.clone(), server }),
-            Some(State::Off | State::Crashed) => {
-                listener(Event::Began(Step::Start));
-                Ok(self.means.domains.start(server)?)
-            }
+        match self.means.domains.find(server)?.map(|sighting| sighting.state) {
+            None => Err(ImportError::Gone { name: self.record.description.name.clone() }),
+            Some(State::Off | State::Crashed) if self.start == Start::Yes => self
+                .timed(Step::Start, listener, |this, _| {
+                    this.means.domains.start(server)?;
+                    Ok((this.record.stage.clone(), None))
+                })
+                .map(drop),
             Some(
-                State::Running
+                State::Off
+                | State::Crashed
+                | State::Running
                 | State::Paused
                 | State::HeldByMigration
                 | State::HeldOtherwise
@@ -361,11 +336,57 @@ impl<'a> Import<'a> {
     }
 }
 
-/// Throws away what an earlier try has done. Images that are in their place are left: a person decides about those.
-fn discard(place: &Workplace, record: &Record, means: &Means<'_>) -> Result<(), ImportError> {
-    if means.domains.find(record.server)?.is_some() {
-        return Err(ImportError::Done { name: record.description.name.clone() });
+/// Whether what was done could be thrown away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cleared {
+    /// Nothing of it is left.
+    Gone,
+    /// The server is there already: it is brought to its end instead.
+    TooLate,
+}
+
+/// Throws away what earlier orders for an import have done.
+///
+/// # Errors
+/// When it can't be removed, or something else is being imported under this name.
+pub fn clear(order: &ImportServer, means: &Means<'_>) -> Result<Cleared, ImportError> {
+    let name = &order.description.name;
+    let place = Workplace::open(means.data_dir, name)?;
+    let record = match (place.load(), order.begin) {
+        (Err(RecordError::Unreadable { .. }), Begin::Anew) => None,
+        (found, Begin::Where | Begin::Anew) => found?,
+    };
+    match record {
+        Some(record) if record.server != order.server => {
+            let defined = matches!(record.stage, Stage::Defined { .. });
+            match order.begin {
+                // What somebody else's has left is not this one's to clear away, unless that is asked for.
+                Begin::Where => return Ok(Cleared::Gone),
+                Begin::Anew if defined => return Ok(Cleared::Gone),
+                Begin::Anew if means.domains.find(record.server)?.is_some() => {
+                    return Err(ImportError::Done { name: name.clone() });
+                }
+                Begin::Anew => discard(&place, &record)?,
+            }
+        }
+        Some(record) => match (&record.stage, means.domains.find(record.server)?) {
+            (Stage::Placed { .. } | Stage::Defined { .. }, Some(_)) => return Ok(Cleared::TooLate),
+            // A server had them: whoever undefined it decides about them.
+            (Stage::Defined { .. }, None) => place.forget()?,
+            (Stage::Placed { .. }, None) => {
+                record.description.disks.iter().try_for_each(|disk| remove(&disk.path))?;
+                discard(&place, &record)?;
+            }
+            (Stage::Copying { .. } | Stage::Fixed { .. } | Stage::Merged { .. }, _) => {
+                discard(&place, &record)?;
+            }
+        },
+        None => {}
     }
+    Ok(Cleared::Gone)
+}
+
+fn discard(place: &Workplace, record: &Record) -> Result<(), ImportError> {
     fixes::remove_overlays(&record.description.disks)?;
     record.description.disks.iter().try_for_each(|disk| remove(&image(&disk.path)))?;
     place.remove_tmp()?;

@@ -15,10 +15,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use drover_policies::ids::ServerId;
+use drover_policies::import::{Description, Found, ServerName};
 use serde::{Deserialize, Serialize};
 
-use super::source::{Description, ServerName};
-use super::v2v::Report;
 use crate::durable::{DiskError, io_error, make_private_directory, read_json, remove, write_json};
 
 /// An import that has begun.
@@ -45,22 +44,22 @@ pub enum Stage {
     /// The conversion has ended well; what it wrote is in the overlays.
     Fixed {
         /// What it found.
-        report: Report,
+        found: Found,
     },
     /// What it wrote is in the images.
     Merged {
         /// What it found.
-        report: Report,
+        found: Found,
     },
     /// The images have their names.
     Placed {
         /// What it found.
-        report: Report,
+        found: Found,
     },
     /// libvirt knows the server.
     Defined {
         /// What it found.
-        report: Report,
+        found: Found,
     },
 }
 
@@ -77,7 +76,7 @@ pub enum RecordError {
         path: PathBuf,
     },
     /// The record is not understood.
-    #[error("{path} is not understood ({why}); --restart begins anew")]
+    #[error("{path} is not understood ({why}); retry it anew (`drover imports retry --anew`)")]
     Unreadable {
         /// The file.
         path: PathBuf,
@@ -218,8 +217,8 @@ mod tests {
             [[disk]]\ntarget = \"vda\"\nsource = \"/a.vmdk\"\npath = \"/b.qcow2\"\n";
         Record {
             server: ServerId(Uuid::from_u128(7)),
-            description: Description::parse(text).expect("good"),
-            stage: Stage::Fixed { report: Report { warnings: vec!["oh".to_owned()], ..Report::default() } },
+            description: crate::convert::described(text),
+            stage: Stage::Fixed { found: Found { warnings: vec!["oh".to_owned()], ..Found::default() } },
         }
     }
 
@@ -250,6 +249,6 @@ mod tests {
         let workplace = Workplace::open(directory.path(), &name()).expect("new");
         fs::write(workplace.record(), "{").expect("spoiled");
         let error = workplace.load().expect_err("refused").to_string();
-        assert!(error.contains("record.json") && error.contains("--restart"), "{error}");
+        assert!(error.contains("record.json") && error.contains("--anew"), "{error}");
     }
 }

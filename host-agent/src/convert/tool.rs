@@ -9,6 +9,7 @@ use std::io::{self, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +29,26 @@ const LONGEST_LINE: usize = 64 << 10;
 
 /// Between two looks at a program that is being killed.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
+
+/// A program that writes nothing is stopped after this at the latest.
+const BETWEEN_THOUGHTS: Duration = Duration::from_millis(200);
+
+/// By what programs are held.
+#[derive(Clone, Copy)]
+pub struct Leash<'a> {
+    /// By which their time is measured.
+    pub clock: &'a dyn HostClock,
+    /// Set when they are to stop.
+    pub stop: &'a AtomicBool,
+}
+
+impl Leash<'_> {
+    /// Whether they are to stop.
+    #[must_use]
+    pub fn is_pulled(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
 
 /// Where a program lies on this host.
 #[must_use]
@@ -63,6 +84,8 @@ pub enum Ended {
     Signal(i32),
     /// It was killed, as its time was up.
     OutOfTime,
+    /// It was killed, as it was to stop.
+    Stopped,
 }
 
 impl Tool {
@@ -107,8 +130,8 @@ impl Tool {
     ///
     /// # Errors
     /// When it could not be started, or not be waited for.
-    pub fn run(&self, clock: &dyn HostClock, hear: &mut dyn FnMut(Channel, &str)) -> io::Result<Ended> {
-        let deadline = self.limit.map(|limit| clock.elapsed() + limit.0);
+    pub fn run(&self, leash: &Leash<'_>, hear: &mut dyn FnMut(Channel, &str)) -> io::Result<Ended> {
+        let deadline = self.limit.map(|limit| leash.clock.elapsed() + limit.0);
         let mut child = self.command().spawn()?;
         let (sender, lines) = mpsc::channel();
         let readers = [
@@ -122,11 +145,13 @@ impl Tool {
                 return Err(error);
             }
         }
-        if !listen(&lines, deadline, clock, hear) {
-            end(&mut child)?;
-            return Ok(Ended::OutOfTime);
+        match listen(&lines, deadline, leash, hear) {
+            Some(cut_off) => {
+                end(&mut child)?;
+                Ok(cut_off)
+            }
+            None => Ok(Ended::from(child.wait()?)),
         }
-        Ok(Ended::from(child.wait()?))
     }
 
     fn command(&self) -> Command {
@@ -166,22 +191,25 @@ fn end(child: &mut Child) -> io::Result<()> {
     Ok(())
 }
 
-/// Hands lines on until both channels are closed. False when the time is up before.
+/// Hands lines on until both channels are closed. Why not, when it is to end before.
 fn listen(
     lines: &Receiver<(Channel, String)>,
     deadline: Option<Duration>,
-    clock: &dyn HostClock,
+    leash: &Leash<'_>,
     hear: &mut dyn FnMut(Channel, &str),
-) -> bool {
+) -> Option<Ended> {
     loop {
-        let line = match deadline {
-            None => lines.recv().map_err(|_| RecvTimeoutError::Disconnected),
-            Some(deadline) => lines.recv_timeout(deadline.saturating_sub(clock.elapsed())),
-        };
-        match line {
+        if leash.is_pulled() {
+            return Some(Ended::Stopped);
+        }
+        let left = deadline.map(|deadline| deadline.saturating_sub(leash.clock.elapsed()));
+        match lines.recv_timeout(left.unwrap_or(BETWEEN_THOUGHTS).min(BETWEEN_THOUGHTS)) {
             Ok((channel, line)) => hear(channel, &line),
-            Err(RecvTimeoutError::Timeout) => return false,
-            Err(RecvTimeoutError::Disconnected) => return true,
+            Err(RecvTimeoutError::Timeout) if left.is_some_and(|left| left.is_zero()) => {
+                return Some(Ended::OutOfTime);
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return None,
         }
     }
 }
@@ -229,8 +257,9 @@ mod tests {
     }
 
     fn heard(tool: &Tool) -> (Ended, Vec<(Channel, String)>) {
-        let mut lines = Vec::new();
-        let ended = tool.run(&SystemClock, &mut |channel, line| lines.push((channel, line.to_owned())));
+        let (stop, mut lines) = (AtomicBool::new(false), Vec::new());
+        let leash = Leash { clock: &SystemClock, stop: &stop };
+        let ended = tool.run(&leash, &mut |channel, line| lines.push((channel, line.to_owned())));
         (ended.expect("it could be run"), lines)
     }
 
@@ -266,6 +295,19 @@ mod tests {
         let (ended, lines) = heard(&shell(script).limit(Span::milliseconds(500)));
         assert_eq!((ended, lines.len()), (Ended::OutOfTime, 1));
         assert!(!runs("86461.25"), "what it had started goes on");
+    }
+
+    #[test]
+    fn when_it_is_to_stop_everything_that_was_started_ends() {
+        if !may_run() {
+            return;
+        }
+        let stop = AtomicBool::new(false);
+        let leash = Leash { clock: &SystemClock, stop: &stop };
+        let ended = shell("setsid sleep 86461.5 & echo begun; wait")
+            .run(&leash, &mut |_, _| stop.store(true, Ordering::Relaxed));
+        assert_eq!(ended.expect("it could be run"), Ended::Stopped);
+        assert!(!runs("86461.5"), "what it had started goes on");
     }
 
     #[test]

@@ -5,12 +5,12 @@
 
 use std::fmt;
 
+use drover_policies::import::{Description, Firmware, Found, Virtio};
 use drover_policies::time::Span;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::Event;
 use super::domain::{domain_type, escape};
-use super::source::{Description, Firmware};
 use super::tool::Ended;
 
 /// A conversion's way.
@@ -34,31 +34,6 @@ impl fmt::Display for Milestone {
     }
 }
 
-/// What a conversion that ended well has found.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Report {
-    /// The guest's operating system, as far as it was recognised.
-    pub system: Option<String>,
-    /// Whether it knows virtio devices now.
-    pub virtio: Virtio,
-    /// What it boots by, where its disks say so.
-    pub firmware: Option<Firmware>,
-    /// What a person should look at.
-    pub warnings: Vec<String>,
-}
-
-/// Whether a guest knows virtio devices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Virtio {
-    /// It does.
-    Installed,
-    /// It doesn't: disks and interfaces have to be emulated.
-    #[default]
-    Missing,
-}
-
 /// Why a conversion failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Why {
@@ -80,6 +55,8 @@ pub enum Why {
     OutOfTime(Span),
     /// Somebody has killed it.
     Killed,
+    /// It was called off.
+    Stopped,
     /// Something else.
     Other,
 }
@@ -96,7 +73,7 @@ pub struct Failed {
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let advice = match self.why {
-            Why::PartMissing => "install what is named, and repeat the import",
+            Why::PartMissing => "install what is named, and retry the import",
             Why::NoAppliance => {
                 "see whether `libguestfs-test-tool` passes on this host; where KVM does not work, say accelerator = \"tcg\""
             }
@@ -104,11 +81,13 @@ impl fmt::Display for Failed {
                 "see whether the first disk is the one that the guest boots from, and its format is right"
             }
             Why::Unsupported => "virt-v2v does not know this system; prepare it by hand at its source",
-            Why::GuestFull => "make room in the guest at its source, and import it again with --restart",
-            Why::NotShutDown => {
-                "shut the guest down properly at its source (not hibernated), and import it again with --restart"
+            Why::GuestFull => {
+                "make room in the guest at its source, and retry the import anew (`drover imports retry --anew`)"
             }
-            Why::HostFull => "make room on this host, and repeat the import",
+            Why::NotShutDown => {
+                "shut the guest down properly at its source (not hibernated), and retry the import anew (`drover imports retry --anew`)"
+            }
+            Why::HostFull => "make room on this host, and retry the import",
             Why::OutOfTime(limit) => {
                 return write!(
                     f,
@@ -116,7 +95,8 @@ impl fmt::Display for Failed {
                     words(&self.text)
                 );
             }
-            Why::Killed => "it was killed; repeat the import",
+            Why::Killed => "it was killed; retry the import",
+            Why::Stopped => "it was called off",
             Why::Other => "nothing was changed; the converter's words say why",
         };
         write!(f, "{advice}{}", words(&self.text))
@@ -155,7 +135,7 @@ const APPLIANCE_IS_UP: &str = "Inspecting the source";
 /// Listens to a conversion.
 #[derive(Debug, Default)]
 pub struct Hearing {
-    report: Report,
+    found: Found,
     appliance: Appliance,
     /// What it called an error.
     errors: Vec<String>,
@@ -190,7 +170,7 @@ impl Hearing {
                 tell(Event::Info(message));
             }
             Kind::Warning => {
-                self.report.warnings.push(message.clone());
+                self.found.warnings.push(message.clone());
                 tell(Event::Warning(message));
             }
             Kind::Error => self.errors.push(message),
@@ -205,16 +185,16 @@ impl Hearing {
         }
         let system = message.strip_prefix("Converting ").and_then(|rest| rest.strip_suffix(" to run on KVM"));
         if let Some(system) = system.filter(|system| *system != "the guest") {
-            self.report.system = Some(system.to_owned());
+            self.found.system = Some(system.to_owned());
         }
         tell(Event::Milestone(Milestone::Phase(message)));
     }
 
     fn learn(&mut self, info: &str) {
         match info {
-            "This guest has virtio drivers installed." => self.report.virtio = Virtio::Installed,
-            "This guest does not have virtio drivers installed." => self.report.virtio = Virtio::Missing,
-            "This guest requires UEFI on the target to boot." => self.report.firmware = Some(Firmware::Uefi),
+            "This guest has virtio drivers installed." => self.found.virtio = Virtio::Installed,
+            "This guest does not have virtio drivers installed." => self.found.virtio = Virtio::Missing,
+            "This guest requires UEFI on the target to boot." => self.found.firmware = Some(Firmware::Uefi),
             _ => {}
         }
     }
@@ -223,12 +203,13 @@ impl Hearing {
     ///
     /// # Errors
     /// Says why it failed, by how it ended and by what it said.
-    pub fn end(self, ended: Ended, limit: Span) -> Result<Report, Failed> {
+    pub fn end(self, ended: Ended, limit: Span) -> Result<Found, Failed> {
         let text = if self.errors.is_empty() { self.loose.join("; ") } else { self.errors.join("; ") };
         let why = match ended {
-            Ended::Status(0) => return Ok(self.report),
+            Ended::Status(0) => return Ok(self.found),
             Ended::OutOfTime => Why::OutOfTime(limit),
             Ended::Signal(_) => Why::Killed,
+            Ended::Stopped => Why::Stopped,
             Ended::Status(_) => classify(&text, self.appliance),
         };
         Err(Failed { why, text })

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use drover_policies::ids::ServerId;
+use drover_policies::mac::Mac;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, HeaderValue, RETRY_AFTER};
@@ -18,7 +19,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::identity::{Attached, Mac, Peer, who};
+use super::identity::{Attached, Peer, who};
 use super::kernel::Kernel;
 use super::limits::{Asker, Limits, Open, Rate};
 use super::protocol::{self, Answer};

@@ -6,7 +6,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
-use super::identity::Mac;
+use drover_policies::mac::Mac;
 
 /// The kernel's files of networks, as this process's network namespace has them.
 #[derive(Debug, Clone)]

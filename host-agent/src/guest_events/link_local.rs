@@ -89,8 +89,8 @@ fn caller(stream: &TcpStream, from: SocketAddr, bridge: &str, kernel: &Arc<Kerne
 
 #[cfg(test)]
 mod tests {
-    use super::super::identity::Mac;
     use super::*;
+    use drover_policies::mac::Mac;
 
     #[tokio::test]
     async fn the_kernel_keeps_the_sender_of_a_connection_s_first_frame() {

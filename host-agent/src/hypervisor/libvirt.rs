@@ -4,6 +4,7 @@
 //! control, one for reading the inventory, one for events, one per destination, one per running migration.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,12 +17,14 @@ use virt::domain::Domain;
 use virt_sys as sys;
 
 use super::hooks::{Hooks, NoHooks};
+use super::importing::{Importer, NoImports};
 use super::libvirt_sys;
 use super::replication::{NotConfigured, Replication};
 use super::{
     Answer, Domains, Hypervisor, MigrationStatus, Observed, Probe, Refusal, RefusalKind, ShutdownBy, Signs,
     Waker,
 };
+use crate::convert;
 use crate::domain_edit::{reshaped, with_disks};
 use crate::domain_xml::{self, Storage};
 use crate::guest_events::identity::Attached;
@@ -32,6 +35,7 @@ use crate::replica::Ends;
 mod classify;
 mod daemon;
 mod events;
+mod imports;
 mod migrate;
 mod observe;
 mod reach;
@@ -41,6 +45,7 @@ mod test_launch;
 mod tls;
 
 use daemon::{Daemon, KEPT, LOOK};
+use imports::Imports;
 use migrate::Migrations;
 use observe::Reader;
 use reach::Reach;
@@ -106,6 +111,8 @@ pub struct Libvirt {
     replicating: Option<Replicating>,
     /// Nothing for one that runs no hooks at all.
     hooks: Option<Arc<Runner>>,
+    /// Nothing where imports are not configured.
+    importing: Option<Imports>,
     waker: Arc<Mutex<Option<Waker>>>,
 }
 
@@ -137,6 +144,7 @@ impl Libvirt {
             migrations,
             replicating: None,
             hooks: None,
+            importing: None,
             waker,
             config,
         })
@@ -160,6 +168,15 @@ impl Libvirt {
         self.reader.tell_of_hooks(Arc::clone(&runner));
         self.hooks = Some(runner);
         Ok(self)
+    }
+
+    /// Has this host take servers of other kinds of hypervisors.
+    #[must_use]
+    pub fn importing(mut self, config: convert::config::Config, data_dir: PathBuf) -> Self {
+        let (uri, waker) = (self.config.own_uri.clone(), Arc::clone(&self.waker));
+        self.importing = Some(Imports::new(uri, config, data_dir, waker));
+        self.reader.tell_of_imports();
+        self
     }
 
     /// The running domains, by what their guests are recognised.
@@ -309,6 +326,13 @@ impl Hypervisor for Libvirt {
         match &self.hooks {
             Some(runner) => runner.as_ref(),
             None => &NoHooks,
+        }
+    }
+
+    fn imports(&self) -> &dyn Importer {
+        match &self.importing {
+            Some(importing) => importing,
+            None => &NoImports,
         }
     }
 

@@ -23,6 +23,7 @@ use super::{Hypervisor, RefusalKind, State, Wake};
 
 mod definition;
 mod hooks;
+mod imports;
 mod launches;
 mod life;
 mod port;
@@ -189,6 +190,18 @@ pub enum Fault {
         /// Where.
         host: HostName,
     },
+    /// Something is in the way of the next import to this host.
+    ImportInTheWay {
+        /// Where.
+        host: HostName,
+        /// What.
+        text: String,
+    },
+    /// The converter fails in the next import to this host.
+    ConversionFails {
+        /// Where.
+        host: HostName,
+    },
     /// The next round does not fit on this host's disks.
     DestinationFull {
         /// Where.
@@ -237,6 +250,7 @@ impl SimulatedFleet {
             guests: BTreeMap::new(),
             transfers: BTreeMap::new(),
             rounds: BTreeMap::new(),
+            imports: BTreeMap::new(),
             cuts: BTreeSet::new(),
             faults: Vec::new(),
             violations: Vec::new(),

@@ -6,6 +6,7 @@ mod common;
 mod crash;
 mod goes_back;
 mod hooks;
+mod imports;
 mod live_disks;
 mod looking;
 mod lost_backup;

@@ -70,6 +70,8 @@ impl Conductor<'_> {
                 | Report::Replicating(_)
                 | Report::Stopped
                 | Report::Released
+                | Report::Importing(_)
+                | Report::ImportEnded { .. }
                 | Report::Testing(_)
                 | Report::RunningHook(_)
                 | Report::HookRan(_)

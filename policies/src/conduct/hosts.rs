@@ -57,7 +57,8 @@ impl Conductor<'_> {
     fn plan(&mut self, id: MaintenanceId, newcomers: &BTreeSet<ServerId>) {
         let Some(maintenance) = self.maintenances.get(&id).cloned() else { return };
         let open = || self.migrations.iter().filter(|migration| migration.is_open());
-        let reservations: Vec<_> = open().filter_map(|migration| migration.place.clone()).collect();
+        let mut reservations: Vec<_> = open().filter_map(|migration| migration.place.clone()).collect();
+        reservations.extend(self.imports.iter().map(|import| self.place_of(import)));
         let kept: BTreeMap<ServerId, Kept> =
             open().map(|migration| (migration.server, kept(migration))).collect();
         let emptying: BTreeSet<HostName> = maintenance.hosts.keys().cloned().collect();
@@ -197,6 +198,8 @@ impl Conductor<'_> {
                     | Report::Replicating(_)
                     | Report::Stopped
                     | Report::Released
+                    | Report::Importing(_)
+                    | Report::ImportEnded { .. }
                     | Report::Testing(_)
                     | Report::RunningHook(_)
                     | Report::HookRan(_)
@@ -223,7 +226,11 @@ impl Conductor<'_> {
     }
 
     fn nobody_left(&self, id: MaintenanceId, host: &HostName) -> bool {
-        self.fleet.on(host).next().is_none() && !self.open_of(id).any(|migration| migration.from == *host)
+        // What is being imported becomes a server there, and has to leave like the others.
+        let coming = self.imports.iter().any(|import| import.is_being_done() && import.host == *host);
+        !coming
+            && self.fleet.on(host).next().is_none()
+            && !self.open_of(id).any(|migration| migration.from == *host)
     }
 
     fn open_of(&self, id: MaintenanceId) -> impl Iterator<Item = &Migration> {
@@ -260,6 +267,7 @@ impl Conductor<'_> {
             at: self.now,
             maintenance: Some(maintenance.id),
             migration: None,
+            import: None,
             server: None,
             owner: None,
             host: host.cloned(),

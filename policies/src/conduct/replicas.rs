@@ -160,6 +160,8 @@ impl Conductor<'_> {
                 | Report::Replicating(_)
                 | Report::Stopped
                 | Report::Released
+                | Report::Importing(_)
+                | Report::ImportEnded { .. }
                 | Report::Testing(_)
                 | Report::RunningHook(_)
                 | Report::HookRan(_)
@@ -600,6 +602,7 @@ impl Conductor<'_> {
                 at: self.now,
                 maintenance: None,
                 migration: Some(replica.migration),
+                import: None,
                 server: known.map(|server| (server.facts.id, server.facts.name.clone())),
                 owner: known.and_then(|server| server.facts.owner.clone()),
                 host: Some(replica.to.clone()),

@@ -337,6 +337,8 @@ impl<'a> Conductor<'a> {
                 | Report::Replicating(_)
                 | Report::Stopped
                 | Report::Released
+                | Report::Importing(_)
+                | Report::ImportEnded { .. }
                 | Report::Testing(_)
                 | Report::RunningHook(_)
                 | Report::HookRan(_)

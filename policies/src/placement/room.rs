@@ -12,6 +12,8 @@ use crate::ids::{HostName, OwnerId, ServerId};
 use crate::policy::{PolicySet, Subject};
 use crate::time::{Instant, Span};
 
+mod newcomer;
+
 /// Memory in bytes and virtual processors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Load {

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::NoPlace;
-use crate::fleet::Plug;
+use crate::fleet::{Ability, Plug};
 use crate::ids::HostName;
 use crate::time::Span;
 
@@ -79,6 +79,11 @@ pub enum WhyNotHere {
         needs: u64,
         /// Free, in bytes, less what other copies will take.
         free: u64,
+    },
+    /// Nothing can be imported to it.
+    NotImporting {
+        /// What it lacks.
+        lacks: Ability,
     },
     /// Its libvirt is a major version behind the source's, and a live migration back in versions is not supported.
     OlderLibvirt {
@@ -175,6 +180,7 @@ impl WhyNotHere {
             Self::NotCopyingLive => "not_copying_live",
             Self::NoDirectory { .. } => "no_directory",
             Self::DiskRoom { .. } => "disk_room",
+            Self::NotImporting { .. } => "not_importing",
             Self::OlderLibvirt { .. } => "older_libvirt",
             Self::Label { .. } => "label",
             Self::NameTaken { .. } => "name_taken",
@@ -211,6 +217,7 @@ impl WhyNotHere {
                 ),
             ),
             Self::DiskRoom { directory, .. } => (5, format!("make room in {directory} on another host")),
+            Self::NotImporting { lacks } => (3, not_importing(*lacks).1.to_owned()),
             Self::OlderLibvirt { .. } => (1, "upgrade libvirt on another host first".to_owned()),
             Self::SourceUnknown => (2, "see why the agent of its own host does not report".to_owned()),
             Self::Storage { lacks } => (2, format!("attach storage {} to another host", list(lacks))),
@@ -266,6 +273,10 @@ impl fmt::Display for WhyNotHere {
                 Bytes::needed(*needs),
                 Bytes::free(*free)
             ),
+            Self::NotImporting { lacks } => {
+                let (what, advice) = not_importing(*lacks);
+                write!(f, "{what}; {advice}")
+            }
             Self::OlderLibvirt { source, here } => {
                 write!(f, "has an older libvirt (version {here}, the source has {source})")
             }
@@ -291,6 +302,25 @@ impl fmt::Display for WhyNotHere {
                 write!(f, "can't take the {servers} servers that stay together: for {server} it {why}")
             }
         }
+    }
+}
+
+/// What stands against importing where this is lacking, after the host's name, and what to do.
+fn not_importing(lacks: Ability) -> (&'static str, &'static str) {
+    match lacks {
+        Ability::ReadForeignImages => {
+            ("is not told from where it may import", "set `[import] sources` in its agent's configuration")
+        }
+        Ability::FixGuests => {
+            ("has no virt-v2v", "install virt-v2v (with virt-v2v-in-place) and nbdkit on it")
+        }
+        Ability::Import
+        | Ability::ReturnToRetained
+        | Ability::CopyLive
+        | Ability::Reshape
+        | Ability::ReshapeDisks
+        | Ability::RunHooks
+        | Ability::Unknown => ("has an agent that knows nothing of imports", "upgrade its agent"),
     }
 }
 

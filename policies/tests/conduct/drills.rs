@@ -57,6 +57,7 @@ fn ask<T>(story: &Story, question: impl FnOnce(Situation<'_>) -> T) -> T {
         maintenances: Vec::new(),
         migrations: story.migrations.clone(),
         replicas: Vec::new(),
+        imports: Vec::new(),
         patient: &story.fleet.hosts.keys().cloned().collect(),
         checking: &BTreeSet::new(),
         blueprints: &BTreeMap::new(),

@@ -4,6 +4,7 @@ mod blueprints;
 mod checks;
 mod data_loss;
 mod drills;
+mod imports;
 mod live_disks;
 mod many;
 mod owners;

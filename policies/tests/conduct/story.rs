@@ -8,6 +8,7 @@ use drover_policies::conduct::{Changes, Intent, NewOperation, NewWish, Situation
 use drover_policies::fleet::{Fleet, ServerFacts};
 use drover_policies::host::Standing;
 use drover_policies::ids::{HostName, IdSource, MaintenanceId, OperationId};
+use drover_policies::import::Import;
 use drover_policies::maintenance::{Drain, Maintenance, State, Urgency, Warned};
 use drover_policies::migration::Migration;
 use drover_policies::notices::{Actor, Tells};
@@ -45,6 +46,7 @@ pub struct Story {
     pub maintenances: BTreeMap<MaintenanceId, Maintenance>,
     pub migrations: Vec<Migration>,
     pub replicas: Vec<Replica>,
+    pub imports: Vec<Import>,
     pub orders: BTreeMap<OperationId, NewOperation>,
     pub wishes: BTreeMap<OperationId, NewWish>,
     pub reports: BTreeMap<OperationId, Report>,
@@ -72,6 +74,7 @@ impl Story {
             maintenances: BTreeMap::new(),
             migrations: Vec::new(),
             replicas: Vec::new(),
+            imports: Vec::new(),
             orders: BTreeMap::new(),
             wishes: BTreeMap::new(),
             reports: BTreeMap::new(),
@@ -143,6 +146,7 @@ impl Story {
             maintenances: self.maintenances.values().cloned().collect(),
             migrations: self.migrations.iter().filter(|migration| !migration.is_over()).cloned().collect(),
             replicas: self.replicas.iter().filter(|replica| !replica.is_gone()).cloned().collect(),
+            imports: self.imports.iter().filter(|import| !import.is_over()).cloned().collect(),
             patient: &self.fleet.hosts.keys().cloned().collect(),
             checking: &self.checking,
             blueprints: &self.blueprints,
@@ -175,6 +179,10 @@ impl Story {
         for replica in changes.replicas {
             self.replicas.retain(|known| known.id != replica.id);
             self.replicas.push(replica);
+        }
+        for import in changes.imports {
+            self.imports.retain(|known| known.id != import.id);
+            self.imports.push(import);
         }
         for spent in changes.blueprints_spent {
             assert!(self.blueprints.remove(&spent).is_some(), "a blueprint is spent that is not there");

@@ -23,6 +23,8 @@ impl Agents {
             | OperationState::Held
             | OperationState::Stopped
             | OperationState::Released
+            | OperationState::Importing { .. }
+            | OperationState::ImportEnded { .. }
             | OperationState::Testing { .. }
             | OperationState::Tested { .. }
             | OperationState::RunningHook { .. }

@@ -3,6 +3,7 @@
 mod access;
 mod blueprints;
 mod hosts;
+mod imports;
 mod messages;
 mod migrations;
 mod owners;
@@ -17,6 +18,7 @@ use super::exit;
 pub use access::*;
 pub use blueprints::*;
 pub use hosts::*;
+pub use imports::*;
 pub use messages::*;
 pub use migrations::*;
 pub use owners::*;
@@ -95,6 +97,11 @@ pub enum Command {
     /// Replicas: copies of servers' local disks, and how far they are behind
     #[command(subcommand)]
     Replicas(Replicas),
+    /// Bring a server of another kind of hypervisor here: copy its disks, make it fit to boot, define it
+    Import(ImportServer),
+    /// Imports: follow, cancel, retry
+    #[command(subcommand)]
+    Imports(Imports),
     /// Choose another time for a reboot migration
     Reschedule {
         /// `DR-1001`, `1001` or the id

@@ -16,6 +16,7 @@ pub(super) async fn events(context: &Context, which: Events) -> Result<(), Faile
     query.extend(which.maintenance.map(|maintenance| ("maintenance", maintenance)));
     query.extend(which.migration.map(|migration| ("migration", migration)));
     query.extend(which.server.map(|server| ("server", server)));
+    query.extend(which.import.map(|import| ("import", import)));
     if which.follow {
         return follow(context, query, which.after).await;
     }
@@ -49,9 +50,10 @@ async fn follow(context: &Context, query: Vec<Parameter>, after: Option<i64>) ->
             Came::Event(_, json) if screen.json => screen.json_line(&json!({ "event": json })),
             Came::Progress(_, json) if screen.json => screen.json_line(&json!({ "progress": json })),
             Came::Replica(_, json) if screen.json => screen.json_line(&json!({ "replica": json })),
+            Came::Import(_, json) if screen.json => screen.json_line(&json!({ "import": json })),
             Came::Event(event, _) => screen.line(line(screen, &event)),
             // Figures are for displays; a list of what happens would drown in them.
-            Came::Progress(..) | Came::Replica(..) | Came::Back => {}
+            Came::Progress(..) | Came::Replica(..) | Came::Import(..) | Came::Back => {}
             Came::Lost(why) => eprintln!("drover: {why}; connecting again"),
         }
     }

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::client::{Client, Parameter};
 use super::exit::{Exit, Failed};
-use crate::http::views::{EventView, ProgressEvent, ReplicaEvent};
+use crate::http::views::{EventView, ImportEvent, ProgressEvent, ReplicaEvent};
 
 /// The scheduler lets itself be heard every ten seconds; after three missed ones the line counts as dead.
 const SILENCE: Duration = Duration::from_secs(35);
@@ -26,6 +26,8 @@ pub(super) enum Came {
     Progress(Box<ProgressEvent>, Value),
     /// Live figures of a replica.
     Replica(Box<ReplicaEvent>, Value),
+    /// Live figures of an import.
+    Import(Box<ImportEvent>, Value),
     /// The line is lost, and it is tried to get it back.
     Lost(String),
     /// It is back, and nothing was missed.
@@ -132,6 +134,10 @@ impl Following {
             "replica" => {
                 let replica = serde_json::from_value(json.clone()).ok()?;
                 Some(Came::Replica(Box::new(replica), json))
+            }
+            "import" => {
+                let import = serde_json::from_value(json.clone()).ok()?;
+                Some(Came::Import(Box::new(import), json))
             }
             // Of a later version: not ours to understand.
             _ => None,

@@ -221,6 +221,8 @@ impl Watch<'_> {
                     self.display.replica(&replica);
                 }
             }
+            // None of what is watched here has one.
+            Came::Import(..) => {}
             Came::Lost(why) => {
                 self.display.aside(&format!("{why}; connecting again (the drain goes on meanwhile)"))
             }

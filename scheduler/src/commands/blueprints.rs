@@ -76,6 +76,7 @@ impl Wish {
             at,
             maintenance: None,
             migration: None,
+            import: None,
             server: Some((server.facts.id, server.facts.name.clone())),
             owner: server.facts.owner.clone(),
             host: Some(server.host.clone()),

@@ -4,6 +4,7 @@
 
 use drover_policies::fleet::{Fleet, Host, Server};
 use drover_policies::ids::{HostName, MigrationId, OwnerId};
+use drover_policies::import::Import;
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::{Migration, State, operators};
 
@@ -92,6 +93,18 @@ pub async fn find_maintenance(app: &App, given: &str) -> Result<Versioned<Mainte
         (Err(_), None) => Ok(None),
     };
     found.map_err(|error| store_problem(&error))?.ok_or_else(|| Problem::not_found("maintenance", given))
+}
+
+/// An import, by uuid, or the latest of a server's name. Only operators see any.
+///
+/// # Errors
+/// There is none.
+pub async fn find_import(app: &App, given: &str) -> Result<Versioned<Import>, Problem> {
+    let found = match given.parse() {
+        Ok(id) => app.store.import(id).await,
+        Err(_) => app.store.import_named(given).await,
+    };
+    found.map_err(|error| store_problem(&error))?.ok_or_else(|| Problem::not_found("import", given))
 }
 
 /// A migration, by uuid, `DR-1001` or `1001`, if the caller may see it.

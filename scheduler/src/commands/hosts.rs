@@ -112,6 +112,7 @@ impl Wish {
                 at: now,
                 maintenance: None,
                 migration: None,
+                import: None,
                 server: None,
                 owner: None,
                 host: Some(host.name.clone()),

@@ -17,7 +17,7 @@ use super::hosts::{number_of, reason, standing};
 use super::{Decided, Reply, Wish, find_maintenance, store_problem};
 use crate::http::problem::{Kind, Problem};
 use crate::http::views::{MaintenanceBody, MaintenanceView, PlanView};
-use crate::situation::by_server;
+use crate::situation::{Loaded, by_server};
 use crate::store::{Batch, Counter, HostStanding, Versioned, Write};
 
 /// A deadline nearer than this can't be meant: not even an empty host is confirmed that fast.
@@ -82,7 +82,10 @@ impl Wish {
         let mut unused = Batch::new(self.app.clock.now());
         self.take_hosts(&asked, MaintenanceId::draw(self.app.ids.as_ref()), &mut unused).await?;
         let open = self.app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
-        let reservations: Vec<_> = open.into_iter().filter_map(|migration| migration.value.place).collect();
+        let mut reservations: Vec<_> =
+            open.into_iter().filter_map(|migration| migration.value.place).collect();
+        let loaded = Loaded::read(&self.app).await.map_err(|error| store_problem(&error))?;
+        reservations.extend(loaded.import_places(&self.app));
         let history = self.app.store.reboot_downtimes().await.map_err(|error| store_problem(&error))?;
         let blueprints = self.app.store.blueprints().await.map_err(|error| store_problem(&error))?;
         let fleet = self.app.fleet();
@@ -279,6 +282,7 @@ fn event(maintenance: &Maintenance, at: Instant, what: Happened) -> Event {
         at,
         maintenance: Some(maintenance.id),
         migration: None,
+        import: None,
         server: None,
         owner: None,
         host: None,

@@ -366,6 +366,7 @@ pub(super) fn event(migration: &Migration, at: Instant, what: Happened) -> Event
         at,
         maintenance: migration.maintenance,
         migration: Some(migration.id),
+        import: None,
         server: Some((migration.server, migration.server_name.clone())),
         owner: migration.owner.clone(),
         host: Some(migration.from.clone()),

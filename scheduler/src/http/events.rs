@@ -17,7 +17,7 @@ use super::problem::{Kind, Problem};
 use super::views::{EventView, Page};
 use crate::app::App;
 use crate::auth::{Caller, Person};
-use crate::commands::{find_maintenance, find_migration, find_server, store_problem};
+use crate::commands::{find_import, find_maintenance, find_migration, find_server, store_problem};
 use crate::store::{EventFilter, Seq};
 
 /// The most events of one migration's story that are shown with it.
@@ -40,18 +40,29 @@ struct Which {
     migration: Option<String>,
     /// Of this server, by id or name.
     server: Option<String>,
+    /// Of this import, by id or name; operators only.
+    import: Option<String>,
     /// How many, 1 to 500; 50 unless said.
     limit: Option<u32>,
     /// From the page before.
     cursor: Option<String>,
 }
 
+/// Of what events are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) maintenance: Option<&'a str>,
+    pub(super) migration: Option<&'a str>,
+    pub(super) server: Option<&'a str>,
+    pub(super) import: Option<&'a str>,
+}
+
 /// What is asked for, as the store looks for it. An owner's own account is a part of every look-up.
-pub(super) async fn filter(
-    app: &App,
-    caller: &Caller,
-    (maintenance, migration, server): (Option<&str>, Option<&str>, Option<&str>),
-) -> Result<EventFilter, Problem> {
+pub(super) async fn filter(app: &App, caller: &Caller, asked: Asked<'_>) -> Result<EventFilter, Problem> {
+    let Asked { maintenance, migration, server, import } = asked;
+    if import.is_some() && caller.owner().is_some() {
+        return Err(Problem::new(Kind::WrongToken, "import is for operators; leave it out"));
+    }
     if maintenance.is_some() && caller.owner().is_some() {
         return Err(Problem::new(Kind::WrongToken, "maintenance is for operators; leave it out"));
     }
@@ -61,6 +72,9 @@ pub(super) async fn filter(
     }
     if let Some(given) = migration {
         filter.migration = Some(find_migration(app, caller, given).await?.value.id);
+    }
+    if let Some(given) = import {
+        filter.import = Some(find_import(app, given).await?.value.id);
     }
     if let Some(given) = server {
         filter.server = Some(match given.parse() {
@@ -110,7 +124,12 @@ async fn list(
             )
         })?,
     };
-    let asked = (which.maintenance.as_deref(), which.migration.as_deref(), which.server.as_deref());
+    let asked = Asked {
+        maintenance: which.maintenance.as_deref(),
+        migration: which.migration.as_deref(),
+        server: which.server.as_deref(),
+        import: which.import.as_deref(),
+    };
     let filter = filter(&app, &caller, asked).await?;
     let events = app
         .store

@@ -73,8 +73,9 @@ async fn explain(
     let brief = migration.map(|migration| MigrationBrief::of(migration, eyes));
     let suits = suits(server, &fleet, None, &effective.policy);
     let (method, why) = method(&suits, eyes);
-    let reservations: Vec<_> = open.iter().filter_map(|open| open.value.place.clone()).collect();
     let loaded = Loaded::read(&app).await.map_err(|error| store_problem(&error))?;
+    let mut reservations: Vec<_> = open.iter().filter_map(|open| open.value.place.clone()).collect();
+    reservations.extend(loaded.import_places(&app));
     let whose = Whose::server(server);
     let range = Slot::from_start(app.clock.now(), AHEAD);
     let (open, windows_from) = loaded.owners().open_for(&whose, &effective.policy, range);

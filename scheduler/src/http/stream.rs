@@ -13,7 +13,8 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use drover_policies::attempt::Progress;
 use drover_policies::events::Event;
-use drover_policies::ids::{MigrationId, OperationId};
+use drover_policies::ids::{ImportId, MigrationId, OperationId};
+use drover_policies::import::ImportStatus;
 use drover_policies::migration::Migration;
 use drover_policies::replica::ReplicaStatus;
 use drover_policies::time::Span;
@@ -28,16 +29,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Problems;
-use super::events::{filter, view};
+use super::events::{Asked, filter, view};
 use super::extract::Params;
 use super::problem::Problem;
-use super::views::{ProgressEvent, ReplicaEvent, ReplicaFigures};
+use super::views::{ImportEvent, ProgressEvent, ReplicaEvent, ReplicaFigures};
 use crate::app::{App, Told};
 use crate::auth::{Caller, Person};
 use crate::commands::migrations::policy_of;
 use crate::commands::store_problem;
 use crate::replicas::Telling;
-use crate::store::{EventFilter, Seq, StoreError};
+use crate::store::{EventFilter, ImportFilter, Only, Seq, StoreError};
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -67,15 +68,18 @@ struct Which {
     migration: Option<String>,
     /// Of this server, by id or name.
     server: Option<String>,
+    /// Of this import, by id or name; operators only.
+    import: Option<String>,
 }
 
 /// Follow events
 ///
 /// `event: event` for what is stored, with its `seq` as `id`; `event: progress` for the live figures of running migrations, several
-/// times a second; `event: replica` for those of replicas. A reconnect with `Last-Event-ID` misses no stored event.
+/// times a second; `event: replica` for those of replicas, `event: import` for those of imports. With `after=0` a job's whole log comes first, and
+/// then what follows. A reconnect with `Last-Event-ID` misses no stored event.
 #[utoipa::path(get, path = "/v1/events/stream", tag = "events",
     params(Which, ("Last-Event-ID" = Option<i64>, Header, description = "Where to go on")), security(("token" = [])),
-    responses((status = 200, description = "EventView, ProgressEvent and ReplicaEvent as server-sent events",
+    responses((status = 200, description = "EventView, ProgressEvent, ReplicaEvent and ImportEvent as server-sent events",
         content_type = "text/event-stream", body = String), Problems))]
 async fn stream(
     State(app): State<Arc<App>>,
@@ -83,7 +87,12 @@ async fn stream(
     Params(which): Params<Which>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Sent, Infallible>>>, Problem> {
-    let asked = (which.maintenance.as_deref(), which.migration.as_deref(), which.server.as_deref());
+    let asked = Asked {
+        maintenance: which.maintenance.as_deref(),
+        migration: which.migration.as_deref(),
+        server: which.server.as_deref(),
+        import: which.import.as_deref(),
+    };
     let filter = filter(&app, &caller, asked).await?;
     let last = headers.get("last-event-id").and_then(|value| value.to_str().ok()?.trim().parse().ok());
     // Before the store is read: what happens in between comes twice then, and is told by its place, rather than not at all.
@@ -93,7 +102,8 @@ async fn stream(
         None => app.store.latest_event().await.map_err(|error| store_problem(&error))?,
     };
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let follower = Follower { app, caller, filter, after, sender, known: BTreeMap::new() };
+    let follower =
+        Follower { app, caller, filter, after, sender, known: BTreeMap::new(), imports: BTreeMap::new() };
     tokio::spawn(follower.run(news));
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }
@@ -107,6 +117,8 @@ struct Follower {
     sender: mpsc::Sender<Result<Sent, Infallible>>,
     /// Whose figures are for this reader: nothing for those that are not.
     known: BTreeMap<OperationId, Option<Shown>>,
+    /// The same of imports: which one, and its server's name.
+    imports: BTreeMap<OperationId, Option<(ImportId, String)>>,
 }
 
 /// What a figure is told with.
@@ -143,6 +155,7 @@ impl Follower {
                     Told::Event(seq, event) => self.event(*seq, event).await,
                     Told::Progress(operation, progress) => self.progress(*operation, progress).await,
                     Told::Replicating(operation, status) => self.replica(*operation, status).await,
+                    Told::Importing(operation, status) => self.import(*operation, status).await,
                 },
                 // Too slow for what happens: the store has all of it.
                 Err(RecvError::Lagged(_)) => self.catch_up().await,
@@ -187,18 +200,20 @@ impl Follower {
         self.after = seq;
         // A migration's figures may be told of from now on, or not any more: it is looked at again.
         self.known.clear();
+        self.imports.clear();
         let Some(view) = view(&self.caller, seq, event) else { return Ok(()) };
         let sent = Sent::default().event("event").id(seq.to_string()).json_data(&view);
         self.send(sent).await
     }
 
     fn wants(&self, event: &Event) -> bool {
-        let EventFilter { maintenance, migration, server, owner, host } = &self.filter;
+        let EventFilter { maintenance, migration, server, owner, host, import } = &self.filter;
         maintenance.is_none_or(|id| event.maintenance == Some(id))
             && migration.is_none_or(|id| event.migration == Some(id))
             && server.is_none_or(|id| event.server.as_ref().is_some_and(|(known, _)| *known == id))
             && owner.as_ref().is_none_or(|owner| event.owner.as_ref() == Some(owner))
             && host.as_ref().is_none_or(|host| event.host.as_ref() == Some(host))
+            && import.is_none_or(|id| event.import == Some(id))
     }
 
     async fn progress(&mut self, operation: OperationId, progress: &Progress) -> Result<(), Gone> {
@@ -216,6 +231,35 @@ impl Follower {
         let replica = ReplicaFigures::told(&telling, self.caller.eyes());
         let view = ReplicaEvent { migration: shown.migration, server_name: shown.server_name, replica };
         self.figure(Sent::default().event("replica").json_data(&view)).await
+    }
+
+    async fn import(&mut self, operation: OperationId, status: &ImportStatus) -> Result<(), Gone> {
+        if !self.imports.contains_key(&operation) {
+            let found = self.look_up_import(operation).await?;
+            self.imports.insert(operation, found);
+        }
+        let Some((import, server_name)) = self.imports.get(&operation).cloned().flatten() else {
+            return Ok(());
+        };
+        let view = ImportEvent { import, server_name, progress: status.into() };
+        self.figure(Sent::default().event("import").json_data(&view)).await
+    }
+
+    /// The import that an order is about, if it is for this reader. Where a server is to go is for operators.
+    async fn look_up_import(&self, operation: OperationId) -> Result<Option<(ImportId, String)>, Gone> {
+        let EventFilter { maintenance, migration, server, owner, host, import: id } = self.filter.clone();
+        if self.caller.owner().is_some() || maintenance.is_some() || migration.is_some() {
+            return Ok(None);
+        }
+        let open = ImportFilter { host, only: Only::Open, ..ImportFilter::default() };
+        let known = self.app.store.imports(&open).await.map_err(|error| self.log(&error))?;
+        let found = known.into_iter().map(|found| found.value).find(|import| {
+            import.operation() == Some(operation)
+                && id.is_none_or(|id| import.id == id)
+                && server.is_none_or(|id| import.server == id)
+                && owner.as_ref().is_none_or(|owner| import.description.owner.as_ref() == Some(owner))
+        });
+        Ok(found.map(|import| (import.id, import.description.name.to_string())))
     }
 
     /// A figure that a slow reader can't take now is worth nothing later.
@@ -253,8 +297,9 @@ impl Follower {
     }
 
     fn follows(&self, migration: &Migration) -> bool {
-        let EventFilter { maintenance, migration: id, server, owner, host: _ } = &self.filter;
+        let EventFilter { maintenance, migration: id, server, owner, host: _, import } = &self.filter;
         self.caller.may_see(migration.owner.as_ref())
+            && import.is_none()
             && maintenance.is_none_or(|id| migration.maintenance == Some(id))
             && id.is_none_or(|id| migration.id == id)
             && server.is_none_or(|id| migration.server == id)

@@ -5,6 +5,7 @@ use drover_policies::events::Event;
 use drover_policies::ids::{
     CheckId, FreezeId, Generation, LimitId, NoticeId, OperationId, ServerId, TicketId, WebhookId, WindowId,
 };
+use drover_policies::import::Import;
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
 use drover_policies::notices::{Contact, Notice};
@@ -23,8 +24,8 @@ use super::records::{
 };
 use super::webhooks::{self, RotatedWebhook, StoredWebhook};
 use super::{
-    Store, StoreResult, answers, events, hosts, maintenances, migrations, notices, operations, owners,
-    replicas,
+    Store, StoreResult, answers, events, hosts, imports, maintenances, migrations, notices, operations,
+    owners, replicas,
 };
 use super::{tickets, tokens};
 
@@ -50,6 +51,8 @@ pub struct Batch {
     pub migrations: Vec<Write<Migration>>,
     /// Replicas of local disks.
     pub replicas: Vec<Write<Replica>>,
+    /// Imports.
+    pub imports: Vec<Write<Import>>,
     /// What is wished of hosts.
     pub standings: Vec<Write<HostStanding>>,
     /// Orders to be given.
@@ -125,6 +128,7 @@ impl Batch {
             plans: Vec::new(),
             migrations: Vec::new(),
             replicas: Vec::new(),
+            imports: Vec::new(),
             standings: Vec::new(),
             operations_begun: Vec::new(),
             operations_wished: Vec::new(),
@@ -191,6 +195,9 @@ async fn write_aggregates(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<()>
     }
     for replica in &batch.replicas {
         replicas::write(conn, replica, batch.at).await?;
+    }
+    for import in &batch.imports {
+        imports::write(conn, import, batch.at).await?;
     }
     for standing in &batch.standings {
         hosts::write(conn, standing).await?;

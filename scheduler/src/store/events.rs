@@ -1,7 +1,7 @@
 //! The story: what has happened, in order.
 
 use drover_policies::events::Event;
-use drover_policies::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
+use drover_policies::ids::{HostName, ImportId, MaintenanceId, MigrationId, OwnerId, ServerId};
 use serde::Deserialize;
 
 use super::db::{Conn, fetch_all, fetch_optional};
@@ -24,6 +24,8 @@ pub struct EventFilter {
     pub owner: Option<OwnerId>,
     /// Of this host.
     pub host: Option<HostName>,
+    /// Of this import.
+    pub import: Option<ImportId>,
 }
 
 impl Store {
@@ -48,13 +50,15 @@ impl Store {
                AND ($4 IS NULL OR server = $4)
                AND ($5 IS NULL OR owner = $5)
                AND ($6 IS NULL OR host = $6)
-             ORDER BY seq LIMIT $7",
+               AND ($7 IS NULL OR import = $7)
+             ORDER BY seq LIMIT $8",
             after.0,
             filter.maintenance.map(|id| id.0),
             filter.migration.map(|id| id.0),
             filter.server.map(|id| id.0),
             filter.owner.as_ref().map(OwnerId::as_str),
             filter.host.as_ref().map(HostName::as_str),
+            filter.import.map(|id| id.0),
             i64::from(limit),
         )?;
         rows.into_iter().map(|(seq, body)| Ok((Seq(seq), from_json(TABLE, &seq, &body)?))).collect()
@@ -87,11 +91,12 @@ pub(super) async fn insert(conn: &mut Conn<'_>, new: &Event) -> StoreResult<Seq>
         conn,
         "storing an event",
         (i64,),
-        "INSERT INTO events (at, maintenance, migration, server, owner, host, kind, body)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING seq",
+        "INSERT INTO events (at, maintenance, migration, import, server, owner, host, kind, body)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING seq",
         new.at,
         new.maintenance.map(|id| id.0),
         new.migration.map(|id| id.0),
+        new.import.map(|id| id.0),
         new.server.as_ref().map(|(id, _)| id.0),
         new.owner.as_ref().map(OwnerId::as_str),
         new.host.as_ref().map(HostName::as_str),

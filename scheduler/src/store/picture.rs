@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_policies::ids::ServerId;
+use drover_policies::import::Import;
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
 use drover_policies::replica::Replica;
@@ -13,7 +14,9 @@ use super::checks::{self, StoredCheck};
 use super::freezes::{self, StoredFreeze, StoredLimit};
 use super::numbers::{self, Counter};
 use super::records::{HostRecord, StoredOperation, StoredWindow, Versioned};
-use super::{Store, StoreResult, hosts, maintenances, migrations, notices, operations, owners, replicas};
+use super::{
+    Store, StoreResult, hosts, imports, maintenances, migrations, notices, operations, owners, replicas,
+};
 
 /// What the database holds that a decision depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +29,8 @@ pub struct Picture {
     pub migrations: Vec<Versioned<Migration>>,
     /// Replicas that are not gone.
     pub replicas: Vec<Versioned<Replica>>,
+    /// Imports that are not over.
+    pub imports: Vec<Versioned<Import>>,
     /// Orders that are wanted.
     pub operations: Vec<StoredOperation>,
     /// Keys of what has been told.
@@ -59,6 +64,7 @@ impl Store {
             maintenances: maintenances::going_on(conn).await?,
             migrations: migrations::not_over(conn).await?,
             replicas: replicas::not_gone(conn).await?,
+            imports: imports::not_over(conn).await?,
             operations: operations::wanted(conn).await?,
             told: notices::told(conn).await?,
             windows: owners::windows(conn).await?,

@@ -3,12 +3,12 @@
 use drover_policies::time::Instant;
 
 use super::db::{Conn, execute};
-use super::{Store, StoreResult};
+use super::{Store, StoreResult, imports};
 
 /// From when on things are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {
-    /// Maintenances, migrations, tickets and events.
+    /// Maintenances, migrations, imports, tickets and events.
     pub history_since: Instant,
     /// Answers to requests with an idempotency key.
     pub answers_since: Instant,
@@ -21,6 +21,8 @@ pub struct Purged {
     pub migrations: u64,
     /// Maintenances, each with its plans.
     pub maintenances: u64,
+    /// Imports.
+    pub imports: u64,
     /// Events.
     pub events: u64,
     /// Answers.
@@ -39,6 +41,7 @@ impl Store {
         let purged = Purged {
             migrations: purge_migrations(conn, keep.history_since).await?,
             maintenances: purge_maintenances(conn, keep.history_since).await?,
+            imports: imports::purge(conn, keep.history_since).await?,
             events: execute!(conn, "purging events", "DELETE FROM events WHERE at < $1", keep.history_since)?,
             answers: execute!(
                 conn,

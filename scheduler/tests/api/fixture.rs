@@ -10,7 +10,9 @@ use drover_agent_api::{
     GuestsAnswer, GuestsAsk, Inventory, Operation, OperationReport, OperationState, Order, PROTOCOL,
     SyncRequest,
 };
-use drover_policies::fleet::{Allowance, CertificateDigest, Fleet, LocalStorage, Replication};
+use drover_policies::fleet::{
+    Ability, Allowance, CertificateDigest, Fleet, LocalStorage, Replication, Server,
+};
 use drover_policies::ids::{HostName, IdSource};
 use drover_policies::policy::PolicySet;
 use drover_policies::samples::{NOON, Sample, gib, host_name, local_disk, owner_id, server_id};
@@ -167,6 +169,24 @@ impl Api {
     /// The same with agents that take copies of local disks.
     pub async fn replicating() -> Self {
         Self { fleet: replicating(fleet()), ..Self::new().await }
+    }
+
+    /// The same with h3 and h4, to which servers can be imported.
+    pub async fn importing() -> Self {
+        let mut fleet = replicating(fleet());
+        for name in ["h3", "h4"] {
+            let host = fleet.hosts.get_mut(&host_name(name)).expect("it is there");
+            host.facts.abilities.extend([Ability::Import, Ability::ReadForeignImages, Ability::FixGuests]);
+        }
+        let api = Self { fleet, ..Self::new().await };
+        api.report().await;
+        api
+    }
+
+    /// A server appears on a host.
+    pub async fn appears(&mut self, host: &str, server: Server) {
+        self.fleet.sightings.entry(host_name(host)).or_default().insert(server.facts.id, server);
+        self.report().await;
     }
 
     /// The same with another configuration.

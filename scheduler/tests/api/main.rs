@@ -9,6 +9,7 @@ mod conventions;
 mod fixture;
 mod fleet;
 mod guests;
+mod imports;
 mod owners;
 mod receiver;
 mod replicas;

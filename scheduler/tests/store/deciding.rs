@@ -13,6 +13,7 @@ use drover_scheduler::store::{
 
 use crate::place::{Place, claim, on_both_engines};
 use crate::samples::*;
+use drover_policies::import::Import;
 
 on_both_engines![
     a_batch_is_found_again_as_it_was_written,
@@ -63,6 +64,8 @@ async fn a_batch_is_found_again_as_it_was_written(place: Place) {
     assert_eq!(picture.checks, batch.checks_put);
     let blueprints = picture.blueprints.iter().map(|stored| Write::Insert(stored.value.clone()));
     assert_eq!(blueprints.collect::<Vec<_>>(), batch.blueprints);
+    let imports = picture.imports.iter().map(|import| Write::Insert(import.value.clone()));
+    assert_eq!(imports.collect::<Vec<_>>(), batch.imports);
     let frozen = picture.freezes.iter().map(|freeze| Write::Insert(freeze.value.clone()));
     assert_eq!(frozen.collect::<Vec<_>>(), batch.freezes);
     assert_eq!(picture.history, [(server_id(2), vec![Span::milliseconds(41_500)])].into());
@@ -111,6 +114,7 @@ async fn every_kind_of_write_refuses_what_was_changed_meanwhile(place: Place) {
         maintenances: vec![Write::Update(maintenance(1), first)],
         migrations: vec![Write::Update(of_maintenance.clone(), first)],
         replicas: vec![Write::Update(replica(1, 1), first)],
+        imports: vec![Write::Update(import(1), first)],
         standings: vec![Write::Update(HostStanding { host: host("h1"), standing: Standing::Open }, first)],
         operations_wished: vec![wish.clone()],
         ..Batch::new(at(1))
@@ -127,6 +131,13 @@ async fn every_kind_of_write_refuses_what_was_changed_meanwhile(place: Place) {
         Batch { migrations: changes.migrations, ..nothing.clone() },
         Batch { replicas: changes.replicas, ..nothing.clone() },
         Batch { replicas: vec![Write::Insert(replica(1, 1))], ..nothing.clone() },
+        Batch { imports: changes.imports, ..nothing.clone() },
+        Batch { imports: vec![Write::Insert(import(1))], ..nothing.clone() },
+        // Two of one name are not open at the same time, whoever has looked when.
+        Batch {
+            imports: vec![Write::Insert(Import { description: import(1).description, ..import(2) })],
+            ..nothing.clone()
+        },
         Batch { standings: changes.standings, ..nothing.clone() },
         Batch { operations_wished: changes.operations_wished, ..nothing.clone() },
         Batch { operations_ended: vec![operation_id(2)], ..nothing.clone() },

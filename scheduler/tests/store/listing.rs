@@ -2,14 +2,16 @@
 
 use chrono::TimeDelta;
 use drover_policies::channels::ChannelName;
+use drover_policies::events::Event;
 use drover_policies::ids::{Generation, MigrationId};
+use drover_policies::import::{Import, ImportState};
 use drover_policies::maintenance::{Maintenance, State as MaintenanceState};
 use drover_policies::migration::Migration;
 use drover_policies::replica::{Replica, ReplicaState};
 use drover_policies::time::Span;
 use drover_scheduler::store::{
-    Batch, Cursor, EventFilter, Fence, Keep, MigrationFilter, Only, Purged, Seq, Store, TicketFilter, Tried,
-    Write,
+    Batch, Cursor, EventFilter, Fence, ImportFilter, Keep, MigrationFilter, Only, Purged, Seq, Store,
+    TicketFilter, Tried, Write,
 };
 
 use crate::place::{Place, on_both_engines};
@@ -24,6 +26,7 @@ on_both_engines![
     moments_sort_in_time_whatever_their_fractions,
     downtimes_are_the_latest_ten_of_each_server,
     history_is_purged_and_what_is_needed_stays,
+    imports_are_found_by_name_host_and_state_and_their_story_by_themselves,
 ];
 
 async fn insert(store: &Store, fence: &Fence, migrations: impl IntoIterator<Item = Migration>) {
@@ -180,6 +183,41 @@ async fn events_come_in_order_and_only_the_ones_asked_for(place: Place) {
         assert_eq!(found.len(), count, "{filter:?}");
         assert!(found.iter().all(|(_, event)| filter.owner.is_none() || event.owner == filter.owner));
     }
+}
+
+async fn imports_are_found_by_name_host_and_state_and_their_story_by_themselves(place: Place) {
+    let (store, fence) = place.open_and_claim().await;
+    let over = |n: u32| Import { state: ImportState::Cancelled { at: at(9) }, ..import(n) };
+    // The name of the first one is taken again once it is over.
+    let again = Import { description: import(1).description, ..import(3) };
+    let of_import = Event { import: Some(import(2).id), migration: None, ..event(2, "told") };
+    let batch = Batch {
+        imports: [over(1), import(2), again.clone()].map(Write::Insert).into(),
+        events: vec![event(1, "other"), of_import.clone()],
+        ..Batch::new(at(0))
+    };
+    store.commit(&fence, batch).await.expect("written");
+    let found = async |filter: ImportFilter| -> Vec<_> {
+        let found = store.imports(&filter).await.expect("read");
+        found.into_iter().map(|found| found.value.id).collect()
+    };
+    let any = ImportFilter::default;
+    assert_eq!(found(any()).await, [1, 2, 3].map(|n| import(n).id));
+    assert_eq!(found(ImportFilter { only: Only::Open, ..any() }).await, [2, 3].map(|n| import(n).id));
+    assert_eq!(found(ImportFilter { only: Only::NotOpen, ..any() }).await, [import(1).id]);
+    assert_eq!(found(ImportFilter { host: Some(host("h2")), ..any() }).await, []);
+    assert_eq!(found(ImportFilter { state: Some("cancelled".to_owned()), ..any() }).await, [import(1).id]);
+    let named = store.import_named("legacy-1").await.expect("read").expect("it is there");
+    assert_eq!(named.value, again, "the latest of a name");
+    assert_eq!(store.import(import(2).id).await.expect("read").expect("it is there").value, import(2));
+
+    let filter = EventFilter { import: Some(import(2).id), ..EventFilter::default() };
+    let told = store.events_after(Seq::START, &filter, 10).await.expect("events");
+    assert_eq!(told.into_iter().map(|(_, event)| event).collect::<Vec<_>>(), [of_import]);
+
+    let keep = Keep { history_since: at(1_000), answers_since: at(1_000) };
+    assert_eq!(store.purge(keep).await.expect("purged").imports, 1, "those that are not over stay");
+    assert_eq!(found(any()).await, [2, 3].map(|n| import(n).id));
 }
 
 /// SQLite compares moments as text: with none, three or six digits of a fraction.

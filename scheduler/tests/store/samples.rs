@@ -10,9 +10,10 @@ use drover_policies::blueprint::Blueprint;
 use drover_policies::checks::Validation;
 use drover_policies::events::{Event, Happened};
 use drover_policies::ids::{
-    CheckId, FreezeId, Generation, HostName, LimitId, MaintenanceId, MigrationId, NoticeId, OperationId,
-    OwnerId, PlanId, ReplicaId, ServerId, TicketId, WebhookId, WindowId,
+    CheckId, FreezeId, Generation, HostName, ImportId, LimitId, MaintenanceId, MigrationId, NoticeId,
+    OperationId, OwnerId, PlanId, ReplicaId, ServerId, TicketId, WebhookId, WindowId,
 };
+use drover_policies::import::{Chosen, Heard, Import, ImportState, Start, Written};
 use drover_policies::language::Language;
 use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency, Warned};
 use drover_policies::migration::{Migration, Purpose, State, Waiting};
@@ -214,6 +215,7 @@ pub fn event(of: u32, text: &str) -> Event {
         at: at(0),
         maintenance: about.maintenance,
         migration: Some(about.id),
+        import: None,
         server: Some((about.server, about.server_name)),
         owner: about.owner,
         host: Some(about.from),
@@ -346,6 +348,26 @@ pub fn replica(n: u32, of: u32) -> Replica {
     }
 }
 
+pub fn import(n: u32) -> Import {
+    let text = format!(
+        "[import]\nname = \"legacy-{n}\"\nowner = \"acme\"\nmemory_mib = 1024\nvcpus = 1\n\
+         [[disk]]\ntarget = \"vda\"\nsource = \"/in/{n}.vmdk\"\npath = \"/images/{n}.qcow2\"\n"
+    );
+    let written: Written = toml::from_str(&text).expect("understood");
+    Import {
+        id: ImportId(id(0xa, n)),
+        server: server_id(n),
+        description: written.try_into().expect("good"),
+        host: host("h1"),
+        chosen: Chosen::ByName,
+        host_why: "as asked for".to_owned(),
+        start: Start::No,
+        by: operator(),
+        opened_at: at(i64::from(n)),
+        state: ImportState::Running { heard: Heard::nothing(operation_id(1)) },
+    }
+}
+
 /// Something of everything that a batch can hold.
 pub fn everything() -> Batch {
     Batch {
@@ -356,6 +378,7 @@ pub fn everything() -> Batch {
             Write::Insert(closed(migration(2), Span::milliseconds(41_500))),
         ],
         replicas: vec![Write::Insert(replica(1, 1))],
+        imports: vec![Write::Insert(import(1))],
         standings: vec![Write::Insert(HostStanding { host: host("h1"), standing: Default::default() })],
         operations_begun: vec![operation(1, Some(1)), operation(2, None)],
         operations_ended: vec![operation_id(2)],

@@ -135,6 +135,7 @@ async fn write_the_sample_of_the_latest_migration() {
         "plans",
         "migrations",
         "replicas",
+        "imports",
         "operations",
         "tickets",
         "notices",

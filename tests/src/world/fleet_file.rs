@@ -68,6 +68,8 @@ struct WrittenHost {
     copies: Option<String>,
     /// Whether its agent moves running servers with their local disks.
     copies_live: bool,
+    /// Whether servers of other hypervisors may be imported to it.
+    imports: bool,
     /// Its bridges. A host that does not say has an agent that does not tell.
     bridges: Option<BTreeSet<String>>,
 }
@@ -180,6 +182,9 @@ impl WrittenHost {
         let mut abilities = sample.abilities.clone();
         if self.copies_live {
             abilities.insert(Ability::CopyLive);
+        }
+        if self.imports {
+            abilities.extend([Ability::Import, Ability::ReadForeignImages, Ability::FixGuests]);
         }
         Ok(HostFacts {
             abilities,

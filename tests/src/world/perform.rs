@@ -7,6 +7,7 @@ use drover_host_agent::hypervisor::simulated::{Condition as Power, Fault as Simu
 use drover_policies::attempt::Phase;
 use drover_policies::fleet::Blocker;
 use drover_policies::ids::{HostName, OwnerId, ServerId};
+use drover_policies::import::Import;
 use drover_policies::maintenance::State as MaintenanceState;
 use drover_policies::migration::Waiting;
 use drover_policies::time::{Clock, Span};
@@ -16,7 +17,8 @@ use uuid::Uuid;
 
 use super::run::World;
 use super::script::{
-    Caller, Command, Condition, Fault, Line, Link, MaintenanceVerb, MigrationVerb, Step, Touch, When,
+    Caller, Command, Condition, Fault, ImportVerb, Line, Link, MaintenanceVerb, MigrationVerb, Step, Touch,
+    When,
 };
 
 impl World {
@@ -89,6 +91,25 @@ impl World {
             Command::Drill { by, server, starts_in, duration } => {
                 let body = json!({ "server": server, "starts_in": starts_in, "duration": duration });
                 self.post(by, "/v1/drills", &body).await?;
+            }
+            Command::Import { server, to, size, start } => {
+                let disk = json!({
+                    "target": "vda",
+                    "source": format!("/srv/incoming/{server}.vmdk"),
+                    "path": format!("/var/lib/libvirt/images/{server}.qcow2"),
+                    "size_mib": size >> 20,
+                });
+                let import = json!({ "name": server, "memory_mib": 2048, "vcpus": 2 });
+                let body = json!({ "import": import, "disk": [disk], "host": to, "start": start });
+                self.post(&Caller::Operator, "/v1/imports", &body).await?;
+            }
+            Command::ChangeImport { verb, server } => {
+                let (verb, body) = match verb {
+                    ImportVerb::Cancel => ("cancel", json!({})),
+                    ImportVerb::Retry => ("retry", json!({})),
+                    ImportVerb::RetryAnew => ("retry", json!({ "anew": true })),
+                };
+                self.post(&Caller::Operator, &format!("/v1/imports/{server}/{verb}"), &body).await?;
             }
             Command::Cordon { host, reason } => {
                 let body = json!({ "reason": reason });
@@ -267,6 +288,10 @@ impl World {
             Fault::Receiver(server, percent) => {
                 SimulatedFault::ReceiverDies { server: self.file.server(server)?, percent: *percent }
             }
+            Fault::ImportInTheWay(host, text) => {
+                SimulatedFault::ImportInTheWay { host: host.clone(), text: text.clone() }
+            }
+            Fault::Conversion(host) => SimulatedFault::ConversionFails { host: host.clone() },
             Fault::Tail(server) => SimulatedFault::TailFails { server: self.file.server(server)? },
             Fault::Refused(server, class) => SimulatedFault::MigrationRefused {
                 server: self.file.server(server)?,
@@ -388,6 +413,13 @@ impl World {
                 // It is off, or is told nothing at present.
                 Ok(Err(_)) | Err(_) => false,
             },
+            Condition::Import(server, what) => {
+                let named = |import: &&Import| import.description.name.as_str() == server;
+                self.known.imports.iter().rfind(named).is_some_and(|import| {
+                    let step = import.state.heard().and_then(|heard| heard.step);
+                    import.state.name() == what || step.is_some_and(|step| step.name() == what)
+                })
+            }
             Condition::Quiet => {
                 let busy =
                     self.nodes.values().any(|node| node.agent.as_ref().is_some_and(|agent| agent.is_busy()));

@@ -10,12 +10,13 @@ use drover_host_agent::hypervisor::simulated::{Condition as Power, SimulatedFlee
 use drover_policies::events::Event;
 use drover_policies::host::Standing;
 use drover_policies::ids::{HostName, ServerId};
+use drover_policies::import::Import;
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
 use drover_policies::policy::PolicySet;
 use drover_policies::time::{Clock, Instant, Span};
 use drover_scheduler::app::App;
-use drover_scheduler::store::{EventFilter, MigrationFilter, Only, Purposes, Seq};
+use drover_scheduler::store::{EventFilter, ImportFilter, MigrationFilter, Only, Purposes, Seq};
 use drover_scheduler::sync::sync;
 use tempfile::TempDir;
 
@@ -53,6 +54,8 @@ pub enum SchedulerDeath {
 pub struct Known {
     /// Every migration, the latest of a server last.
     pub migrations: Vec<Migration>,
+    /// Every import, oldest first.
+    pub imports: Vec<Import>,
     /// By number.
     pub maintenances: BTreeMap<u32, Maintenance>,
     /// Of every host.
@@ -401,6 +404,8 @@ impl World {
         let all = MigrationFilter { purposes: Purposes::All, ..MigrationFilter::default() };
         let page = app.store.migrations_page(&all, None, 1000).await?;
         self.known.migrations = page.items.into_iter().map(|migration| migration.value).collect();
+        let imports = app.store.imports(&ImportFilter::default()).await?;
+        self.known.imports = imports.into_iter().map(|import| import.value).collect();
         let page = app.store.maintenances_page(Only::All, None, 1000).await?;
         self.known.maintenances =
             page.items.into_iter().map(|maintenance| (maintenance.value.number, maintenance.value)).collect();

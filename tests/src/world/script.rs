@@ -102,6 +102,10 @@ pub enum Command {
     /// `operator|owner acme abort|retry|force|approve|decline|cancel|confirm|revert|migrate-now web-1`, `… reschedule|migrate web-1 +3h`,
     /// `… revert web-1 +3h`, `… revert-losing web-1`, `… copy sync|pause|resume web-1`
     Migration { by: Caller, verb: MigrationVerb, server: String },
+    /// `operator import legacy to auto|h2 20GiB off|started`: a foreign server with one disk of this size.
+    Import { server: String, to: String, size: u64, start: bool },
+    /// `operator cancel-import|retry-import|retry-import-anew legacy`
+    ChangeImport { verb: ImportVerb, server: String },
     /// `cordon h2 flaky memory`
     Cordon { host: HostName, reason: String },
     /// `uncordon h2`
@@ -161,6 +165,17 @@ pub enum Command {
     Drill { by: Caller, server: String, starts_in: Span, duration: Span },
     /// `guest web-1 reads|acknowledges`: software in it asks its host's agent for its events, and says that it is ready for all of them.
     Guest { verb: GuestVerb, server: String },
+}
+
+/// What an operator does to an import.
+#[derive(Debug, Clone, Copy)]
+pub enum ImportVerb {
+    /// It is called off.
+    Cancel,
+    /// It goes on where it stopped.
+    Retry,
+    /// It begins from the beginning.
+    RetryAnew,
 }
 
 /// What software in a guest does.
@@ -296,6 +311,10 @@ pub enum Fault {
     Receiver(String, u8),
     /// `fault web-1 refused by-source|by-destination|busy`
     Refused(String, FailureClass),
+    /// `fault h2 import in the way: the source is not there`
+    ImportInTheWay(HostName, String),
+    /// `fault h2 conversion fails`
+    Conversion(HostName),
     /// `fault web-1 tail fails`: the next round from its powered-off disks.
     Tail(String),
 }
@@ -335,6 +354,8 @@ pub enum Condition {
     Looks(String, u64, u32, String),
     /// `disks web-1 h1`: that host has files where its definition names its disks.
     Disks(String, HostName),
+    /// `import legacy failed`: the state of the import of this name, or the step that its agent is at.
+    Import(String, String),
     /// `quiet`: nothing runs.
     Quiet,
 }
@@ -406,6 +427,20 @@ fn parse_command(words: &[&str]) -> Result<Command> {
             verb: MaintenanceVerb::Emergency(why.join(" ")),
             number: maintenance(number)?,
         },
+        ["operator", "import", server, "to", to, size, power @ ("off" | "started")] => Command::Import {
+            server: (*server).to_owned(),
+            to: (*to).to_owned(),
+            size: bytes(size)?,
+            start: *power == "started",
+        },
+        ["operator", verb @ ("cancel-import" | "retry-import" | "retry-import-anew"), server] => {
+            let verb = match *verb {
+                "cancel-import" => ImportVerb::Cancel,
+                "retry-import" => ImportVerb::Retry,
+                _ => ImportVerb::RetryAnew,
+            };
+            Command::ChangeImport { verb, server: (*server).to_owned() }
+        }
         ["operator", "drill", rest @ ..] => parse_drill(Caller::Operator, rest)?,
         ["operator", "blueprint", rest @ ..] => parse_blueprint(Caller::Operator, rest)?,
         ["owner", owner, "blueprint", rest @ ..] => parse_blueprint(Caller::Owner(owner.parse()?), rest)?,
@@ -581,6 +616,10 @@ fn parse_fault(words: &[&str]) -> Result<Fault> {
         [host, "start", "fails"] => Fault::Start(host.parse()?),
         [host, "disk", "fails"] => Fault::Disk(host.parse()?),
         [host, "answer", call, "lost"] => Fault::Answer(host.parse()?, call.parse()?),
+        [host, "import", "in", "the", "way:", what @ ..] => {
+            Fault::ImportInTheWay(host.parse()?, what.join(" "))
+        }
+        [host, "conversion", "fails"] => Fault::Conversion(host.parse()?),
         [server, "tail", "fails"] => Fault::Tail((*server).to_owned()),
         [server, "receiver", "dies", "at", percent] => {
             Fault::Receiver((*server).to_owned(), percent.parse()?)
@@ -619,6 +658,7 @@ fn parse_condition(words: &[&str]) -> Result<Condition> {
             Condition::Looks(text(server), bytes(memory)?, vcpus.parse()?, text(bridge))
         }
         ["disks", server, host] => Condition::Disks(text(server), host.parse()?),
+        ["import", server, what] => Condition::Import(text(server), text(what)),
         ["quiet"] => Condition::Quiet,
         _ => bail!("there is no such condition"),
     })

@@ -224,6 +224,7 @@ impl Watcher {
             | Happened::ReplicaReleased { .. }
             | Happened::ReplicaLeft { .. }
             | Happened::ReplicaGoesOn
+            | Happened::Import { .. }
             | Happened::StandingChanged { .. } => {}
         }
     }

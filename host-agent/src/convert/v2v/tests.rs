@@ -42,14 +42,14 @@ fn a_conversion_is_told_phase_by_phase_and_its_converters_have_started_when_the_
     assert_eq!((started, inspecting), (Some(2), Some(3)), "{events:#?}");
     assert_eq!(events.iter().filter(|event| *event == "Finished starting converters").count(), 1);
     assert!(events[6].starts_with("warning: could not determine"), "{events:#?}");
-    let report = hearing.end(Ended::Status(0), Span::minutes(5)).expect("it ended well");
-    let expected = Report {
+    let found = hearing.end(Ended::Status(0), Span::minutes(5)).expect("it ended well");
+    let expected = Found {
         system: Some("12.15".to_owned()),
         virtio: Virtio::Installed,
         firmware: None,
         warnings: vec!["could not determine a way to update the configuration of Grub2".to_owned()],
     };
-    assert_eq!(report, expected);
+    assert_eq!(found, expected);
 }
 
 #[test]
@@ -60,11 +60,8 @@ fn what_a_guest_boots_by_and_what_it_lacks_is_learnt() {
 { "message": "This guest requires UEFI on the target to boot.", "type": "info" }
 { "message": "44", "type": "progress" }"#,
     );
-    let report = hearing.end(Ended::Status(0), Span::minutes(5)).expect("it ended well");
-    assert_eq!(
-        (report.system, report.virtio, report.firmware),
-        (None, Virtio::Missing, Some(Firmware::Uefi))
-    );
+    let found = hearing.end(Ended::Status(0), Span::minutes(5)).expect("it ended well");
+    assert_eq!((found.system, found.virtio, found.firmware), (None, Virtio::Missing, Some(Firmware::Uefi)));
 }
 
 #[test]
@@ -75,6 +72,7 @@ fn a_failure_is_classified_and_says_what_to_do() {
     assert_eq!(why("oh dear", Ended::Status(1)), Why::NoAppliance, "it had not come up yet");
     assert_eq!(why(WELL, Ended::OutOfTime), Why::OutOfTime(Span::minutes(5)));
     assert_eq!(why(BLANK, Ended::Signal(9)), Why::Killed);
+    assert_eq!(why(BLANK, Ended::Stopped), Why::Stopped);
     let failed = hear(NO_NBDKIT).0.end(Ended::Status(1), Span::minutes(5)).expect_err("failed");
     let said = failed.to_string();
     assert!(said.contains("install") && said.contains("nbdkit is not installed"), "{said}");
@@ -84,7 +82,7 @@ fn a_failure_is_classified_and_says_what_to_do() {
 fn the_converter_is_told_of_every_disk_in_order_and_nothing_breaks_out_of_a_name() {
     let text = "[import]\nname = \"x\"\nmemory_mib = 64\nvcpus = 1\nfirmware = \"uefi\"\naccelerator = \"tcg\"\n\
         [[disk]]\ntarget = \"vda\"\nsource = \"/a.vmdk\"\npath = \"/b.raw\"\n";
-    let description = Description::parse(text).expect("good");
+    let description = crate::convert::described(text);
     let xml = source_xml(&description, &["/i/a'&<.fixes".to_owned(), "/i/b.fixes".to_owned()]);
     let document = roxmltree::Document::parse(&xml).expect("XML");
     let files: Vec<_> = document.descendants().filter_map(|node| node.attribute("file")).collect();

@@ -16,6 +16,7 @@ use super::classify::refusal;
 use super::daemon::{ACT, Daemon, state_of};
 use super::{HostConfig, lock};
 use crate::capabilities;
+use crate::convert::fixes;
 use crate::domain_edit::is_test_guest;
 use crate::domain_xml::{self, DomainFacts};
 use crate::hooks::Runner;
@@ -29,10 +30,18 @@ pub(super) struct Reader {
     ends: Option<Arc<Ends>>,
     /// For what is told of hooks.
     hooks: Option<Arc<Runner>>,
+    imports: Imports,
     daemon: Daemon,
     capabilities: Arc<Mutex<Option<Cached>>>,
     /// What was warned of last, so that it is not said again with every reading.
     warned: Mutex<BTreeSet<String>>,
+}
+
+/// Whether this host is told from where it may import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Imports {
+    Configured,
+    NotConfigured,
 }
 
 /// What changes only with libvirt's or QEMU's version, and takes long to ask.
@@ -49,6 +58,7 @@ impl Reader {
         Self {
             ends: None,
             hooks: None,
+            imports: Imports::NotConfigured,
             config: Arc::new(config.clone()),
             daemon: Daemon::new(config.own_uri.clone()),
             capabilities: Arc::new(Mutex::new(None)),
@@ -62,6 +72,10 @@ impl Reader {
 
     pub(super) fn tell_of_hooks(&mut self, hooks: Arc<Runner>) {
         self.hooks = Some(hooks);
+    }
+
+    pub(super) fn tell_of_imports(&mut self) {
+        self.imports = Imports::Configured;
     }
 
     pub(super) fn observe(&self) -> Answer<Observed> {
@@ -86,6 +100,12 @@ impl Reader {
             observed.host.abilities.insert(Ability::RunHooks);
             observed.host.hooks = hooks.able();
             observed.host.boot_id = hooks.boot_id().map(str::to_owned);
+        }
+        if self.imports == Imports::Configured {
+            observed.host.abilities.insert(Ability::ReadForeignImages);
+        }
+        if fixes::converter().is_ok() {
+            observed.host.abilities.insert(Ability::FixGuests);
         }
         Ok(observed)
     }
@@ -135,7 +155,12 @@ fn read_host(connect: &Connect, config: &HostConfig, cache: &Mutex<Option<Cached
         libvirt_version: cached.libvirt.into(),
         qemu_version: cached.qemu.into(),
         replication: None,
-        abilities: BTreeSet::from([Ability::ReturnToRetained, Ability::Reshape, Ability::ReshapeDisks]),
+        abilities: BTreeSet::from([
+            Ability::ReturnToRetained,
+            Ability::Reshape,
+            Ability::ReshapeDisks,
+            Ability::Import,
+        ]),
         plugs: Some(plugs(connect)),
         boot_id: None,
         hooks: BTreeSet::new(),

@@ -11,6 +11,7 @@ use drover_policies::ids::{HostName, OperationId, ServerId};
 use drover_policies::time::Instant;
 
 use super::super::hooks::Hooks;
+use super::super::importing::Importer;
 use super::super::replication::Replication;
 use super::super::{
     Answer, Domains, Figures, Hypervisor, MigrationStatus, Observed, Probe, Refusal, RefusalKind, ShutdownBy,
@@ -424,6 +425,10 @@ impl Hypervisor for Port {
 
     fn forget_probes(&self, _operation: OperationId) {}
 
+    fn imports(&self) -> &dyn Importer {
+        self
+    }
+
     fn replication(&self) -> &dyn Replication {
         self
     }
@@ -496,7 +501,9 @@ impl World {
                 | Fault::RoundFails { .. }
                 | Fault::TailFails { .. }
                 | Fault::PutInPlaceFails { .. }
-                | Fault::DestinationFull { .. } => None,
+                | Fault::DestinationFull { .. }
+                | Fault::ImportInTheWay { .. }
+                | Fault::ConversionFails { .. } => None,
             }),
             cut_since: None,
         }

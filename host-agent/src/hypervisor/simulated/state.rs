@@ -11,6 +11,7 @@ use drover_policies::time::Instant;
 use super::super::{Figures, State, Wake, Waker};
 use super::definition::Before;
 use super::hooks::{Ran, Script};
+use super::imports::Foreign;
 use super::precopy::Transfer;
 use super::replicas::{Checkpoint, Copying, Kept};
 use super::{Condition, Fault, Guest, Moment, pair};
@@ -22,6 +23,8 @@ pub(super) struct World {
     pub(super) transfers: BTreeMap<ServerId, Transfer>,
     /// The last round of each server.
     pub(super) rounds: BTreeMap<ServerId, Copying>,
+    /// What is there of each import.
+    pub(super) imports: BTreeMap<ServerId, Foreign>,
     /// Pairs of hosts that can't reach each other, each in the order of names.
     pub(super) cuts: BTreeSet<(HostName, HostName)>,
     pub(super) faults: Vec<Fault>,

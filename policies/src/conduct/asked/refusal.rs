@@ -149,6 +149,7 @@ fn why_not_back(why: &WhyNotHere) -> &'static str {
         | WhyNotHere::NotCopyingLive
         | WhyNotHere::NoDirectory { .. }
         | WhyNotHere::Label { .. }
+        | WhyNotHere::NotImporting { .. }
         | WhyNotHere::Excluded { .. } => "where it was, the hardware does not suit it any more",
     }
 }

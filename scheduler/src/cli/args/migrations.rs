@@ -151,6 +151,9 @@ pub struct Events {
     /// Only of this server
     #[arg(long)]
     pub server: Option<String>,
+    /// Only of this import, by id or the server's name
+    #[arg(long)]
+    pub import: Option<String>,
     /// Only after this one
     #[arg(long, value_name = "SEQ")]
     pub after: Option<i64>,

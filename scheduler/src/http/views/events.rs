@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use drover_policies::events::{Event, Happened};
-use drover_policies::ids::{HostName, MaintenanceId, MigrationId, OwnerId, ServerId};
+use drover_policies::ids::{HostName, ImportId, MaintenanceId, MigrationId, OwnerId, ServerId};
+use drover_policies::import::ImportHappened;
 use drover_policies::migration::Loss;
 use drover_policies::notices::{Actor, WhyGivenUp};
 use drover_policies::replica::{EndOfTest, TestHappened};
@@ -30,6 +31,10 @@ pub struct EventView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
     pub migration: Option<MigrationId>,
+    /// The import that it belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<uuid::Uuid>)]
+    pub import: Option<ImportId>,
     /// The server.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<uuid::Uuid>)]
@@ -61,6 +66,7 @@ impl EventView {
             text: event.what.to_string(),
             maintenance: event.maintenance,
             migration: event.migration,
+            import: event.import,
             server: event.server.as_ref().map(|(id, _)| *id),
             server_name: event.server.as_ref().map(|(_, name)| name.clone()),
             owner: event.owner.clone(),
@@ -79,6 +85,7 @@ impl EventView {
         let mut view = Self::for_operator(seq, event);
         view.text = text;
         view.host = None;
+        view.import = None;
         view.figures = None;
         Some(view)
     }
@@ -153,6 +160,7 @@ fn words_for_owner(what: &Happened) -> Option<String> {
             | TestHappened::Checked { .. }
             | TestHappened::Ended { .. } => format!("test launch: {what}"),
         },
+        Happened::Import { what: ImportHappened::Imported { .. } } => "is here".to_owned(),
         Happened::BlueprintSet { blueprint, by: who } => {
             format!("at its next launch by a reboot: {blueprint}, says {}", by(who))
         }
@@ -195,6 +203,7 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         | Happened::ReplicaRefused { .. }
         | Happened::ReplicaReleased { .. }
         | Happened::ReplicaLeft { .. }
+        | Happened::Import { .. }
         | Happened::StandingChanged { .. } => return None,
     })
 }

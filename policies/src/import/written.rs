@@ -1,65 +1,86 @@
-//! The description as it is written, and what must hold of it.
+//! The description as a person writes it, and what must hold of it.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use drover_policies::fleet::Labels;
-use drover_policies::replica::ImageFormat;
-use drover_policies::time::Span;
 use serde::Deserialize;
 
-use super::{
-    Accelerator, BadDescription, CONVERSION_LIMIT, Description, Firmware, Network, Plug, Source, SourceDisk,
+use super::description::{
+    Accelerator, BadDescription, CONVERSION_LIMIT, Description, Firmware, Network, Source, SourceDisk,
     SourceFormat, is_plain,
 };
-use crate::guest_events::identity::Mac;
+use crate::fleet::{Labels, Plug};
+use crate::mac::Mac;
+use crate::replica::ImageFormat;
+use crate::time::Span;
 
-/// The file as it is written. Everything may be missing here, so that what is missing is named with what would be right.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct File {
-    #[serde(default)]
-    import: Import,
-    #[serde(default)]
-    network: Vec<NetworkTable>,
-    #[serde(default)]
-    disk: Vec<DiskTable>,
+/// A description as it is written. Everything may be missing here, so that what is missing is named with what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Written {
+    /// The server.
+    pub import: ServerTable,
+    /// Its network interfaces.
+    pub network: Vec<NetworkTable>,
+    /// Its disks.
+    pub disk: Vec<DiskTable>,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Import {
-    name: Option<String>,
-    owner: Option<String>,
-    #[serde(default)]
-    labels: Labels,
-    memory_mib: Option<u64>,
-    vcpus: Option<u32>,
-    #[serde(default)]
-    firmware: Firmware,
-    #[serde(default)]
-    accelerator: Accelerator,
-    console_log: Option<PathBuf>,
-    conversion_limit: Option<Span>,
+/// The `[import]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerTable {
+    /// The server's name.
+    pub name: Option<String>,
+    /// Its id.
+    pub uuid: Option<String>,
+    /// Its owner.
+    pub owner: Option<String>,
+    /// Free words.
+    pub labels: Labels,
+    /// Memory, in MiB.
+    pub memory_mib: Option<u64>,
+    /// Virtual processors.
+    pub vcpus: Option<u32>,
+    /// What it boots by.
+    pub firmware: Firmware,
+    /// What runs it.
+    pub accelerator: Accelerator,
+    /// A file for what its console prints.
+    pub console_log: Option<PathBuf>,
+    /// How long the conversion may take.
+    pub conversion_limit: Option<Span>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NetworkTable {
-    bridge: Option<String>,
-    network: Option<String>,
-    mac: Option<String>,
+/// A `[[network]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct NetworkTable {
+    /// A bridge.
+    pub bridge: Option<String>,
+    /// A network of libvirt.
+    pub network: Option<String>,
+    /// Its Ethernet address.
+    pub mac: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct DiskTable {
-    target: Option<String>,
-    source: Option<String>,
-    source_format: Option<SourceFormat>,
-    path: Option<PathBuf>,
-    format: Option<ImageFormat>,
+/// A `[[disk]]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DiskTable {
+    /// Its name.
+    pub target: Option<String>,
+    /// Where it is read.
+    pub source: Option<String>,
+    /// In which format.
+    pub source_format: Option<SourceFormat>,
+    /// The image that it becomes.
+    pub path: Option<PathBuf>,
+    /// That image's format.
+    pub format: Option<ImageFormat>,
+    /// How large it is as the guest sees it, in MiB.
+    pub size_mib: Option<u64>,
 }
 
 /// What the disks before one have taken.
@@ -71,6 +92,9 @@ struct Seen {
 
 /// More memory than any host has: a number of another unit.
 const MOST_MEMORY_MIB: u64 = 64 << 20;
+
+/// A disk larger than any: a number of another unit.
+const LARGEST_MIB: u64 = 1 << 30;
 
 fn missing<T>(key: impl Into<String>, advice: &'static str) -> Result<T, BadDescription> {
     Err(BadDescription::Missing { key: key.into(), advice })
@@ -85,13 +109,18 @@ fn read<T: FromStr>(key: &str, given: &str, advice: &'static str) -> Result<T, B
     given.parse().or_else(|_| wrong(key, given, advice))
 }
 
-impl File {
+impl Written {
     pub(super) fn check(self) -> Result<Description, BadDescription> {
-        let Import { name, owner, labels, memory_mib, vcpus, .. } = self.import;
+        let ServerTable { name, uuid, owner, labels, memory_mib, vcpus, .. } = self.import;
         let Some(name) = name else {
             return missing("import.name", "name the server, for example name = \"legacy\"");
         };
         let name = name.parse().or_else(|advice| wrong("import.name", &name, advice))?;
+        let uuid = uuid.map(|uuid| {
+            let advice =
+                "write an id like 0190b5c2-7a4e-7c3d-9b1f-2e8d6a5c4b30, or leave it out to be given one";
+            read("import.uuid", &uuid, advice)
+        });
         let owner = owner.map(|owner| {
             let advice = "write the owner's name as `drover owners list` shows it";
             read("import.owner", &owner, advice)
@@ -126,6 +155,7 @@ impl File {
         }
         Ok(Description {
             name,
+            uuid: uuid.transpose()?,
             owner: owner.transpose()?,
             labels,
             memory_bytes,
@@ -150,7 +180,7 @@ fn networks(given: Vec<NetworkTable>) -> Result<Vec<Network>, BadDescription> {
             (None, None) => {
                 return missing(
                     key("bridge"),
-                    "name a bridge of this host (bridge = \"br0\") or a network of libvirt (network = \"default\")",
+                    "name a bridge of the host (bridge = \"br0\") or a network of libvirt (network = \"default\")",
                 );
             }
             (Some(_), Some(network)) => {
@@ -213,7 +243,7 @@ fn disk(number: usize, given: DiskTable, seen: &mut Seen) -> Result<SourceDisk, 
     let Some(path) = given.path else {
         return missing(
             key("path"),
-            "write where the image goes on this host: path = \"/var/lib/libvirt/images/legacy.qcow2\"",
+            "write where the image goes on its host: path = \"/var/lib/libvirt/images/legacy.qcow2\"",
         );
     };
     if !is_plain(&path) {
@@ -232,7 +262,18 @@ fn disk(number: usize, given: DiskTable, seen: &mut Seen) -> Result<SourceDisk, 
             "something else in this file has this path; an image is never written over its source",
         );
     }
-    Ok(SourceDisk { target, source, path, format: given.format.unwrap_or(ImageFormat::Qcow2) })
+    let bytes = match given.size_mib {
+        Some(mib @ 1..=LARGEST_MIB) => Some(mib << 20),
+        Some(other) => {
+            return wrong(
+                key("size_mib"),
+                other,
+                "write how large the guest sees it, in MiB, or leave it out",
+            );
+        }
+        None => None,
+    };
+    Ok(SourceDisk { target, source, path, format: given.format.unwrap_or(ImageFormat::Qcow2), bytes })
 }
 
 fn read_source(number: usize, given: String, format: Option<SourceFormat>) -> Result<Source, BadDescription> {

@@ -1,4 +1,4 @@
-//! The description of a foreign server: what it is, where its disks are, and what it shall be here. Pure.
+//! The description of a foreign server: what it is, where its disks are, and what it shall be here.
 //!
 //! ```toml
 //! [import]
@@ -21,27 +21,27 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use drover_policies::fleet::Labels;
-use drover_policies::ids::OwnerId;
-use drover_policies::replica::ImageFormat;
-use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 
-use crate::guest_events::identity::Mac;
-
-mod file;
-
-use file::File;
+use super::written::Written;
+use crate::fleet::{Labels, Plug};
+use crate::ids::{OwnerId, ServerId};
+use crate::mac::Mac;
+use crate::replica::ImageFormat;
+use crate::time::Span;
 
 /// How long a conversion may take if nothing else is said. The longest known are Windows guests on slow disks: about 20 minutes.
-const CONVERSION_LIMIT: Span = Span::hours(1);
+pub(super) const CONVERSION_LIMIT: Span = Span::hours(1);
 
 /// A server to be imported.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Description {
-    /// Its name at this host's libvirt.
+    /// Its name at its host's libvirt.
     pub name: ServerName,
+    /// Its id there, where it is to keep one; nothing to be given a new one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<ServerId>,
     /// Whose it is.
     pub owner: Option<OwnerId>,
     /// Free words.
@@ -52,7 +52,7 @@ pub struct Description {
     pub vcpus: u32,
     /// What it boots by at its source.
     pub firmware: Firmware,
-    /// What runs it here.
+    /// What runs it.
     pub accelerator: Accelerator,
     /// A file that keeps what its serial console prints.
     pub console_log: Option<PathBuf>,
@@ -101,16 +101,6 @@ pub struct Network {
     pub mac: Option<Mac>,
 }
 
-/// What a network interface is plugged into.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Plug {
-    /// A bridge of this host.
-    Bridge(String),
-    /// A network of libvirt.
-    Network(String),
-}
-
 /// A disk: where it comes from, and where it goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -123,13 +113,16 @@ pub struct SourceDisk {
     pub path: PathBuf,
     /// That image's format.
     pub format: ImageFormat,
+    /// As the guest sees it, in bytes, where that was said: a place is looked for by it. How large it is is seen when it is looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
 }
 
 /// Where a disk is read.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
-    /// An image that this host can read.
+    /// An image that the host can read.
     File {
         /// Where.
         path: PathBuf,
@@ -161,11 +154,8 @@ pub enum SourceFormat {
 }
 
 /// Why a description was refused.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadDescription {
-    /// It is no TOML, or says something that is not known; the reason says where.
-    #[error("the description is not as it should be")]
-    Malformed(#[source] Box<toml::de::Error>),
     /// Something is not said.
     #[error("{key} is not set; {advice}")]
     Missing {
@@ -186,14 +176,22 @@ pub enum BadDescription {
     },
 }
 
-impl Description {
-    /// Reads and checks a description.
-    ///
-    /// # Errors
-    /// Names the field that is missing or wrong, and says what would be right.
-    pub fn parse(text: &str) -> Result<Self, BadDescription> {
-        let file: File = toml::from_str(text).map_err(|error| BadDescription::Malformed(Box::new(error)))?;
-        file.check()
+impl BadDescription {
+    /// What is missing or wrong: `import.name`, `disk[0].source`.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        match self {
+            Self::Missing { key, .. } | Self::Wrong { key, .. } => key,
+        }
+    }
+}
+
+impl TryFrom<Written> for Description {
+    type Error = BadDescription;
+
+    /// Checks what was written. What is refused is named by its field, with what would be right.
+    fn try_from(written: Written) -> Result<Self, BadDescription> {
+        written.check()
     }
 }
 
@@ -254,7 +252,7 @@ impl SourceFormat {
     }
 
     /// By the ending of a file's name.
-    fn by_ending(path: &Path) -> Option<Self> {
+    pub(super) fn by_ending(path: &Path) -> Option<Self> {
         match path.extension()?.to_str()?.to_ascii_lowercase().as_str() {
             "vhd" | "vpc" => Some(Self::Vpc),
             "vhdx" => Some(Self::Vhdx),
@@ -293,12 +291,9 @@ impl fmt::Display for Source {
 }
 
 /// Whether a path can be taken literally: whole, and without steps back.
-fn is_plain(path: &Path) -> bool {
+pub(super) fn is_plain(path: &Path) -> bool {
     path.is_absolute()
         && path.file_name().is_some()
         && path.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)))
         && !path.to_str().is_none_or(|text| text.chars().any(char::is_control))
 }
-
-#[cfg(test)]
-mod tests;

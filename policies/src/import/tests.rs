@@ -1,4 +1,6 @@
 use super::*;
+use crate::replica::ImageFormat;
+use crate::time::Span;
 
 const GOOD: &str = r#"
 [import]
@@ -24,15 +26,23 @@ path = "/srv/images/legacy-data.raw"
 format = "raw"
 "#;
 
+fn parse(text: &str) -> Result<Description, BadDescription> {
+    let written: Written = toml::from_str(text).expect("understood");
+    written.try_into()
+}
+
 /// What is said of the description with one text in it replaced.
 fn refused(from: &str, to: &str) -> String {
     assert!(GOOD.contains(from), "{from} is not in the good description");
-    Description::parse(&GOOD.replacen(from, to, 1)).expect_err("refused").to_string()
+    let refusal = parse(&GOOD.replacen(from, to, 1)).expect_err("refused");
+    let said = refusal.to_string();
+    assert!(said.starts_with(refusal.key()), "{said}");
+    said
 }
 
 #[test]
 fn a_description_is_read_whole() {
-    let description = Description::parse(GOOD).expect("good");
+    let description = parse(GOOD).expect("good");
     assert_eq!(
         (description.name.as_str(), description.memory_bytes, description.vcpus),
         ("legacy", 512 << 20, 2)
@@ -61,8 +71,7 @@ fn what_is_missing_is_named_with_what_would_be_right() {
         let said = refused(line, "");
         assert!(said.starts_with(&format!("{key} is not set")) && said.contains(advice), "{line}: {said}");
     }
-    let none =
-        Description::parse("[import]\nname = \"x\"\nmemory_mib = 1\nvcpus = 1\n").expect_err("refused");
+    let none = parse("[import]\nname = \"x\"\nmemory_mib = 1\nvcpus = 1\n").expect_err("refused");
     assert!(none.to_string().starts_with("disk is not set"), "{none}");
 }
 
@@ -74,6 +83,8 @@ fn what_is_wrong_is_named_by_its_field() {
         ("= 512", "= 0", "import.memory_mib"),
         ("= 512", "= 2147483648", "import.memory_mib"),
         ("vcpus = 2", "vcpus = 0", "import.vcpus"),
+        ("vcpus = 2", "vcpus = 2\nuuid = \"legacy\"", "import.uuid"),
+        ("target = \"vdb\"", "target = \"vdb\"\nsize_mib = 0", "disk[1].size_mib"),
         ("vcpus = 2", "vcpus = 2\nconsole_log = \"console\"", "import.console_log"),
         ("vcpus = 2", "vcpus = 2\nconversion_limit = \"0s\"", "import.conversion_limit"),
         ("bridge = \"br0\"", "bridge = \"\"", "network[0].bridge"),
@@ -100,9 +111,8 @@ fn what_is_wrong_is_named_by_its_field() {
 
 #[test]
 fn a_misspelt_key_is_refused_by_its_name_and_line() {
-    let error = Description::parse(&GOOD.replace("vcpus", "cpus")).expect_err("refused");
-    let BadDescription::Malformed(source) = error else { panic!("{error}") };
-    assert!(source.to_string().contains("cpus") && source.to_string().contains("line 6"), "{source}");
+    let said = toml::from_str::<Written>(&GOOD.replace("vcpus", "cpus")).expect_err("refused").to_string();
+    assert!(said.contains("cpus") && said.contains("line 6"), "{said}");
 }
 
 #[test]
@@ -115,23 +125,32 @@ fn the_format_is_said_or_read_from_the_ending_and_never_from_the_content() {
         ("qcow2", SourceFormat::Qcow2),
     ] {
         let text = GOOD.replace("legacy.vmdk", &format!("legacy.{ending}"));
-        assert_eq!(Description::parse(&text).expect("good").disks[0].source.format(), format);
+        assert_eq!(parse(&text).expect("good").disks[0].source.format(), format);
     }
     let said = GOOD.replacen("target = \"vda\"", "target = \"vda\"\nsource_format = \"vhd\"", 1);
-    assert_eq!(Description::parse(&said).expect("good").disks[0].source.format(), SourceFormat::Vpc);
+    assert_eq!(parse(&said).expect("good").disks[0].source.format(), SourceFormat::Vpc);
 }
 
 #[test]
 fn the_description_in_the_handbook_is_good_and_names_every_setting() {
-    let handbook = include_str!("../../../../docs/operations.md");
+    let handbook = include_str!("../../../docs/operations.md");
     let (_, section) = handbook.split_once("## Importing servers").expect("a section");
     let example =
-        section.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
-    let description = Description::parse(example).expect("good");
+        section.split("```toml").nth(2).and_then(|rest| rest.split("```").next()).expect("an example");
+    let description = parse(example).expect("good");
     assert_eq!((description.networks.len(), description.disks.len()), (1, 1));
-    for key in
-        ["owner", "labels", "firmware", "accelerator", "console_log", "conversion_limit", "network", "mac"]
-    {
+    for key in [
+        "uuid",
+        "owner",
+        "labels",
+        "firmware",
+        "accelerator",
+        "console_log",
+        "conversion_limit",
+        "network",
+        "mac",
+        "size_mib",
+    ] {
         assert!(example.contains(key), "{key} is not in the example");
     }
 }
