@@ -14,13 +14,17 @@ mod imports;
 mod live;
 mod reboot;
 mod replicas;
+mod rolling;
 mod schedule;
 mod shape;
 mod shared;
 mod test_launches;
 mod validation;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use crate::appointment::Refusal;
 use crate::attempt::{Method, Report};
@@ -28,10 +32,13 @@ use crate::blueprint::{Blueprint, Blueprints};
 use crate::checks::Look;
 use crate::events::{Event, Happened};
 use crate::fleet::{Fleet, Server};
+use crate::hooks::HookRan;
 use crate::host::Standing;
-use crate::ids::{HostName, IdSource, MaintenanceId, MigrationId, OperationId, ReplicaId, ServerId};
+use crate::ids::{
+    HookName, HostName, IdSource, MaintenanceId, MigrationId, OperationId, ReplicaId, ServerId,
+};
 use crate::import::{Begin, Import};
-use crate::maintenance::{Maintenance, State as MaintenanceState, Urgency};
+use crate::maintenance::{Maintenance, Stage, State as MaintenanceState, Step, Urgency, Wave};
 use crate::migration::{Migration, State, Waiting};
 use crate::notices::{Actor, Tells, WhyGivenUp};
 use crate::owners::OwnersRules;
@@ -39,7 +46,7 @@ use crate::placement::Room;
 use crate::plan::Plan;
 use crate::policy::PolicySet;
 use crate::replica::{Images, Pace, Replica, ReplicaDisk};
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 use crate::windows::Slot;
 
 use counted::Counted;
@@ -88,7 +95,7 @@ pub struct Situation<'a> {
     /// Keys of the notices that are stored already, of tickets that are open.
     pub told: &'a BTreeSet<String>,
     /// Downtimes of earlier reboot migrations, by server.
-    pub history: &'a BTreeMap<ServerId, Vec<crate::time::Span>>,
+    pub history: &'a BTreeMap<ServerId, Vec<Span>>,
 }
 
 /// Everything that changes.
@@ -112,6 +119,8 @@ pub struct Changes {
     pub wished: Vec<(OperationId, NewWish)>,
     /// Orders that are not wanted any more: what they told has been taken in.
     pub ended: Vec<OperationId>,
+    /// Hooks that have ended.
+    pub hooks_ran: Vec<HookRun>,
     /// Servers whose blueprints have been carried out, so that they have none any more.
     pub blueprints_spent: Vec<ServerId>,
     /// Messages to owners.
@@ -128,6 +137,25 @@ impl Changes {
     pub fn is_empty(&self) -> bool {
         *self == Self { look_again_at: self.look_again_at, ..Self::default() }
     }
+}
+
+/// A hook that has ended, with all that it said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookRun {
+    /// By which order.
+    pub operation: OperationId,
+    /// For which maintenance.
+    pub maintenance: MaintenanceId,
+    /// Where.
+    pub host: HostName,
+    /// Which.
+    pub step: Step,
+    /// Which try of it.
+    pub attempt: u32,
+    /// When it was ordered.
+    pub began_at: Instant,
+    /// What came of it.
+    pub ran: HookRan,
 }
 
 /// An order to be given to a host's agent.
@@ -279,6 +307,22 @@ pub enum Intent {
     },
     /// Say what is left on the host.
     ConfirmEmpty,
+    /// Run a hook of the host's.
+    RunHook {
+        /// Which.
+        hook: HookName,
+        /// For which maintenance: `MT-12`.
+        maintenance: String,
+        /// Why it is maintained.
+        reason: String,
+        /// Which try of it.
+        attempt: u32,
+    },
+    /// Ask its libvirt until it answers.
+    CheckHealth {
+        /// At most so long.
+        within: Span,
+    },
     /// Throw away what the source kept of it.
     Discard {
         /// Which.
@@ -330,6 +374,7 @@ enum Go {
 pub fn conduct(situation: Situation<'_>) -> Changes {
     let mut conductor = Conductor::new(situation);
     conductor.look_at_imports();
+    conductor.give_turns();
     conductor.plan_newcomers();
     conductor.look_at_replicas();
     conductor.advance_all();
@@ -337,6 +382,12 @@ pub fn conduct(situation: Situation<'_>) -> Changes {
     conductor.look_at_hosts();
     conductor.rehearse();
     conductor.into_changes()
+}
+
+/// In which order a maintenance would take its hosts, as things are now.
+#[must_use]
+pub fn waves_of(situation: Situation<'_>, maintenance: &Maintenance) -> Vec<Wave> {
+    Conductor::new(situation).waves(maintenance)
 }
 
 /// Times at which a migration could happen, for its owner to choose from: the first `most` that are open to him, have room, and are as far
@@ -403,7 +454,7 @@ struct Conductor<'a> {
     reports: &'a BTreeMap<OperationId, Report>,
     wishes: &'a BTreeMap<OperationId, NewWish>,
     told: &'a BTreeSet<String>,
-    history: &'a BTreeMap<ServerId, Vec<crate::time::Span>>,
+    history: &'a BTreeMap<ServerId, Vec<Span>>,
     maintenances: BTreeMap<MaintenanceId, Maintenance>,
     /// In the order in which they are served: oldest first, so that nobody starves.
     migrations: Vec<Migration>,
@@ -413,6 +464,12 @@ struct Conductor<'a> {
     replicas: Vec<Replica>,
     /// Every one that is not over.
     imports: Vec<Import>,
+    /// Maintenances that have changed in this look.
+    touched: BTreeSet<MaintenanceId>,
+    /// Hosts whose turn to be emptied is yet to come: nobody goes there who can go elsewhere.
+    doomed: BTreeSet<HostName>,
+    /// Where servers are to go whose hosts begin in this look.
+    bound: BTreeMap<ServerId, HostName>,
     /// Every server once, where it counts.
     servers: BTreeMap<ServerId, &'a Server>,
     counted: Counted,
@@ -442,6 +499,9 @@ impl<'a> Conductor<'a> {
         ));
         let mut room = Room::new(situation.fleet, &reservations, situation.policies, situation.now);
         replicas::settle(&mut room, &situation.replicas, &migrations);
+        let under_way = situation.maintenances.iter().filter(|maintenance| maintenance.is_under_way());
+        let doomed: BTreeSet<HostName> = under_way.flat_map(Maintenance::waiting).cloned().collect();
+        room.spares(&doomed);
         Self {
             now: situation.now,
             ids: situation.ids,
@@ -457,6 +517,9 @@ impl<'a> Conductor<'a> {
             told: situation.told,
             history: situation.history,
             maintenances: situation.maintenances.into_iter().map(|m| (m.id, m)).collect(),
+            touched: BTreeSet::new(),
+            doomed,
+            bound: BTreeMap::new(),
             servers: situation.fleet.servers(),
             counted: Counted::new(&migrations, situation.fleet),
             migrations,
@@ -539,12 +602,20 @@ impl<'a> Conductor<'a> {
         let Some(maintenance) = migration.maintenance.and_then(|id| self.maintenances.get(&id)) else {
             return Go::Run;
         };
+        if matches!(maintenance.hosts.get(&migration.from), Some(Stage::Skipped { .. })) {
+            return Go::Cancelled;
+        }
         match &maintenance.state {
             MaintenanceState::Cancelled { .. } => Go::Cancelled,
             // What somebody asked for himself is not the maintenance's to put off.
             MaintenanceState::Paused { .. } if migration.asked().is_some() => Go::Run,
             MaintenanceState::Paused { .. } => Go::Paused,
-            MaintenanceState::Running | MaintenanceState::Completed { .. } => match &maintenance.urgency {
+            MaintenanceState::Draft
+            | MaintenanceState::Planned
+            | MaintenanceState::Approved { .. }
+            | MaintenanceState::Running
+            | MaintenanceState::Completed { .. }
+            | MaintenanceState::Failed { .. } => match &maintenance.urgency {
                 Urgency::Emergency { why } => Go::Emergency { why: why.clone() },
                 Urgency::Normal => Go::Run,
             },

@@ -9,6 +9,7 @@ use crate::checks::Finding;
 use crate::eligibility::WhyNotLive;
 use crate::ids::{HostName, ImportId, MaintenanceId, MigrationId, OwnerId, ServerId};
 use crate::import::ImportHappened;
+use crate::maintenance::RollingHappened;
 use crate::migration::Loss;
 use crate::notices::{Actor, Avoidance, WhyGivenUp};
 use crate::replica::{Images, Round, TestHappened};
@@ -102,6 +103,11 @@ pub enum Happened {
     },
     /// Every host of a maintenance is empty.
     MaintenanceCompleted,
+    /// Something about a maintenance over many hosts.
+    Rolling {
+        /// What.
+        what: RollingHappened,
+    },
     /// A server has to leave.
     Planned {
         /// How.
@@ -462,6 +468,7 @@ impl fmt::Display for Happened {
             Self::HostEmpty => f.write_str("confirmed empty by its libvirt"),
             Self::HostNotEmpty { left } => write!(f, "not empty: libvirt still names {}", left.join(", ")),
             Self::MaintenanceCompleted => f.write_str("completed: every host is empty"),
+            Self::Rolling { what } => what.fmt(f),
             Self::Planned { method, to, why_not_live } => {
                 planned(f, *method, to.as_ref(), why_not_live.as_ref())
             }

@@ -1,21 +1,34 @@
-//! An operator's request to free hosts.
+//! An operator's request to free hosts, and to have something done with them.
 //!
 //! ```text
-//! running ⇄ paused        running ── every host found empty ──▶ completed
-//!    └──────┴── cancel ──▶ cancelled
+//! draft ─▶ planned ─ approve ─▶ approved ─▶ running ⇄ paused        running ── every host is over ──▶ completed | failed
+//!   └─────────┴──────────────────────┴─────────┴────────┴── cancel ──▶ cancelled          failed ── retry, skip ──▶ running
 //! ```
 //!
-//! "9 of 10 moved, 1 waits for its owner until Tuesday" is the state *running*, and nothing else: a server that waits is no error. Past
-//! its deadline a maintenance goes on and is shown as overdue; it is for people to decide what is given up then.
+//! A drain of named hosts begins as *running*: who asks for it approves it. "9 of 10 moved, 1 waits for its owner until Tuesday" is the state
+//! *running*, and nothing else: a server that waits is no error. Past its deadline a maintenance goes on and is shown as overdue; it is for
+//! people to decide what is given up then.
+
+mod happened;
+mod rolling;
+mod stage;
+mod terms;
+mod wishes;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{HostName, MaintenanceId, OperationId};
+use crate::ids::{HostName, MaintenanceId};
 use crate::notices::Actor;
 use crate::time::Instant;
+
+pub use happened::RollingHappened;
+pub use rolling::{Because, Rolling, Seen, Turn, Versions, Wave, Waves};
+pub use stage::{SkippedBy, Stage, Step};
+pub use terms::{BadOrder, Hint, Hooks, Kind, Terms, Which, label_of};
+pub use wishes::{InPart, Refusal};
 
 /// An operator's request: these hosts, this reason, this deadline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,7 +38,7 @@ pub struct Maintenance {
     /// A short number for people: `MT-12`.
     pub number: u32,
     /// The hosts to be emptied, and how far each is.
-    pub hosts: BTreeMap<HostName, Drain>,
+    pub hosts: BTreeMap<HostName, Stage>,
     /// Why, in the operator's words: `kernel-update`. Policies choose the notice by it, owners read it.
     pub reason: String,
     /// When the hosts must be free.
@@ -42,24 +55,9 @@ pub struct Maintenance {
     pub requested_at: Instant,
     /// How it stands.
     pub state: State,
-}
-
-/// How far a host is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "drain", rename_all = "snake_case")]
-pub enum Drain {
-    /// Servers are on it, as far as is known.
-    Draining,
-    /// Nothing is seen on it any more; its libvirt is being asked.
-    Confirming {
-        /// The question.
-        operation: OperationId,
-    },
-    /// Its libvirt said that it is empty.
-    Drained {
-        /// When.
-        at: Instant,
-    },
+    /// What one over many hosts has besides.
+    #[serde(default, skip_serializing_if = "Rolling::is_plain")]
+    pub rolling: Rolling,
 }
 
 /// Whether windows and notice are kept.
@@ -89,17 +87,33 @@ pub enum Warned {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
-    /// Servers are moved as they can be.
+    /// The order of its hosts is being worked out.
+    Draft,
+    /// It waits for somebody to approve it. Nothing is done, and its plan is kept up to date.
+    Planned,
+    /// It begins with the next look.
+    Approved {
+        /// When.
+        at: Instant,
+        /// Who approved it.
+        by: Actor,
+    },
+    /// Servers are moved as they can be, and hosts get their turns.
     Running,
     /// Nothing new is begun; what runs goes on.
     Paused {
         /// Since when.
         since: Instant,
-        /// Who paused it.
+        /// Who paused it; Drover, when too many hosts have failed.
         by: Actor,
     },
-    /// Every host was found empty.
+    /// Every host is over.
     Completed {
+        /// When.
+        at: Instant,
+    },
+    /// Every host has had its turn, and more have failed than may.
+    Failed {
         /// When.
         at: Instant,
     },
@@ -112,28 +126,40 @@ pub enum State {
     },
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl State {
+    /// As it is written.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Planned => "planned",
+            Self::Approved { .. } => "approved",
             Self::Running => "running",
             Self::Paused { .. } => "paused",
             Self::Completed { .. } => "completed",
+            Self::Failed { .. } => "failed",
             Self::Cancelled { .. } => "cancelled",
-        })
+        }
+    }
+
+    /// Since when it is so; nothing where it doesn't matter.
+    #[must_use]
+    pub fn since(&self) -> Option<Instant> {
+        match self {
+            Self::Draft | Self::Planned | Self::Running => None,
+            Self::Paused { since, .. } => Some(*since),
+            Self::Approved { at, .. }
+            | Self::Completed { at }
+            | Self::Failed { at }
+            | Self::Cancelled { at, .. } => Some(*at),
+        }
     }
 }
 
-/// Why a maintenance can't do what is asked of it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// It is over.
-    #[error("maintenance MT-{number} is {state}; start a new one")]
-    Over {
-        /// Its number.
-        number: u32,
-        /// How it ended.
-        state: State,
-    },
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 impl Maintenance {
@@ -141,8 +167,31 @@ impl Maintenance {
     #[must_use]
     pub fn is_open(&self) -> bool {
         match self.state {
-            State::Running | State::Paused { .. } => true,
-            State::Completed { .. } | State::Cancelled { .. } => false,
+            State::Draft
+            | State::Planned
+            | State::Approved { .. }
+            | State::Running
+            | State::Paused { .. } => true,
+            State::Completed { .. } | State::Failed { .. } | State::Cancelled { .. } => false,
+        }
+    }
+
+    /// Whether something of it may still be going on: a hook runs to its end, whatever became of its maintenance.
+    #[must_use]
+    pub fn goes_on(&self) -> bool {
+        self.is_open() || self.hosts.values().any(|stage| matches!(stage, Stage::Working { .. }))
+    }
+
+    /// Whether anything may be done for it: it has been approved, and is not over.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        match self.state {
+            State::Approved { .. } | State::Running | State::Paused { .. } => true,
+            State::Draft
+            | State::Planned
+            | State::Completed { .. }
+            | State::Failed { .. }
+            | State::Cancelled { .. } => false,
         }
     }
 
@@ -152,50 +201,54 @@ impl Maintenance {
         self.is_open() && now > self.deadline
     }
 
-    fn open(self) -> Result<Self, Refusal> {
-        if self.is_open() { Ok(self) } else { Err(Refusal::Over { number: self.number, state: self.state }) }
+    /// What is done with its hosts.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.rolling.kind
     }
 
-    /// Begins nothing new from here on. Pausing twice is pausing.
-    ///
-    /// # Errors
-    /// It is over.
-    pub fn pause(self, by: Actor, now: Instant) -> Result<Self, Refusal> {
-        let this = self.open()?;
-        match this.state {
-            State::Paused { .. } => Ok(this),
-            State::Running | State::Completed { .. } | State::Cancelled { .. } => {
-                Ok(Self { state: State::Paused { since: now, by }, ..this })
-            }
+    /// Hosts that are at a stage.
+    pub fn hosts_at<'a>(&'a self, is: impl Fn(&Stage) -> bool + 'a) -> impl Iterator<Item = &'a HostName> {
+        self.hosts.iter().filter(move |(_, stage)| is(stage)).map(|(host, _)| host)
+    }
+
+    /// Hosts whose turn has not come.
+    pub fn waiting(&self) -> impl Iterator<Item = &HostName> {
+        self.hosts_at(|stage| *stage == Stage::Waiting)
+    }
+
+    /// Hosts that need a person.
+    pub fn failed(&self) -> impl Iterator<Item = &HostName> {
+        self.hosts_at(|stage| matches!(stage, Stage::Failed { .. }))
+    }
+
+    /// Hosts whose servers have to leave.
+    pub fn being_emptied(&self) -> impl Iterator<Item = &HostName> {
+        self.hosts_at(Stage::is_being_emptied)
+    }
+
+    /// Whether its servers are still to leave a host: it is emptied, or will be.
+    #[must_use]
+    pub fn frees(&self, host: &HostName) -> bool {
+        self.hosts.get(host).is_some_and(|stage| stage.is_being_emptied() || *stage == Stage::Waiting)
+    }
+
+    /// When it will be over at the pace so far; nothing before a host is.
+    #[must_use]
+    pub fn forecast(&self, now: Instant) -> Option<Instant> {
+        let kind = self.kind();
+        let over = i32::try_from(self.hosts_at(|stage| stage.ended_at(kind).is_some()).count()).ok()?;
+        let rest = i32::try_from(self.hosts.len()).ok()? - over;
+        let began = self.rolling.turns.values().map(|turn| turn.began_at).min()?;
+        if over == 0 || rest == 0 || !self.is_open() {
+            return None;
         }
+        now.checked_add_signed((now - began) / over * rest)
     }
 
-    /// Goes on.
-    ///
-    /// # Errors
-    /// It is over.
-    pub fn resume(self) -> Result<Self, Refusal> {
-        Ok(Self { state: State::Running, ..self.open()? })
-    }
-
-    /// Gives up. Cancelling what is cancelled is no error.
-    ///
-    /// # Errors
-    /// It is completed.
-    pub fn cancel(self, by: Actor, now: Instant) -> Result<Self, Refusal> {
-        match self.state {
-            State::Cancelled { .. } => Ok(self),
-            State::Running | State::Paused { .. } | State::Completed { .. } => {
-                Ok(Self { state: State::Cancelled { at: now, by }, ..self.open()? })
-            }
-        }
-    }
-
-    /// Skips windows and notice from here on, and goes on if it was paused.
-    ///
-    /// # Errors
-    /// It is over.
-    pub fn declare_emergency(self, why: String) -> Result<Self, Refusal> {
-        Ok(Self { urgency: Urgency::Emergency { why }, state: State::Running, ..self.open()? })
+    /// Whether more hosts have failed than are borne.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.failed().count() > self.rolling.bears() as usize
     }
 }

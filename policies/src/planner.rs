@@ -46,6 +46,8 @@ pub struct Input<'a> {
     pub policies: &'a PolicySet,
     /// The hosts that this maintenance empties.
     pub emptying: &'a BTreeSet<HostName>,
+    /// Hosts that are to be emptied later, by whichever maintenance: taken only where there is no other.
+    pub doomed: &'a BTreeSet<HostName>,
     /// Everything held for migrations that are not finished, of all maintenances.
     pub reservations: &'a [Reservation],
     /// What is settled for servers of these hosts.
@@ -121,8 +123,9 @@ struct Settled {
 
 impl<'a> Planner<'a> {
     fn new(input: &'a Input<'a>) -> Self {
-        let room =
+        let mut room =
             Room::new(input.fleet, input.reservations, input.policies, input.now).emptying(input.emptying);
+        room.spares(input.doomed);
         Self { input, room, planned: Vec::new(), warnings: Vec::new() }
     }
 

@@ -37,7 +37,7 @@ use crate::store::{Answer, Batch, StoreError};
 
 pub use find::{
     find_host, find_import, find_maintenance, find_migration, find_server, find_ticket, owned, reverting,
-    with_time,
+    suggestions, with_time,
 };
 
 /// How often a wish is decided anew when somebody else changed the same thing in between.

@@ -72,8 +72,12 @@ pub async fn look(app: &App) -> Result<Option<Instant>, StoreError> {
 /// # Errors
 /// The database can't be read.
 pub(crate) async fn batch(app: &App, loaded: &Loaded, changes: Changes) -> Result<Batch, StoreError> {
-    let mut batch =
-        Batch { events: changes.events, operations_ended: changes.ended, ..Batch::new(loaded.now) };
+    let mut batch = Batch {
+        events: changes.events,
+        operations_ended: changes.ended,
+        hooks_ran: changes.hooks_ran,
+        ..Batch::new(loaded.now)
+    };
     for new in &changes.begun {
         match orders::order(new, &loaded.fleet, &app.policies) {
             Ok(operation) => batch.operations_begun.push(NewOperation {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use drover_agent_api::{
-    AbortBecause, AutoConverge, Destination, IfFailed, IfRunning, ImportServer, LiveMigrate, LookAtRetained,
-    Operation, Order, RebootMigrate, ReleaseReplica, Shape, TestLaunch, Tuning, VerifyGuest, Wish, Within,
+    AbortBecause, AutoConverge, CheckHealth, Destination, IfFailed, IfRunning, ImportServer, LiveMigrate,
+    LookAtRetained, Operation, Order, RebootMigrate, ReleaseReplica, RunHook, Shape, TestLaunch, Tuning,
+    VerifyGuest, Wish, Within,
 };
 use drover_policies::attempt::Method;
 use drover_policies::conduct::{self, Intent, LocalDisks, NewOperation, NewWish};
@@ -120,6 +121,17 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             (Order::Import(import_order(import, Begin::Where)), Wish::Abort { because })
         }
         Intent::ConfirmEmpty => (Order::ConfirmEmpty, Wish::Run),
+        Intent::RunHook { hook, maintenance, reason, attempt } => {
+            let order = RunHook {
+                hook: hook.clone(),
+                maintenance: maintenance.clone(),
+                reason: reason.clone(),
+                attempt: *attempt,
+                limit: None,
+            };
+            (Order::RunHook(order), Wish::Run)
+        }
+        Intent::CheckHealth { within } => (Order::CheckHealth(CheckHealth { within: *within }), Wish::Run),
         Intent::Discard { server, kept_by } => {
             (Order::DiscardRetained { server: *server, kept_by: *kept_by }, Wish::Run)
         }

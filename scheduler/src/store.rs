@@ -20,6 +20,7 @@ mod documents;
 mod error;
 mod events;
 mod freezes;
+mod hook_runs;
 mod hosts;
 mod imports;
 mod lease;

@@ -16,7 +16,7 @@ use crate::eligibility::{Suits, WhyBlocked, WhyNotLive, has_local_disks, suits};
 use crate::events::{Happened, Through};
 use crate::fleet::{Ability, Server};
 use crate::ids::{HostName, MaintenanceId, MigrationId, ServerId, TicketId};
-use crate::maintenance::{Maintenance, State as MaintenanceState};
+use crate::maintenance::{Maintenance, Stage, State as MaintenanceState};
 use crate::migration::{self, Asked, Confirmation, Ends, Loss, Migration, Purpose, State, Waiting};
 use crate::notices::{Actor, Tells, WhyGivenUp, Wisher};
 use crate::placement::{WhyNotHere, Wish};
@@ -435,12 +435,17 @@ impl<'a> Conductor<'a> {
             .collect();
         for migration in asked {
             let known = migration.maintenance.and_then(|id| self.maintenances.get(&id));
-            if known.is_some_and(|known| matches!(known.state, MaintenanceState::Cancelled { .. })) {
+            let left_out = |known: &Maintenance| {
+                let stage = known.hosts.get(&migration.from);
+                matches!(known.state, MaintenanceState::Cancelled { .. })
+                    || matches!(stage, Some(Stage::Skipped { .. }))
+            };
+            if known.is_some_and(left_out) {
                 self.change(migration.id, |this, migration| this.release(migration));
             }
             let needs = self.maintenances.values().find(|maintenance| {
                 maintenance.state == MaintenanceState::Running
-                    && maintenance.hosts.contains_key(&migration.from)
+                    && maintenance.hosts.get(&migration.from).is_some_and(Stage::is_being_emptied)
             });
             let free = self.find(migration.id).is_some_and(|known| known.maintenance.is_none());
             if let Some(maintenance) = needs.filter(|_| free).cloned() {

@@ -2,18 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Conductor, Go, Intent};
+use super::{Conductor, Intent};
 use crate::appointment::Appointment;
 use crate::attempt::{Method, Report};
 use crate::checks::Validation;
 use crate::events::{Event, Happened};
-use crate::host::Standing;
 use crate::ids::{HostName, MaintenanceId, MigrationId, ServerId};
-use crate::maintenance::{Drain, Maintenance, State as MaintenanceState, Warned};
+use crate::maintenance::{Kind, Maintenance, RollingHappened, Stage, State as MaintenanceState, Warned};
 use crate::migration::{Migration, Purpose, State, Waiting};
-use crate::notices::Actor;
 use crate::plan::Planned;
 use crate::planner::{self, Input, Kept};
+use crate::time::Instant;
 
 impl Conductor<'_> {
     /// Servers on hosts that are being emptied and of which no migration is known get one. That is the first plan of a maintenance, and every later
@@ -43,8 +42,7 @@ impl Conductor<'_> {
             .map(|migration| (&migration.from, migration.server))
             .collect();
         maintenance
-            .hosts
-            .keys()
+            .being_emptied()
             .filter(|host| !self.is_silent(host))
             .flat_map(|host| self.fleet.on(host))
             .filter(|server| !known.contains(&(&server.host, server.facts.id)))
@@ -59,14 +57,19 @@ impl Conductor<'_> {
         let open = || self.migrations.iter().filter(|migration| migration.is_open());
         let mut reservations: Vec<_> = open().filter_map(|migration| migration.place.clone()).collect();
         reservations.extend(self.imports.iter().map(|import| self.place_of(import)));
+        let placed = self
+            .bound
+            .iter()
+            .map(|(server, to)| (*server, Kept::Decided { to: Some(to.clone()), reboot: None }));
         let kept: BTreeMap<ServerId, Kept> =
-            open().map(|migration| (migration.server, kept(migration))).collect();
-        let emptying: BTreeSet<HostName> = maintenance.hosts.keys().cloned().collect();
+            placed.chain(open().map(|migration| (migration.server, kept(migration)))).collect();
+        let emptying: BTreeSet<HostName> = maintenance.being_emptied().cloned().collect();
         let (plan, _) = planner::plan(&Input {
             now: self.now,
             fleet: self.fleet,
             policies: self.policies,
             emptying: &emptying,
+            doomed: &self.doomed,
             reservations: &reservations,
             kept: &kept,
             history: self.history,
@@ -124,11 +127,11 @@ impl Conductor<'_> {
         let ids: Vec<MaintenanceId> = self.maintenances.keys().copied().collect();
         for id in ids {
             let Some(before) = self.maintenances.get(&id).cloned() else { continue };
-            let after = if before.is_open() { self.look_at(before.clone()) } else { before.clone() };
+            let after = if before.goes_on() { self.look_at(before.clone()) } else { before.clone() };
             if !after.is_open() {
                 self.give_back(&after);
             }
-            if after != before {
+            if after != before || self.touched.contains(&id) {
                 self.maintenances.insert(id, after.clone());
                 self.changes.maintenances.push(after);
             }
@@ -138,21 +141,31 @@ impl Conductor<'_> {
     fn look_at(&mut self, mut maintenance: Maintenance) -> Maintenance {
         let hosts: Vec<HostName> = maintenance.hosts.keys().cloned().collect();
         for host in hosts {
-            let Some(drain) = maintenance.hosts.get(&host).cloned() else { continue };
-            let drain = self.drain(&maintenance, &host, drain);
-            maintenance.hosts.insert(host, drain);
+            let Some(stage) = maintenance.hosts.get(&host).cloned() else { continue };
+            let stage = self.look_at_host(&maintenance, &host, stage);
+            maintenance.hosts.insert(host, stage);
         }
-        let empty = maintenance.hosts.values().all(|drain| matches!(drain, Drain::Drained { .. }));
-        if empty && maintenance.state == MaintenanceState::Running {
-            self.say_of(&maintenance, None, Happened::MaintenanceCompleted);
-            maintenance.state = MaintenanceState::Completed { at: self.now };
+        if !maintenance.is_open() {
             return maintenance;
         }
+        if maintenance.state == MaintenanceState::Running && self.every_host_is_over(&maintenance) {
+            maintenance.state = self.end(&maintenance);
+            return maintenance;
+        }
+        if maintenance.state == MaintenanceState::Running && maintenance.is_halted() {
+            self.halt(&mut maintenance);
+        }
+        self.watch_the_time(&mut maintenance);
         if maintenance.warned == Warned::No {
             if self.now >= maintenance.warn_at {
-                let waiting = self.open_of(maintenance.id).count();
-                let deadline = maintenance.deadline;
-                self.say_of(&maintenance, None, Happened::DeadlineNear { waiting, deadline });
+                let (kind, deadline) = (maintenance.kind(), maintenance.deadline);
+                if maintenance.rolling.is_plain() {
+                    let waiting = self.open_of(maintenance.id).count();
+                    self.say_of(&maintenance, None, Happened::DeadlineNear { waiting, deadline });
+                } else {
+                    let hosts = maintenance.hosts_at(|stage| !stage.is_over(kind)).count();
+                    self.say_rolling(&maintenance, None, RollingHappened::DeadlineNear { hosts, deadline });
+                }
                 maintenance.warned = Warned::Yes;
             } else {
                 self.look_again_at(maintenance.warn_at);
@@ -161,23 +174,84 @@ impl Conductor<'_> {
         maintenance
     }
 
-    fn drain(&mut self, maintenance: &Maintenance, host: &HostName, drain: Drain) -> Drain {
-        match drain {
-            Drain::Drained { at } => match self.nobody_left(maintenance.id, host) {
-                // Somebody started a server there by hand while other hosts were still being emptied.
-                false if !self.is_silent(host) => Drain::Draining,
-                _ => Drain::Drained { at },
-            },
-            Drain::Draining => {
-                if self.nobody_left(maintenance.id, host) && !self.is_silent(host) {
-                    let operation = self.order(host.clone(), None, Intent::ConfirmEmpty);
-                    Drain::Confirming { operation }
-                } else {
-                    Drain::Draining
+    /// Nothing more is done with any of them: what was left out is back in service, and who has failed needs a person in any case.
+    fn every_host_is_over(&self, maintenance: &Maintenance) -> bool {
+        let kind = maintenance.kind();
+        maintenance.hosts.iter().all(|(host, stage)| match stage {
+            Stage::Skipped { .. } => !self.is_busy(maintenance, host),
+            Stage::Failed { .. } => true,
+            stage => stage.is_over(kind),
+        })
+    }
+
+    fn end(&mut self, maintenance: &Maintenance) -> MaintenanceState {
+        let failed: Vec<HostName> = maintenance.failed().cloned().collect();
+        let skipped = maintenance.hosts_at(|stage| matches!(stage, Stage::Skipped { .. })).count();
+        if maintenance.kind() == Kind::Drain && skipped == 0 {
+            self.say_of(maintenance, None, Happened::MaintenanceCompleted);
+        } else {
+            let done = maintenance.hosts.len() - skipped - failed.len();
+            self.say_rolling(maintenance, None, RollingHappened::Ended { done, skipped, failed });
+        }
+        match maintenance.is_halted() {
+            true => MaintenanceState::Failed { at: self.now },
+            false => MaintenanceState::Completed { at: self.now },
+        }
+    }
+
+    fn look_at_host(&mut self, maintenance: &Maintenance, host: &HostName, stage: Stage) -> Stage {
+        match stage {
+            Stage::Draining | Stage::Confirming { .. } if maintenance.is_under_way() => {
+                match self.drain(maintenance, host, stage) {
+                    Stage::Drained { at } => self.emptied_for(maintenance, host, at),
+                    stage => stage,
                 }
             }
-            Drain::Confirming { operation } => match self.reports.get(&operation) {
-                None | Some(Report::Running(_)) => Drain::Confirming { operation },
+            Stage::Drained { at } if maintenance.is_under_way() => {
+                match self.drain(maintenance, host, Stage::Drained { at }) {
+                    Stage::Drained { at } => self.emptied_for(maintenance, host, at),
+                    stage => stage,
+                }
+            }
+            Stage::Working { .. } => self.work(maintenance, host, stage),
+            Stage::Skipped { .. } if !self.is_busy(maintenance, host) => {
+                self.back_in_service(maintenance, host);
+                stage
+            }
+            Stage::Waiting
+            | Stage::Draining
+            | Stage::Confirming { .. }
+            | Stage::Drained { .. }
+            | Stage::Done { .. }
+            | Stage::Skipped { .. }
+            | Stage::Failed { .. } => stage,
+        }
+    }
+
+    fn emptied_for(&mut self, maintenance: &Maintenance, host: &HostName, at: Instant) -> Stage {
+        match maintenance.kind() {
+            Kind::Drain | Kind::Decommission => Stage::Drained { at },
+            Kind::Patch => self.begin_work(maintenance, host, at),
+        }
+    }
+
+    fn drain(&mut self, maintenance: &Maintenance, host: &HostName, stage: Stage) -> Stage {
+        match stage {
+            Stage::Drained { at } => match self.nobody_left(maintenance.id, host) {
+                // Somebody started a server there by hand while other hosts were still being emptied.
+                false if !self.is_silent(host) => Stage::Draining,
+                _ => Stage::Drained { at },
+            },
+            Stage::Draining => {
+                if self.nobody_left(maintenance.id, host) && !self.is_silent(host) {
+                    let operation = self.order(host.clone(), None, Intent::ConfirmEmpty);
+                    Stage::Confirming { operation }
+                } else {
+                    Stage::Draining
+                }
+            }
+            Stage::Confirming { operation } => match self.reports.get(&operation) {
+                None | Some(Report::Running(_)) => Stage::Confirming { operation },
                 Some(Report::Counted { left, .. }) if left.is_empty() => {
                     self.changes.ended.push(operation);
                     self.confirmed(maintenance, host)
@@ -186,7 +260,7 @@ impl Conductor<'_> {
                     self.changes.ended.push(operation);
                     // The inventory that names them is on its way; they are planned like any newcomer.
                     self.say_of(maintenance, Some(host), Happened::HostNotEmpty { left: left.clone() });
-                    Drain::Draining
+                    Stage::Draining
                 }
                 Some(
                     Report::Refused(_)
@@ -208,21 +282,26 @@ impl Conductor<'_> {
                     | Report::Tested { .. },
                 ) => {
                     self.changes.ended.push(operation);
-                    Drain::Draining
+                    Stage::Draining
                 }
             },
+            Stage::Waiting
+            | Stage::Working { .. }
+            | Stage::Done { .. }
+            | Stage::Skipped { .. }
+            | Stage::Failed { .. } => stage,
         }
     }
 
-    fn confirmed(&mut self, maintenance: &Maintenance, host: &HostName) -> Drain {
+    fn confirmed(&mut self, maintenance: &Maintenance, host: &HostName) -> Stage {
         self.say_of(maintenance, Some(host), Happened::HostEmpty);
         if let Some(known) = self.fleet.hosts.get(host)
             && let Ok(standing) = known.standing.clone().confirmed_empty(maintenance.id, self.now)
             && standing != known.standing
         {
-            self.changes.standings.push((host.clone(), standing));
+            self.stands(host, standing);
         }
-        Drain::Drained { at: self.now }
+        self.drained(maintenance, host)
     }
 
     fn nobody_left(&self, id: MaintenanceId, host: &HostName) -> bool {
@@ -233,36 +312,26 @@ impl Conductor<'_> {
             && !self.open_of(id).any(|migration| migration.from == *host)
     }
 
-    fn open_of(&self, id: MaintenanceId) -> impl Iterator<Item = &Migration> {
+    pub(super) fn open_of(&self, id: MaintenanceId) -> impl Iterator<Item = &Migration> {
         self.migrations
             .iter()
             .filter(move |migration| migration.maintenance == Some(id) && migration.is_open())
     }
 
     /// Hosts go back to everybody once nothing of a cancelled maintenance runs on them. Those of a completed one stay drained: the operator works on
-    /// them now, and opens them when he is done.
+    /// them now, and opens them when he is done. So do those on which a hook had begun.
     fn give_back(&mut self, maintenance: &Maintenance) {
         if !matches!(maintenance.state, MaintenanceState::Cancelled { .. }) {
             return;
         }
-        for host in maintenance.hosts.keys() {
-            let busy = self
-                .open_of(maintenance.id)
-                .any(|migration| migration.from == *host && self.go(migration) == Go::Cancelled);
-            if let Some(known) = self.fleet.hosts.get(host)
-                && !busy
-            {
-                let standing = known.standing.clone().release(maintenance.id);
-                if standing != known.standing && standing == Standing::Open {
-                    let opened = Happened::StandingChanged { to: standing.to_string(), by: Actor::Drover };
-                    self.say_of(maintenance, Some(host), opened);
-                    self.changes.standings.push((host.clone(), standing));
-                }
+        for (host, stage) in &maintenance.hosts {
+            if stage.is_being_emptied() && !self.is_busy(maintenance, host) {
+                self.back_in_service(maintenance, host);
             }
         }
     }
 
-    fn say_of(&mut self, maintenance: &Maintenance, host: Option<&HostName>, what: Happened) {
+    pub(super) fn say_of(&mut self, maintenance: &Maintenance, host: Option<&HostName>, what: Happened) {
         self.changes.events.push(Event {
             at: self.now,
             maintenance: Some(maintenance.id),

@@ -1,6 +1,7 @@
 //! What both methods need: where the server is, whose turn it is, where it goes, and the ends that both share.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::counted::cluster_of;
@@ -15,7 +16,7 @@ use crate::migration::{Attempt, AttemptEnd, FailedBecause, Migration, State, Wai
 use crate::notices::{Avoidance, Tells};
 use crate::owners::Whose;
 use crate::placement::{Choice, NoPlace, Reservation, WhyNotHere, Wish};
-use crate::policy::{Effective, Policy, Subject};
+use crate::policy::{Effective, Limits, Policy, Subject};
 use crate::time::Span;
 
 /// Where a server that should leave a host is.
@@ -65,7 +66,7 @@ impl<'a> Conductor<'a> {
         policy: &Policy,
         to: &HostName,
     ) -> Option<String> {
-        let (limits, counted, but) = (&policy.limits, &self.counted, migration.id);
+        let (limits, counted, but) = (self.limits(migration, policy), &self.counted, migration.id);
         if let Some(owner) = migration.owner.as_ref().filter(|_| limits.per_owner > 0) {
             let moving = counted.moved_of(owner, but);
             if moving >= limits.per_owner {
@@ -99,6 +100,22 @@ impl<'a> Conductor<'a> {
                 }
                 self.own_limit_reached(migration)
             }
+        }
+    }
+
+    /// Policy's limits, and those of its maintenance where they are narrower.
+    fn limits(&self, migration: &Migration, policy: &Policy) -> Limits {
+        let limits = policy.limits.clone();
+        let maintenance = migration.maintenance.and_then(|id| self.maintenances.get(&id));
+        let Some(terms) = maintenance.map(|maintenance| &maintenance.rolling.terms) else { return limits };
+        let least = |most: u32, own: Option<NonZeroU32>| own.map_or(most, |own| own.get().min(most));
+        // Policy says 0 for no limit.
+        let of_owner = if limits.per_owner == 0 { u32::MAX } else { limits.per_owner };
+        Limits {
+            live_out_per_host: least(limits.live_out_per_host, terms.live_out_per_host),
+            live_in_per_host: least(limits.live_in_per_host, terms.live_in_per_host),
+            per_owner: least(of_owner, terms.per_owner),
+            ..limits
         }
     }
 

@@ -111,6 +111,8 @@ pub struct Room<'a> {
     fleet: &'a Fleet,
     policies: &'a PolicySet,
     emptying: BTreeSet<HostName>,
+    /// Taken only where there is no other: their own turn to be emptied is yet to come.
+    spared: BTreeSet<HostName>,
     places: BTreeMap<&'a HostName, Place<'a>>,
     clusters: BTreeMap<&'a str, Vec<&'a HostName>>,
     /// Names of all servers seen anywhere: a reservation carries none.
@@ -140,6 +142,7 @@ impl<'a> Room<'a> {
             fleet,
             policies,
             emptying: BTreeSet::new(),
+            spared: BTreeSet::new(),
             places: BTreeMap::new(),
             clusters: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -181,6 +184,16 @@ impl<'a> Room<'a> {
     pub fn emptying(mut self, hosts: &BTreeSet<HostName>) -> Self {
         self.emptying.extend(hosts.iter().cloned());
         self
+    }
+
+    /// Nothing goes to this host any more.
+    pub fn empties(&mut self, host: &HostName) {
+        self.emptying.insert(host.clone());
+    }
+
+    /// Nothing goes to these hosts that can go elsewhere: they are to be emptied later, and it would have to move again.
+    pub fn spares(&mut self, hosts: &BTreeSet<HostName>) {
+        self.spared.extend(hosts.iter().cloned());
     }
 
     fn see(&mut self, server: &Server, host: &'a HostName, load: Load) {
@@ -460,10 +473,15 @@ impl<'a> Room<'a> {
         judged: Vec<(&'a HostName, Result<Score, WhyNotHere>)>,
     ) -> Result<Choice, NoPlace> {
         let fitting = judged.iter().filter(|(_, verdict)| verdict.is_ok()).count();
-        let best = judged.iter().filter_map(|(host, verdict)| Some((verdict.as_ref().ok()?, *host))).min();
-        if let Some((score, host)) = best {
+        let judged_well = judged
+            .iter()
+            .filter_map(|(host, verdict)| Some((self.spared.contains(*host), verdict.as_ref().ok()?, *host)));
+        if let Some((spared, score, host)) = judged_well.min() {
             let why = match (self.joins(wish, host), fitting) {
                 (Some(group), _) => format!("joins its affinity group {group} there: {score}"),
+                (None, _) if spared => {
+                    format!("no host can take it but such as are to be emptied themselves: {score}")
+                }
                 (None, 1) => format!("the only host that can take it: {score}"),
                 (None, _) => format!("most room left of {fitting}: {score}"),
             };

@@ -11,7 +11,7 @@ use drover_policies::import::{
     Begin, Description, Done, Found, Import, ImportEnd, ImportState, ImportStatus, LogLine, Start, Step,
     Touched, Written,
 };
-use drover_policies::maintenance::{Drain, Urgency};
+use drover_policies::maintenance::{Stage, Urgency};
 use drover_policies::notices::Actor;
 use drover_policies::replica::DiskFigures;
 use drover_policies::samples::{Sample, gib, host_name};
@@ -292,7 +292,7 @@ fn a_host_is_not_called_empty_while_something_is_imported_to_it() {
     story.asks("legacy", Some("h1")).expect("there is room");
     let maintenance = story.drain(&["h1"], Urgency::Normal);
     let drain = |story: &Story| story.maintenances[&maintenance].hosts[&host_name("h1")].clone();
-    assert_eq!(drain(&story), Drain::Draining, "libvirt is not even asked");
+    assert_eq!(drain(&story), Stage::Draining, "libvirt is not even asked");
     let end = defined(&story, Vec::new());
     story.says("legacy", end);
     story.appears("legacy");

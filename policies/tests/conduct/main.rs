@@ -9,6 +9,7 @@ mod live_disks;
 mod many;
 mod owners;
 mod replicas;
+mod rolling;
 mod self_service;
 mod stories;
 mod story;

@@ -9,7 +9,7 @@ use drover_policies::fleet::{Fleet, ServerFacts};
 use drover_policies::host::Standing;
 use drover_policies::ids::{HostName, IdSource, MaintenanceId, OperationId};
 use drover_policies::import::Import;
-use drover_policies::maintenance::{Drain, Maintenance, State, Urgency, Warned};
+use drover_policies::maintenance::{Maintenance, Rolling, Stage, State, Urgency, Warned};
 use drover_policies::migration::Migration;
 use drover_policies::notices::{Actor, Tells};
 use drover_policies::owners::{OwnerCheck, OwnerFreeze, OwnerLimit, OwnerWindow, OwnersRules};
@@ -86,8 +86,8 @@ impl Story {
     /// An operator asks for hosts to be emptied within ten days.
     pub fn drain(&mut self, hosts: &[&str], urgency: Urgency) -> MaintenanceId {
         let id = MaintenanceId::draw(&self.ids);
-        let hosts: BTreeMap<HostName, Drain> =
-            hosts.iter().map(|host| (host_name(host), Drain::Draining)).collect();
+        let hosts: BTreeMap<HostName, Stage> =
+            hosts.iter().map(|host| (host_name(host), Stage::Draining)).collect();
         for host in hosts.keys() {
             let known = self.fleet.hosts.get_mut(host).expect("a known host");
             known.standing = Standing::Draining { maintenance: id, since: self.now };
@@ -105,6 +105,7 @@ impl Story {
             requested_by: Actor::Operator { name: "olga".to_owned() },
             requested_at: self.now,
             state: State::Running,
+            rolling: Rolling::default(),
         };
         self.maintenances.insert(id, maintenance);
         self.look();

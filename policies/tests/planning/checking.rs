@@ -15,7 +15,7 @@ use drover_policies::policy::PolicySet;
 use drover_policies::samples::{NOON, Sample, gib, host_name, local_disk, server_id, set};
 use drover_policies::time::Span;
 
-use crate::common::NO_BLUEPRINTS;
+use crate::common::{NO_BLUEPRINTS, NO_HOSTS};
 
 /// h1 is emptied of `web` (server 1) and `db` (server 2); h2 and h3 take servers.
 fn fleet(change: impl FnOnce(&mut Fleet)) -> Fleet {
@@ -40,6 +40,7 @@ fn violations(spoil_plan: impl FnOnce(&mut Plan), spoil_fleet: impl FnOnce(&mut 
         fleet,
         policies: &policies,
         emptying: &emptying,
+        doomed: &NO_HOSTS,
         reservations: &[],
         kept: &kept,
         history: &history,
@@ -210,6 +211,7 @@ fn a_place_that_is_held_for_somebody_else() {
         fleet: &fleet,
         policies: &policies,
         emptying: &emptying,
+        doomed: &NO_HOSTS,
         reservations,
         kept: &kept,
         history: &history,

@@ -15,6 +15,7 @@ use drover_policies::time::Instant;
 
 /// Where servers stay as they are.
 pub static NO_BLUEPRINTS: Blueprints = Blueprints::new();
+pub static NO_HOSTS: BTreeSet<HostName> = BTreeSet::new();
 
 /// The shipped policy.
 pub fn policies() -> PolicySet {
@@ -87,6 +88,7 @@ impl Case {
             fleet: &self.fleet,
             policies: &self.policies,
             emptying: &self.emptying,
+            doomed: &NO_HOSTS,
             reservations,
             kept,
             history: &history,

@@ -20,7 +20,7 @@ use proptest::option::weighted;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use crate::common::{NO_BLUEPRINTS, policies_with};
+use crate::common::{NO_BLUEPRINTS, NO_HOSTS, policies_with};
 
 /// All that a plan is made of, owned.
 #[derive(Debug, Clone)]
@@ -39,6 +39,7 @@ impl World {
             fleet: &self.fleet,
             policies: &self.policies,
             emptying: &self.emptying,
+            doomed: &NO_HOSTS,
             reservations: &self.reservations,
             kept: &self.kept,
             history,

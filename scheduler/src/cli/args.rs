@@ -4,6 +4,7 @@ mod access;
 mod blueprints;
 mod hosts;
 mod imports;
+mod maintenances;
 mod messages;
 mod migrations;
 mod owners;
@@ -19,6 +20,7 @@ pub use access::*;
 pub use blueprints::*;
 pub use hosts::*;
 pub use imports::*;
+pub use maintenances::*;
 pub use messages::*;
 pub use migrations::*;
 pub use owners::*;
@@ -88,7 +90,7 @@ pub enum Command {
     Servers(Servers),
     /// Empty hosts: plan, move what can be moved live, agree times for the rest
     Drain(Drain),
-    /// Maintenances: follow, pause, resume, cancel
+    /// Maintenances: plan many hosts, approve, follow, pause, resume, cancel
     #[command(subcommand)]
     Maintenance(Maintenance),
     /// Migrations: follow, abort, retry, force

@@ -1,5 +1,7 @@
 //! Emptying hosts.
 
+mod rolling;
+
 use serde_json::json;
 
 use super::args::{Drain, Maintenance};
@@ -9,16 +11,20 @@ use super::screen::{Rows, Screen, Tone};
 use super::words::count;
 use super::{Context, part, watch};
 use crate::http::views::{
-    Counts, EmergencyBody, MaintenanceBody, MaintenanceDetail, MaintenanceView, MigrationBrief, PlanView,
+    ApproveBody, Counts, EmergencyBody, MaintenanceBody, MaintenanceDetail, MaintenanceView, MigrationBrief,
+    PlanView,
 };
 
 pub(super) async fn drain(context: &Context, drain: Drain) -> Result<(), Failed> {
     let deadline = drain.deadline.map(|text| deadline(&context.screen, &text)).transpose()?;
+    let (hosts_named, select) = rolling::which(drain.which);
     let body = MaintenanceBody {
-        hosts: drain.hosts,
+        hosts: hosts_named,
+        select,
         reason: drain.reason,
         deadline,
         emergency: drain.emergency.map(|why| EmergencyBody { why }),
+        rolling: None,
         dry_run: drain.dry_run,
     };
     if drain.dry_run {
@@ -52,7 +58,11 @@ fn deadline(screen: &Screen, text: &str) -> Result<String, Failed> {
     Ok(screen.times().parse(text)?.to_rfc3339())
 }
 
+/// Their names, or of very many how many.
 fn hosts(maintenance: &MaintenanceView) -> String {
+    if maintenance.hosts.len() > 8 {
+        return count(maintenance.hosts.len(), "host");
+    }
     maintenance.hosts.iter().map(|host| host.host.to_string()).collect::<Vec<_>>().join(", ")
 }
 
@@ -83,6 +93,32 @@ pub(super) async fn maintenance(context: &Context, command: Maintenance) -> Resu
                 screen.line(plan.text.trim_end());
             });
             Ok(())
+        }
+        Maintenance::Draft(draft) => rolling::draft(context, *draft).await,
+        Maintenance::Approve { maintenance, anyway } => {
+            let body = ApproveBody { anyway };
+            let answer: Answer<MaintenanceView> =
+                context.client.post(&path(&maintenance, "/approve"), &body).await?;
+            context.show(&answer, |screen, now| {
+                screen.line(format!("{0} begins. Follow it: drover maintenance watch {0}", now.number));
+            });
+            Ok(())
+        }
+        Maintenance::Host { maintenance, host } => rolling::host(context, &maintenance, &host).await,
+        Maintenance::RetryHost { maintenance, host } => {
+            context
+                .ask(
+                    &path(&maintenance, &format!("/hosts/{}/retry", part(&host))),
+                    |now: &MaintenanceView| format!("{host} of {} is tried again.", now.number),
+                )
+                .await
+        }
+        Maintenance::SkipHost { maintenance, host } => {
+            context
+                .ask(&path(&maintenance, &format!("/hosts/{}/skip", part(&host))), |now: &MaintenanceView| {
+                    format!("{host} is left out of {}.", now.number)
+                })
+                .await
         }
         Maintenance::Pause { maintenance } => {
             context
@@ -190,9 +226,12 @@ fn show(screen: &Screen, detail: &MaintenanceDetail) {
         ("asked for", format!("{} by {}", times.both(maintenance.requested_at), maintenance.requested_by)),
         ("servers", counts(&maintenance.counts)),
     ]);
+    if let Some(rolled) = &maintenance.rolling {
+        rolling::facts(screen, maintenance, rolled);
+    }
     screen.line("");
     let mut rows = Rows::new(&["host", "state", "servers left", "empty since"]);
-    for host in &maintenance.hosts {
+    for host in maintenance.hosts.iter().filter(|_| maintenance.rolling.is_none()) {
         rows.push_toned(vec![
             (host.host.to_string(), Tone::Plain),
             (host.state.clone(), Tone::of_state(&host.state)),
@@ -200,7 +239,10 @@ fn show(screen: &Screen, detail: &MaintenanceDetail) {
             (host.drained_at.map(|at| times.both(at)).unwrap_or_default(), Tone::Plain),
         ]);
     }
-    screen.table(&rows, "");
+    match &maintenance.rolling {
+        Some(rolled) => rolling::hosts(screen, maintenance, rolled),
+        None => screen.table(&rows, ""),
+    }
     section(screen, "Needs a person:", &detail.needs_person, Tone::Bad);
     section(screen, "Moving:", &detail.moving, Tone::Busy);
     section(screen, "Waiting:", &detail.waiting, Tone::Plain);

@@ -47,11 +47,11 @@ impl Tone {
     pub fn of_state(state: &str) -> Self {
         match state {
             "succeeded" | "completed" | "closed" | "drained" | "open" | "running" | "discarding"
-            | "avoided" | "delivered" | "ok" => Self::Good,
+            | "avoided" | "delivered" | "ok" | "done" => Self::Good,
             "failed" | "crashed" | "undeliverable" | "problem" | "overdue" | "blocked" | "no_place" => {
                 Self::Bad
             }
-            "cancelled" | "canceled" | "off" => Self::Faint,
+            "cancelled" | "canceled" | "off" | "skipped" => Self::Faint,
             _ => Self::Busy,
         }
     }

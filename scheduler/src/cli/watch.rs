@@ -44,6 +44,13 @@ impl Watched {
         let maintenance = &detail.maintenance;
         match maintenance.state.as_str() {
             "completed" => Some(Ok(())),
+            "failed" => Some(Err(Failed::new(
+                Exit::NeedsPerson,
+                format!(
+                    "{0} has failed; which hosts, and why: drover maintenance show {0}",
+                    maintenance.number
+                ),
+            ))),
             "cancelled" if detail.moving.is_empty() => {
                 Some(Err(Failed::refused(format!("{} was cancelled", maintenance.number))))
             }
@@ -55,7 +62,10 @@ impl Watched {
     fn is_stuck(&self) -> bool {
         match &self.maintenance {
             Some(detail) => {
-                !detail.needs_person.is_empty() && detail.moving.is_empty() && detail.waiting.is_empty()
+                let rolling = detail.maintenance.rolling.as_ref();
+                let halted = rolling.is_some_and(|rolling| rolling.halted.is_some() && rolling.in_work == 0);
+                let needed = !detail.needs_person.is_empty() || halted;
+                needed && detail.moving.is_empty() && detail.waiting.is_empty()
             }
             None => false,
         }
@@ -129,11 +139,11 @@ async fn follow(
         End::Stuck => {
             watch.tell_end();
             let number = watch.watched.migrations.iter().filter(|migration| migration.needs_person).count();
-            Err(Failed::new(
-                Exit::NeedsPerson,
-                format!("{} left that need a person", count(number, "server")),
-            )
-            .hint(back))
+            let hosts = watch.watched.maintenance.as_ref();
+            let hosts = hosts.and_then(|detail| detail.maintenance.rolling.as_ref()?.halted.clone());
+            let left =
+                hosts.unwrap_or_else(|| format!("{} left that need a person", count(number, "server")));
+            Err(Failed::new(Exit::NeedsPerson, left).hint(back))
         }
         End::Interrupted => {
             eprintln!("{back}");
@@ -273,8 +283,11 @@ impl Watch<'_> {
         let title = match &self.watched.maintenance {
             Some(detail) => {
                 let maintenance = &detail.maintenance;
+                let hosts = maintenance.rolling.as_ref();
+                let hosts =
+                    hosts.map(|it| format!("{} of {} hosts, ", it.done, it.total)).unwrap_or_default();
                 format!(
-                    "{} {}: {}; deadline {}",
+                    "{} {}: {hosts}{}; deadline {}",
                     maintenance.number,
                     maintenance.state,
                     counts(&maintenance.counts),

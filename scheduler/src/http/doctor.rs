@@ -327,7 +327,18 @@ async fn overdue(app: &App, now: Instant) -> Result<Finding, Problem> {
         .filter(|maintenance| maintenance.value.is_overdue(now))
         .map(|maintenance| format!("MT-{}", maintenance.value.number))
         .collect();
-    Ok(if overdue.is_empty() {
+    let halted: Vec<String> = open
+        .iter()
+        .filter(|maintenance| maintenance.value.is_halted())
+        .map(|maintenance| format!("MT-{}", maintenance.value.number))
+        .collect();
+    Ok(if !halted.is_empty() {
+        Finding::problem(
+            "maintenances",
+            format!("no further host begins, as hosts have failed: {}", named(&halted)),
+            "drover maintenance show MT-… names them; then retry-host, skip-host, or resume in spite of them",
+        )
+    } else if overdue.is_empty() {
         Finding::ok("maintenances", format!("{} open, none overdue", open.len()))
     } else {
         Finding::problem(

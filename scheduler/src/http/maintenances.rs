@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use drover_policies::ids::HostName;
+use drover_policies::maintenance::{InPart, Maintenance};
 use drover_policies::planner::{Input, report_of};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -16,12 +18,15 @@ use super::Problems;
 use super::extract::{Change, Known, Named, Nothing, Params};
 use super::lists::{cursor, limit, only};
 use super::problem::{Kind, Problem};
-use super::views::{EmergencyBody, MaintenanceBody, MaintenanceDetail, MaintenanceView, Page, PlanView};
+use super::views::{
+    ApproveBody, EmergencyBody, HostTurnView, MaintenanceBody, MaintenanceDetail, MaintenanceView, Page,
+    PlanView,
+};
 use crate::app::App;
 use crate::auth::Operator;
 use crate::commands::hosts::reason;
 use crate::commands::maintenances::MaintenanceWish;
-use crate::commands::{Reply, Wish, find_maintenance, store_problem};
+use crate::commands::{Reply, Wish, find_maintenance, store_problem, suggestions};
 use crate::store::Only;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -33,6 +38,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(resume))
         .routes(routes!(cancel))
         .routes(routes!(emergency))
+        .routes(routes!(approve))
+        .routes(routes!(host))
+        .routes(routes!(retry_host))
+        .routes(routes!(skip_host))
 }
 
 /// Which maintenances.
@@ -73,12 +82,12 @@ async fn list(
     Ok(Json(Page { items, next_cursor: page.next.map(|cursor| cursor.to_string()) }))
 }
 
-/// Empty hosts
+/// Empty hosts, and have something done with them
 ///
-/// The hosts are cordoned at once, and the servers on them planned and moved as they can be. With `dry_run` the plan alone is
-/// answered (200) and nothing changes.
+/// The hosts are cordoned at once, and the servers on them planned and moved as they can be. With `rolling` nothing is done yet: the order of the
+/// hosts is planned, and it begins when it is approved. With `dry_run` the plan alone is answered (200) and nothing changes.
 #[utoipa::path(post, path = "/v1/maintenances", tag = "maintenances", request_body = MaintenanceBody, security(("token" = [])),
-    responses((status = 201, description = "It has begun", body = MaintenanceView),
+    responses((status = 201, description = "It has begun, or is a draft", body = MaintenanceView),
         (status = 200, description = "What would be done", body = PlanView), Problems))]
 async fn create(
     State(app): State<Arc<App>>,
@@ -126,7 +135,11 @@ async fn plan(
 ) -> Result<Response, Problem> {
     let maintenance = find_maintenance(&app, &name).await?.value;
     let plans = app.store.plans(maintenance.id).await.map_err(|error| store_problem(&error))?;
+    let ahead = &maintenance.rolling.waves.ahead;
     let Some(latest) = plans.into_iter().next() else {
+        if !ahead.is_empty() {
+            return known.answer(None, &PlanView::of_waves(app.clock.now(), ahead));
+        }
         return Err(Problem::new(
             Kind::NotFound,
             format!(
@@ -136,12 +149,14 @@ async fn plan(
         ));
     };
     let fleet = app.fleet();
+    let doomed = maintenance.waiting().cloned().collect();
     let report = report_of(
         &Input {
             now: app.clock.now(),
             fleet: &fleet,
             policies: &app.policies,
-            emptying: &maintenance.hosts.keys().cloned().collect(),
+            emptying: &maintenance.being_emptied().cloned().collect(),
+            doomed: &doomed,
             reservations: &[],
             kept: &BTreeMap::new(),
             history: &BTreeMap::new(),
@@ -149,7 +164,7 @@ async fn plan(
         },
         &latest.plan,
     );
-    known.answer(None, &PlanView::of(&latest.plan, &report))
+    known.answer(None, &PlanView::of(&latest.plan, &report).followed_by(ahead))
 }
 
 macro_rules! wished {
@@ -213,4 +228,83 @@ async fn emergency(
     let (caller, envelope, body) = change.split();
     let why = reason("why", &body.why)?;
     Wish { app, caller, envelope }.maintain(&name, &MaintenanceWish::Emergency { why }).await
+}
+
+/// Approve a maintenance
+///
+/// It begins: hosts get their turns in the order that was planned. One that can't be done in whole is refused unless `anyway` is said.
+#[utoipa::path(post, path = "/v1/maintenances/{maintenance}/approve", tag = "maintenances", request_body = ApproveBody,
+    params(("maintenance" = String, Path, description = "`MT-12`, `12` or its id")), security(("token" = [])),
+    responses((status = 200, description = "It begins", body = MaintenanceView), Problems))]
+async fn approve(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Operator, ApproveBody>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, body) = change.split();
+    let in_part = if body.anyway { InPart::Accepted } else { InPart::Refused };
+    Wish { app, caller, envelope }.maintain(&name, &MaintenanceWish::Approve { in_part }).await
+}
+
+/// Show one host of a maintenance
+///
+/// How far it is, why it comes in its wave, what would have to change for it to come earlier or to go on, and all that its hooks wrote.
+#[utoipa::path(get, path = "/v1/maintenances/{maintenance}/hosts/{host}", tag = "maintenances",
+    params(("maintenance" = String, Path, description = "`MT-12`, `12` or its id"), ("host" = String, Path, description = "Its name")),
+    security(("token" = [])), responses((status = 200, description = "The host", body = HostTurnView), Problems))]
+async fn host(
+    State(app): State<Arc<App>>,
+    _: Operator,
+    Path((name, host)): Path<(String, String)>,
+    known: Known,
+) -> Result<Response, Problem> {
+    let maintenance = find_maintenance(&app, &name).await?.value;
+    let host = host_of(&maintenance, &host)?;
+    let hooks = app.store.hook_runs(maintenance.id, &host).await.map_err(|error| store_problem(&error))?;
+    match HostTurnView::of(&maintenance, &host, &hooks, &app.fleet()) {
+        Some(view) => known.answer(None, &view),
+        None => Err(Problem::not_found("host", host.as_str())),
+    }
+}
+
+/// Try a host again that has failed
+///
+/// From the step on in which it did. It is emptied once more if it was opened meanwhile.
+#[utoipa::path(post, path = "/v1/maintenances/{maintenance}/hosts/{host}/retry", tag = "maintenances",
+    params(("maintenance" = String, Path, description = "`MT-12`, `12` or its id"), ("host" = String, Path, description = "Its name")),
+    security(("token" = [])), responses((status = 200, description = "It is tried again", body = MaintenanceView), Problems))]
+async fn retry_host(
+    State(app): State<Arc<App>>,
+    Path((name, host)): Path<(String, String)>,
+    change: Change<Operator, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    let host = host_of(&find_maintenance(&app, &name).await?.value, &host)?;
+    Wish { app, caller, envelope }.maintain(&name, &MaintenanceWish::RetryHost { host }).await
+}
+
+/// Leave a host out
+///
+/// It is in service as it was; servers that move come to the end of that.
+#[utoipa::path(post, path = "/v1/maintenances/{maintenance}/hosts/{host}/skip", tag = "maintenances",
+    params(("maintenance" = String, Path, description = "`MT-12`, `12` or its id"), ("host" = String, Path, description = "Its name")),
+    security(("token" = [])), responses((status = 200, description = "It is left out", body = MaintenanceView), Problems))]
+async fn skip_host(
+    State(app): State<Arc<App>>,
+    Path((name, host)): Path<(String, String)>,
+    change: Change<Operator, Nothing>,
+) -> Result<Reply, Problem> {
+    let (caller, envelope, Nothing {}) = change.split();
+    let host = host_of(&find_maintenance(&app, &name).await?.value, &host)?;
+    Wish { app, caller, envelope }.maintain(&name, &MaintenanceWish::SkipHost { host }).await
+}
+
+fn host_of(maintenance: &Maintenance, given: &str) -> Result<HostName, Problem> {
+    let found = maintenance.hosts.keys().find(|host| host.as_str() == given);
+    found.cloned().ok_or_else(|| {
+        let near = suggestions(given, maintenance.hosts.keys().map(HostName::as_str));
+        Problem::not_found("host", given)
+            .with("maintenance", format!("MT-{}", maintenance.number))
+            .with("suggestions", near)
+    })
 }

@@ -1,6 +1,7 @@
 //! The one way in which decisions are written: all that belongs together, in one transaction, under a lease.
 
 use drover_policies::channels::Listener;
+use drover_policies::conduct::HookRun;
 use drover_policies::events::Event;
 use drover_policies::ids::{
     CheckId, FreezeId, Generation, LimitId, NoticeId, OperationId, ServerId, TicketId, WebhookId, WindowId,
@@ -24,8 +25,8 @@ use super::records::{
 };
 use super::webhooks::{self, RotatedWebhook, StoredWebhook};
 use super::{
-    Store, StoreResult, answers, events, hosts, imports, maintenances, migrations, notices, operations,
-    owners, replicas,
+    Store, StoreResult, answers, events, hook_runs, hosts, imports, maintenances, migrations, notices,
+    operations, owners, replicas,
 };
 use super::{tickets, tokens};
 
@@ -61,6 +62,8 @@ pub struct Batch {
     pub operations_wished: Vec<NewWish>,
     /// Orders that are not wanted any more; a conflict when one is not wanted already.
     pub operations_ended: Vec<OperationId>,
+    /// Hooks that have ended.
+    pub hooks_ran: Vec<HookRun>,
     /// Tickets to be opened.
     pub tickets_opened: Vec<NewTicket>,
     /// Tickets to be closed; closing twice is closing.
@@ -133,6 +136,7 @@ impl Batch {
             operations_begun: Vec::new(),
             operations_wished: Vec::new(),
             operations_ended: Vec::new(),
+            hooks_ran: Vec::new(),
             tickets_opened: Vec::new(),
             tickets_closed: Vec::new(),
             tickets_reopened: Vec::new(),
@@ -215,6 +219,9 @@ async fn write_orders(conn: &mut Conn<'_>, batch: &Batch) -> StoreResult<()> {
     }
     for operation in &batch.operations_ended {
         operations::end(conn, *operation, batch.at).await?;
+    }
+    for run in &batch.hooks_ran {
+        hook_runs::insert(conn, run, batch.at).await?;
     }
     Ok(())
 }

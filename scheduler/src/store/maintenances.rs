@@ -145,7 +145,7 @@ async fn insert(conn: &mut Conn<'_>, new: &Maintenance, at: Instant) -> StoreRes
         new.id.0,
         i64::from(new.number),
         new.state.to_string(),
-        new.is_open(),
+        new.goes_on(),
         to_json(TABLE, new)?,
         new.requested_at,
         at,
@@ -166,7 +166,7 @@ async fn update(
         "UPDATE maintenances SET state = $1, is_open = $2, body = $3, updated_at = $4, generation = generation + 1
          WHERE id = $5 AND generation = $6",
         new.state.to_string(),
-        new.is_open(),
+        new.goes_on(),
         to_json(TABLE, new)?,
         at,
         new.id.0,

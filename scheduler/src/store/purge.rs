@@ -19,7 +19,7 @@ pub struct Keep {
 pub struct Purged {
     /// Migrations, each with its orders, tickets and messages.
     pub migrations: u64,
-    /// Maintenances, each with its plans.
+    /// Maintenances, each with its plans and hooks.
     pub maintenances: u64,
     /// Imports.
     pub imports: u64,
@@ -147,6 +147,14 @@ async fn purge_maintenances(conn: &mut Conn<'_>, before: Instant) -> StoreResult
         conn,
         "purging plans",
         "DELETE FROM plans WHERE maintenance IN (
+             SELECT id FROM maintenances WHERE NOT is_open AND updated_at < $1
+               AND NOT EXISTS (SELECT 1 FROM migrations WHERE migrations.maintenance = maintenances.id))",
+        before,
+    )?;
+    execute!(
+        conn,
+        "purging the hooks of maintenances",
+        "DELETE FROM hook_runs WHERE maintenance IN (
              SELECT id FROM maintenances WHERE NOT is_open AND updated_at < $1
                AND NOT EXISTS (SELECT 1 FROM migrations WHERE migrations.maintenance = maintenances.id))",
         before,

@@ -13,6 +13,7 @@ mod imports;
 mod owners;
 mod receiver;
 mod replicas;
+mod rolling;
 mod rt;
 mod scheduled;
 mod self_service;

@@ -52,7 +52,8 @@ async fn a_batch_is_found_again_as_it_was_written(place: Place) {
     let store = place.open().await;
     let picture = store.picture().await.expect("a picture");
     let found = picture.maintenances.first().expect("the maintenance");
-    assert_eq!((&found.value, found.generation), (&maintenance(1), Generation::FIRST));
+    assert_eq!((&found.value, found.generation), (&rolling(1), Generation::FIRST));
+    assert_eq!(store.hook_runs(found.value.id, &host("h1")).await.expect("hooks"), [hook_run(2)]);
     assert_eq!(picture.migrations.len(), 1, "the other one is over");
     let of_maintenance = Migration { maintenance: Some(maintenance_id(1)), ..migration(1) };
     assert_eq!(picture.migrations[0].value, of_maintenance);

@@ -1,5 +1,6 @@
 //! Things to be stored.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use chrono::TimeDelta;
@@ -8,14 +9,20 @@ use drover_policies::appointment::Appointment;
 use drover_policies::attempt::{Method, Moved, PowerOff};
 use drover_policies::blueprint::Blueprint;
 use drover_policies::checks::Validation;
+use drover_policies::conduct::HookRun;
 use drover_policies::events::{Event, Happened};
+use drover_policies::hooks::{HookOutcome, HookOutput, HookRan};
+use drover_policies::host::Standing;
 use drover_policies::ids::{
     CheckId, FreezeId, Generation, HostName, ImportId, LimitId, MaintenanceId, MigrationId, NoticeId,
     OperationId, OwnerId, PlanId, ReplicaId, ServerId, TicketId, WebhookId, WindowId,
 };
 use drover_policies::import::{Chosen, Heard, Import, ImportState, Start, Written};
 use drover_policies::language::Language;
-use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency, Warned};
+use drover_policies::maintenance::{
+    Because, Hint, Kind, Maintenance, Rolling, Stage, State as MaintenanceState, Step, Terms, Turn, Urgency,
+    Versions, Warned, Wave, Waves,
+};
 use drover_policies::migration::{Migration, Purpose, State, Waiting};
 use drover_policies::notices::{Actor, Contact, Notice, Reminders, Tells};
 use drover_policies::owners::{Closed, Opens, OwnerCheck, OwnerFreeze, OwnerLimit, OwnerWindow, Scope};
@@ -89,7 +96,7 @@ pub fn maintenance(n: u32) -> Maintenance {
     Maintenance {
         id: maintenance_id(n),
         number: n,
-        hosts: [(host("h1"), Drain::Draining)].into(),
+        hosts: [(host("h1"), Stage::Draining)].into(),
         // What no text column of jsonb would take, and what a careless query would break at.
         reason: "kernel-update 'quoted' $1 \u{0} ü".to_owned(),
         deadline: at(10_000),
@@ -99,6 +106,55 @@ pub fn maintenance(n: u32) -> Maintenance {
         requested_by: operator(),
         requested_at: at(0),
         state: MaintenanceState::Running,
+        rolling: Rolling::default(),
+    }
+}
+
+/// The same, with all that one over many hosts has besides.
+pub fn rolling(n: u32) -> Maintenance {
+    let turn = Turn {
+        wave: 1,
+        began_at: at(1),
+        was: Standing::Cordoned { reason: "flaky".to_owned(), since: at(0) },
+        warned: Warned::No,
+        had: Versions { libvirt: 11_003_000, qemu: 10_000_002, boot_id: Some("boot-1".to_owned()) },
+    };
+    let wave = Wave { number: 2, hosts: vec![host("h2")], because: Because::Owners { servers: 3 } };
+    let which = |text: &str| text.parse().expect("a host or a label");
+    let terms = Terms {
+        per: [("rack".to_owned(), NonZeroU32::MIN)].into(),
+        hints: vec![Hint { hosts: which("h2"), after: which("rack=r1") }],
+        ..Terms::default()
+    };
+    let failed =
+        Stage::Failed { at: at(2), step: Step::Maintain, attempt: 2, why: "exit status 1".to_owned() };
+    Maintenance {
+        hosts: [(host("h1"), Stage::Draining), (host("h2"), Stage::Waiting), (host("h3"), failed)].into(),
+        rolling: Rolling {
+            kind: Kind::Patch,
+            terms,
+            turns: [(host("h1"), turn)].into(),
+            waves: Waves { ahead: vec![wave], ..Waves::default() },
+            borne: 1,
+            halted_at: None,
+        },
+        ..maintenance(n)
+    }
+}
+
+pub fn hook_run(n: u32) -> HookRun {
+    HookRun {
+        operation: operation_id(n),
+        maintenance: maintenance_id(1),
+        host: host("h1"),
+        step: Step::Pre,
+        attempt: 1,
+        began_at: at(1),
+        ran: HookRan {
+            outcome: HookOutcome::Failed { exit: Some(1), signal: None },
+            output: HookOutput { text: "no space left\u{0}".to_owned(), dropped_bytes: 7 },
+            took: Span::seconds(3),
+        },
     }
 }
 
@@ -371,7 +427,7 @@ pub fn import(n: u32) -> Import {
 /// Something of everything that a batch can hold.
 pub fn everything() -> Batch {
     Batch {
-        maintenances: vec![Write::Insert(maintenance(1))],
+        maintenances: vec![Write::Insert(rolling(1))],
         plans: vec![plan(1, 1, 0)],
         migrations: vec![
             Write::Insert(Migration { maintenance: Some(maintenance_id(1)), ..migration(1) }),
@@ -382,6 +438,7 @@ pub fn everything() -> Batch {
         standings: vec![Write::Insert(HostStanding { host: host("h1"), standing: Default::default() })],
         operations_begun: vec![operation(1, Some(1)), operation(2, None)],
         operations_ended: vec![operation_id(2)],
+        hooks_ran: vec![hook_run(2)],
         tickets_opened: vec![ticket(1), ticket(2)],
         tickets_closed: vec![ticket_id(2)],
         notices: vec![notice(1, 1, "proposed"), notice(2, 2, "done")],

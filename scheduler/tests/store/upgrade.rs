@@ -51,6 +51,8 @@ async fn what_every_earlier_version_wrote_is_read_after_all_migrations(place: Pl
         let picture = store.picture().await.expect("a picture");
         assert_eq!((picture.freezes.len(), picture.limits.len()), (freezes, limits));
         assert_eq!(picture.replicas.len(), replicas);
+        let hooks = store.hook_runs(picture.maintenances[0].value.id, &host("h1")).await.expect("hooks");
+        assert_eq!(hooks.len(), count("hook_runs"));
         all_is_readable(&store, webhooks).await;
     }
 }
@@ -133,6 +135,7 @@ async fn write_the_sample_of_the_latest_migration() {
         "hosts",
         "maintenances",
         "plans",
+        "hook_runs",
         "migrations",
         "replicas",
         "imports",

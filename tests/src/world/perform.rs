@@ -78,12 +78,16 @@ impl World {
                 }
                 self.post(&Caller::Operator, "/v1/maintenances", &body).await?;
             }
+            Command::Draft { body } => self.post(&Caller::Operator, "/v1/maintenances", body).await?,
             Command::Maintenance { verb, number } => {
                 let (verb, body) = match verb {
-                    MaintenanceVerb::Pause => ("pause", Value::Null),
-                    MaintenanceVerb::Resume => ("resume", Value::Null),
-                    MaintenanceVerb::Cancel => ("cancel", Value::Null),
-                    MaintenanceVerb::Emergency(why) => ("emergency", json!({ "why": why })),
+                    MaintenanceVerb::Pause => ("pause".to_owned(), Value::Null),
+                    MaintenanceVerb::Resume => ("resume".to_owned(), Value::Null),
+                    MaintenanceVerb::Cancel => ("cancel".to_owned(), Value::Null),
+                    MaintenanceVerb::Approve => ("approve".to_owned(), json!({})),
+                    MaintenanceVerb::RetryHost(host) => (format!("hosts/{host}/retry"), Value::Null),
+                    MaintenanceVerb::SkipHost(host) => (format!("hosts/{host}/skip"), Value::Null),
+                    MaintenanceVerb::Emergency(why) => ("emergency".to_owned(), json!({ "why": why })),
                 };
                 self.post(&Caller::Operator, &format!("/v1/maintenances/MT-{number}/{verb}"), &body).await?;
             }
@@ -377,6 +381,15 @@ impl World {
                 self.known.maintenances.get(number).is_some_and(|maintenance| {
                     matches!(maintenance.state, MaintenanceState::Completed { .. })
                 })
+            }
+            Condition::Stands(number, state) => self
+                .known
+                .maintenances
+                .get(number)
+                .is_some_and(|maintenance| maintenance.state.name() == state),
+            Condition::Stage(number, host, stage) => {
+                let known = self.known.maintenances.get(number).and_then(|known| known.hosts.get(host));
+                known.is_some_and(|known| known.name() == stage)
             }
             Condition::State(server, state) => migration(server)?.is_some_and(|m| m.state.name() == state),
             Condition::Method(server, method) => {

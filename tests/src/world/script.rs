@@ -97,7 +97,9 @@ pub enum Command {
     Wait,
     /// `drain h1 h2 --reason kernel-update --deadline 2h`
     Drain { hosts: Vec<HostName>, reason: String, deadline: Option<Span> },
-    /// `operator pause|resume|cancel MT-1`, `operator emergency MT-1 the fan is broken`
+    /// `draft {"select": {"all": true}, "reason": "kernel", "rolling": {"hosts_at_once": 2}}`: the body of the API, in one line
+    Draft { body: serde_json::Value },
+    /// `operator pause|resume|cancel MT-1`, `operator approve MT-1`, `operator retry-host|skip-host MT-1 h2`, `operator emergency MT-1 the fan is broken`
     Maintenance { verb: MaintenanceVerb, number: u32 },
     /// `operator|owner acme abort|retry|force|approve|decline|cancel|confirm|revert|migrate-now web-1`, `… reschedule|migrate web-1 +3h`,
     /// `… revert web-1 +3h`, `… revert-losing web-1`, `… copy sync|pause|resume web-1`
@@ -207,6 +209,12 @@ pub enum MaintenanceVerb {
     Cancel,
     /// Windows are skipped, for this reason.
     Emergency(String),
+    /// It begins.
+    Approve,
+    /// A host is tried again.
+    RetryHost(HostName),
+    /// A host is left out.
+    SkipHost(HostName),
 }
 
 /// What somebody does to a migration.
@@ -328,6 +336,10 @@ pub enum Condition {
     Standing(HostName, String),
     /// `completed MT-1`: it is over and was not cancelled.
     Completed(u32),
+    /// `stands MT-1 paused`
+    Stands(u32, String),
+    /// `stage MT-1 h2 working`: as the API has it.
+    Stage(u32, HostName, String),
     /// `state web-1 transferring`
     State(String, String),
     /// `phase web-1 power off source`: as its agent told last.
@@ -441,6 +453,18 @@ fn parse_command(words: &[&str]) -> Result<Command> {
             };
             Command::ChangeImport { verb, server: (*server).to_owned() }
         }
+        ["draft", rest @ ..] => Command::Draft { body: serde_json::from_str(&rest.join(" "))? },
+        ["operator", "approve", number] if number.starts_with("MT-") => {
+            Command::Maintenance { verb: MaintenanceVerb::Approve, number: maintenance(number)? }
+        }
+        ["operator", "retry-host", number, host] => Command::Maintenance {
+            verb: MaintenanceVerb::RetryHost(host.parse()?),
+            number: maintenance(number)?,
+        },
+        ["operator", "skip-host", number, host] => Command::Maintenance {
+            verb: MaintenanceVerb::SkipHost(host.parse()?),
+            number: maintenance(number)?,
+        },
         ["operator", "drill", rest @ ..] => parse_drill(Caller::Operator, rest)?,
         ["operator", "blueprint", rest @ ..] => parse_blueprint(Caller::Operator, rest)?,
         ["owner", owner, "blueprint", rest @ ..] => parse_blueprint(Caller::Owner(owner.parse()?), rest)?,
@@ -643,6 +667,8 @@ fn parse_condition(words: &[&str]) -> Result<Condition> {
         ["drained", host] => Condition::Drained(host.parse()?),
         ["standing", host, standing] => Condition::Standing(host.parse()?, text(standing)),
         ["completed", number] => Condition::Completed(maintenance(number)?),
+        ["stands", number, state] => Condition::Stands(maintenance(number)?, text(state)),
+        ["stage", number, host, stage] => Condition::Stage(maintenance(number)?, host.parse()?, text(stage)),
         ["state", server, state] => Condition::State(text(server), text(state)),
         ["phase", server, phase @ ..] => Condition::Phase(text(server), phase.join(" ")),
         ["waits", server, what] => Condition::Waits(text(server), text(what)),

@@ -225,6 +225,7 @@ impl Watcher {
             | Happened::ReplicaLeft { .. }
             | Happened::ReplicaGoesOn
             | Happened::Import { .. }
+            | Happened::Rolling { .. }
             | Happened::StandingChanged { .. } => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Listing;
+use super::{Listing, WhichHosts};
 
 /// Hosts.
 #[derive(Debug, Subcommand)]
@@ -62,8 +62,8 @@ pub enum Servers {
 #[derive(Debug, Args)]
 pub struct Drain {
     /// The hosts
-    #[arg(required = true, value_name = "HOST")]
-    pub hosts: Vec<String>,
+    #[command(flatten)]
+    pub which: WhichHosts,
     /// Why: policies choose the notice by it, owners read it
     #[arg(long)]
     pub reason: String,
@@ -79,56 +79,4 @@ pub struct Drain {
     /// The hosts are in danger: skip windows and notice; owners are told afterwards, with this reason
     #[arg(long, value_name = "WHY")]
     pub emergency: Option<String>,
-}
-
-/// Maintenances.
-#[derive(Debug, Subcommand)]
-pub enum Maintenance {
-    /// List them
-    List {
-        /// Those that are over, too
-        #[arg(long)]
-        all: bool,
-        /// At most so many
-        #[command(flatten)]
-        listing: Listing,
-    },
-    /// Show one: hosts, counts, what waits for what, what needs a person
-    Show {
-        /// `MT-12`, `12` or the id
-        maintenance: String,
-    },
-    /// Show its plan
-    Plan {
-        /// `MT-12`, `12` or the id
-        maintenance: String,
-    },
-    /// Begin nothing new; what runs goes on
-    Pause {
-        /// `MT-12`, `12` or the id
-        maintenance: String,
-    },
-    /// Go on
-    Resume {
-        /// `MT-12`, `12` or the id
-        maintenance: String,
-    },
-    /// Give it up; what has begun is ended in order, and its hosts are given back
-    Cancel {
-        /// `MT-12`, `12` or the id
-        maintenance: String,
-    },
-    /// Skip windows and notice from here on; owners are told afterwards
-    Emergency {
-        /// `MT-12`, `12` or the id
-        maintenance: String,
-        /// What endangers the hosts
-        #[arg(long)]
-        why: String,
-    },
-    /// Follow it; Ctrl-C ends the watching, not the drain
-    Watch {
-        /// `MT-12`, `12` or the id
-        maintenance: String,
-    },
 }

@@ -194,6 +194,7 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         | Happened::HostEmpty
         | Happened::HostNotEmpty { .. }
         | Happened::MaintenanceCompleted
+        | Happened::Rolling { .. }
         | Happened::Replanned { .. }
         | Happened::Waits { .. }
         | Happened::DowntimeRaised { .. }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use drover_policies::attempt::Method;
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{HostName, MaintenanceId, ServerId};
-use drover_policies::maintenance::{Drain, Maintenance, State as MaintenanceState, Urgency};
+use drover_policies::maintenance::{Maintenance, Urgency};
 use drover_policies::migration::{Migration, State, Waiting};
 use drover_policies::plan::{Agreement, Decision, Plan, Planned, text};
 use drover_policies::planner::Report;
@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 
 use super::common::{ActorView, Eyes, Reason, tag};
 use super::migrations::{MigrationBrief, needs_person};
+use super::rolling::{DrainView, RollingView, WaveView};
 
 /// A maintenance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -25,9 +26,9 @@ pub struct MaintenanceView {
     pub id: MaintenanceId,
     /// `MT-12`.
     pub number: String,
-    /// `running`, `paused`, `completed` or `cancelled`.
+    /// `draft`, `planned`, `approved`, `running`, `paused`, `completed`, `failed` or `cancelled`.
     pub state: String,
-    /// Since when it is paused, completed or cancelled.
+    /// Since when it is approved, paused, completed, failed or cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<DateTime<Utc>>,
     /// Why.
@@ -51,21 +52,9 @@ pub struct MaintenanceView {
     pub hosts: Vec<DrainView>,
     /// Its servers in figures.
     pub counts: Counts,
-}
-
-/// How far a host is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct DrainView {
-    /// The host.
-    #[schema(value_type = String)]
-    pub host: HostName,
-    /// `draining`, `confirming` (its libvirt is asked whether it is empty) or `drained`.
-    pub state: String,
-    /// When its libvirt said that it is empty.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub drained_at: Option<DateTime<Utc>>,
-    /// Servers still seen on it.
-    pub servers_left: u32,
+    /// What one over many hosts has besides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolling: Option<RollingView>,
 }
 
 /// Servers of a maintenance by where they are. Each server counts once.
@@ -178,16 +167,11 @@ impl MaintenanceView {
         fleet: &Fleet,
         now: Instant,
     ) -> Self {
-        let since = match &maintenance.state {
-            MaintenanceState::Running => None,
-            MaintenanceState::Paused { since, .. } => Some(*since),
-            MaintenanceState::Completed { at } | MaintenanceState::Cancelled { at, .. } => Some(*at),
-        };
         Self {
             id: maintenance.id,
             number: format!("MT-{}", maintenance.number),
             state: maintenance.state.to_string(),
-            since,
+            since: maintenance.state.since(),
             reason: maintenance.reason.clone(),
             deadline: maintenance.deadline,
             warn_at: maintenance.warn_at,
@@ -199,23 +183,13 @@ impl MaintenanceView {
             },
             requested_by: ActorView::of(&maintenance.requested_by, Eyes::Operator),
             requested_at: maintenance.requested_at,
-            hosts: maintenance.hosts.iter().map(|(host, drain)| DrainView::of(host, drain, fleet)).collect(),
+            hosts: maintenance
+                .hosts
+                .keys()
+                .filter_map(|host| DrainView::of(maintenance, host, fleet))
+                .collect(),
             counts: Counts::of(migrations),
-        }
-    }
-}
-
-impl DrainView {
-    fn of(host: &HostName, drain: &Drain, fleet: &Fleet) -> Self {
-        let drained_at = match drain {
-            Drain::Draining | Drain::Confirming { .. } => None,
-            Drain::Drained { at } => Some(*at),
-        };
-        Self {
-            host: host.clone(),
-            state: tag(drain, "drain"),
-            drained_at,
-            servers_left: u32::try_from(fleet.on(host).count()).unwrap_or(u32::MAX),
+            rolling: RollingView::of(maintenance, now),
         }
     }
 }
@@ -247,8 +221,11 @@ impl MaintenanceDetail {
 pub struct PlanView {
     /// When it was made, from facts of that moment.
     pub made_at: DateTime<Utc>,
-    /// Every server, in the order in which they are best begun.
+    /// Every server of the hosts whose turn has come, in the order in which they are best begun.
     pub servers: Vec<PlannedView>,
+    /// The hosts whose turn is yet to come, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waves: Vec<WaveView>,
     /// What waits for what, and what an operator should know, as sentences.
     pub remarks: Vec<String>,
     /// The plan as text for people.
@@ -303,6 +280,7 @@ impl PlanView {
         Self {
             made_at: plan.made_at,
             servers: plan.servers().map(PlannedView::from).collect(),
+            waves: Vec::new(),
             remarks: waits.chain(warnings).collect(),
             text: text(plan, report),
         }
@@ -337,33 +315,4 @@ impl From<&Planned> for PlannedView {
             blueprint: planned.blueprint.as_ref().map(ToString::to_string),
         }
     }
-}
-
-/// A maintenance as it is asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MaintenanceBody {
-    /// The hosts to be emptied.
-    pub hosts: Vec<String>,
-    /// Why: policies choose the notice by it, and owners read it.
-    #[schema(example = "kernel-update")]
-    pub reason: String,
-    /// When the hosts must be free: a moment (RFC 3339) or a span from now (`7d`). Without it, what policy says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(example = "7d")]
-    pub deadline: Option<String>,
-    /// The hosts are in danger: windows and notice are skipped, and owners are told afterwards.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub emergency: Option<EmergencyBody>,
-    /// Answer with the plan only, and change nothing.
-    #[serde(default)]
-    pub dry_run: bool,
-}
-
-/// What endangers the hosts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct EmergencyBody {
-    /// In words; owners are told it.
-    pub why: String,
 }

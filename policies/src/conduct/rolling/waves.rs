@@ -1,0 +1,236 @@
+//! The waves of a maintenance: first those that can be emptied at any time, in the order that moves servers once, then those that wait for people.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::Conductor;
+use crate::eligibility::{Suits, WhyBlocked, suits};
+use crate::fleet::Server;
+use crate::ids::HostName;
+use crate::maintenance::{Because, Maintenance, Urgency, Wave};
+use crate::owners::Whose;
+use crate::packing::{FleetPlan, Impossible, Stuck, Wishes, plan_rolling, rows};
+use crate::plan::Agreement;
+use crate::policy::{Policy, Subject};
+use crate::time::Span;
+use crate::windows::Slot;
+
+/// Hosts that come in one wave for the same reason.
+type Alike = (Vec<HostName>, Because);
+
+impl Conductor<'_> {
+    /// Those whose turn is yet to come, in waves.
+    pub(in crate::conduct) fn waves(&self, maintenance: &Maintenance) -> Vec<Wave> {
+        let mut early = BTreeSet::new();
+        let mut late: BTreeMap<u8, Vec<(HostName, Because)>> = BTreeMap::new();
+        for host in maintenance.waiting() {
+            match self.why_late(maintenance, host) {
+                None => drop(early.insert(host.clone())),
+                Some(because) => late.entry(turn(&because)).or_default().push((host.clone(), because)),
+            }
+        }
+        let (full, waves): (Vec<Alike>, Vec<Alike>) =
+            self.roll(maintenance, &early).into_iter().partition(|(_, because)| because.is_late());
+        for (hosts, because) in full {
+            late.entry(turn(&because))
+                .or_default()
+                .extend(hosts.into_iter().map(|host| (host, because.clone())));
+        }
+        let mut waves = in_wished_order(self, maintenance, waves);
+        for hosts in late.into_values() {
+            waves.extend(alike(hosts));
+        }
+        let base = self.first_number(maintenance, &waves);
+        let numbered = waves.into_iter().zip(base..);
+        numbered.map(|((hosts, because), number)| Wave { number, hosts, because }).collect()
+    }
+
+    /// The first wave keeps its number as long as one of its hosts is left.
+    fn first_number(&self, maintenance: &Maintenance, waves: &[Alike]) -> u32 {
+        let before = maintenance.rolling.waves.ahead.first();
+        let last = maintenance.rolling.turns.values().map(|turn| turn.wave).max().unwrap_or(0);
+        let goes_on = |wave: &&Wave| {
+            waves.first().is_some_and(|(hosts, _)| hosts.iter().any(|host| wave.hosts.contains(host)))
+        };
+        before.filter(goes_on).map_or(last + 1, |wave| wave.number)
+    }
+
+    /// Why a host comes after those that can be emptied at any time; nothing where it is one of them.
+    fn why_late(&self, maintenance: &Maintenance, host: &HostName) -> Option<Because> {
+        if self.is_silent(host) {
+            return Some(Because::Silent);
+        }
+        let mut waiting = 0;
+        for server in self.fleet.on(host) {
+            let effective = self.policies.shared(&Subject::of(server, self.fleet));
+            match suits(server, self.fleet, None, &effective.policy) {
+                Suits::Live => {}
+                Suits::Nothing(why) => return Some(blocked(server, &why)),
+                Suits::Reboot(why) => {
+                    let needed = Agreement::needed_for(Some(&why), server.facts.owner.as_ref());
+                    if needed == Agreement::NotNeeded || maintenance.urgency != Urgency::Normal {
+                        continue;
+                    }
+                    waiting += 1;
+                    if let Some(why) = self.no_window(maintenance, server, &effective.policy) {
+                        return Some(Because::Blocked { server: server.facts.name.clone(), why });
+                    }
+                }
+            }
+        }
+        (waiting > 0).then_some(Because::Owners { servers: waiting })
+    }
+
+    /// Why there is no time for a server before the deadline, and which deadline would do.
+    fn no_window(&self, maintenance: &Maintenance, server: &Server, policy: &Policy) -> Option<String> {
+        let whose = Whose::server(server);
+        let lead =
+            policy.notice.lead_by_reason.get(&maintenance.reason).copied().unwrap_or(policy.notice.lead);
+        let earliest = maintenance.requested_at.max(self.now) + lead.delta();
+        let found = |end| {
+            let range = Slot { start: earliest, end };
+            let open =
+                if earliest < end { self.owners.open_for(&whose, policy, range).0 } else { Vec::new() };
+            open.into_iter().map(|slot| slot.start.max(earliest)).min()
+        };
+        if found(maintenance.deadline).is_some() {
+            return None;
+        }
+        let write = |at: crate::time::Instant| at.format("%Y-%m-%d %H:%M UTC").to_string();
+        let would = match found(earliest + Span::days(60).delta()) {
+            Some(start) => format!("a deadline some hours after {} would do", write(start)),
+            None => "there is none within 60 days after that either".to_owned(),
+        };
+        Some(format!(
+            "its owner's windows have no time between {} (notice.lead is {lead}) and the deadline {}; {would}",
+            write(earliest),
+            write(maintenance.deadline)
+        ))
+    }
+
+    /// The waves of hosts that can be emptied at any time, and those for which there is no room.
+    fn roll(&self, maintenance: &Maintenance, hosts: &BTreeSet<HostName>) -> Vec<Alike> {
+        if hosts.is_empty() {
+            return Vec::new();
+        }
+        let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        let at_once = maintenance.rolling.terms.hosts_at_once.map(|most| most.get() as usize);
+        // A second plan begins in the middle of the first: as many waves as it takes are better than servers that move twice.
+        let begun = !maintenance.rolling.turns.is_empty();
+        let fewest = at_once.map_or(1, |at_once| names.len().div_ceil(at_once) + 1);
+        let wished = maintenance.rolling.terms.waves.get() as usize;
+        let mut wishes = Wishes {
+            waves: if begun { usize::MAX } else { wished.max(fewest) },
+            hosts_at_once: at_once,
+            reserve_hosts: 0,
+        };
+        // Others that are to be emptied, and come late, are used only when there is no other way.
+        let doomed = self.doomed.iter().chain(maintenance.waiting());
+        let doomed: BTreeSet<HostName> = doomed.filter(|host| !hosts.contains(*host)).cloned().collect();
+        for closed in [doomed, BTreeSet::new()] {
+            let rows = rows(&self.settled(&closed), self.policies);
+            let mut planned = plan_rolling(&rows, Some(&names), wishes);
+            if let Err(Impossible::Stuck(Stuck::MoreWaves { least, .. })) = planned {
+                wishes.waves = least;
+                planned = plan_rolling(&rows, Some(&names), wishes);
+            }
+            if let Ok(plan) = planned {
+                return in_names(&plan);
+            }
+        }
+        self.one_by_one(hosts)
+    }
+
+    /// Not all of them can be emptied: those are left aside that could not be even if they were alone.
+    fn one_by_one(&self, hosts: &BTreeSet<HostName>) -> Vec<Alike> {
+        let (mut room, mut full, mut lacks) = (Vec::new(), Vec::new(), String::new());
+        for host in hosts {
+            match self.lacks(host) {
+                None => room.push(host.clone()),
+                Some(why) => {
+                    full.push(host.clone());
+                    if lacks.is_empty() {
+                        lacks = why;
+                    }
+                }
+            }
+        }
+        let apart = [(room, Because::First), (full, Because::NoRoom { why: lacks })];
+        apart.into_iter().filter(|(hosts, _)| !hosts.is_empty()).collect()
+    }
+}
+
+/// Hosts of a wave whose servers go to hosts of a later one are emptied though there is no room yet.
+fn in_names(plan: &FleetPlan) -> Vec<Alike> {
+    let waves = || plan.waves.iter().enumerate();
+    let wave_of: BTreeMap<&str, usize> =
+        waves().flat_map(|(at, wave)| wave.hosts.iter().map(move |host| (host.as_str(), at))).collect();
+    waves()
+        .map(|(at, wave)| {
+            let later = |to: &String| wave_of.get(to.as_str()).is_some_and(|turn| *turn > at);
+            let twice = wave.moves.iter().any(|one| later(&one.to));
+            let hosts = wave.hosts.iter().filter_map(|name| HostName::new(name.clone()).ok()).collect();
+            (hosts, if twice { Because::First } else { Because::Room })
+        })
+        .collect()
+}
+
+fn blocked(server: &Server, why: &WhyBlocked) -> Because {
+    Because::Blocked { server: server.facts.name.clone(), why: why.to_string() }
+}
+
+/// In which order those come that are late.
+fn turn(because: &Because) -> u8 {
+    match because {
+        Because::Room | Because::First => 0,
+        Because::Owners { .. } => 1,
+        Because::NoRoom { .. } => 2,
+        Because::Blocked { .. } => 3,
+        Because::Silent => 4,
+    }
+}
+
+/// Those of one wave that come in it for the same reason, as one: servers that wait are counted together, what stands in the way is named
+/// host by host.
+fn alike(hosts: Vec<(HostName, Because)>) -> Vec<Alike> {
+    let mut waves: Vec<Alike> = Vec::new();
+    for (host, because) in hosts {
+        match (waves.last_mut(), &because) {
+            (Some((known, Because::Owners { servers })), Because::Owners { servers: more }) => {
+                known.push(host);
+                *servers += more;
+            }
+            (Some((known, same)), _) if *same == because => known.push(host),
+            _ => waves.push((vec![host], because)),
+        }
+    }
+    waves
+}
+
+/// A host that has to come after another comes in a later wave than that.
+fn in_wished_order(conductor: &Conductor<'_>, maintenance: &Maintenance, waves: Vec<Alike>) -> Vec<Alike> {
+    let terms = &maintenance.rolling.terms;
+    if terms.hints.is_empty() {
+        return waves;
+    }
+    let mut left: Vec<(usize, HostName, Because)> = Vec::new();
+    for (wave, (hosts, because)) in waves.into_iter().enumerate() {
+        left.extend(hosts.into_iter().map(|host| (wave, host, because.clone())));
+    }
+    let mut ordered: Vec<Alike> = Vec::new();
+    let mut wave = 0;
+    while !left.is_empty() {
+        let names: BTreeSet<HostName> = left.iter().map(|(_, host, _)| host.clone()).collect();
+        let (now, later): (Vec<_>, Vec<_>) = left.into_iter().partition(|(planned, host, _)| {
+            *planned <= wave && terms.waits_for(host, &names, conductor.fleet).is_none()
+        });
+        left = later;
+        wave += 1;
+        if let Some((_, _, because)) = now.first().cloned() {
+            ordered.push((now.into_iter().map(|(_, host, _)| host).collect(), because));
+        } else if left.iter().all(|(planned, ..)| *planned < wave) {
+            // They wait for each other; the request is refused for that, and a label may have changed since.
+            ordered.push((left.drain(..).map(|(_, host, _)| host).collect(), Because::Room));
+        }
+    }
+    ordered
+}

@@ -1,0 +1,256 @@
+//! What a maintenance over many hosts knows besides: whose turn it was, and who is next.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Hooks, Kind, Terms, Warned};
+use crate::host::Standing;
+use crate::ids::HostName;
+use crate::time::Instant;
+
+/// What a maintenance over many hosts has besides. One of a few hosts that are all emptied at once has nothing of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rolling {
+    /// What is done with the hosts.
+    #[serde(default, skip_serializing_if = "Kind::is_drain")]
+    pub kind: Kind,
+    /// What it keeps to.
+    #[serde(default)]
+    pub terms: Terms,
+    /// Hosts whose turn has come.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub turns: BTreeMap<HostName, Turn>,
+    /// Those whose turn is yet to come.
+    #[serde(default, skip_serializing_if = "Waves::is_empty")]
+    pub waves: Waves,
+    /// So many failed hosts are borne, whatever the terms say: somebody went on in spite of them.
+    #[serde(default)]
+    pub borne: u32,
+    /// Since when no host begins any more because too many have failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halted_at: Option<Instant>,
+}
+
+impl Rolling {
+    /// Whether there is nothing of it: hosts that are all emptied at once.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Failed hosts that are borne.
+    #[must_use]
+    pub fn bears(&self) -> u32 {
+        self.terms.max_failed_hosts.max(self.borne)
+    }
+
+    /// Whether hooks are run.
+    #[must_use]
+    pub fn runs_hooks(&self) -> bool {
+        self.kind == Kind::Patch && self.terms.hooks == Hooks::Run
+    }
+}
+
+/// A host's turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// With which wave it came.
+    pub wave: u32,
+    /// When.
+    pub began_at: Instant,
+    /// What was wished of the host before, which it goes back to.
+    #[serde(default)]
+    pub was: Standing,
+    /// Whether it was told that it takes long.
+    pub warned: Warned,
+    /// What ran on it then.
+    pub had: Versions,
+}
+
+/// What runs on a host.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Versions {
+    /// libvirt's version as it counts: 11003000 is 11.3.0.
+    pub libvirt: u64,
+    /// QEMU's.
+    pub qemu: u64,
+    /// Another one after each boot; nothing where the agent does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+}
+
+impl Versions {
+    /// What is another than before, in words; nothing when all is as it was.
+    #[must_use]
+    pub fn changed_since(&self, before: &Self) -> Option<String> {
+        let version = |name: &str, before: u64, now: u64| {
+            (before != now).then(|| format!("{name} {} instead of {}", dotted(now), dotted(before)))
+        };
+        let changed: Vec<String> = [
+            (self.boot_id.is_some() && self.boot_id != before.boot_id).then(|| "booted anew".to_owned()),
+            version("libvirt", before.libvirt, self.libvirt),
+            version("QEMU", before.qemu, self.qemu),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        (!changed.is_empty()).then(|| changed.join(", "))
+    }
+}
+
+fn dotted(version: u64) -> String {
+    format!("{}.{}.{}", version / 1_000_000, version / 1000 % 1000, version % 1000)
+}
+
+/// The hosts whose turn is yet to come, as last planned.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Waves {
+    /// In order.
+    pub ahead: Vec<Wave>,
+    /// Of what they were made.
+    pub seen: Seen,
+    /// The whole picture in which the next host could not begin for want of room: until it changes it is not tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_at: Option<u64>,
+}
+
+/// What waves were made of, so that it is found when something of it changes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Seen {
+    /// A digest of everything that counts.
+    pub digest: u64,
+    /// How many servers there were.
+    pub servers: usize,
+    /// Hosts on which nothing can be begun or placed: nothing is heard of them, or somebody has cordoned them.
+    pub unusable: BTreeSet<HostName>,
+}
+
+impl Seen {
+    /// What is another than before, in words.
+    #[must_use]
+    pub fn changed_since(&self, before: &Self) -> String {
+        let names = |hosts: Vec<&HostName>, what: &str| {
+            let names: Vec<&str> = hosts.iter().map(|host| host.as_str()).collect();
+            (!names.is_empty()).then(|| format!("{} {what}", names.join(", ")))
+        };
+        let count = |more: usize, what: &str| {
+            (more > 0).then(|| format!("{more} {} {what}", if more == 1 { "server" } else { "servers" }))
+        };
+        let changed: Vec<String> = [
+            names(self.unusable.difference(&before.unusable).collect(), "can't be used any more"),
+            names(before.unusable.difference(&self.unusable).collect(), "can be used again"),
+            count(self.servers.saturating_sub(before.servers), "more"),
+            count(before.servers.saturating_sub(self.servers), "less"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match changed.is_empty() {
+            true => "hosts or servers are not what they were".to_owned(),
+            false => changed.join("; "),
+        }
+    }
+}
+
+/// Hosts that are emptied together, as far as limits allow.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wave {
+    /// Counted from 1.
+    pub number: u32,
+    /// They.
+    pub hosts: Vec<HostName>,
+    /// Why they come in this wave.
+    pub because: Because,
+}
+
+/// Why hosts come in a wave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "because", rename_all = "snake_case")]
+pub enum Because {
+    /// Others that are open, or done by then, have room for their servers.
+    Room,
+    /// There is no room but on hosts whose own turn is yet to come: their servers move twice.
+    First,
+    /// Servers of theirs wait for the time of their owners.
+    Owners {
+        /// So many.
+        servers: usize,
+    },
+    /// Something keeps a server of theirs from leaving.
+    Blocked {
+        /// The server, for example.
+        server: String,
+        /// What.
+        why: String,
+    },
+    /// There is no room for their servers.
+    NoRoom {
+        /// What is missing.
+        why: String,
+    },
+    /// Nothing is heard of them.
+    Silent,
+}
+
+impl Because {
+    /// Whether these come after all that can be emptied at any time.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        match self {
+            Self::Room | Self::First => false,
+            Self::Owners { .. } | Self::Blocked { .. } | Self::NoRoom { .. } | Self::Silent => true,
+        }
+    }
+
+    /// Whether somebody has to do something before these can be emptied.
+    #[must_use]
+    pub fn is_obstacle(&self) -> bool {
+        match self {
+            Self::Room | Self::First | Self::Owners { .. } => false,
+            Self::Blocked { .. } | Self::NoRoom { .. } | Self::Silent => true,
+        }
+    }
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Room => f.write_str("others have room for their servers by then"),
+            Self::First => f.write_str(
+                "nobody else has room yet: their servers go to hosts of later waves, and move again",
+            ),
+            Self::Owners { servers: 1 } => f.write_str("a server waits for the time of its owner"),
+            Self::Owners { servers } => write!(f, "{servers} servers wait for the times of their owners"),
+            Self::Blocked { server, why } => write!(f, "{server} can't leave: {why}"),
+            Self::NoRoom { why } => write!(f, "no room: {why}"),
+            Self::Silent => f.write_str("nothing is heard of their agents"),
+        }
+    }
+}
+
+impl Waves {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whose turn is yet to come, in order.
+    pub fn hosts(&self) -> impl Iterator<Item = (&Wave, &HostName)> {
+        self.ahead.iter().flat_map(|wave| wave.hosts.iter().map(move |host| (wave, host)))
+    }
+
+    /// The wave of a host whose turn is yet to come.
+    #[must_use]
+    pub fn of(&self, host: &HostName) -> Option<&Wave> {
+        self.hosts().find(|(_, known)| *known == host).map(|(wave, _)| wave)
+    }
+
+    /// Its turn has come.
+    pub fn remove(&mut self, host: &HostName) {
+        for wave in &mut self.ahead {
+            wave.hosts.retain(|known| known != host);
+        }
+        self.ahead.retain(|wave| !wave.hosts.is_empty());
+    }
+}

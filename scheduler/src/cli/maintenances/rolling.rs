@@ -1,0 +1,193 @@
+//! Maintenances over many hosts.
+
+use super::super::args::{Draft, MaintenanceKind, WhichHosts};
+use super::super::client::Answer;
+use super::super::exit::Failed;
+use super::super::screen::{Rows, Screen, Tone};
+use super::super::words::{count, milliseconds};
+use super::super::{Context, part};
+use super::deadline;
+use crate::http::views::{
+    DrainView, HintBody, HostTurnView, MaintenanceBody, MaintenanceView, PlanView, RollingBody, RollingView,
+    SelectBody, WaveView,
+};
+
+pub(super) fn which(which: WhichHosts) -> (Vec<String>, Option<SelectBody>) {
+    let WhichHosts { hosts, label, cluster, all } = which;
+    let selects = all || !label.is_empty() || !cluster.is_empty();
+    let select = SelectBody { labels: label.into_iter().collect(), clusters: cluster, all };
+    (hosts, selects.then_some(select))
+}
+
+pub(super) async fn draft(context: &Context, draft: Draft) -> Result<(), Failed> {
+    let deadline = draft.deadline.map(|text| deadline(&context.screen, &text)).transpose()?;
+    let (hosts, select) = which(draft.which);
+    let kind = match draft.kind {
+        MaintenanceKind::Patch => "patch",
+        MaintenanceKind::Drain => "drain",
+        MaintenanceKind::Decommission => "decommission",
+    };
+    let order = draft.order.into_iter().map(|hint| HintBody {
+        hosts: hint.hosts,
+        after: hint.after,
+        before: hint.before,
+    });
+    let rolling = RollingBody {
+        kind: Some(kind.to_owned()),
+        hosts_at_once: draft.hosts_at_once,
+        per: draft.per.into_iter().collect(),
+        per_cluster: draft.per_cluster,
+        live_out_per_host: draft.live_out_per_host,
+        live_in_per_host: draft.live_in_per_host,
+        per_owner: draft.per_owner,
+        waves: draft.waves,
+        max_failed_hosts: draft.max_failed_hosts,
+        warn_after: draft.warn_after,
+        pause_between: draft.pause_between,
+        order: order.collect(),
+        no_hooks: draft.no_hooks,
+        return_within: draft.return_within,
+        approve: draft.approve,
+        anyway: draft.anyway,
+    };
+    let body = MaintenanceBody {
+        hosts,
+        select,
+        reason: draft.reason,
+        deadline,
+        emergency: None,
+        rolling: Some(rolling),
+        dry_run: draft.dry_run,
+    };
+    if draft.dry_run {
+        let answer: Answer<PlanView> = context.client.post("/v1/maintenances", &body).await?;
+        context.show(&answer, |screen, plan| {
+            waves(screen, &plan.waves);
+            screen.line("\nNothing was stored. Without --dry-run this becomes a draft.");
+        });
+        return Ok(());
+    }
+    let answer: Answer<MaintenanceView> = context.client.post("/v1/maintenances", &body).await?;
+    context.show(&answer, |screen, maintenance| {
+        let number = &maintenance.number;
+        let hosts = count(maintenance.hosts.len(), "host");
+        if draft.approve {
+            screen.line(format!("{number} begins: {kind} of {hosts}. Follow it: drover maintenance watch {number}"));
+        } else {
+            screen.line(format!("{number} is a draft: {kind} of {hosts}. Nothing is done yet."));
+            screen.line(format!(
+                "Look at it: drover maintenance show {number}. Let it begin: drover maintenance approve {number}"
+            ));
+        }
+    });
+    Ok(())
+}
+
+pub(super) async fn host(context: &Context, maintenance: &str, host: &str) -> Result<(), Failed> {
+    let path = format!("/v1/maintenances/{}/hosts/{}", part(maintenance), part(host));
+    let answer: Answer<HostTurnView> = context.client.get(&path, &[]).await?;
+    context.show(&answer, turn);
+    Ok(())
+}
+
+fn turn(screen: &Screen, turn: &HostTurnView) {
+    let times = screen.times();
+    let host = &turn.host;
+    let at = |moment: Option<_>| moment.map(|at| times.both(at)).unwrap_or_default();
+    screen.facts(&[
+        ("host", host.host.to_string()),
+        ("state", screen.paint(&state(host), Tone::of_state(&host.state))),
+        ("why", host.why.clone().unwrap_or_default()),
+        ("wave", host.wave.map(|wave| wave.to_string()).unwrap_or_default()),
+        ("why this wave", turn.why_this_wave.as_ref().map(|why| why.text.clone()).unwrap_or_default()),
+        ("would help", turn.would_help.clone().unwrap_or_default()),
+        ("turn came", at(host.began_at)),
+        ("turn over", at(host.ended_at)),
+        ("servers left", host.servers_left.to_string()),
+    ]);
+    for hook in &turn.hooks {
+        screen.line(format!(
+            "\n{} (try {}), {}: {} after {}",
+            hook.step,
+            hook.attempt,
+            times.both(hook.began_at),
+            hook.outcome.text,
+            milliseconds(hook.took_ms)
+        ));
+        if hook.dropped_bytes > 0 {
+            screen.line(format!("  ({} bytes of what it wrote were left out)", hook.dropped_bytes));
+        }
+        for line in hook.output.lines() {
+            screen.line(format!("  {line}"));
+        }
+    }
+}
+
+/// `hook maintain`, `hook maintain (try 2)`, `draining`.
+fn state(host: &DrainView) -> String {
+    match (&host.step, host.attempt) {
+        (Some(step), Some(attempt)) if host.state == "working" => {
+            if attempt > 1 {
+                format!("{step} (try {attempt})")
+            } else {
+                step.clone()
+            }
+        }
+        (Some(step), _) => format!("{} in {step}", host.state),
+        (None, _) => host.state.clone(),
+    }
+}
+
+pub(super) fn facts(screen: &Screen, maintenance: &MaintenanceView, rolling: &RollingView) {
+    let times = screen.times();
+    let mut progress = format!("{} of {} over", rolling.done, rolling.total);
+    if rolling.in_work > 0 {
+        progress.push_str(&format!(", {} in work", rolling.in_work));
+    }
+    if rolling.failed > 0 {
+        progress.push_str(&format!(", {} failed", rolling.failed));
+    }
+    let forecast = rolling.forecast.map(|at| {
+        let late = if at > maintenance.deadline { ", after the deadline" } else { "" };
+        format!("at this pace over {}{late}", times.both(at))
+    });
+    screen.facts(&[
+        ("kind", rolling.kind.clone()),
+        ("hosts", progress),
+        ("forecast", forecast.unwrap_or_default()),
+        ("no host begins", rolling.halted.clone().unwrap_or_default()),
+    ]);
+}
+
+pub(super) fn hosts(screen: &Screen, maintenance: &MaintenanceView, rolling: &RollingView) {
+    let times = screen.times();
+    let mut rows = Rows::new(&["host", "wave", "state", "servers left", "since", "why"]);
+    for host in maintenance.hosts.iter().filter(|host| host.state != "waiting") {
+        let since = host.ended_at.or(host.began_at).map(|at| times.ago(at)).unwrap_or_default();
+        rows.push_toned(vec![
+            (host.host.to_string(), Tone::Plain),
+            (host.wave.map(|wave| wave.to_string()).unwrap_or_default(), Tone::Plain),
+            (state(host), Tone::of_state(&host.state)),
+            (host.servers_left.to_string(), Tone::Plain),
+            (since, Tone::Plain),
+            (host.why.clone().unwrap_or_default(), Tone::Plain),
+        ]);
+    }
+    screen.table(&rows, "No host's turn has come yet.");
+    if !rolling.waves.is_empty() {
+        screen.line("\nTo come:");
+        waves(screen, &rolling.waves);
+    }
+}
+
+fn waves(screen: &Screen, waves: &[WaveView]) {
+    let mut rows = Rows::new(&["wave", "hosts", "why"]);
+    for wave in waves {
+        rows.push_toned(vec![
+            (wave.number.to_string(), Tone::Plain),
+            (wave.hosts.join(", "), Tone::Plain),
+            (wave.because.text.clone(), if wave.obstacle { Tone::Bad } else { Tone::Plain }),
+        ]);
+    }
+    screen.table(&rows, "No host is left to come.");
+}

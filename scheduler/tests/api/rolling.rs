@@ -1,0 +1,133 @@
+//! Maintenances over many hosts, by the API.
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::fixture::Api;
+
+fn all(rolling: &Value) -> Value {
+    json!({ "select": { "all": true }, "reason": "kernel-update", "deadline": "30d", "rolling": rolling })
+}
+
+#[tokio::test]
+async fn a_draft_is_planned_shown_approved_and_begins() {
+    let api = Api::new().await;
+    let answer = api
+        .post(&api.operator, "/v1/maintenances", &all(&json!({ "kind": "drain", "hosts_at_once": 1 })))
+        .await;
+    assert_eq!((answer.status, answer.json()["state"].clone()), (StatusCode::CREATED, json!("draft")));
+    let early = api.post(&api.operator, "/v1/maintenances/MT-1/approve", &json!({})).await;
+    assert!(early.detail().contains("still being planned"), "{}", early.detail());
+    let early = api.post(&api.operator, "/v1/maintenances/MT-1/pause", &json!({})).await;
+    assert!(early.detail().contains("has not begun"), "{}", early.detail());
+    api.look().await;
+    let planned = api.get(&api.operator, "/v1/maintenances/MT-1").await.json();
+    assert_eq!(planned["state"], "planned", "{planned}");
+    let waves = planned["rolling"]["waves"].as_array().expect("waves").clone();
+    let hosts: usize = waves.iter().map(|wave| wave["hosts"].as_array().expect("hosts").len()).sum();
+    assert_eq!(hosts, planned["hosts"].as_array().expect("hosts").len());
+    let plan = api.get(&api.operator, "/v1/maintenances/MT-1/plan").await.json();
+    assert_eq!(plan["waves"], planned["rolling"]["waves"]);
+    assert_eq!(api.get(&api.operator, "/v1/migrations?only=all").await.json()["items"], json!([]));
+
+    let name = waves[0]["hosts"][0].as_str().expect("a host");
+    let host = api.get(&api.operator, &format!("/v1/maintenances/MT-1/hosts/{name}")).await.json();
+    assert_eq!((&host["state"], &host["wave"]), (&json!("waiting"), &json!(1)));
+    assert!(host["why_this_wave"]["text"].is_string() && host["would_help"].is_string(), "{host}");
+    let unknown = api.get(&api.operator, "/v1/maintenances/MT-1/hosts/h99").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+
+    let approve = json!({ "anyway": true });
+    let answer = api.post(&api.operator, "/v1/maintenances/MT-1/approve", &approve).await;
+    assert_eq!(answer.json()["state"], "approved", "{answer:?}");
+    api.look().await;
+    let running = api.get(&api.operator, "/v1/maintenances/MT-1").await.json();
+    assert_eq!(running["state"], "running");
+    let events = api.get(&api.operator, "/v1/events?maintenance=MT-1&limit=500").await.json();
+    let kinds: Vec<&Value> = events["items"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .map(|event| &event["figures"]["what"]["rolling"])
+        .collect();
+    for kind in ["drafted", "planned", "approved", "turn_began"] {
+        assert!(kinds.contains(&&json!(kind)), "{kind}: {kinds:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_host_of_a_draft_is_taken_and_can_be_left_out() {
+    let api = Api::new().await;
+    api.post(&api.operator, "/v1/maintenances", &all(&json!({ "kind": "drain" }))).await;
+    api.look().await;
+    let body = json!({ "hosts": ["h1"], "reason": "x" });
+    let refused = api.post(&api.operator, "/v1/maintenances", &body).await;
+    assert_eq!(refused.problem(), "host-taken");
+    assert!(refused.detail().contains("skip-host MT-1 h1"), "{}", refused.detail());
+    let answer = api.post(&api.operator, "/v1/maintenances/MT-1/hosts/h1/retry", &json!({})).await;
+    assert!(answer.detail().contains("only one that has failed"), "{}", answer.detail());
+    let answer = api.post(&api.operator, "/v1/maintenances/MT-1/hosts/h1/skip", &json!({})).await;
+    assert_eq!(answer.status, StatusCode::OK, "{answer:?}");
+    let h1 = api.get(&api.operator, "/v1/maintenances/MT-1/hosts/h1").await.json();
+    assert_eq!(h1["state"], "skipped", "{h1}");
+    let answer = api.post(&api.operator, "/v1/maintenances", &body).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_dry_run_names_the_waves_and_stores_nothing() {
+    let api = Api::new().await;
+    let mut body = all(&json!({ "kind": "drain" }));
+    body["dry_run"] = json!(true);
+    let plan = api.post(&api.operator, "/v1/maintenances", &body).await;
+    assert_eq!(plan.status, StatusCode::OK, "{plan:?}");
+    assert!(!plan.json()["waves"].as_array().expect("waves").is_empty());
+    assert_eq!(api.get(&api.operator, "/v1/maintenances?only=all").await.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named_field_by_field() {
+    let api = Api::new().await;
+    let cases = [
+        (all(&json!({})), "rolling.no_hooks", "no hook maintain on h1"),
+        (all(&json!({ "kind": "reboot" })), "rolling.kind", "write patch, drain or decommission"),
+        (all(&json!({ "kind": "drain", "hosts_at_once": 0 })), "rolling.hosts_at_once", "write 1 or more"),
+        (all(&json!({ "kind": "drain", "per": { "rack": 1 } })), "rolling.per", "has a label rack"),
+        (
+            all(&json!({ "kind": "drain", "warn_after": "soon" })),
+            "rolling.warn_after",
+            "write 90s, 30m, 2h or 1d",
+        ),
+        (
+            all(
+                &json!({ "kind": "drain", "order": [{ "hosts": "h1", "after": "h2" }, { "hosts": "h1", "before": "h2" }] }),
+            ),
+            "rolling.order",
+            "h1 after h2 after h1",
+        ),
+        (
+            all(&json!({ "kind": "drain", "order": [{ "hosts": "h1", "after": "rack=r9" }] })),
+            "rolling.order",
+            "no host of this maintenance is meant by rack=r9",
+        ),
+        (
+            all(&json!({ "kind": "drain", "order": [{ "hosts": "h1" }] })),
+            "rolling.order[0]",
+            "either after or before",
+        ),
+        (json!({ "select": {}, "reason": "x" }), "select", "selects nothing"),
+        (json!({ "select": { "labels": { "rack": "r9" } }, "reason": "x" }), "select.labels", "no host has"),
+        (
+            json!({ "select": { "clusters": ["c9"] }, "reason": "x" }),
+            "select.clusters",
+            "there is no cluster c9",
+        ),
+    ];
+    for (body, field, says) in cases {
+        let answer = api.post(&api.operator, "/v1/maintenances", &body).await;
+        assert_eq!(answer.problem(), "invalid-field", "{body}: {answer:?}");
+        assert_eq!(answer.json()["field"], field, "{body}: {}", answer.detail());
+        assert!(answer.detail().contains(says), "{body}: {}", answer.detail());
+    }
+    assert_eq!(api.get(&api.operator, "/v1/maintenances?only=all").await.json()["items"], json!([]));
+}
