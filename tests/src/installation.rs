@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -52,6 +52,8 @@ pub struct Options {
     pub mail: String,
     /// Whether agents take replicas of local disks.
     pub replicas: Replicas,
+    /// Hooks of every host: their names, and their programs' text.
+    pub hooks: &'static [(&'static str, &'static str)],
 }
 
 /// Whether agents take replicas of local disks.
@@ -81,6 +83,7 @@ impl Options {
             database: Database::Sqlite,
             mail: String::new(),
             replicas: Replicas::Refused,
+            hooks: &[],
         }
     }
 }
@@ -143,7 +146,7 @@ impl Installation {
         };
         installation.start_scheduler()?;
         for host in &installation.hosts {
-            installation.prepare_agent(host, options.replicas)?;
+            installation.prepare_agent(host, options)?;
             installation.start_agent(host.name())?;
         }
         installation.wait_until_all_are_heard()?;
@@ -372,7 +375,7 @@ impl Installation {
     }
 
     /// Writes an agent's configuration and token into its host's directory.
-    fn prepare_agent(&self, host: &Host, replicas: Replicas) -> Result<()> {
+    fn prepare_agent(&self, host: &Host, options: &Options) -> Result<()> {
         let dir = host.dir().join("agent");
         fs::create_dir_all(&dir)?;
         write_secret(&dir.join("token"), &self.issue("agent", host.name())?)?;
@@ -387,7 +390,7 @@ impl Installation {
             ledger = dir.join("ledger"),
             reached = host.libvirt_uri(),
         );
-        let replication = match replicas {
+        let replication = match options.replicas {
             Replicas::Refused => String::new(),
             Replicas::Held => format!(
                 "[replication]\nlisten = \"{}:{REPLICA_PORT}\"\ndirectories = [{LOCAL_STORAGE:?}]\nscratch = {SCRATCH:?}\n\
@@ -396,7 +399,17 @@ impl Installation {
                 incoming(&self.lab),
             ),
         };
-        let config = config + &replication;
+        let hooks: String = options
+            .hooks
+            .iter()
+            .map(|(name, text)| {
+                let program = dir.join(format!("hook-{name}"));
+                fs::write(&program, text)?;
+                fs::set_permissions(&program, fs::Permissions::from_mode(0o755))?;
+                Ok(format!("[hooks.{name}]\nrun = {program:?}\nlimit = \"5m\"\n"))
+            })
+            .collect::<Result<_>>()?;
+        let config = config + &replication + &hooks;
         fs::write(dir.join("agent.toml"), config).map_err(Into::into)
     }
 

@@ -5,9 +5,12 @@ use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use drover_host_agent::clock::RandomIds;
+use drover_policies::ids::IdSource as _;
 
 use super::image;
 use super::network::{self, LinkState};
@@ -46,7 +49,8 @@ pub struct Host {
     state: LabState,
     number: usize,
     name: String,
-    holder: ProcessId,
+    /// The same for all that speak of this host, also after it was brought up anew.
+    holder: Arc<Mutex<ProcessId>>,
 }
 
 /// What a program that ran in a host or against it said.
@@ -95,6 +99,7 @@ impl Host {
         }
         write_configuration(state, number, &dir.join("etc"))?;
         fs::write(dir.join("hosts"), names(state))?;
+        fs::write(dir.join("boot_id"), format!("{}\n", RandomIds.next()))?;
         copy_files(&image::cache_dir().join("capabilities"), &dir.join(CAPABILITIES))?;
         let mut child = Command::new("setsid")
             .args(["ip", "netns", "exec", &state.namespace(number)])
@@ -116,7 +121,7 @@ impl Host {
         let holder = ProcessId::of(i32::try_from(child.id())?).context("the host's holder ended at once")?;
         // The holder lives as long as the host; somebody has to take its exit status when it is killed.
         std::thread::spawn(move || child.wait());
-        let host = Self { state: state.clone(), number, name, holder };
+        let host = Self { state: state.clone(), number, name, holder: Arc::new(Mutex::new(holder)) };
         host.start_libvirtd()?;
         Ok(host)
     }
@@ -128,6 +133,7 @@ impl Host {
             .find(|pid| process::command_line(*pid) == ["sleep", "infinity"])
             .and_then(ProcessId::of)
             .with_context(|| format!("host h{number} of lab {} is not up", state.name))?;
+        let holder = Arc::new(Mutex::new(holder));
         Ok(Self { state: state.clone(), number, name: format!("h{number}"), holder })
     }
 
@@ -189,7 +195,7 @@ impl Host {
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let mut command = Command::new("nsenter");
         command
-            .args(["--target", &self.holder.pid.to_string(), "--mount", "--uts", "--net", "--"])
+            .args(["--target", &self.holder().to_string(), "--mount", "--uts", "--net", "--"])
             .arg(program);
         command
     }
@@ -312,15 +318,23 @@ impl Host {
         kill_all(&self.state, self.number);
     }
 
-    /// Brings a host up again that [`Host::power_off`] took down. What used the old one must use what is returned.
+    /// Brings a host up again that [`Host::power_off`] took down; its kernel names another boot.
     ///
     /// # Errors
     /// As when it was made.
-    pub fn power_on(&self) -> Result<Self> {
+    pub fn power_on(&self) -> Result<()> {
         // What a running system keeps in /run would not have survived the loss of power.
         let run_dir = self.dir().join("run");
         fs::remove_dir_all(&run_dir)?;
-        Self::create(&self.state, self.number)
+        let holder = Self::create(&self.state, self.number)?.holder();
+        let holder = ProcessId::of(holder).context("the host's holder ended at once")?;
+        *self.holder.lock().unwrap_or_else(PoisonError::into_inner) = holder;
+        Ok(())
+    }
+
+    /// The process that keeps the inside of this host.
+    fn holder(&self) -> i32 {
+        self.holder.lock().unwrap_or_else(PoisonError::into_inner).pid
     }
 
     /// Cuts the host off from all others and from the root namespace.
@@ -396,7 +410,7 @@ impl Host {
     /// What lies at any `path` inside of the host, mounts of its own included, as long as the host is up.
     #[must_use]
     pub fn inside(&self, path: &str) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root{path}", self.holder.pid))
+        PathBuf::from(format!("/proc/{}/root{path}", self.holder()))
     }
 
     /// The end of libvirtd's log.

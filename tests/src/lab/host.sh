@@ -13,5 +13,7 @@ mount --bind "$shared" /var/lib/libvirt/shared
 # libvirt asks for the full form of its host's name; without this, the answer is waited for from a name server that the
 # host cannot reach, ten seconds each time.
 mount --bind "$own/hosts" /etc/hosts
+# All hosts share one kernel; to those inside, each has its own, which was booted when the host was made.
+mount --bind "$own/boot_id" /proc/sys/kernel/random/boot_id
 echo ready
 exec sleep infinity >/dev/null 2>&1
