@@ -188,7 +188,7 @@ fn its_disks_are_where_and_what_they_are_to_be_whenever_the_agent_is_killed() {
             Outcome::StayedAtSource { .. } => &here,
             Outcome::Gone => panic!("a server was lost"),
         };
-        assert_eq!(disk_of(&rig), [expected.clone()], "killed after call {n}");
+        assert_eq!(disk_of(&rig), std::slice::from_ref(expected), "killed after call {n}");
         if rig.kills == kills {
             assert!(n > 5 && expected == &there, "the agent makes more calls than {n}");
             break;
