@@ -232,9 +232,9 @@ fn hosts_suffer_the_faults_that_tests_ask_for_and_recover() {
     heard.wait_beyond("one", heard.of("one").last(), BOOT).expect("it counts on");
     host.power_off();
     assert!(host.processes().is_empty());
-    let boot = || fs::read_to_string(host.inside("/proc/sys/kernel/random/boot_id")).ok();
+    let boot = || std::fs::read_to_string(host.inside("/proc/sys/kernel/random/boot_id")).ok();
     host.power_on().expect("it comes up again");
-    assert!(boot().is_some() && boot() != fs::read_to_string("/proc/sys/kernel/random/boot_id").ok());
+    assert!(boot().is_some() && boot() != std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok());
     assert_eq!(state_of(host, "one"), "shut off");
     host.virsh(["start", "one"]).expect("virsh runs").ok().expect("it starts again");
     let after = heard.wait_beyond("one", heard.of("one").last(), BOOT).expect("it counts on");
