@@ -98,6 +98,7 @@ async fn routes_against(api: &Api, foreign: &Value) -> Vec<(Method, String)> {
             "letter",
             "check",
             "replica",
+            "import",
         ]
         .into_iter()
         .fold(path.clone(), |path, name| path.replace(&format!("{{{name}}}"), &text(&foreign[name])));
@@ -131,7 +132,7 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
     api.put(&api.globex, "/v1/owners/globex", &json!({ "mail": ["ops@globex.example"] })).await;
     let tokens = api.get(&api.operator, "/v1/tokens").await.json();
     let foreign = json!({
-        "host": "h1", "server": id(3), "maintenance": maintenance["id"], "migration": shop["id"], "event": shop["id"],
+        "host": "h1", "server": id(3), "maintenance": maintenance["id"], "migration": shop["id"], "event": shop["id"], "import": shop["id"],
         "webhook": hook["id"], "letter": 1, "replica": shop["ticket"], "window": id(700), "freeze": id(700), "limit": id(700), "check": id(700), "ticket": shop["ticket"], "owner": "globex", "token": tokens["items"][0]["id"],
     });
     let routes = routes_against(&api, &foreign).await;
