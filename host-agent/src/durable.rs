@@ -81,12 +81,25 @@ pub(crate) fn sync_parent(path: &Path) -> Result<(), DiskError> {
     File::open(parent).and_then(|directory| directory.sync_all()).map_err(io_error("sync", parent))
 }
 
-/// Locks a file for as long as it is held open. Nothing when another process has it.
-pub(crate) fn try_lock(path: &Path) -> Result<Option<File>, DiskError> {
+/// A file that is locked until this is dropped, or the process ends.
+#[derive(Debug)]
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// A program that another thread is starting at this moment has the file open as well, until it runs: closing it would not be enough.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!("a lock could not be given back: {error}");
+        }
+    }
+}
+
+/// Locks a file. Nothing when another process has it.
+pub(crate) fn try_lock(path: &Path) -> Result<Option<Lock>, DiskError> {
     let opened = File::options().create(true).truncate(false).write(true).open(path);
     let file = opened.map_err(io_error("open", path))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
+        Ok(()) => Ok(Some(Lock(file))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(source)) => Err(io_error("lock", path)(source)),
     }

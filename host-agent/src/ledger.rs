@@ -13,7 +13,7 @@
 //! A write is whole or not there: temporary file, fsync, rename, fsync of the directory. What a driver is about to do is
 //! written before it is done, so that after a kill at any point the ledger names everything that may have happened.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::cutover::Life;
 use crate::driver::Record;
 use crate::durable::{
-    DiskError, io_error, make_private_directory, read_json, remove, try_lock, write_durably, write_json,
+    DiskError, Lock, io_error, make_private_directory, read_json, remove, try_lock, write_durably, write_json,
 };
 
 /// Why the ledger could not be used.
@@ -87,7 +87,7 @@ pub struct Ledger {
     root: PathBuf,
     incarnation: u64,
     /// Held open: the lock ends with it, also when the process is killed.
-    _lock: File,
+    _lock: Lock,
 }
 
 /// What was found when the ledger was opened.
@@ -218,7 +218,7 @@ impl Ledger {
     }
 }
 
-fn take_lock(path: &Path) -> Result<File, LedgerError> {
+fn take_lock(path: &Path) -> Result<Lock, LedgerError> {
     try_lock(path)?.ok_or_else(|| LedgerError::Locked { path: path.to_owned() })
 }
 

@@ -10,7 +10,7 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,9 @@ use drover_policies::ids::ServerId;
 use drover_policies::import::{Description, Found, ServerName};
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{DiskError, io_error, make_private_directory, read_json, remove, write_json};
+use crate::durable::{
+    DiskError, Lock, io_error, make_private_directory, read_json, remove, try_lock, write_json,
+};
 
 /// An import that has begun.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,8 +92,7 @@ pub enum RecordError {
 pub struct Workplace {
     imports: PathBuf,
     own: PathBuf,
-    /// Held open: the lock ends with it, also when the process is killed.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Workplace {
@@ -105,13 +106,9 @@ impl Workplace {
         make_private_directory(&imports)?;
         make_private_directory(&own)?;
         let path = own.join("lock");
-        let mut options = File::options();
-        let lock =
-            options.create(true).truncate(false).write(true).open(&path).map_err(io_error("open", &path))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { imports, own, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(RecordError::Locked { path }),
-            Err(TryLockError::Error(source)) => Err(io_error("lock", &path)(source).into()),
+        match try_lock(&path)? {
+            Some(lock) => Ok(Self { imports, own, _lock: lock }),
+            None => Err(RecordError::Locked { path }),
         }
     }
 

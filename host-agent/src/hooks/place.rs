@@ -11,7 +11,7 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{
-    DiskError, io_error, make_private_directory, read_json, try_lock, write_durably, write_json,
+    DiskError, Lock, io_error, make_private_directory, read_json, try_lock, write_durably, write_json,
 };
 
 /// What one of the files holds.
@@ -120,7 +120,7 @@ impl Place {
     }
 
     /// Held until it is dropped. Nothing when a supervisor has it.
-    pub(super) fn lock(&self) -> Result<Option<File>, DiskError> {
+    pub(super) fn lock(&self) -> Result<Option<Lock>, DiskError> {
         try_lock(&self.directory.join("lock"))
     }
 

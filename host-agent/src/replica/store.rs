@@ -4,7 +4,7 @@
 //! of one replica are done one after the other.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ use super::rounds::Running;
 use super::tools::Image;
 use super::wire::{Place, Status};
 use crate::durable::{
-    DiskError, io_error, make_private_directory, read_json, sync_parent, try_lock, write_json,
+    DiskError, Lock, io_error, make_private_directory, read_json, sync_parent, try_lock, write_json,
 };
 
 /// How long a step waits for another one of the same replica.
@@ -59,7 +59,7 @@ pub struct Replicas {
     /// Held while a new one is looked at and made, so that no two are made for one path.
     holding: Mutex<()>,
     /// Held open: the lock ends with it.
-    _lock: File,
+    _lock: Lock,
 }
 
 #[derive(Debug)]
