@@ -11,8 +11,6 @@ use crate::bench::stage::Side;
 use crate::lab::{DiskFormat, DiskLoad, Host};
 use crate::warm::local_guest;
 
-const SERVER: &str = "writes";
-
 /// At least 0.85 times as fast, as a time.
 const GOAL: f64 = 1.0 / 0.85;
 
@@ -21,8 +19,8 @@ const FOR: Duration = Duration::from_secs(20);
 
 /// The guest writes as fast as it can, into the same part of its disk again and again: all of that is in every round.
 pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>> {
-    let usual = while_replicated(stage, Rounds::Usual, repetitions)?;
-    let often = while_replicated(stage, Rounds::Often, repetitions)?;
+    let usual = while_replicated(stage, ("writes", Rounds::Usual), repetitions)?;
+    let often = while_replicated(stage, ("writes-often", Rounds::Often), repetitions)?;
     let row = |what: &str, (replicated, idle): (Sample, Sample), goal| Row {
         what: what.to_owned(),
         unit: Unit::Milliseconds,
@@ -37,24 +35,28 @@ pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>>
 }
 
 /// What a megabyte takes while rounds come, and while they are paused.
-fn while_replicated(stage: &Stage<'_>, rounds: Rounds, repetitions: usize) -> Result<(Sample, Sample)> {
-    let mut spec = local_guest(SERVER, &[DiskFormat::Qcow2], &[rounds.label()]);
+fn while_replicated(
+    stage: &Stage<'_>,
+    (server, rounds): (&str, Rounds),
+    repetitions: usize,
+) -> Result<(Sample, Sample)> {
+    let mut spec = local_guest(server, &[DiskFormat::Qcow2], &[rounds.label()]);
     spec.disk_mib = 256;
     spec.load = DiskLoad { mib: 128, kib_per_second: 0 };
     stage.add(&spec)?;
     let maintenance = stage.drain(Side::First)?;
-    stage.replica(SERVER, 2)?;
+    stage.replica(server, 2)?;
     let source = stage.host(Side::First)?;
     let (mut replicated, mut idle) = (Sample::default(), Sample::default());
     for number in 1..=repetitions {
-        stage.wish(SERVER, "replica/pause")?;
+        stage.wish(server, "replica/pause")?;
         // A round that is being done then is done to its end.
-        stage.until(SERVER, "to be paused", |replica| replica["state"] == "paused")?;
-        let alone = time_for_a_megabyte(source)?;
-        stage.wish(SERVER, "replica/resume")?;
-        let before = stage.replica(SERVER, 0)?["rounds"].as_u64().unwrap_or(0);
-        stage.replica(SERVER, before + 1)?;
-        let together = time_for_a_megabyte(source)?;
+        stage.until(server, "to be paused", |replica| replica["state"] == "paused")?;
+        let alone = time_for_a_megabyte(source, server)?;
+        stage.wish(server, "replica/resume")?;
+        let before = stage.replica(server, 0)?["rounds"].as_u64().unwrap_or(0);
+        stage.replica(server, before + 1)?;
+        let together = time_for_a_megabyte(source, server)?;
         say(&format!(
             "writing {number} of {repetitions}, rounds {rounds:?}: {together:.2} ms for a MB, in peace {alone:.2} ms"
         ));
@@ -62,15 +64,15 @@ fn while_replicated(stage: &Stage<'_>, rounds: Rounds, repetitions: usize) -> Re
         replicated.add(together);
     }
     stage.cancel(&maintenance, Side::First)?;
-    stage.remove(SERVER)?;
+    stage.remove(server)?;
     Ok((replicated, idle))
 }
 
 /// By QEMU's own account of what the guest has written, in milliseconds.
-fn time_for_a_megabyte(source: &Host) -> Result<f64> {
-    let (from, began) = (written(source, SERVER)?, Instant::now());
+fn time_for_a_megabyte(source: &Host, server: &str) -> Result<f64> {
+    let (from, began) = (written(source, server)?, Instant::now());
     std::thread::sleep(FOR);
-    let (bytes, took) = (written(source, SERVER)? - from, began.elapsed());
+    let (bytes, took) = (written(source, server)? - from, began.elapsed());
     ensure!(bytes > 0.0, "the guest writes nothing");
     Ok(took.as_secs_f64() * 1e3 / (bytes / 1e6))
 }
