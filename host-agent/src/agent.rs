@@ -387,6 +387,7 @@ impl Agent {
                 slot.rest(now, elapsed)
             }
             Some(Step::Go { state, telling, when }) => {
+                slot.record.phases.pass(Some(&state), Some(&telling), now);
                 let stage = Stage::Working(state);
                 if stage != slot.record.stage {
                     slot.record.stage = stage;
@@ -401,7 +402,8 @@ impl Agent {
                 slot.tell(telling)
             }
             Some(Step::End(end)) => {
-                slot.record.stage = Stage::Ended(end);
+                slot.record.phases.pass(None, None, now);
+                slot.record.stage = Stage::Ended(slot.with_phases(end));
                 slot.kept = Kept::No;
                 slot.due = elapsed;
                 None

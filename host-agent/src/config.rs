@@ -9,6 +9,7 @@ use drover_policies::fleet::Labels;
 use drover_policies::ids::{BadName, HostName};
 use serde::Deserialize;
 
+use crate::certificates::OF_LIBVIRT;
 use crate::convert::{self, config::ImportFile};
 use crate::domain_xml::Storage;
 use crate::guest_events::{self, Place};
@@ -88,6 +89,8 @@ pub struct LibvirtFile {
     pub migration_address: Option<String>,
     /// Whether memory is sent encrypted.
     pub migration_tls: Option<bool>,
+    /// Files with the certificates by which this host's libvirt is known to others.
+    pub certificates: Option<Vec<PathBuf>>,
 }
 
 /// One `[[shared_storage]]`.
@@ -228,6 +231,7 @@ impl File {
                 Some(true) | None => ConsoleHeartbeat::Counts,
                 Some(false) => ConsoleHeartbeat::Ignored,
             },
+            certificates: certificates(self.libvirt.certificates)?,
             name,
         };
         let data_dir = self.data_dir.unwrap_or_else(|| PathBuf::from("/var/lib/drover-agent"));
@@ -253,6 +257,15 @@ impl File {
 
 fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+}
+
+/// Those that are named have to be there; of libvirt's own places those count that are.
+fn certificates(given: Option<Vec<PathBuf>>) -> Result<Vec<PathBuf>, ConfigError> {
+    let Some(files) = given else { return Ok(OF_LIBVIRT.map(PathBuf::from).to_vec()) };
+    for file in &files {
+        read(file)?;
+    }
+    Ok(files)
 }
 
 fn scheduler(given: Option<String>) -> Result<String, ConfigError> {
@@ -385,6 +398,7 @@ mod tests {
             "reached_by",
             "migration_address",
             "migration_tls",
+            "certificates",
             "shared_storage",
             "path",
             "guest_events",
@@ -464,6 +478,13 @@ mod tests {
     fn what_is_missing_is_named_with_an_example() {
         let error = File::default().complete().expect_err("refused").to_string();
         assert!(error.starts_with("host is not set; ") && error.contains("host = \"h1\""), "{error}");
+    }
+
+    #[test]
+    fn a_certificate_that_is_named_and_not_there_is_refused() {
+        assert_eq!(certificates(None).expect("libvirt's own"), OF_LIBVIRT.map(PathBuf::from));
+        let error = certificates(Some(vec!["/no/such/cert.pem".into()])).expect_err("refused").to_string();
+        assert!(error.contains("/no/such/cert.pem"), "{error}");
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::hypervisor::Hypervisor;
 use crate::importing::Importing;
 use crate::ledger::Ledger;
 use crate::live::Live;
+use crate::phases::Phases;
 use crate::retained;
 use crate::test_launch::Testing;
 use crate::verify::Verify;
@@ -41,6 +42,9 @@ pub struct Record {
     pub wish: Wish,
     /// Where it is.
     pub stage: Stage,
+    /// What the phases of a cutover took.
+    #[serde(default, skip_serializing_if = "Phases::is_empty")]
+    pub phases: Phases,
 }
 
 /// Where an operation is.
@@ -85,6 +89,13 @@ pub enum Work {
     Import(Importing),
 }
 
+impl Work {
+    /// The reboot migration, where it is one.
+    pub(crate) fn cutover(&self) -> Option<&Cutover> {
+        if let Self::Cutover(cutover) = self { Some(cutover) } else { None }
+    }
+}
+
 impl Record {
     /// A new operation, nothing done yet.
     #[must_use]
@@ -120,6 +131,7 @@ impl Record {
             order: operation.order.clone(),
             wish: operation.wish,
             stage,
+            phases: Phases::default(),
         }
     }
 
@@ -157,7 +169,10 @@ impl Record {
             Stage::Working(Work::Import(importing)) => {
                 OperationState::Importing { status: importing.status(Vec::new(), now) }
             }
-            Stage::Working(work) => OperationState::Running { progress: Progress::of(work.phase(), now) },
+            Stage::Working(work) => {
+                let progress = Progress::of(work.phase(), now);
+                OperationState::Running { progress: Progress { done: self.phases.done.clone(), ..progress } }
+            }
             Stage::Ended(state) => state.clone(),
         };
         OperationReport { id: self.id, generation: self.generation, state }
@@ -315,7 +330,7 @@ impl<S> Step<S> {
     /// The end of a migration.
     #[must_use]
     pub fn ended(outcome: Outcome) -> Self {
-        Self::End(OperationState::Ended { outcome })
+        Self::End(OperationState::Ended { outcome, done: Vec::new() })
     }
 
     /// The end of a migration that has changed nothing.

@@ -8,6 +8,7 @@
 
 pub mod agent;
 pub mod capabilities;
+pub mod certificates;
 pub mod clock;
 pub mod config;
 pub mod convert;
@@ -27,6 +28,7 @@ pub mod link;
 pub mod live;
 pub mod metadata;
 pub mod operation;
+pub mod phases;
 mod processes;
 pub mod replica;
 pub mod retained;

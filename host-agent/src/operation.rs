@@ -179,6 +179,7 @@ mod tests {
             near: Span::seconds(10),
             opens_at: None,
             bandwidth: None,
+            guest_percent: Some(85),
             sync_now: 0,
         };
         let replicate = |n| {
@@ -216,6 +217,7 @@ mod tests {
             server,
             destination: destination.clone(),
             auto_converge: AutoConverge::Off,
+            connections: 1,
             replica: None,
         });
         let cases = [

@@ -26,7 +26,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use drover_policies::fleet::Replication;
+use drover_policies::fleet::{self, Replication};
 use tokio::runtime::{Builder, Runtime};
 
 use config::Config;
@@ -107,6 +107,12 @@ impl Ends {
             tracing::error!("other agents are not listened to: {error}");
         });
         Ok(())
+    }
+
+    /// By what this agent is known to other agents.
+    #[must_use]
+    pub fn certificate(&self) -> &fleet::Certificate {
+        self.identity.told()
     }
 
     /// What the scheduler is told of this host.

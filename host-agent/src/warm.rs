@@ -17,12 +17,14 @@
 use chrono::TimeDelta;
 use drover_agent_api::{OperationState, Replicate, Wish};
 use drover_policies::attempt::{Failure, FailureClass};
-use drover_policies::replica::{Activity, DiskBacklog, Going, Pace, ReplicaStatus, Round, RoundKind};
+use drover_policies::replica::{
+    Activity, DiskBacklog, Going, Pace, ReplicaStatus, Round, RoundFigures, RoundKind,
+};
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
 
 use crate::driver::{Beside, Context, Step, Telling, When};
-use crate::hypervisor::replication::{Held, ReadFrom, RoundOrder, RoundStatus, Touched};
+use crate::hypervisor::replication::{Held, Limits, ReadFrom, RoundOrder, RoundStatus, Touched};
 use crate::hypervisor::{Refusal, RefusalKind, Sighting, State};
 
 mod hold;
@@ -36,6 +38,9 @@ const LOOK: Span = Span::seconds(1);
 
 /// How often a rest is looked at: whether the server is still here, and what it has written.
 const REST_LOOK: Span = Span::seconds(30);
+
+/// After so long a round has told how fast it is.
+const TELLING: Span = Span::seconds(10);
 
 /// How long a daemon that did not answer is left alone.
 const PAUSE: Span = Span::seconds(1);
@@ -67,8 +72,8 @@ pub struct Warm {
 enum Doing {
     /// Both ends are looked at.
     Initiating,
-    /// This operation has begun a round, with this limit.
-    Round { bandwidth: Option<u64> },
+    /// This operation has begun a round, with these limits.
+    Round(Limits),
     /// One has just landed; the ledger has that once.
     Landed,
     /// Nothing, until the next round is due.
@@ -110,7 +115,7 @@ impl Warm {
     #[must_use]
     pub(crate) fn is_at_rest(&self) -> bool {
         match self.doing {
-            Doing::Round { .. } => false,
+            Doing::Round(_) => false,
             Doing::Initiating | Doing::Landed | Doing::Resting | Doing::Stalled { .. } => true,
         }
     }
@@ -130,7 +135,7 @@ impl Warm {
 
     fn activity(&self, now: Instant) -> Activity {
         match &self.doing {
-            Doing::Initiating | Doing::Round { .. } => Activity::Initiating,
+            Doing::Initiating | Doing::Round(_) => Activity::Initiating,
             Doing::Landed | Doing::Resting => Activity::Resting { next_at: now },
             Doing::Stalled { failure, next_at } => Activity::Stalled {
                 failure: failure.clone(),
@@ -143,8 +148,8 @@ impl Warm {
     pub(crate) fn step(self, order: &Replicate, context: &Context<'_>) -> Step<Self> {
         let stops = matches!((context.beside, context.wish), (Beside::Nothing, Wish::Abort { .. }));
         match (&self.doing, context.beside) {
-            (Doing::Round { bandwidth }, _) => {
-                let applied = *bandwidth;
+            (Doing::Round(applied), _) => {
+                let applied = *applied;
                 self.in_round(applied, stops, order, context)
             }
             // What the cutover's rounds have brought over is asked for when it has ended.
@@ -197,10 +202,10 @@ impl Warm {
         match (&self.doing, from(state)) {
             // Something is wrong between the two ends: both are looked at anew.
             (Doing::Stalled { .. }, _) => self.initiate(state, order, context),
-            (Doing::Initiating | Doing::Round { .. } | Doing::Landed | Doing::Resting, Some(from)) => {
+            (Doing::Initiating | Doing::Round(_) | Doing::Landed | Doing::Resting, Some(from)) => {
                 self.begin(from, &pace, order, context)
             }
-            (Doing::Initiating | Doing::Round { .. } | Doing::Landed | Doing::Resting, None) => {
+            (Doing::Initiating | Doing::Round(_) | Doing::Landed | Doing::Resting, None) => {
                 let text = format!("the server is {state}: its disks can't be read now");
                 self.stalled(Failure { class: FailureClass::Busy, text }, context)
             }
@@ -255,9 +260,9 @@ impl Warm {
         self.stalled(failure, context)
     }
 
-    /// When the next round is to be begun. The cutover's time is meant by the scheduler's clock.
+    /// When the next round is to be begun.
     fn due(&self, pace: &Pace, context: &Context<'_>) -> Instant {
-        let interval = pace.interval(context.scheduler_now.unwrap_or(context.now)).delta();
+        let interval = pace.interval(scheduler_now(context)).delta();
         if pace.sync_now > self.asked {
             return context.now;
         }
@@ -265,7 +270,7 @@ impl Warm {
             (Doing::Stalled { next_at, .. }, _) => *next_at,
             // The first copy is of no use without the round after it, and one that failed is not left to the rhythm.
             (_, Some(began_at)) if self.landed > 1 && self.failing_since.is_none() => began_at + interval,
-            (Doing::Initiating | Doing::Round { .. } | Doing::Landed | Doing::Resting, _) => context.now,
+            (Doing::Initiating | Doing::Round(_) | Doing::Landed | Doing::Resting, _) => context.now,
         };
         // A clock that was set back must not hold it up.
         due.min(context.now + interval)
@@ -278,30 +283,27 @@ impl Warm {
             server: order.server,
             peer: order.peer.clone(),
             disks: order.disks.clone(),
-            bandwidth: pace.bandwidth,
+            limits: limits_at_first(pace, context),
             from,
         };
         let begun = Self { asked: pace.sync_now, began_at: Some(context.now), ..self };
         match context.hypervisor.replication().start_round(&round) {
-            Ok(()) => {
-                let doing = Doing::Round { bandwidth: pace.bandwidth };
-                Self { doing, ..begun }.in_round(pace.bandwidth, false, order, context)
-            }
+            Ok(()) => Self { doing: Doing::Round(round.limits), ..begun }.in_round(
+                round.limits,
+                false,
+                order,
+                context,
+            ),
             Err(refusal) => begun.stalled(refusal.at_source(), context),
         }
     }
 
-    fn in_round(
-        self,
-        applied: Option<u64>,
-        stops: bool,
-        order: &Replicate,
-        context: &Context<'_>,
-    ) -> Step<Self> {
+    fn in_round(self, applied: Limits, stops: bool, order: &Replicate, context: &Context<'_>) -> Step<Self> {
         match context.hypervisor.replication().round(order.server, context.id) {
             Ok(RoundStatus::Running(figures)) => {
-                let bandwidth = steer(applied, stops, order, context);
-                let state = Self { doing: Doing::Round { bandwidth }, ..self };
+                let wished = limits(applied, &figures, &pace(order, context.wish), context);
+                let limits = steer(applied, wished, stops, order, context);
+                let state = Self { doing: Doing::Round(limits), ..self };
                 state.tell(Activity::Round(figures), context, context.after(LOOK))
             }
             Ok(RoundStatus::Returned(Ok(round))) => self.landed(round).tell_anew(context),
@@ -342,7 +344,7 @@ impl Warm {
         self.read_backlog(order, context);
         let activity = match &self.doing {
             Doing::Stalled { .. } => self.activity(context.now),
-            Doing::Initiating | Doing::Round { .. } | Doing::Landed | Doing::Resting => {
+            Doing::Initiating | Doing::Round(_) | Doing::Landed | Doing::Resting => {
                 self.doing = Doing::Resting;
                 Activity::Resting { next_at: due }
             }
@@ -365,10 +367,15 @@ impl Warm {
 
     /// Tried again for ever, less and less often: neither a link that is down for a day nor a full disk ends a replica.
     fn stalled(self, failure: Failure, context: &Context<'_>) -> Step<Self> {
-        const SOONEST: TimeDelta = TimeDelta::seconds(1);
-        const LATEST: TimeDelta = TimeDelta::minutes(1);
+        // Nothing but a power cycle helps then, and libvirt tells of most of them: it is tried only in case that one was missed.
+        let needs_power_cycle = failure.class == FailureClass::NeedsPowerCycle;
+        let (soonest, latest) = if needs_power_cycle {
+            (TimeDelta::minutes(1), TimeDelta::minutes(10))
+        } else {
+            (TimeDelta::seconds(1), TimeDelta::minutes(1))
+        };
         let since = self.failing_since.unwrap_or(context.now);
-        let next_at = context.now + ((context.now - since) / 4).clamp(SOONEST, LATEST);
+        let next_at = context.now + ((context.now - since) / 4).clamp(soonest, latest);
         tracing::warn!(operation = %context.id, "the replica is not brought up to date: {failure}");
         let doing = Doing::Stalled { failure, next_at };
         let state = Self { doing, failing_since: Some(since), ..self };
@@ -408,9 +415,54 @@ impl Warm {
     }
 }
 
-/// Ends a running round that nobody wants any more, or gives it the limit that is wished now. Gives the limit that it has.
-fn steer(applied: Option<u64>, stops: bool, order: &Replicate, context: &Context<'_>) -> Option<u64> {
-    let wished = pace(order, context.wish).bandwidth;
+/// The limits that a round is begun with.
+fn limits_at_first(pace: &Pace, context: &Context<'_>) -> Limits {
+    let is_open = pace.opens_at.is_some_and(|opens_at| opens_at <= scheduler_now(context));
+    Limits { bandwidth: pace.bandwidth, guest_percent: pace.guest_percent.filter(|_| !is_open) }
+}
+
+/// The limits that a running round is to have now. Once it has been in a hurry it is not held back any more: what it was late by has
+/// not been made up for.
+fn limits(applied: Limits, figures: &RoundFigures, pace: &Pace, context: &Context<'_>) -> Limits {
+    let hurries = applied.guest_percent.is_none()
+        // The cutover waits for it.
+        || context.beside == Beside::CuttingOver
+        || would_be_late(figures, pace, context);
+    Limits { bandwidth: pace.bandwidth, guest_percent: pace.guest_percent.filter(|_| !hurries) }
+}
+
+/// Whether a round that goes on as it has gone so far would leave no time before the server's window for a second one like it, with
+/// which the replica is ready.
+fn would_be_late(figures: &RoundFigures, pace: &Pace, context: &Context<'_>) -> bool {
+    let Some(opens_at) = pace.opens_at else { return false };
+    let now = scheduler_now(context);
+    let took = context.now - figures.began_at;
+    let (total, done) = (figures.total_bytes(), figures.done_bytes());
+    let rest = if took < TELLING.delta() || done >= total {
+        TimeDelta::zero()
+    } else {
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let times = (total - done) as f64 / done.max(1) as f64;
+        took_times(took, times)
+    };
+    now + rest + rest >= opens_at
+}
+
+/// No longer than a year, so that nothing overflows.
+fn took_times(took: TimeDelta, times: f64) -> TimeDelta {
+    const LONGEST: TimeDelta = TimeDelta::days(365);
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "an estimate")]
+    let milliseconds = (took.num_milliseconds() as f64 * times).min(LONGEST.num_milliseconds() as f64) as i64;
+    TimeDelta::milliseconds(milliseconds)
+}
+
+/// A window is meant by the scheduler's clock.
+fn scheduler_now(context: &Context<'_>) -> Instant {
+    context.scheduler_now.unwrap_or(context.now)
+}
+
+/// Ends a running round that nobody wants any more, or gives it the limits that are wished now. Gives those that it has.
+fn steer(applied: Limits, wished: Limits, stops: bool, order: &Replicate, context: &Context<'_>) -> Limits {
     let replication = context.hypervisor.replication();
     let (answer, applied) = if stops {
         (replication.abort_round(order.server), applied)

@@ -319,7 +319,7 @@ fn a_program_that_is_not_only_root_s_is_refused_and_stays_refused() {
 
 /// The directory of the test on its standard input.
 #[test]
-#[ignore = "the agent that is killed by another test, which starts it as a process of its own"]
+#[ignore = "no test: a_hook_goes_on_when_its_agent_is_killed_and_the_next_one_tells_how_it_ended starts it as a process of its own, and kills it"]
 fn an_agent_to_be_killed() {
     let mut directory = String::new();
     io::stdin().read_line(&mut directory).expect("told");

@@ -609,7 +609,7 @@ fn a_process_that_an_earlier_agent_left_is_ended_and_others_are_not() {
 
 /// Where the other process's data and images are, on its standard input; it tells its address on its standard output.
 #[test]
-#[ignore = "the agent that is killed by another test, which starts it as a process of its own"]
+#[ignore = "no test: an_agent_that_is_killed_leaves_the_round_before_and_no_process starts it as a process of its own, and kills it"]
 fn an_agent_to_be_killed() {
     let mut directory = String::new();
     io::stdin().read_line(&mut directory).expect("told");

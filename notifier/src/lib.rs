@@ -1,8 +1,9 @@
-//! Turns notices into messages and delivers them. Knows no database: whoever calls keeps what was delivered.
+//! Turns notices and bulletins into messages and delivers them. Knows no database: whoever calls keeps what was delivered.
 //!
 //! A notice becomes words ([`render`]), the words become a mail ([`mail`]), and the mail goes to a channel ([`deliver`]). Each step
 //! gives the same result for the same notice, so that a repeat after a crash can be told from a second notice.
 
+mod bulletin;
 pub mod calendar;
 mod connections;
 pub mod deliver;

@@ -5,6 +5,7 @@
 
 use std::time::SystemTime;
 
+use drover_policies::bulletins::Bulletin;
 use drover_policies::ids::NoticeId;
 use drover_policies::notices::{Contact, Notice, Tells};
 use drover_policies::time::Instant;
@@ -12,7 +13,7 @@ use lettre::Address;
 use lettre::message::header::{
     ContentDisposition, ContentTransferEncoding, ContentType, HeaderName, HeaderValue,
 };
-use lettre::message::{Body, Mailbox, MultiPart, MultiPartKind, SinglePart};
+use lettre::message::{Body, Mailbox, MessageBuilder, MultiPart, MultiPartKind, SinglePart};
 use serde::{Deserialize, Serialize};
 
 use crate::calendar::{Change, Invitation, Standing};
@@ -112,39 +113,25 @@ impl Mail {
         let Letterhead { sender, links, standing, answers } = *letterhead;
         let from = mailbox(&sender.from)?;
         let domain = from.email.domain().to_owned();
-        let thread = format!("<ticket.{}@{domain}>", notice.ticket.id);
-        let mut builder = lettre::Message::builder()
-            .from(from.clone())
-            .subject(words::joined(&message.subject, usize::MAX))
-            .date(SystemTime::from(notice.at))
-            .message_id(Some(format!("<notice.{}@{domain}>", notice.id)))
-            // No message bears this id: as the common parent of all it threads them also when one of them is lost.
-            .in_reply_to(thread.clone())
-            // The second one proves the ticket, should an answer not go to the address that does.
-            .references(answers.map_or(thread.clone(), |answers| format!("{thread} {}", answers.reference)))
-            // RFC 3834: keeps autoresponders from answering.
-            .raw_header(header("Auto-Submitted", auto_submitted(&notice.tells)))
-            // The same for Exchange, which knows nothing of that.
-            .raw_header(header("X-Auto-Response-Suppress", "OOF, AutoReply"))
-            .raw_header(header("X-Drover-Ticket", &notice.ticket.number))
-            .raw_header(header("X-Drover-Notice", &notice.id.to_string()))
-            .raw_header(header("X-Drover-Kind", notice.tells.kind()))
-            .raw_header(header("X-Drover-Server", &notice.ticket.server.to_string()));
+        let ticket = format!("<ticket.{}@{domain}>", notice.ticket.id);
         let reply_to = answers.map(|answers| &answers.address).or(sender.reply_to.as_ref());
-        if let Some(reply_to) = reply_to {
-            builder = builder.reply_to(mailbox(reply_to)?);
-        }
+        let head = Head {
+            id: notice.id,
+            at: notice.at,
+            kind: notice.tells.kind(),
+            from: &from,
+            reply_to,
+            auto_submitted: auto_submitted(&notice.tells),
+            // The second one proves the ticket, should an answer not go to the address that does.
+            references: answers.map_or(ticket.clone(), |answers| format!("{ticket} {}", answers.reference)),
+            thread: ticket,
+            contact,
+        };
         let (recipients, unusable) = addresses(&contact.mail);
-        if recipients.is_empty() {
-            return Err(MailError::NoRecipient {
-                owner: contact.owner.to_string(),
-                known: contact.mail.clone(),
-            });
-        }
-        let name = Some(words::one_line(&contact.name, 80)).filter(|name| !name.is_empty());
-        for address in &recipients {
-            builder = builder.to(Mailbox::new(name.clone(), address.clone()));
-        }
+        let mut builder = head
+            .builder(message, &recipients)?
+            .raw_header(header("X-Drover-Ticket", &notice.ticket.number))
+            .raw_header(header("X-Drover-Server", &notice.ticket.server.to_string()));
         if let Some(ways) = unsubscribe(notice, reply_to.unwrap_or(&sender.from), links) {
             builder = builder
                 .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("List-Unsubscribe"), ways));
@@ -174,6 +161,39 @@ impl Mail {
         Ok(Self { id: notice.id, at: notice.at, sender, recipients, unusable, bytes })
     }
 
+    /// Puts a bulletin into the form of a mail to all addresses of operators. Nobody's program reads answers to it.
+    ///
+    /// # Errors
+    /// The sender's address is wrong, or there is none that it could go to.
+    pub fn of_bulletin(
+        message: &Message,
+        bulletin: &Bulletin,
+        contact: &Contact,
+        sender: &Sender,
+    ) -> Result<Self, MailError> {
+        let from = mailbox(&sender.from)?;
+        let thread = format!("<maintenance.{}@{}>", bulletin.maintenance.id, from.email.domain());
+        let head = Head {
+            id: bulletin.id,
+            at: bulletin.at,
+            kind: bulletin.says.kind(),
+            from: &from,
+            reply_to: sender.reply_to.as_ref(),
+            auto_submitted: GENERATED,
+            references: thread.clone(),
+            thread,
+            contact,
+        };
+        let (recipients, unusable) = addresses(&contact.mail);
+        let bytes = head
+            .builder(message, &recipients)?
+            .raw_header(header("X-Drover-Maintenance", &bulletin.maintenance.number))
+            .multipart(parts(message, bulletin.id, None))
+            .map_err(MailError::Build)?
+            .formatted();
+        Ok(Self { id: bulletin.id, at: bulletin.at, sender: from.email, recipients, unusable, bytes })
+    }
+
     /// The same mail to those who are still to get it, as [`Delivery::Retry`](crate::deliver::Delivery::Retry) names them. Its
     /// headers go on naming all. An empty list means everybody.
     #[must_use]
@@ -201,6 +221,52 @@ impl Mail {
     #[must_use]
     pub fn recipients(&self) -> Vec<String> {
         self.recipients.iter().map(ToString::to_string).collect()
+    }
+}
+
+/// What the head of every mail is made of.
+struct Head<'a> {
+    id: NoticeId,
+    at: Instant,
+    kind: &'a str,
+    from: &'a Mailbox,
+    reply_to: Option<&'a String>,
+    auto_submitted: &'static str,
+    /// No message bears this id: as the common parent of all it threads them also when one of them is lost.
+    thread: String,
+    references: String,
+    contact: &'a Contact,
+}
+
+impl Head<'_> {
+    fn builder(&self, message: &Message, recipients: &[Address]) -> Result<MessageBuilder, MailError> {
+        if recipients.is_empty() {
+            return Err(MailError::NoRecipient {
+                owner: self.contact.owner.to_string(),
+                known: self.contact.mail.clone(),
+            });
+        }
+        let domain = self.from.email.domain();
+        let mut builder = lettre::Message::builder()
+            .from(self.from.clone())
+            .subject(words::joined(&message.subject, usize::MAX))
+            .date(SystemTime::from(self.at))
+            .message_id(Some(format!("<notice.{}@{domain}>", self.id)))
+            .in_reply_to(self.thread.clone())
+            .references(self.references.clone())
+            // RFC 3834: keeps autoresponders from answering.
+            .raw_header(header("Auto-Submitted", self.auto_submitted))
+            // The same for Exchange, which knows nothing of that.
+            .raw_header(header("X-Auto-Response-Suppress", "OOF, AutoReply"))
+            .raw_header(header("X-Drover-Notice", &self.id.to_string()))
+            .raw_header(header("X-Drover-Kind", self.kind));
+        if let Some(reply_to) = self.reply_to {
+            builder = builder.reply_to(mailbox(reply_to)?);
+        }
+        let name = Some(words::one_line(&self.contact.name, 80)).filter(|name| !name.is_empty());
+        Ok(recipients
+            .iter()
+            .fold(builder, |builder, address| builder.to(Mailbox::new(name.clone(), address.clone()))))
     }
 }
 
@@ -236,9 +302,12 @@ fn parts(message: &Message, notice: NoticeId, invitation: Option<&Invitation<'_>
         )
 }
 
+/// What nobody has asked for by a mail.
+const GENERATED: &str = "auto-generated";
+
 /// An answer to a person's mail says so.
 fn auto_submitted(tells: &Tells) -> &'static str {
-    if matches!(tells, Tells::Answered { .. }) { "auto-replied" } else { "auto-generated" }
+    if matches!(tells, Tells::Answered { .. }) { "auto-replied" } else { GENERATED }
 }
 
 /// RFC 2369: how a reader gets no more of these. Only reminders can be declined; what a ticket tells is what its reader has to know.

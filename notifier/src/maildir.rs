@@ -49,9 +49,8 @@ fn prepare(directory: &Path) -> io::Result<()> {
     for folder in FOLDERS {
         fs::create_dir_all(directory.join(folder))?;
     }
-    let probe = directory.join("tmp/.drover-check");
-    File::create(&probe)?;
-    fs::remove_file(probe)
+    // Under a name of its own: someone may check the configuration while the scheduler starts with it.
+    tempfile::Builder::new().prefix(".drover-check-").tempfile_in(directory.join("tmp"))?.close()
 }
 
 fn store(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {

@@ -7,12 +7,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use drover_policies::bulletins::Bulletin;
+use drover_policies::ids::NoticeId;
 use drover_policies::language::Language;
 use drover_policies::notices::{Contact, Notice};
 use minijinja::Environment;
 
+use crate::bulletin::BulletinLetter;
 use crate::letter::{Letter, Links};
 pub use crate::problems::{TemplateFault, TemplateProblem};
+use crate::speech::Speech;
 use crate::tongues::{Tongue, shipped_files, tongues};
 use crate::words;
 
@@ -23,7 +27,7 @@ const UNFOLDED: usize = 100_000;
 /// Longest subject, in characters.
 const SUBJECT: usize = 200;
 
-/// A notice in words.
+/// A notice or a bulletin in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// One line.
@@ -32,10 +36,22 @@ pub struct Message {
     pub text: String,
     /// A whole HTML document that loads nothing from elsewhere.
     pub html: String,
-    /// How the appointment is called in a calendar. One line.
+    /// How the appointment is called in a calendar. One line; empty in a bulletin, which has none.
     pub entry_title: String,
     /// What stands below that.
     pub entry_text: String,
+}
+
+/// What templates are filled in with.
+pub(crate) struct Sheet {
+    /// Where the templates are.
+    pub(crate) folder: &'static str,
+    /// Stands before the subject.
+    pub(crate) mark: &'static str,
+    /// The template of its entry in a calendar; nothing of what has no appointment.
+    pub(crate) entry: Option<&'static str>,
+    /// Their variables.
+    pub(crate) values: minijinja::Value,
 }
 
 /// A notice could not be put into words, not even by the shipped templates.
@@ -86,44 +102,64 @@ impl Renderer {
     /// # Errors
     /// A shipped template fails, which the tests over all kinds rule out as far as they can.
     pub fn render(&self, notice: &Notice, contact: &Contact, links: &Links) -> Result<Message, RenderError> {
+        self.filled(contact, notice.id, |tongue| Letter::new(notice, contact, links, tongue).sheet())
+    }
+
+    /// Puts a bulletin into words for operators.
+    ///
+    /// # Errors
+    /// As [`Renderer::render`].
+    pub fn render_bulletin(
+        &self,
+        bulletin: &Bulletin,
+        contact: &Contact,
+        links: &Links,
+    ) -> Result<Message, RenderError> {
+        self.filled(contact, bulletin.id, |tongue| {
+            BulletinLetter::new(bulletin, contact, links, tongue).sheet()
+        })
+    }
+
+    fn filled(
+        &self,
+        contact: &Contact,
+        id: NoticeId,
+        sheet: impl Fn((&Language, &Speech)) -> Sheet,
+    ) -> Result<Message, RenderError> {
         let language = self.nearest(&contact.language);
         // English is always there.
         let tongue = &self.tongues[&language];
-        let letter = Letter::new(notice, contact, links, (&language, &tongue.speech));
+        let sheet = sheet((&language, &tongue.speech));
         if let Some(own) = &tongue.own {
-            match message(own, &letter, notice.tells.kind()) {
+            match message(own, &sheet) {
                 Ok(message) if !message.subject.is_empty() => return Ok(message),
                 Ok(_) => {
-                    tracing::warn!(notice = %notice.id, "an operator's subject is empty; using the shipped templates");
+                    tracing::warn!(notice = %id, "an operator's subject is empty; using the shipped templates");
                 }
                 Err(error) => {
-                    tracing::warn!(notice = %notice.id, template = error.template, error = %error.source,
+                    tracing::warn!(notice = %id, template = error.template, error = %error.source,
                         "an operator's template fails; using the shipped ones");
                 }
             }
         }
-        message(&tongue.shipped, &letter, notice.tells.kind())
+        message(&tongue.shipped, &sheet)
     }
 }
 
-pub(crate) fn message(
-    templates: &Environment<'_>,
-    letter: &Letter,
-    kind: &str,
-) -> Result<Message, RenderError> {
+pub(crate) fn message(templates: &Environment<'_>, sheet: &Sheet) -> Result<Message, RenderError> {
+    let Sheet { folder, mark, entry, values } = sheet;
     let fill = |template: String| {
         templates
             .get_template(&template)
-            .and_then(|found| found.render(minijinja::value::Serde(letter)))
+            .and_then(|found| found.render(values.clone()))
             .map_err(|source| RenderError { template, source })
     };
-    let entry = fill("shared/calendar.txt".to_owned())?;
-    let mark = letter.mark();
+    let entry = entry.map(|entry| fill(entry.to_owned())).transpose()?.unwrap_or_default();
     let (entry_title, entry_text) = entry.trim().split_once('\n').unwrap_or((entry.trim(), ""));
     Ok(Message {
-        subject: marked(mark, &words::joined(&fill(format!("{kind}/subject.txt"))?, SUBJECT)),
-        text: words::fold(&fill(format!("{kind}/body.txt"))?, WIDTH),
-        html: fill(format!("{kind}/body.html"))?,
+        subject: marked(mark, &words::joined(&fill(format!("{folder}/subject.txt"))?, SUBJECT)),
+        text: words::fold(&fill(format!("{folder}/body.txt"))?, WIDTH),
+        html: fill(format!("{folder}/body.html"))?,
         entry_title: marked(mark, &words::joined(entry_title, SUBJECT)),
         entry_text: words::fold(entry_text, UNFOLDED).trim().to_owned(),
     })

@@ -1,6 +1,8 @@
 //! One or more notices of every kind, such as come about in practice. An operator's own templates are tried on them before the
 //! scheduler starts, so each value that may be missing is present in one sample and missing in another.
 
+mod bulletins;
+
 use chrono::TimeDelta;
 use drover_policies::attempt::PowerOff;
 use drover_policies::blueprint::{Blueprint, Boot, DiskShape};
@@ -19,6 +21,8 @@ use drover_policies::windows::Slot;
 use uuid::Uuid;
 
 use crate::letter::{Answers, Links};
+
+pub use bulletins::{BulletinSample, bulletins};
 
 /// A notice with its reader.
 #[derive(Debug, Clone)]

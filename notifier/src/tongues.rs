@@ -12,6 +12,7 @@ use drover_policies::language::Language;
 use drover_policies::notices::Tells;
 use minijinja::{Environment, UndefinedBehavior};
 
+use crate::bulletin::FOLDER;
 use crate::problems::{TemplateFault, TemplateProblem};
 use crate::speech::{Speech, WordsFault};
 use crate::trial::Trial;
@@ -62,6 +63,7 @@ const ENGLISH: Texts = shipped! { in "";
     "reverted": "subject.txt", "body.txt", "body.html";
     "written": "subject.txt", "body.txt", "body.html";
     "answered": "subject.txt", "body.txt", "body.html";
+    "maintenance": "subject.txt", "body.txt", "body.html";
 };
 
 /// The German ones. Layouts have no words, so those of English do for every language.
@@ -90,6 +92,7 @@ const GERMAN: Texts = shipped! { in "de/";
     "reverted": "subject.txt", "body.txt", "body.html";
     "written": "subject.txt", "body.txt", "body.html";
     "answered": "subject.txt", "body.txt", "body.html";
+    "maintenance": "subject.txt", "body.txt", "body.html";
 };
 
 /// Folder, words and templates of each language that comes with Drover, English first.
@@ -294,7 +297,8 @@ fn is_known(name: &str) -> bool {
 /// The language that a folder is for. Names of kinds look like tags of languages that nobody speaks.
 fn language_of(folder: &str) -> Option<Language> {
     let first = folder.split('-').next().unwrap_or(folder);
-    if first.len() > LONGEST_TAG || Tells::KINDS.contains(&folder) { None } else { folder.parse().ok() }
+    let is_folder = folder == FOLDER || Tells::KINDS.contains(&folder);
+    if first.len() > LONGEST_TAG || is_folder { None } else { folder.parse().ok() }
 }
 
 fn environment() -> Environment<'static> {
@@ -306,7 +310,8 @@ fn environment() -> Environment<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples::samples;
+    use crate::samples::{bulletins, samples};
+    use drover_policies::bulletins::Says;
 
     #[test]
     fn every_kind_has_templates_in_every_language_and_a_sample_and_no_template_is_left_over() {
@@ -314,6 +319,10 @@ mod tests {
         let sampled: BTreeSet<&str> =
             samples().expect("samples").iter().map(|s| s.notice.tells.kind()).collect();
         assert_eq!(kinds, sampled);
+        let kinds_of_bulletins: BTreeSet<&str> = Says::KINDS.into_iter().collect();
+        let sampled: BTreeSet<&str> =
+            bulletins().expect("samples").iter().map(|s| s.bulletin.says.kind()).collect();
+        assert_eq!(kinds_of_bulletins, sampled);
         for (folder, _, texts) in SHIPPED {
             let shipped: BTreeSet<String> = texts.iter().map(|(name, _)| (*name).to_owned()).collect();
             let wordless = |name: &&str| !folder.is_empty() && name.starts_with("shared/layout.");
@@ -323,7 +332,7 @@ mod tests {
                 .filter(|name| name.starts_with("shared/") && !wordless(name))
                 .map(ToOwned::to_owned)
                 .collect();
-            for kind in &kinds {
+            for kind in kinds.iter().chain([&FOLDER]) {
                 expected
                     .extend(["subject.txt", "body.txt", "body.html"].map(|part| format!("{kind}/{part}")));
             }

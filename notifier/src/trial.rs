@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use drover_policies::language::Language;
 use minijinja::Environment;
 
+use crate::bulletin::BulletinLetter;
 use crate::letter::Letter;
 use crate::problems::{TemplateFault, TemplateProblem};
-use crate::render::message;
-use crate::samples::samples;
+use crate::render::{Sheet, message};
+use crate::samples::{bulletins, samples};
 use crate::speech::Speech;
 
 /// An operator's templates in one language, on trial.
@@ -23,18 +24,20 @@ pub(crate) struct Trial<'a> {
 
 impl Trial<'_> {
     pub(crate) fn problems(&self) -> Vec<TemplateProblem> {
-        let letters: Vec<(&str, &str, Letter)> = samples()
-            .unwrap_or_default()
-            .iter()
-            .map(|s| {
-                let letter = Letter::new(&s.notice, &s.contact, &s.links, (self.language, self.speech));
-                (s.name, s.notice.tells.kind(), letter)
-            })
-            .collect();
+        let tongue = (self.language, self.speech);
+        let notices = samples().unwrap_or_default().into_iter().map(|s| {
+            let letter = Letter::new(&s.notice, &s.contact, &s.links, tongue);
+            (s.name, letter.sheet())
+        });
+        let bulletins = bulletins().unwrap_or_default().into_iter().map(|s| {
+            let letter = BulletinLetter::new(&s.bulletin, &s.contact, &s.links, tongue);
+            (s.name, letter.sheet())
+        });
+        let sheets: Vec<(&str, Sheet)> = notices.chain(bulletins).collect();
         let mut known: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
-        for (_, kind, letter) in &letters {
-            let value = serde_json::to_value(letter).unwrap_or_default();
-            collect_paths("", &value, known.entry(kind).or_default());
+        for (_, sheet) in &sheets {
+            let value = serde_json::to_value(&sheet.values).unwrap_or_default();
+            collect_paths("", &value, known.entry(sheet.folder).or_default());
         }
         let mut problems: Vec<_> = self
             .files
@@ -42,8 +45,7 @@ impl Trial<'_> {
             .flat_map(|(name, (file, text))| self.unknown(name, file, text, &known))
             .collect();
         if problems.is_empty() {
-            problems =
-                letters.iter().flat_map(|(sample, kind, letter)| self.tried(sample, kind, letter)).collect();
+            problems = sheets.iter().flat_map(|(sample, sheet)| self.tried(sample, sheet)).collect();
             problems.dedup_by(|a, b| a.file == b.file && a.line == b.line);
         }
         problems
@@ -57,11 +59,11 @@ impl Trial<'_> {
         text: &str,
         known: &BTreeMap<&str, BTreeSet<String>>,
     ) -> Vec<TemplateProblem> {
-        let kind = name.split('/').next().unwrap_or(name);
+        let folder = name.split('/').next().unwrap_or(name);
         // A shared template may name what only some kinds have, behind a condition; the samples show whether it does.
         let known: BTreeSet<&String> = known
             .iter()
-            .filter(|(k, _)| **k == kind || kind == "shared")
+            .filter(|(k, _)| **k == folder || folder == "shared")
             .flat_map(|(_, paths)| paths)
             .collect();
         let Ok(template) = self.own.get_template(name) else { return Vec::new() };
@@ -89,9 +91,9 @@ impl Trial<'_> {
         self.files.get(name).map_or_else(|| PathBuf::from(name), |(file, _)| file.clone())
     }
 
-    fn tried(&self, sample: &str, kind: &str, letter: &Letter) -> Option<TemplateProblem> {
+    fn tried(&self, sample: &str, sheet: &Sheet) -> Option<TemplateProblem> {
         let sample = sample.to_owned();
-        match message(self.own, letter, kind) {
+        match message(self.own, sheet) {
             Ok(message) => {
                 let parts = [
                     ("subject.txt", &message.subject),
@@ -99,7 +101,7 @@ impl Trial<'_> {
                     ("body.html", &message.html),
                 ];
                 let (part, _) = parts.iter().find(|(_, filled)| filled.trim().is_empty())?;
-                let file = self.file(&format!("{kind}/{part}"));
+                let file = self.file(&format!("{}/{part}", sheet.folder));
                 Some(TemplateProblem { file, line: None, wrong: TemplateFault::Empty { sample } })
             }
             Err(error) => {

@@ -7,6 +7,6 @@ mod event;
 mod post;
 mod sign;
 
-pub use event::{MEDIA_TYPE, Readers, body, test_body};
+pub use event::{MEDIA_TYPE, Readers, body, bulletin_body, test_body};
 pub use post::{Answered, Event, post};
 pub use sign::{BadSecret, Secret, Signing};

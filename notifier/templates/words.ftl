@@ -79,7 +79,8 @@ said-local-disks = Its disks are on the hardware that it runs on, so they are co
     .read-as = Its disks are on the hardware that it runs on.
 said-not-running = The server is switched off, so moving it interrupts nothing.
 said-paused = The server is paused, and only a server that is running can be moved without a restart.
-said-live-not-converging = Its memory changes faster than it can be copied, so it cannot be moved while it is running.
+said-lost-by-libvirt = The software that runs it has lost its connection to it, which only a restart brings back.
+said-live-not-converging = Its memory changes faster than it can be copied, so it cannot be moved while it is running. A server that is less busy, or has less memory, can be.
 said-live-failed = Moving it while it was running was tried and did not succeed; the server was not affected.
 
 # Why a try failed.

@@ -6,11 +6,12 @@ use std::path::Path;
 use drover_notifier::calendar::Standing;
 use drover_notifier::letter::Answers;
 use drover_notifier::reply::{Incoming, Keys};
-use drover_notifier::samples::{Sample, samples};
+use drover_notifier::samples::{Sample, bulletins, samples};
 use drover_notifier::{
     Channel, Delivery, Letterhead, Mail, MailError, MaildirConfig, Message, Renderer, Sender,
 };
 use drover_policies::ids::NoticeId;
+use drover_policies::notices::Contact;
 use mail_parser::{Address, HeaderValue, MessageParser};
 
 fn sample(name: &str) -> Sample {
@@ -38,6 +39,33 @@ fn text<'a>(mail: &'a mail_parser::Message<'_>, name: &str) -> Option<&'a str> {
         Some(HeaderValue::Text(text)) => Some(text),
         _ => None,
     }
+}
+
+#[test]
+fn the_mails_of_a_maintenance_are_a_thread_that_nobodys_program_answers() {
+    let renderer = Renderer::new(None).expect("sound templates");
+    let samples = bulletins().expect("samples");
+    let sample = samples.iter().find(|s| s.name == "maintenance_begun").expect("a sample of this name");
+    let message =
+        renderer.render_bulletin(&sample.bulletin, &sample.contact, &sample.links).expect("rendered");
+    let of = |contact| Mail::of_bulletin(&message, &sample.bulletin, contact, &sender());
+    let mail = of(&sample.contact).expect("a mail");
+    let parsed = MessageParser::default().parse(mail.bytes()).expect("a mail");
+    assert_eq!(parsed.subject(), Some("MT-12 has begun (Maintenance: kernel update)"));
+    assert_eq!(parsed.message_id(), Some("notice.00000000-0000-0000-0000-00000000002b@cloud.example"));
+    let thread = "maintenance.00000000-0000-0000-0000-00000000000a@cloud.example";
+    assert_eq!(parsed.in_reply_to().as_text(), Some(thread));
+    assert_eq!(parsed.references().as_text(), Some(thread));
+    assert_eq!(text(&parsed, "Auto-Submitted"), Some("auto-generated"));
+    assert_eq!(text(&parsed, "X-Drover-Maintenance"), Some("MT-12"));
+    assert_eq!(text(&parsed, "X-Drover-Kind"), Some("maintenance_begun"));
+    assert_eq!(text(&parsed, "X-Drover-Ticket"), None);
+    assert_eq!(mail.envelope_sender(), "maintenance@cloud.example");
+    assert_eq!(mail.recipients(), ["night-shift@cloud.example"]);
+    assert_eq!(parsed.attachments().count(), 0, "it has no entry for a calendar");
+    assert_eq!(mail, of(&sample.contact).expect("the same again"));
+    let nobody = Contact { mail: Vec::new(), ..sample.contact.clone() };
+    assert!(matches!(of(&nobody), Err(MailError::NoRecipient { .. })));
 }
 
 #[test]

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use drover_notifier::samples::{Sample, samples};
+use drover_notifier::samples::{BulletinSample, Sample, bulletins, samples};
 use drover_notifier::{Message, Renderer, TemplateFault};
 use drover_policies::attempt::FailureClass;
+use drover_policies::bulletins::Says;
 use drover_policies::eligibility::WhyNotLive;
 use drover_policies::notices::{Cause, Tells};
 use drover_policies::owners::Nearness;
@@ -35,6 +36,77 @@ fn every_sample_reads_as_it_is_checked_in_in_every_language() {
                 format!("Subject: {}\n\n{}\n======== In a calendar:\n{entry}", message.subject, message.text)
             );
             insta::assert_snapshot!(format!("{folder}{}.html", sample.name), message.html);
+        }
+    }
+}
+
+fn rendered_bulletin(renderer: &Renderer, sample: &BulletinSample) -> Message {
+    renderer.render_bulletin(&sample.bulletin, &sample.contact, &sample.links).expect("rendered")
+}
+
+#[test]
+fn every_bulletin_reads_as_it_is_checked_in_in_every_language() {
+    let renderer = Renderer::new(None).expect("the shipped templates are sound");
+    for mut sample in bulletins().expect("samples") {
+        for (folder, language) in [("", "en"), ("de.", "de")] {
+            sample.contact.language = language.parse().expect("a language");
+            let message = rendered_bulletin(&renderer, &sample);
+            insta::assert_snapshot!(
+                format!("{folder}{}.txt", sample.name),
+                format!("Subject: {}\n\n{}", message.subject, message.text)
+            );
+            insta::assert_snapshot!(format!("{folder}{}.html", sample.name), message.html);
+            assert_eq!((message.entry_title, message.entry_text), (String::new(), String::new()));
+        }
+    }
+}
+
+#[test]
+fn a_german_bulletin_has_no_english_words_of_ours() {
+    let renderer = Renderer::new(None).expect("the shipped templates are sound");
+    for mut sample in bulletins().expect("samples") {
+        sample.contact.language = "de".parse().expect("a language");
+        let message = rendered_bulletin(&renderer, &sample);
+        for part in [&message.subject, &message.text, &message.html] {
+            let words: Vec<&str> = part.split(|c: char| !c.is_alphabetic()).collect();
+            for english in ["the", "is", "hosts", "Nothing", "person", "Maintenance", "Deadline", "minutes"] {
+                // What hosts and hypervisors say is passed on as it is; it stands after the last colon of its line.
+                let ours = !part
+                    .lines()
+                    .any(|line| line.contains("nothing has been heard") && line.contains(english));
+                assert!(!ours || !words.contains(&english), "{}: {english} in {part}", sample.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bulletin_names_what_is_needed_of_operators_in_its_subject() {
+    let renderer = Renderer::new(None).expect("the shipped templates are sound");
+    for sample in bulletins().expect("samples") {
+        let subject = rendered_bulletin(&renderer, &sample).subject;
+        assert!(subject.contains("MT-12") && subject.ends_with("(Maintenance: kernel update)"), "{subject}");
+        let needed = ["maintenance_awaits_approval", "maintenance_hosts_failed", "maintenance_stopped"];
+        let asks = needed.contains(&sample.bulletin.says.kind());
+        assert_eq!(subject.starts_with("[ACTION REQUIRED] "), asks, "{subject}");
+    }
+}
+
+#[test]
+fn no_bulletin_leaves_markup_of_a_hook_unescaped_or_has_wide_lines() {
+    let renderer = Renderer::new(None).expect("the shipped templates are sound");
+    for mut sample in bulletins().expect("samples") {
+        sample.bulletin.maintenance.reason = "<script>alert(1)</script>".to_owned();
+        if let Says::HostsFailed { failed, .. } = &mut sample.bulletin.says {
+            failed[0].why = "<img src=https://evil.example/x>\"'".to_owned();
+        }
+        let message = rendered_bulletin(&renderer, &sample);
+        for forbidden in ["<img", "<script", "src=\"", "@import", "url(", "<link"] {
+            assert!(!message.html.contains(forbidden), "{}: {forbidden}", sample.name);
+        }
+        for line in message.text.lines() {
+            let copied = line.trim_start().starts_with("$ ") || line.contains("://");
+            assert!(copied || line.chars().count() <= 76, "{}: {line}", sample.name);
         }
     }
 }
@@ -222,6 +294,7 @@ fn whatever_the_policies_say_to_owners_is_said_in_german() {
         WhyNotLive::NotRunning,
         WhyNotLive::LocalDisks { disks: vec![disk()] },
         WhyNotLive::Paused,
+        WhyNotLive::LostByLibvirt,
         failed(FailureClass::NotConverging),
         failed(FailureClass::Unexpected),
     ]

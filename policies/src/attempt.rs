@@ -78,6 +78,32 @@ impl fmt::Display for Phase {
     }
 }
 
+/// A phase of a cutover that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PhaseDone {
+    /// Which.
+    pub phase: Phase,
+    /// How long it took, as the agent measured it.
+    pub took: Span,
+    /// What it sent of local disks, in bytes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sent_bytes: u64,
+}
+
+fn is_zero(bytes: &u64) -> bool {
+    *bytes == 0
+}
+
+impl fmt::Display for PhaseDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} took {}", self.phase, self.took)?;
+        match self.sent_bytes {
+            0 => Ok(()),
+            bytes => write!(f, ", {} KiB sent", bytes.div_ceil(1 << 10)),
+        }
+    }
+}
+
 /// How far an attempt is. Figures that the phase hasn't got are 0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -104,6 +130,9 @@ pub struct Progress {
     /// Of a look at a guest: what was found so far.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// Of a cutover: the phases that are over, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub done: Vec<PhaseDone>,
 }
 
 impl Progress {
@@ -122,6 +151,7 @@ impl Progress {
             expected_downtime_ms: 0,
             allowed_downtime_ms: 0,
             findings: Vec::new(),
+            done: Vec::new(),
         }
     }
 
@@ -324,6 +354,39 @@ impl fmt::Display for FailureClass {
     }
 }
 
+impl Report {
+    /// A migration has ended, and nothing is known of its phases.
+    #[must_use]
+    pub fn ended(outcome: Outcome) -> Self {
+        Self::Ended { outcome, done: Vec::new() }
+    }
+
+    /// The phases of a cutover that are over.
+    #[must_use]
+    pub fn phases_done(&self) -> &[PhaseDone] {
+        match self {
+            Self::Running(Progress { done, .. }) | Self::Ended { done, .. } => done,
+            Self::Refused(_)
+            | Self::Alive { .. }
+            | Self::NotAlive(_)
+            | Self::Counted { .. }
+            | Self::Discarded
+            | Self::Held
+            | Self::Replicating(_)
+            | Self::Stopped
+            | Self::Released
+            | Self::Importing(_)
+            | Self::ImportEnded { .. }
+            | Self::Testing(_)
+            | Self::Tested { .. }
+            | Self::RunningHook(_)
+            | Self::HookRan(_)
+            | Self::Healthy(_)
+            | Self::Unhealthy(_) => &[],
+        }
+    }
+}
+
 /// What an agent last told of an operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
@@ -332,7 +395,12 @@ pub enum Report {
     /// Not begun and not going to be; nothing was touched.
     Refused(Failure),
     /// A migration has ended.
-    Ended(Outcome),
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// Of a cutover: every phase that there was, in their order.
+        done: Vec<PhaseDone>,
+    },
     /// The guest was seen alive.
     Alive {
         /// By this sign.

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bulletins::{Bulletin, Says};
 use crate::ids::{BadName, OwnerId, WebhookName};
 use crate::notices::{Actor, Notice, Reader, Tells, Via};
 
@@ -82,7 +83,7 @@ pub struct Listener {
     pub channel: ChannelName,
     /// The owner whose tickets it hears of; nothing for all.
     pub owner: Option<OwnerId>,
-    /// The kinds of messages that it hears ([`Tells::KINDS`]); none for all.
+    /// The kinds of messages that it hears ([`kinds`]); none for all.
     pub kinds: BTreeSet<String>,
 }
 
@@ -98,8 +99,29 @@ impl Listener {
     pub fn hears(&self, notice: &Notice) -> bool {
         goes_to(&notice.tells, &self.channel)
             && self.owner.as_ref().is_none_or(|owner| *owner == notice.ticket.owner)
-            && (self.kinds.is_empty() || self.kinds.contains(notice.tells.kind()))
+            && self.hears_kind(notice.tells.kind())
     }
+
+    /// Whether what operators are told of a maintenance is for it: it may name every host, so no owner's listener hears it.
+    #[must_use]
+    pub fn hears_bulletin(&self, bulletin: &Bulletin) -> bool {
+        let is_operators = match &self.channel {
+            ChannelName::Mail => true,
+            // It keeps copies of tickets, and no ticket is about a maintenance.
+            ChannelName::Rt => false,
+            ChannelName::Webhook(name) => name.registered().is_none(),
+        };
+        is_operators && self.owner.is_none() && self.hears_kind(bulletin.says.kind())
+    }
+
+    fn hears_kind(&self, kind: &str) -> bool {
+        self.kinds.is_empty() || self.kinds.contains(kind)
+    }
+}
+
+/// Every kind of message that operators can be told: of tickets, then of maintenances.
+pub fn kinds() -> impl Iterator<Item = &'static str> {
+    Tells::KINDS.into_iter().chain(Says::KINDS)
 }
 
 /// Whether a message belongs on a channel at all: nobody is sent what he has just said himself.

@@ -14,7 +14,7 @@ use crate::fleet::{Allowance, Blocker, GuestCpu, Host, Power, Reach, Server};
 use crate::ids::{HostName, ServerId};
 use crate::plan::{Agreement, Decision, Plan, Planned};
 use crate::planner::{Input, Kept};
-use crate::policy::{Policy, Subject};
+use crate::policy::Policy;
 use crate::time::Span;
 
 /// Something in a plan that must not be.
@@ -168,7 +168,7 @@ pub fn check(input: &Input<'_>, plan: &Plan) -> Vec<Violation> {
         if is_under_way(input, planned.server) {
             continue;
         }
-        let policy = &input.policies.shared(&Subject::of(server, input.fleet)).policy;
+        let policy = &input.policies.shared_of(server, input.fleet).policy;
         found.extend(manner(input, planned, server, policy));
         if let Some(to) = planned.decision.to() {
             found.extend(destination(input, planned, server, policy, to));
@@ -229,7 +229,8 @@ fn manner(input: &Input<'_>, planned: &Planned, server: &Server, policy: &Policy
             Blocker::BlockJob { .. } | Blocker::UnsafeCache { .. } if method == Method::Live => {
                 against.push("a disk's job or cache mode forbids it");
             }
-            Blocker::BlockJob { .. } | Blocker::UnsafeCache { .. } => {}
+            Blocker::LostByLibvirt if method == Method::Live => against.push("libvirt takes it for off"),
+            Blocker::BlockJob { .. } | Blocker::UnsafeCache { .. } | Blocker::LostByLibvirt => {}
         }
     }
     match (facts.power, method) {

@@ -6,12 +6,15 @@
 
 mod armed;
 mod asked;
+mod at_hand;
+mod bulletins;
 mod counted;
 mod decided;
 mod drill;
 mod explain;
 mod hosts;
 mod imports;
+mod known;
 mod live;
 mod reboot;
 mod replicas;
@@ -20,6 +23,7 @@ mod schedule;
 mod shape;
 mod shared;
 mod test_launches;
+mod times;
 mod validation;
 mod work;
 
@@ -29,10 +33,10 @@ use crate::appointment::Refusal;
 use crate::attempt::Report;
 use crate::blueprint::Blueprints;
 use crate::events::{Event, Happened};
-use crate::fleet::{Fleet, Server};
+use crate::fleet::Fleet;
 use crate::ids::{HostName, IdSource, MaintenanceId, MigrationId, OperationId, ServerId};
 use crate::import::Import;
-use crate::maintenance::{Maintenance, Stage, State as MaintenanceState, Urgency, Wave};
+use crate::maintenance::{Balance, Maintenance, Stage, State as MaintenanceState, Urgency, Wave};
 use crate::migration::{Migration, State, Waiting};
 use crate::notices::{Actor, Tells, WhyGivenUp};
 use crate::owners::OwnersRules;
@@ -42,20 +46,24 @@ use crate::replica::Replica;
 use crate::time::{Instant, Span};
 use crate::windows::Slot;
 
+use at_hand::AtHand;
 use counted::Counted;
+use known::Known;
 
 pub use armed::Within;
 pub use asked::{Back, Opened, Other, Refusal as AskedRefusal, Request, ask, cancel, revert};
 pub use decided::{
-    Changes, Cutover, DraftNotice, HookRun, IfRunning, Intent, LocalDisks, NewOperation, NewWish, Shape,
-    Situation,
+    Changes, Cutover, DraftBulletin, DraftNotice, HookRun, IfRunning, Intent, LocalDisks, NewOperation,
+    NewWish, Shape, Situation,
 };
 pub use explain::{Hindrance, hindrances};
 pub use imports::{
     ImportRefusal, ImportRequest, OpenedImport, cancel as cancel_import, import,
     reservations as import_places, retry as retry_import,
 };
+pub use rolling::why_not_yet;
 pub use schedule::slot_length;
+pub use times::{NoTime, TimeOf, times_of};
 
 /// Whether something may be begun for a migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +82,7 @@ pub fn conduct(situation: Situation<'_>) -> Changes {
     conductor.give_turns();
     conductor.plan_newcomers();
     conductor.look_at_replicas();
+    conductor.set_times_aside();
     conductor.advance_all();
     conductor.look_after_replicas();
     conductor.look_at_hosts();
@@ -85,6 +94,12 @@ pub fn conduct(situation: Situation<'_>) -> Changes {
 #[must_use]
 pub fn waves_of(situation: Situation<'_>, maintenance: &Maintenance) -> Vec<Wave> {
     Conductor::new(situation).waves(maintenance)
+}
+
+/// What a rebalance would move, as things are now.
+#[must_use]
+pub fn balance_of(situation: Situation<'_>, maintenance: &Maintenance) -> Balance {
+    Conductor::new(situation).balance(maintenance)
 }
 
 /// Times at which a migration could happen, for its owner to choose from: the first `most` that are open to him, have room, and are as far
@@ -152,11 +167,11 @@ struct Conductor<'a> {
     wishes: &'a BTreeMap<OperationId, NewWish>,
     told: &'a BTreeSet<String>,
     history: &'a BTreeMap<ServerId, Vec<Span>>,
-    maintenances: BTreeMap<MaintenanceId, Maintenance>,
+    maintenances: BTreeMap<MaintenanceId, Known<'a, Maintenance>>,
     /// In the order in which they are served: oldest first, so that nobody starves.
-    migrations: Vec<Migration>,
+    migrations: Vec<Known<'a, Migration>>,
     /// Apart from them: see [`drill`].
-    drills: Vec<Migration>,
+    drills: Vec<Known<'a, Migration>>,
     /// Every one that is not gone.
     replicas: Vec<Replica>,
     /// Every one that is not over.
@@ -167,9 +182,10 @@ struct Conductor<'a> {
     doomed: BTreeSet<HostName>,
     /// Where servers are to go whose hosts begin in this look.
     bound: BTreeMap<ServerId, HostName>,
-    /// Every server once, where it counts.
-    servers: BTreeMap<ServerId, &'a Server>,
+    /// Times that were found for several together, for this look.
+    set_aside: BTreeMap<MigrationId, times::SetAside>,
     counted: Counted,
+    at_hand: AtHand,
     room: Room<'a>,
     changes: Changes,
     /// Where in `changes` a migration is.
@@ -181,7 +197,7 @@ struct Conductor<'a> {
 impl<'a> Conductor<'a> {
     fn new(situation: Situation<'a>) -> Self {
         let (drills, mut migrations): (Vec<_>, Vec<_>) =
-            situation.migrations.into_iter().partition(Migration::is_drill);
+            situation.migrations.into_iter().map(Known::Read).partition(|migration| migration.is_drill());
         migrations.sort_by_key(|migration| (migration.opened_at, migration.number));
         let mut reservations: Vec<_> = migrations
             .iter()
@@ -197,7 +213,8 @@ impl<'a> Conductor<'a> {
         let mut room = Room::new(situation.fleet, &reservations, situation.policies, situation.now);
         replicas::settle(&mut room, &situation.replicas, &migrations);
         let under_way = situation.maintenances.iter().filter(|maintenance| maintenance.is_under_way());
-        let doomed: BTreeSet<HostName> = under_way.flat_map(Maintenance::waiting).cloned().collect();
+        let doomed: BTreeSet<HostName> =
+            under_way.flat_map(|maintenance| maintenance.to_be_emptied()).cloned().collect();
         room.spares(&doomed);
         Self {
             now: situation.now,
@@ -213,12 +230,13 @@ impl<'a> Conductor<'a> {
             wishes: situation.wishes,
             told: situation.told,
             history: situation.history,
-            maintenances: situation.maintenances.into_iter().map(|m| (m.id, m)).collect(),
+            maintenances: situation.maintenances.into_iter().map(|m| (m.id, Known::Read(m))).collect(),
             touched: BTreeSet::new(),
             doomed,
             bound: BTreeMap::new(),
-            servers: situation.fleet.servers(),
-            counted: Counted::new(&migrations, situation.fleet),
+            set_aside: BTreeMap::new(),
+            counted: Counted::new(migrations.iter().map(|known| &**known), situation.fleet),
+            at_hand: AtHand::new(migrations.iter().map(|known| &**known)),
             migrations,
             drills,
             replicas: situation.replicas,
@@ -231,13 +249,17 @@ impl<'a> Conductor<'a> {
     }
 
     fn find(&self, id: MigrationId) -> Option<&Migration> {
-        self.migrations.iter().chain(&self.drills).find(|known| known.id == id)
+        let known = self.at_hand.migration(id).map(|place| &self.migrations[place]);
+        known.or_else(|| self.drills.iter().find(|known| known.id == id)).map(|known| &**known)
     }
 
     fn advance_all(&mut self) {
         for index in 0..self.migrations.len() {
+            if self.goes_on_by_itself(&self.migrations[index]) {
+                continue;
+            }
             let before = self.migrations[index].clone();
-            let mut migration = before.clone();
+            let mut migration = Migration::clone(&before);
             // A few states follow at once (an end is taken in, and the next try begins). The bound is a guard against a cycle, which
             // would be a mistake in the machine: the next call goes on.
             for _ in 0..4 {
@@ -247,11 +269,38 @@ impl<'a> Conductor<'a> {
                     break;
                 }
             }
-            if migration != before {
+            if migration != *before {
                 self.counted.change(&before, &migration, self.fleet);
-                self.migrations[index] = migration.clone();
+                self.migrations[index] = migration.clone().into();
                 self.write(migration);
             }
+        }
+    }
+
+    /// Whether there is nothing to be decided: an agent works on it, nobody wants it to stop, and nothing has been told.
+    fn goes_on_by_itself(&self, migration: &Migration) -> bool {
+        match migration.state {
+            State::Preflight { operation }
+            | State::Transferring { operation, .. }
+            | State::Verifying { operation, .. } => {
+                !self.reports.contains_key(&operation) && self.go(migration) != Go::Cancelled
+            }
+            State::Pending { .. }
+            | State::Preparing { .. }
+            | State::Ready { .. }
+            | State::CuttingOver { .. }
+            | State::RolledBack { .. }
+            | State::Completed { .. }
+            | State::Discarding { .. }
+            | State::Failed { .. }
+            | State::Succeeded { .. }
+            | State::Reverting { .. }
+            | State::Closed { .. }
+            | State::Reverted { .. }
+            | State::Rehearsing { .. }
+            | State::Rehearsed { .. }
+            | State::Cancelled { .. }
+            | State::Avoided { .. } => false,
         }
     }
 
@@ -417,6 +466,9 @@ impl<'a> Conductor<'a> {
     }
 
     fn into_changes(self) -> Changes {
-        self.changes
+        let Self { touched, mut maintenances, mut changes, .. } = self;
+        let changed = touched.into_iter().filter_map(|id| maintenances.remove(&id));
+        changes.maintenances.extend(changed.map(Known::into_inner));
+        changes
     }
 }

@@ -60,6 +60,8 @@ pub enum WhyNotLive {
     },
     /// It is paused. libvirt would move it live, but a guest that does not run can't be seen alive afterwards.
     Paused,
+    /// libvirt takes it for off although it runs.
+    LostByLibvirt,
     /// Live migration was tried, and policy gives it no further try.
     LiveFailed {
         /// Tries so far.
@@ -94,6 +96,7 @@ impl WhyNotLive {
             Self::NotRunning => "not_running",
             Self::LocalDisks { .. } => "local_disks",
             Self::Paused => "paused",
+            Self::LostByLibvirt => "lost_by_libvirt",
             Self::LiveFailed { .. } => "live_failed",
         }
     }
@@ -110,7 +113,8 @@ impl WhyNotLive {
             | Self::UnsafeCache { .. }
             | Self::NotRunning
             | Self::LocalDisks { .. }
-            | Self::Paused => false,
+            | Self::Paused
+            | Self::LostByLibvirt => false,
         }
     }
 
@@ -126,6 +130,7 @@ impl WhyNotLive {
             | Self::UnsafeCache { .. }
             | Self::LocalDisks { .. }
             | Self::Paused
+            | Self::LostByLibvirt
             | Self::LiveFailed { .. } => Interruption::Felt,
         }
     }
@@ -158,8 +163,12 @@ impl WhyNotLive {
                 "The server is paused, and only a server that is running can be moved without a restart."
                     .to_owned()
             }
+            Self::LostByLibvirt => {
+                "The software that runs it has lost its connection to it, which only a restart brings back."
+                    .to_owned()
+            }
             Self::LiveFailed { class: FailureClass::NotConverging, .. } => {
-                "Its memory changes faster than it can be copied, so it cannot be moved while it is running."
+                "Its memory changes faster than it can be copied, so it cannot be moved while it is running. A server that is less busy, or has less memory, can be."
                     .to_owned()
             }
             Self::LiveFailed { .. } => {
@@ -191,13 +200,16 @@ impl fmt::Display for WhyNotLive {
             Self::NotRunning => f.write_str("it is off; it is moved without ticket or window"),
             Self::LocalDisks { disks } => write!(
                 f,
-                "{} only on its host: copied while it runs, and booted from the copy in a window; shared storage would let it go live",
+                "{} only on its host: copied while it runs, and booted from the copy in a window; shared storage would let it go live, and so would live.local_disks = true with agents that copy disks at both ends",
                 match disks.as_slice() {
                     [disk] => format!("disk {disk} is"),
                     several => format!("disks {} are", several.join(", ")),
                 }
             ),
             Self::Paused => f.write_str("it is paused; resume it and it can go live"),
+            Self::LostByLibvirt => f.write_str(
+                "libvirt takes it for off although its QEMU runs, as its daemon was ended at a bad moment; only a power cycle brings the two together again",
+            ),
             Self::LiveFailed { attempts, class, text } => {
                 match attempts {
                     1 => write!(f, "live migration was tried once: {class}")?,
@@ -347,6 +359,9 @@ enum LocalDisks {
 
 /// Whether there is anywhere to go live to with local disks: both agents must be able to.
 fn local_disks_of(server: &Server, fleet: &Fleet, policy: &Policy) -> LocalDisks {
+    if !has_local_disks(&server.facts) {
+        return LocalDisks::ByRounds;
+    }
     let able = |host: &&Host| host.facts.can(Ability::CopyLive) && host.facts.replication.is_some();
     let Some(source) = fleet.hosts.get(&server.host).filter(able).filter(|_| policy.live.local_disks) else {
         return LocalDisks::ByRounds;
@@ -384,9 +399,9 @@ pub fn suits(server: &Server, fleet: &Fleet, settled: Option<WhyNotLive>, policy
         Some(why) => method_without_live(&server.facts, why),
         None => method_with(&server.facts, policy, local_disks_of(server, fleet, policy)),
     };
-    let replicates = fleet.hosts.get(&server.host).is_some_and(|host| host.facts.replication.is_some());
+    let replicates = || fleet.hosts.get(&server.host).is_some_and(|host| host.facts.replication.is_some());
     match suits {
-        Suits::Reboot(_) if has_local_disks(&server.facts) && !replicates => {
+        Suits::Reboot(_) if has_local_disks(&server.facts) && !replicates() => {
             Suits::Nothing(WhyBlocked::NotReplicating { host: server.host.clone() })
         }
         Suits::Reboot(_) | Suits::Live | Suits::Nothing(_) => suits,
@@ -423,7 +438,7 @@ fn blocks_both(blocker: &Blocker) -> Option<WhyBlocked> {
         Blocker::HostDevice { device } => Some(WhyBlocked::HostDevice { device: device.clone() }),
         Blocker::Snapshots { count } => Some(WhyBlocked::Snapshots { count: *count }),
         Blocker::SharedFilesystem { tag } => Some(WhyBlocked::SharedFilesystem { tag: tag.clone() }),
-        Blocker::BlockJob { .. } | Blocker::UnsafeCache { .. } => None,
+        Blocker::BlockJob { .. } | Blocker::UnsafeCache { .. } | Blocker::LostByLibvirt => None,
     }
 }
 
@@ -447,6 +462,7 @@ fn why_not_live(server: &ServerFacts, policy: &Policy, local: LocalDisks) -> Opt
         Blocker::UnsafeCache { disk, cache } => {
             Some(WhyNotLive::UnsafeCache { disk: disk.clone(), cache: cache.clone() })
         }
+        Blocker::LostByLibvirt => Some(WhyNotLive::LostByLibvirt),
         Blocker::HostDevice { .. } | Blocker::Snapshots { .. } | Blocker::SharedFilesystem { .. } => None,
     })
 }

@@ -12,6 +12,13 @@ use serde::{Deserialize, Serialize};
 use crate::ids::{HookName, HostName, OwnerId, ServerId};
 use crate::time::Instant;
 
+mod agent;
+mod sightings;
+
+pub use agent::{AgentFacts, Certificate, Ending};
+pub(crate) use sightings::at;
+pub use sightings::{OnHost, Sightings};
+
 /// Free words on a host or server, for policies and placement: `rack = "r12"`.
 pub type Labels = BTreeMap<String, String>;
 
@@ -55,6 +62,9 @@ pub struct HostFacts {
     /// Hooks that can be run here.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub hooks: BTreeSet<HookName>,
+    /// What its agent tells of itself; nothing when it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<AgentFacts>,
 }
 
 /// What a network card is plugged into, by the name that a definition has for it.
@@ -111,10 +121,14 @@ pub enum Ability {
     ReturnToRetained,
     /// A running server is moved with its local disks: away from this host, or to it. Only of agents that hold replicas.
     CopyLive,
+    /// It sends the memory of a live migration over several connections.
+    Parallel,
     /// It gives a server another shape where it is moved to.
     Reshape,
     /// … also its local disks, which lie elsewhere there or have another format.
     ReshapeDisks,
+    /// It holds the copying of local disks back for the guest's own reading and writing.
+    HoldBack,
     /// It runs the hooks of its host, and says whether its host is well.
     RunHooks,
     /// It knows what an import is.
@@ -257,7 +271,7 @@ pub enum GuestAgent {
 }
 
 /// What the guest sees of the processor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "mode", rename_all = "snake_case")]
 pub enum GuestCpu {
     /// A named model: runs wherever the host can offer it.
@@ -311,7 +325,7 @@ pub struct Disk {
 }
 
 /// Who can open a disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Reach {
     /// Every host with this storage.
@@ -356,6 +370,8 @@ pub enum Blocker {
         /// Its mount tag.
         tag: String,
     },
+    /// libvirt takes it for off, and its QEMU runs: nothing but a power cycle brings the two together again.
+    LostByLibvirt,
 }
 
 impl fmt::Display for Blocker {
@@ -367,6 +383,9 @@ impl fmt::Display for Blocker {
             Self::BlockJob { disk } => write!(f, "a block job runs on disk {disk}"),
             Self::UnsafeCache { disk, cache } => write!(f, "disk {disk} uses cache mode {cache}"),
             Self::SharedFilesystem { tag } => write!(f, "host directory {tag} is shared into the guest"),
+            Self::LostByLibvirt => f.write_str(
+                "libvirt takes it for off although its QEMU runs, as its daemon was ended at a bad moment",
+            ),
         }
     }
 }
@@ -404,13 +423,13 @@ pub struct Fleet {
     /// By name.
     pub hosts: BTreeMap<HostName, Host>,
     /// By host and server.
-    pub sightings: BTreeMap<HostName, BTreeMap<ServerId, Server>>,
+    pub sightings: Sightings,
 }
 
 impl Fleet {
     /// The servers seen on a host, in the order of their ids.
     pub fn on(&self, host: &HostName) -> impl Iterator<Item = &Server> {
-        self.sightings.get(host).into_iter().flat_map(BTreeMap::values)
+        self.sightings.get(host).into_iter().flat_map(|seen| seen.values())
     }
 
     /// A server as seen on one host.
@@ -419,29 +438,34 @@ impl Fleet {
         self.sightings.get(host)?.get(&server)
     }
 
-    /// Every sighting of one server.
+    /// Every sighting of one server, in the order of the hosts' names.
     pub fn sightings_of(&self, server: ServerId) -> impl Iterator<Item = &Server> {
-        self.sightings.values().filter_map(move |servers| servers.get(&server))
+        self.sightings.of(server)
     }
 
     /// The sighting that counts: the running one, else the first that is not merely arriving.
     #[must_use]
     pub fn server(&self, server: ServerId) -> Option<&Server> {
-        self.sightings_of(server).min_by_key(|seen| weight(seen))
+        self.sightings.that_counts(server)
     }
 
     /// Every server once, where it counts, in the order of ids.
     #[must_use]
     pub fn servers(&self) -> BTreeMap<ServerId, &Server> {
         let mut servers: BTreeMap<ServerId, &Server> = BTreeMap::new();
-        for (id, seen) in self.sightings.values().flatten() {
+        for (id, seen) in self.sightings.values().flat_map(|seen| seen.iter()) {
             let known = servers.entry(*id).or_insert(seen);
-            if weight(seen) < weight(known) {
+            if counts_before(seen, known) {
                 *known = seen;
             }
         }
         servers
     }
+}
+
+/// Whether of two sightings of a server the first one counts, although the other was known before.
+pub(crate) fn counts_before(one: &Server, known: &Server) -> bool {
+    weight(one) < weight(known)
 }
 
 /// Which of several sightings of a server counts: the least.

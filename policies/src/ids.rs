@@ -96,12 +96,13 @@ pub struct BadName {
     pub rule: &'static str,
 }
 
+// Names are keys everywhere, and copied with all that is about a host: a copy shares the text.
 macro_rules! name_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(std::sync::Arc<str>);
 
         impl $name {
             /// Checks a name.
@@ -116,7 +117,7 @@ macro_rules! name_id {
                     && !name.starts_with('.')
                     && !name.chars().any(|c| c.is_whitespace() || c.is_control() || "/?#\"'<>".contains(c));
                 if usable {
-                    Ok(Self(name))
+                    Ok(Self(name.into()))
                 } else {
                     Err(BadName {
                         what: $what,
@@ -156,7 +157,7 @@ macro_rules! name_id {
 
         impl From<$name> for String {
             fn from(name: $name) -> String {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
     };
@@ -184,25 +185,25 @@ impl HookName {
     /// Run when a host is empty, before anything is done to it.
     #[must_use]
     pub fn pre() -> Self {
-        Self("pre".to_owned())
+        Self("pre".into())
     }
 
     /// Does what the maintenance is for.
     #[must_use]
     pub fn maintain() -> Self {
-        Self("maintain".to_owned())
+        Self("maintain".into())
     }
 
     /// Says whether a host is well afterwards.
     #[must_use]
     pub fn health() -> Self {
-        Self("health".to_owned())
+        Self("health".into())
     }
 
     /// Run before servers may be placed on the host again.
     #[must_use]
     pub fn post() -> Self {
-        Self("post".to_owned())
+        Self("post".into())
     }
 }
 
@@ -210,7 +211,7 @@ impl WebhookId {
     /// As the name of a channel.
     #[must_use]
     pub fn name(self) -> WebhookName {
-        WebhookName(self.0.to_string())
+        WebhookName(self.0.to_string().into())
     }
 }
 

@@ -25,7 +25,7 @@ use crate::notices::Actor;
 use crate::time::Instant;
 
 pub use happened::RollingHappened;
-pub use rolling::{Because, Rolling, Seen, Turn, Versions, Wave, Waves};
+pub use rolling::{Balance, Because, Rolling, Seen, Shift, Turn, Versions, Wave, Waves};
 pub use stage::{SkippedBy, Stage, Step};
 pub use terms::{BadOrder, Hint, Hooks, Kind, Terms, Which, label_of};
 pub use wishes::{InPart, Refusal};
@@ -74,13 +74,20 @@ pub enum Urgency {
 }
 
 /// Whether the warning before the deadline has been given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Warned {
     /// Not yet.
+    #[default]
     No,
     /// It has.
     Yes,
+}
+
+impl Warned {
+    fn is_no(&self) -> bool {
+        *self == Self::No
+    }
 }
 
 /// How a maintenance stands.
@@ -230,20 +237,45 @@ impl Maintenance {
     /// Whether its servers are still to leave a host: it is emptied, or will be.
     #[must_use]
     pub fn frees(&self, host: &HostName) -> bool {
-        self.hosts.get(host).is_some_and(|stage| stage.is_being_emptied() || *stage == Stage::Waiting)
+        self.empties()
+            && self.hosts.get(host).is_some_and(|stage| stage.is_being_emptied() || *stage == Stage::Waiting)
+    }
+
+    /// Whether its hosts are emptied at all.
+    #[must_use]
+    pub fn empties(&self) -> bool {
+        match self.kind() {
+            Kind::Drain | Kind::Patch | Kind::Decommission => true,
+            Kind::Rebalance => false,
+        }
+    }
+
+    /// Hosts whose turn to be emptied is yet to come.
+    pub fn to_be_emptied(&self) -> impl Iterator<Item = &HostName> {
+        self.waiting().filter(|_| self.empties())
     }
 
     /// When it will be over at the pace so far; nothing before a host is.
     #[must_use]
     pub fn forecast(&self, now: Instant) -> Option<Instant> {
+        let (began, over, rest) = self.pace()?;
+        now.checked_add_signed((now - began) / over * rest)
+    }
+
+    /// From when on [`Maintenance::forecast`] lies behind the deadline, if no other host is over by then.
+    #[must_use]
+    pub fn late_from(&self) -> Option<Instant> {
+        let (began, over, rest) = self.pace()?;
+        began.checked_add_signed((self.deadline - began) / (over + rest) * over)
+    }
+
+    /// Since when hosts have had their turns, how many are over and how many are not.
+    fn pace(&self) -> Option<(Instant, i32, i32)> {
         let kind = self.kind();
         let over = i32::try_from(self.hosts_at(|stage| stage.ended_at(kind).is_some()).count()).ok()?;
         let rest = i32::try_from(self.hosts.len()).ok()? - over;
         let began = self.rolling.turns.values().map(|turn| turn.began_at).min()?;
-        if over == 0 || rest == 0 || !self.is_open() {
-            return None;
-        }
-        now.checked_add_signed((now - began) / over * rest)
+        (over > 0 && rest > 0 && self.is_open()).then_some((began, over, rest))
     }
 
     /// Whether more hosts have failed than are borne.

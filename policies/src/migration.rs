@@ -28,7 +28,7 @@ mod wishes;
 use serde::{Deserialize, Serialize};
 
 use crate::appointment::Appointment;
-use crate::attempt::{Failure, Method, Moved, Phase};
+use crate::attempt::{Failure, Method, Moved, Phase, PhaseDone};
 use crate::blueprint::{Blueprint, Shaped};
 use crate::checks::Validation;
 use crate::eligibility::WhyNotLive;
@@ -178,6 +178,9 @@ pub struct Attempt {
     pub began_at: Instant,
     /// How it ended, once it has.
     pub end: Option<AttemptEnd>,
+    /// Of a cutover: the phases that are over, as far as its agent has told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseDone>,
 }
 
 /// How a try ended.

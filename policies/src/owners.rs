@@ -323,6 +323,20 @@ impl OwnersRules {
         own.chain(policy.windows.exclusions.iter().map(Exclusion::slot)).collect()
     }
 
+    /// Every stretch in a range in which nothing may happen, by the freeze that says so: policy's days first, then the owner's.
+    #[must_use]
+    pub fn freezes_in<'a>(&'a self, whose: &Whose<'_>, policy: &'a Policy, range: Slot) -> Vec<Frozen<'a>> {
+        let policys = policy.windows.exclusions.iter().map(|days| Frozen {
+            name: &days.name,
+            from: Nearness::Policy,
+            slot: days.slot(),
+        });
+        let own = self.freezes_for(whose).flat_map(|(freeze, times, from)| {
+            times.as_slice().iter().map(move |slot| Frozen { name: freeze.name(), from, slot: *slot })
+        });
+        policys.chain(own).filter(|frozen| frozen.slot.overlaps(range)).collect()
+    }
+
     /// Which freezes touch a stretch of time, policy's days first, then the owner's.
     #[must_use]
     pub fn frozen<'a>(&'a self, whose: &Whose<'_>, policy: &'a Policy, slot: Slot) -> Vec<Frozen<'a>> {

@@ -7,6 +7,7 @@
 mod bounds;
 pub mod check;
 mod evacuate;
+mod even;
 mod fill;
 pub mod ganeti;
 mod load;
@@ -19,11 +20,12 @@ mod waves;
 
 pub use bounds::{fewest_moves, fewest_relieving};
 pub use evacuate::{Evacuation, Lacks, Unplaced, evacuate, evacuate_making_way, relieve};
+pub use even::{Evening, Evenness, StillUneven, even_out};
 pub use load::Load;
-pub use of_fleet::{Rows, Sent, Stays, rows};
+pub use of_fleet::{Held, Rows, Sent, Shown, Stays, rows, rows_beside, rows_of};
 pub use plan::{
-    FleetPlan, Impossible, NotPlaced, PlannedMove, PlannedTime, PlannedWave, StaysThere, plan_evacuation,
-    plan_relief, plan_rolling,
+    Evened, FleetPlan, Impossible, NotPlaced, PlannedMove, PlannedTime, PlannedWave, Reboots, StaysThere,
+    Uneven, even_rows, plan_evacuation, plan_evening, plan_relief, plan_rolling,
 };
 pub use waves::{Rolling, Stuck, Wave, Wishes, roll};
 

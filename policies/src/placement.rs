@@ -25,7 +25,7 @@ use crate::blueprint::Blueprint;
 use crate::eligibility::{Suits, suits};
 use crate::fleet::{Fleet, HostFacts, Server};
 use crate::ids::{HostName, OwnerId, ServerId};
-use crate::policy::{Effective, Policy, PolicySet, Subject};
+use crate::policy::{Effective, Policy, PolicySet};
 
 pub use room::Room;
 pub(crate) use why::Bytes;
@@ -96,6 +96,12 @@ pub fn is_machine_for(wish: &Wish<'_>, source: &HostFacts, here: &HostFacts) -> 
     suits::machine(wish, source, here).is_ok()
 }
 
+/// The room that a server's local disks need where they are copied to, by path, in bytes. Nothing of one whose disks can't be copied.
+#[must_use]
+pub fn disk_room(server: &Server) -> BTreeMap<PathBuf, u64> {
+    storage::needed(server, None)
+}
+
 /// Whether a host has a directory for each of a server's local disks, and an agent that takes them. Not whether there is room.
 #[must_use]
 pub fn takes_disks(wish: &Wish<'_>, here: &HostFacts) -> bool {
@@ -121,7 +127,7 @@ impl<'a> Wish<'a> {
     /// A server that goes live if nothing on it stands against that, and stays as it is.
     #[must_use]
     pub fn of(server: &'a Server, policies: &PolicySet, fleet: &Fleet) -> Self {
-        let policy = policies.shared(&Subject::of(server, fleet));
+        let policy = policies.shared_of(server, fleet);
         let method = match suits(server, fleet, None, &policy.policy) {
             Suits::Live => Method::Live,
             Suits::Reboot(_) | Suits::Nothing(_) => Method::Reboot,

@@ -5,7 +5,7 @@
 
 mod text;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::attempt::Method;
 use crate::blueprint::Blueprint;
 use crate::eligibility::{Interruption, WhyBlocked, WhyNotLive};
 use crate::estimate::Estimate;
+use crate::fleet::Fleet;
 use crate::ids::{HostName, OwnerId, ServerId};
 use crate::placement::{NoPlace, Reservation};
 use crate::time::Instant;
@@ -177,6 +178,18 @@ impl Plan {
     #[must_use]
     pub fn of(&self, server: ServerId) -> Option<&Planned> {
         self.servers().find(|planned| planned.server == server)
+    }
+
+    /// With what a plan before this one says of other hosts, as far as they are still `emptied` and their servers are still there: planned anew is
+    /// only where something is to be decided.
+    #[must_use]
+    pub fn beside(mut self, before: Self, emptied: &BTreeSet<HostName>, fleet: &Fleet) -> Self {
+        let others = before.hosts.into_iter().filter(|(host, _)| emptied.contains(host));
+        for (host, mut servers) in others {
+            servers.retain(|planned| fleet.seen(&planned.from, planned.server).is_some());
+            self.hosts.entry(host).or_insert(servers);
+        }
+        self
     }
 
     /// Everything that has to be held for it.

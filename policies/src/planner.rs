@@ -30,7 +30,7 @@ use crate::fleet::{Fleet, Server};
 use crate::ids::{HostName, ServerId};
 use crate::placement::{Choice, NoPlace, Reservation, Room, Wish};
 use crate::plan::{Agreement, Decision, Plan, Planned};
-use crate::policy::{Effective, PolicySet, Subject};
+use crate::policy::{Effective, PolicySet};
 use crate::time::{Instant, Span};
 
 pub use report::{Report, Wait, Warning};
@@ -111,6 +111,8 @@ pub fn report_of(input: &Input<'_>, plan: &Plan) -> Report {
 struct Planner<'a> {
     input: &'a Input<'a>,
     room: Room<'a>,
+    /// What is held for each server.
+    held: BTreeMap<ServerId, Vec<&'a Reservation>>,
     planned: Vec<Planned>,
     warnings: Vec<Warning>,
 }
@@ -126,7 +128,11 @@ impl<'a> Planner<'a> {
         let mut room =
             Room::new(input.fleet, input.reservations, input.policies, input.now).emptying(input.emptying);
         room.spares(input.doomed);
-        Self { input, room, planned: Vec::new(), warnings: Vec::new() }
+        let mut held: BTreeMap<ServerId, Vec<&Reservation>> = BTreeMap::new();
+        for place in input.reservations {
+            held.entry(place.server).or_default().push(place);
+        }
+        Self { input, room, held, planned: Vec::new(), warnings: Vec::new() }
     }
 
     /// Finds the method for every server; those that can't move yet, and those that are moving, are done with here.
@@ -160,7 +166,7 @@ impl<'a> Planner<'a> {
 
     fn sort(&mut self, server: &'a Server) -> Option<Candidate<'a>> {
         let facts = &server.facts;
-        let policy = self.input.policies.shared(&Subject::of(server, self.input.fleet));
+        let policy = self.input.policies.shared_of(server, self.input.fleet);
         let settled = match self.input.kept.get(&facts.id) {
             // It is only now coming here; it can be planned for once it is here and nowhere else.
             Some(Kept::UnderWay { to, .. }) if *to == server.host => {
@@ -249,8 +255,8 @@ impl<'a> Planner<'a> {
 
     /// A server has one destination: what is still held for it elsewhere is from a plan before the last.
     fn give_up_others(&mut self, decided: &Reservation) {
-        let others = self.input.reservations.iter();
-        for place in others.filter(|place| place.server == decided.server && place.host != decided.host) {
+        let others = self.held.get(&decided.server).into_iter().flatten();
+        for place in others.filter(|place| place.host != decided.host) {
             self.room.release(place);
         }
     }
@@ -264,8 +270,8 @@ impl<'a> Planner<'a> {
         };
         let held = || {
             let here = &candidate.wish.server.host;
-            let mine = |place: &&Reservation| place.server == candidate.id() && place.host != *here;
-            self.input.reservations.iter().filter(mine).map(|place| &place.host).min()
+            let mine = self.held.get(&candidate.id()).into_iter().flatten();
+            mine.map(|place| &place.host).filter(|host| **host != *here).min()
         };
         said.or_else(held).cloned()
     }

@@ -115,6 +115,8 @@ pub struct LivePolicy {
     pub attempts: u32,
     /// Most bytes per second of one migration; 0 for no limit.
     pub bandwidth: u64,
+    /// Connections that the memory of one migration is sent over side by side.
+    pub connections: u32,
     /// Let QEMU slow a guest down that does not converge.
     pub auto_converge: bool,
     /// What is done when a migration does not converge.

@@ -126,6 +126,14 @@ pub struct RoundFigures {
     pub disks: Vec<DiskFigures>,
     /// Bytes per second on the wire, of late.
     pub rate: u64,
+    /// How much of the time it was held back for the guest's own reading and writing, in percent.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held_percent: u8,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(count: &u8) -> bool {
+    *count == 0
 }
 
 /// How far a running round is with one disk.
@@ -421,6 +429,10 @@ pub struct Pace {
     pub opens_at: Option<Instant>,
     /// Most bytes per second on the wire; nothing for no limit.
     pub bandwidth: Option<u64>,
+    /// What the guest keeps of its own reading and writing, in percent; nothing where the copying goes first. For agents that can
+    /// [`HoldBack`](crate::fleet::Ability::HoldBack).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest_percent: Option<u8>,
     /// Counts the rounds that somebody asked for: when it grows, one is done at once.
     pub sync_now: u64,
 }
@@ -459,6 +471,7 @@ mod tests {
             near: Span::seconds(10),
             opens_at: Some(at(7200)),
             bandwidth: None,
+            guest_percent: None,
             sync_now: 0,
         }
     }

@@ -92,6 +92,7 @@ pub fn host_facts(name: &str) -> HostFacts {
         plugs: None,
         boot_id: None,
         hooks: BTreeSet::new(),
+        agent: None,
     }
 }
 

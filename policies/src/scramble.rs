@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::fleet::{Disk, Fleet, Host, HostFacts, Labels, Reach, Server, ServerFacts};
 use crate::host::Standing;
-use crate::ids::{HostName, OwnerId, ServerId};
+use crate::ids::{HostName, MaintenanceId, OwnerId, ServerId};
 
 /// Replaces every name, label, address and id by a number, the same one by the same one.
 ///
@@ -60,6 +60,10 @@ impl Names {
         HostName::new(word).unwrap_or_else(|_| host.clone())
     }
 
+    fn maintenance(&mut self, id: MaintenanceId) -> MaintenanceId {
+        MaintenanceId(Uuid::from_u128(self.number("maintenance", &id.to_string()) as u128))
+    }
+
     fn labels(&mut self, labels: &Labels) -> Labels {
         labels.iter().map(|(key, value)| (self.word("label", key), self.word("value", value))).collect()
     }
@@ -75,13 +79,21 @@ impl Names {
             abilities: BTreeSet::new(),
             plugs: None,
             boot_id: None,
+            hooks: BTreeSet::new(),
+            agent: None,
             ..host.facts.clone()
         };
         let standing = match &host.standing {
             Standing::Cordoned { since, .. } => {
                 Standing::Cordoned { reason: "not told".to_owned(), since: *since }
             }
-            Standing::Open | Standing::Draining { .. } | Standing::Drained { .. } => host.standing.clone(),
+            Standing::Draining { maintenance, since } => {
+                Standing::Draining { maintenance: self.maintenance(*maintenance), since: *since }
+            }
+            Standing::Drained { maintenance, at } => {
+                Standing::Drained { maintenance: self.maintenance(*maintenance), at: *at }
+            }
+            Standing::Open => Standing::Open,
         };
         Host { name: self.host_name(&host.name), facts, observed_at: host.observed_at, standing }
     }
@@ -116,5 +128,90 @@ impl Names {
             Reach::Empty => Reach::Empty,
         };
         Disk { source: self.word("disk", &disk.source), reach, ..disk.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::eligibility::suits;
+    use crate::ids::HookName;
+    use crate::policy::{PolicySet, Subject};
+    use crate::samples::{Sample, gib};
+    use crate::time::Instant;
+
+    const MAINTENANCE: Uuid = Uuid::from_u128(0x5ec2_e700_0000_4000_8000_0000_0000_0001);
+
+    /// Everything that somebody could be told by bears the word.
+    fn fleet() -> Fleet {
+        let draining =
+            Standing::Draining { maintenance: MaintenanceId(MAINTENANCE), since: Instant::UNIX_EPOCH };
+        let drained = Standing::Drained { maintenance: MaintenanceId(MAINTENANCE), at: Instant::UNIX_EPOCH };
+        let named = |standing: Standing| {
+            move |host: &mut Host| {
+                host.facts.labels.insert("secret-label".to_owned(), "secret-value".to_owned());
+                host.facts.libvirt_uri = "qemu+tls://secret/system".to_owned();
+                host.facts.migration_address = Some("secret.example".to_owned());
+                host.facts.boot_id = Some("secret-boot".to_owned());
+                host.facts.hooks = [HookName::new("secret-hook").expect("a name")].into();
+                host.standing = standing.clone();
+            }
+        };
+        let cordoned = Standing::Cordoned { reason: "secret reason".to_owned(), since: Instant::UNIX_EPOCH };
+        let hosts = Sample::new()
+            .host("secret-h1", named(draining))
+            .host("secret-h2", named(drained))
+            .host("secret-h3", named(cordoned))
+            .host("secret-h4", named(Standing::Open));
+        let server = |facts: &mut ServerFacts| {
+            facts.id = ServerId(Uuid::from_u128(
+                MAINTENANCE.as_u128() + facts.name.bytes().map(u128::from).sum::<u128>(),
+            ));
+            facts.memory_bytes = gib(3);
+            facts.owner = OwnerId::new("secret-owner").ok();
+            facts.labels.insert("secret-label".to_owned(), "secret-value".to_owned());
+            facts.rules.anti_affinity = ["secret-group".to_owned()].into();
+            facts.rules.affinity = ["secret-other".to_owned()].into();
+        };
+        hosts.server("secret-h1", "secret-1", server).server("secret-h4", "secret-2", server).fleet()
+    }
+
+    #[test]
+    fn nothing_is_left_by_which_anybody_could_be_told() {
+        let fleet = fleet();
+        let text = serde_json::to_string(&scrambled(&fleet)).expect("a fleet is written");
+        assert!(!text.contains("secret"), "{text}");
+        let ids = fleet.sightings.values().flat_map(|servers| servers.keys()).map(ToString::to_string);
+        let ids: BTreeSet<String> = ids.chain([MAINTENANCE.to_string()]).collect();
+        assert_eq!(ids.len(), 3);
+        for id in ids {
+            assert!(!text.contains(&id), "{id} is still in {text}");
+        }
+    }
+
+    #[test]
+    fn a_planner_sees_the_same_fleet() {
+        let before = fleet();
+        let after = scrambled(&before);
+        let policies = PolicySet::parse(&[]).expect("the shipped policy is right");
+        let seen = |fleet: &Fleet| -> Vec<(u64, u32, String)> {
+            let servers = fleet.sightings.values().flat_map(|servers| servers.values());
+            let mut seen: Vec<_> = servers
+                .map(|server| {
+                    let policy = policies.effective(&Subject::of(server, fleet));
+                    let suits = format!("{:?}", suits(server, fleet, None, &policy.policy));
+                    (server.facts.memory_bytes, server.facts.vcpus, suits)
+                })
+                .collect();
+            seen.sort();
+            seen
+        };
+        assert_eq!(seen(&before), seen(&after));
+        let standings = |fleet: &Fleet| -> BTreeSet<String> {
+            fleet.hosts.values().map(|host| host.standing.to_string()).collect()
+        };
+        assert_eq!(standings(&before), standings(&after));
     }
 }

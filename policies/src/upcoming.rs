@@ -29,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::appointment::Appointment;
 use crate::attempt::{Method, Phase};
+use crate::blueprint::Boot;
 use crate::eligibility::WhyNotLive;
 use crate::estimate::Estimate;
 use crate::ids::{MigrationId, OwnerId, ServerId, WindowId};
@@ -79,7 +80,10 @@ pub struct ScheduledEvent {
     pub window_id: Option<WindowId>,
     /// In which its owner reads times.
     pub tz: Tz,
-    /// How long the server will stand still or be off, nine times in ten at most, in whole seconds.
+    /// Whether it is booted when it has been moved.
+    pub boot: Boot,
+    /// How long the server will stand still or be off, nine times in ten at most, in whole seconds; until it could be booted, where it is
+    /// left off.
     pub est_downtime_s: u64,
     /// From the first act to the server's running at the destination, in whole seconds.
     pub est_duration_s: u64,
@@ -309,6 +313,10 @@ impl ScheduledEvent {
             },
             window_id: about.window,
             tz: about.timezone,
+            boot: match migration.method {
+                Method::Live => Boot::Now,
+                Method::Reboot => migration.blueprint().map_or(Boot::Now, |blueprint| blueprint.boot),
+            },
             est_downtime_s: whole_seconds(downtime),
             est_duration_s: whole_seconds(duration.max(downtime)),
             dest_reserved_until: migration
@@ -326,12 +334,21 @@ impl ScheduledEvent {
         }
     }
 
+    /// How long the server is off; nothing where it is left off until somebody starts it.
+    #[must_use]
+    pub fn off_for_s(&self) -> Option<u64> {
+        self.boot.is_now().then_some(self.est_downtime_s)
+    }
+
     /// One sentence that says what will happen, for the forms that have room for text. A drill says so first.
     #[must_use]
     pub fn description(&self) -> String {
         let how = match self.method {
             Method::Live => "moved to another host while it runs",
-            Method::Reboot => "moved to another host by a restart",
+            Method::Reboot if self.boot.is_now() => "moved to another host by a restart",
+            Method::Reboot => {
+                "powered off and moved to another host, where it is left off until you start it"
+            }
         };
         let mark = if self.drill { "DRILL, nothing happens to the server: " } else { "" };
         format!("{mark}{} is {how} ({}): {}", self.server_name, self.number, self.reason_text)

@@ -24,12 +24,14 @@ mod calendar;
 mod cron;
 mod recurrence;
 mod slots;
+mod together;
 mod zone;
 
 pub use calendar::{BadCalendar, LARGEST_CALENDAR, read_times};
 pub use cron::BadCron;
 pub use recurrence::{BadRecurrence, LONGEST_OPENING, TooShort};
 pub use slots::Slots;
+pub use together::{Gate, Seeker, Use, assign};
 pub use zone::{BadTimezone, parse_timezone};
 
 /// A stretch of time, its end not included.

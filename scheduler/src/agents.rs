@@ -18,7 +18,7 @@ use drover_policies::host::Standing;
 use drover_policies::ids::{HostName, OperationId};
 use drover_policies::import::ImportStatus;
 use drover_policies::replica::ReplicaStatus;
-use drover_policies::time::Instant;
+use drover_policies::time::{Instant, Span};
 use tokio::sync::watch;
 
 use crate::store::StoredOperation;
@@ -34,6 +34,9 @@ const LONGEST_HOLD: Duration = Duration::from_secs(25);
 
 /// The longest that an answer is held for an agent whose inventory is not known.
 const WITHOUT_INVENTORY: Duration = Duration::from_secs(1);
+
+/// How often it is looked whose calls are held: far more often than any silence is of interest.
+const TOUCHED_EVERY: Span = Span::seconds(1);
 
 /// Why a call was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -100,6 +103,8 @@ struct Inner {
     wanted: BTreeMap<HostName, Wanted>,
     guests: guests::Guests,
     first_revision: u64,
+    /// When it was last looked which agents have a call open.
+    touched_at: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -161,19 +166,11 @@ impl Agents {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The fleet as last observed; a host whose agent has a call open was observed now.
+    /// The fleet as last observed; a host whose agent has a call open was observed within the last second.
     #[must_use]
     pub fn fleet(&self, now: Instant) -> Arc<Fleet> {
         let mut inner = self.lock();
-        let present: Vec<HostName> = inner
-            .presence
-            .iter()
-            .filter(|(_, presence)| presence.open_calls > 0)
-            .map(|(host, _)| host.clone())
-            .collect();
-        for host in present {
-            inner.touch(&host, now);
-        }
+        inner.touch_present(now);
         inner.fleet.clone()
     }
 
@@ -289,6 +286,12 @@ impl Agents {
         self.speaking(WAITS_SINCE)
     }
 
+    /// The version in which a host's agent speaks; nothing until it has called.
+    #[must_use]
+    pub fn protocol(&self, host: &HostName) -> Option<u32> {
+        self.lock().presence.get(host).map(|presence| presence.protocol).filter(|version| *version > 0)
+    }
+
     fn speaking(&self, version: u32) -> BTreeSet<HostName> {
         let inner = self.lock();
         let able = inner.presence.iter().filter(|(_, presence)| presence.protocol >= version);
@@ -392,6 +395,23 @@ impl Inner {
         })
     }
 
+    /// Agents whose call is held are there. Whoever asks for the fleet often is not made to pay for all of them each time.
+    fn touch_present(&mut self, now: Instant) {
+        if self.touched_at.is_some_and(|at| (at..at + TOUCHED_EVERY.delta()).contains(&now)) {
+            return;
+        }
+        self.touched_at = Some(now);
+        let present: Vec<HostName> = self
+            .presence
+            .iter()
+            .filter(|(_, presence)| presence.open_calls > 0)
+            .map(|(host, _)| host.clone())
+            .collect();
+        for host in present {
+            self.touch(&host, now);
+        }
+    }
+
     fn touch(&mut self, host: &HostName, now: Instant) {
         let fresh = self.fleet.hosts.get(host).is_some_and(|known| known.observed_at < now);
         if fresh && let Some(known) = Arc::make_mut(&mut self.fleet).hosts.get_mut(host) {
@@ -409,7 +429,7 @@ impl Inner {
                 Server { host: name.clone(), facts: facts.clone(), observed_at: inventory.observed_at };
             (facts.id, server)
         });
-        fleet.sightings.insert(name.clone(), servers.collect());
+        fleet.sightings.tells(name, servers.collect());
     }
 }
 
@@ -441,7 +461,7 @@ impl Drop for OpenCall<'_> {
 fn is_decisive(before: Option<&OperationReport>, now: &OperationReport) -> bool {
     let running = |report: &OperationReport| match &report.state {
         OperationState::Running { progress } => {
-            Some((progress.phase, progress.iteration, progress.findings.len()))
+            Some((progress.phase, progress.iteration, progress.findings.len(), progress.done.len()))
         }
         OperationState::Refused { .. }
         | OperationState::Ended { .. }
@@ -484,11 +504,13 @@ fn is_decisive(before: Option<&OperationReport>, now: &OperationReport) -> bool 
 }
 
 /// The wire's words in the words of decisions.
-fn report_of(state: &OperationState) -> Report {
+pub(crate) fn report_of(state: &OperationState) -> Report {
     match state {
         OperationState::Running { progress } => Report::Running(progress.clone()),
         OperationState::Refused { failure } => Report::Refused(failure.clone()),
-        OperationState::Ended { outcome } => Report::Ended(outcome.clone()),
+        OperationState::Ended { outcome, done } => {
+            Report::Ended { outcome: outcome.clone(), done: done.clone() }
+        }
         OperationState::Verified { verdict: Verdict::Alive { sign, looked } } => {
             Report::Alive { sign: sign.to_string(), looked: looked.clone() }
         }

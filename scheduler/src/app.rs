@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use drover_notifier::reply::Keys;
 use drover_policies::attempt::Progress;
 use drover_policies::events::Event;
 use drover_policies::fleet::Fleet;
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::lease::Lease;
 use crate::outbound::Outbound;
 use crate::store::{Batch, Committed, HostStanding, Seq, Store, StoreError, Write};
+use crate::web::news::News;
 use crate::webhooks;
 
 /// How many events and figures a slow reader of a stream may be behind before it has to begin anew.
@@ -59,6 +61,9 @@ pub struct App {
     pub outbox: watch::Sender<()>,
     /// Calls to addresses that others have named.
     pub outbound: Outbound,
+    /// What signs the links of tickets' mails; nothing where mails have none.
+    pub page_keys: Option<Keys>,
+    pub(crate) news: News,
     promising: tokio::sync::Mutex<()>,
     lease: RwLock<Lease>,
     told: broadcast::Sender<Arc<Told>>,
@@ -78,6 +83,8 @@ pub struct Parts {
     pub policies: Arc<PolicySet>,
     /// Held by this scheduler.
     pub lease: Lease,
+    /// What signs the links of tickets' mails; nothing where mails have none.
+    pub page_keys: Option<Keys>,
 }
 
 impl App {
@@ -107,6 +114,8 @@ impl App {
             clock: parts.clock,
             ids: parts.ids,
             policies: parts.policies,
+            page_keys: parts.page_keys,
+            news: News::default(),
             stirred: Notify::new(),
             outbox: watch::Sender::new(()),
             promising: tokio::sync::Mutex::default(),

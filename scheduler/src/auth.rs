@@ -143,17 +143,32 @@ async fn caller(parts: &Parts, app: &App) -> Result<Caller, Problem> {
         .ok_or_else(|| {
             missing("the Authorization header is not understood: write `Bearer ` and the token")
         })?;
+    caller_of(app, secret).await
+}
+
+/// Whoever holds this token.
+///
+/// # Errors
+/// It is unknown or was revoked.
+pub(crate) async fn caller_of(app: &App, secret: &str) -> Result<Caller, Problem> {
     let found = app.store.token_by_hash(&hash(secret)).await.map_err(|error| Problem::internal(&error))?;
     let token = found.filter(|token| token.revoked_at.is_none()).ok_or_else(|| {
-        missing(
+        Problem::new(
+            Kind::Unauthenticated,
             "this token is unknown or was revoked; an operator can issue another with `drover tokens create`",
         )
     })?;
     note_use(app, &token).await;
-    Ok(Caller { token: token.id, name: token.name, role: token.role })
+    Ok(token.into())
 }
 
-async fn note_use(app: &App, token: &Token) {
+impl From<Token> for Caller {
+    fn from(token: Token) -> Self {
+        Self { token: token.id, name: token.subject().to_owned(), role: token.role }
+    }
+}
+
+pub(crate) async fn note_use(app: &App, token: &Token) {
     let now = app.clock.now();
     let stale = token.last_used_at.is_none_or(|last| now - last > USE_NOTED_EVERY.delta());
     if stale && let Err(error) = app.store.token_used(token.id, now).await {

@@ -24,6 +24,7 @@ mod owners;
 mod plan;
 mod policy;
 mod replicas;
+mod simulate;
 mod sse;
 mod test_launches;
 mod tickets;
@@ -123,6 +124,7 @@ async fn run(cli: Cli) -> Result<(), Failed> {
         Command::Man { into } => generate::man_pages(&into),
         Command::Policy(args::Policy::Check { files }) => policy::check(&Screen::new(&global)?, &files),
         Command::Plan(asked) => plan::plan(&Screen::new(&global)?, &asked),
+        Command::Simulate(asked) => simulate::simulate(&Screen::new(&global)?, *asked),
         command => {
             let screen = Screen::new(&global)?;
             let client = Client::new(config::connection(&global)?)?;
@@ -181,6 +183,7 @@ async fn ask(context: &Context, command: Command) -> Result<(), Failed> {
         // Answered before a scheduler was looked for.
         Command::Policy(args::Policy::Check { .. })
         | Command::Plan(_)
+        | Command::Simulate(_)
         | Command::Completions { .. }
         | Command::Man { .. } => Ok(()),
     }

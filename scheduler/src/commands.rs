@@ -180,6 +180,14 @@ impl Wish {
         }))
     }
 
+    /// Whether it is done already: a repeat under the same key.
+    ///
+    /// # Errors
+    /// The key came with another wish, or the database failed.
+    pub async fn is_repeat(&self) -> Result<bool, Problem> {
+        Ok(self.repeated().await?.is_some())
+    }
+
     /// The answer to an earlier one of the same key.
     async fn repeated(&self) -> Result<Option<Reply>, Problem> {
         let Some(key) = &self.envelope.key else { return Ok(None) };

@@ -3,12 +3,16 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use chrono_tz::Tz;
 use drover_notifier::deliver::{Channel, MaildirConfig};
 use drover_notifier::letter::{Answers, Links};
 use drover_notifier::mail::Sender;
 use drover_notifier::reply::Address;
 use drover_notifier::rt::RtConfig;
 use drover_policies::channels::{ChannelName, Listener};
+use drover_policies::ids::OwnerId;
+use drover_policies::language::Language;
+use drover_policies::notices::{Contact, Reminders};
 use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 
@@ -38,11 +42,66 @@ pub struct Config {
     pub delivery: DeliveryConfig,
     /// Where calls to addresses go that owners have named.
     pub outbound: OutboundConfig,
+    /// The pages for people.
+    pub web: WebConfig,
     /// The Request Tracker that keeps a copy of each ticket.
     pub rt: Option<RtConfig>,
     /// The operator's webhooks.
     #[serde(rename = "webhook")]
     pub webhooks: Vec<WebhookConfig>,
+}
+
+/// The pages for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WebConfig {
+    /// Where browsers find this scheduler, such as `https://drover.cloud.example`. With it mails have a link that opens their ticket.
+    pub address: Option<String>,
+    /// How long a session lasts without use.
+    pub idle: Span,
+    /// How long a session lasts at the most.
+    pub longest: Span,
+}
+
+impl Default for WebConfig {
+    fn default() -> Self {
+        Self { address: None, idle: Span::hours(8), longest: Span::days(7) }
+    }
+}
+
+impl WebConfig {
+    /// The address without a slash at its end.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.address.as_deref().map(|address| address.trim_end_matches('/'))
+    }
+
+    /// Whether browsers come by TLS.
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
+        self.address.as_deref().is_some_and(|address| address.starts_with("https://"))
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if let Some(address) = &self.address {
+            let host = ["https://", "http://"].iter().find_map(|scheme| address.strip_prefix(scheme));
+            let host = host.map(|rest| rest.trim_end_matches('/')).unwrap_or_default();
+            if host.is_empty()
+                || host.chars().any(|c| c.is_whitespace() || c.is_control() || "/?#@\"<>".contains(c))
+            {
+                problems.push(format!(
+                    "address {address:?} is not the beginning of an address; write it without a path, such as \"https://drover.cloud.example\""
+                ));
+            }
+        }
+        for (field, span) in [("idle", self.idle), ("longest", self.longest)] {
+            if !(Span::minutes(5)..=Span::days(90)).contains(&span) {
+                problems.push(format!("{field} {span} is out of range; write 5m to 90days"));
+            }
+        }
+        problems
+    }
 }
 
 /// How long and how fast messages are delivered, whatever the channel.
@@ -107,8 +166,12 @@ pub struct MailConfig {
     pub templates: Option<PathBuf>,
     /// Addresses that mails name.
     pub links: Links,
-    /// Who gets the tickets of servers that have no owner, and what owners write.
+    /// Who gets the tickets of servers that have no owner, what owners write, and what is to be told of maintenances.
     pub operators: Vec<String>,
+    /// In which operators are written to.
+    pub operators_language: Language,
+    /// In which operators are told times.
+    pub operators_timezone: Tz,
     /// How answers to mails are taken in; without it they are not.
     pub incoming: Option<IncomingConfig>,
 }
@@ -171,6 +234,7 @@ impl Default for Config {
             rt: None,
             webhooks: Vec::new(),
             outbound: OutboundConfig::default(),
+            web: WebConfig::default(),
         }
     }
 }
@@ -183,7 +247,24 @@ impl Default for MailConfig {
             templates: None,
             links: Links::default(),
             operators: Vec::new(),
+            operators_language: Language::default(),
+            operators_timezone: Tz::UTC,
             incoming: None,
+        }
+    }
+}
+
+impl MailConfig {
+    /// How operators are reached, as readers of what is about an account: their own, or the one whose ticket it is.
+    #[must_use]
+    pub fn operators_contact(&self, about: &OwnerId) -> Contact {
+        Contact {
+            owner: about.clone(),
+            name: String::new(),
+            mail: self.operators.clone(),
+            timezone: self.operators_timezone,
+            language: self.operators_language.clone(),
+            reminders: Reminders::Wanted,
         }
     }
 }
@@ -251,6 +332,7 @@ impl Config {
         problems.extend(self.channel().check().into_iter().map(|problem| format!("mail.channel.{problem}")));
         problems.extend(self.rt.iter().flat_map(RtConfig::check).map(|problem| format!("rt.{problem}")));
         problems.extend(webhooks::problems(&self.webhooks));
+        problems.extend(self.web.problems().into_iter().map(|problem| format!("web.{problem}")));
         problems.extend(self.delivery.problems().into_iter().map(|problem| format!("delivery.{problem}")));
         problems
     }
@@ -286,11 +368,21 @@ impl Config {
 mod tests {
     use super::*;
 
+    /// Away from the machine's own data directory: what is configured is tried, so folders are made there.
+    fn problems(config: Config) -> Vec<String> {
+        let data = tempfile::tempdir().expect("a temporary directory");
+        Config { data_dir: data.path().to_owned(), ..config }.problems()
+    }
+
+    fn config(text: &str) -> Config {
+        toml::from_str(text).expect("it parses")
+    }
+
     #[test]
     fn the_example_says_what_is_used_when_nothing_is_set() {
-        let example: Config = toml::from_str(EXAMPLE).expect("the shipped example parses");
+        let example = config(EXAMPLE);
         assert_eq!(example, Config::default());
-        assert_eq!(example.problems(), Vec::<String>::new());
+        assert_eq!(problems(example), Vec::<String>::new());
     }
 
     #[test]
@@ -301,9 +393,7 @@ mod tests {
             "reply+x@cloud.example",
             "a-name-that-is-too-long@cloud.example",
         ] {
-            let text = format!("[mail.incoming]\naddress = {address:?}\nlargest = 1");
-            let config: Config = toml::from_str(&text).expect("it parses");
-            let problems = config.problems();
+            let problems = problems(config(&format!("[mail.incoming]\naddress = {address:?}\nlargest = 1")));
             assert_eq!(problems.len(), 2, "{problems:?}");
             assert!(
                 problems[0].starts_with(&format!("mail.incoming.address {address:?} can't be made")),
@@ -311,9 +401,22 @@ mod tests {
             );
             assert_eq!(problems[1], "mail.incoming.largest 1 is out of range; write 4096 to 67108864 bytes");
         }
-        let config: Config =
-            toml::from_str("[mail.incoming]\naddress = \"reply@cloud.example\"").expect("it parses");
-        assert_eq!(config.problems(), Vec::<String>::new());
+        let right = config("[mail.incoming]\naddress = \"reply@cloud.example\"");
+        assert_eq!(problems(right), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_address_that_pages_can_not_have_is_refused_by_field() {
+        for address in ["drover.example", "ftp://drover.example", "https://", "https://drover.example/pages"]
+        {
+            let problems = problems(config(&format!("[web]\naddress = {address:?}\nidle = \"1s\"")));
+            assert_eq!(problems.len(), 2, "{problems:?}");
+            assert!(problems[0].starts_with(&format!("web.address {address:?} is not")), "{problems:?}");
+            assert!(problems[1].starts_with("web.idle 1s is out of range"), "{problems:?}");
+        }
+        let right = config("[web]\naddress = \"https://drover.example/\"");
+        assert_eq!(right.web.address(), Some("https://drover.example"));
+        assert_eq!(problems(right), Vec::<String>::new());
     }
 
     #[test]

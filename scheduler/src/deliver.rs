@@ -31,7 +31,7 @@ pub use channel::{Channel, Ended, Handed, NoChannel, Outcome};
 
 use crate::app::App;
 use crate::incoming::Answering;
-use crate::store::{DeliveryId, Due, Settled, StoreError, Tried};
+use crate::store::{DeliveryId, Due, Post, Settled, StoreError, Tried};
 
 /// The longest between two looks, should a nudge ever be lost; also the rest of a channel whose task has failed.
 const AT_THE_LATEST: Duration = Duration::from_secs(30);
@@ -254,45 +254,48 @@ impl Queue<'_> {
 }
 
 async fn attempt(app: &App, channel: &Channel, due: Due) -> Result<Settled, StoreError> {
-    let ticket = due.notice.ticket.id;
-    if let Tells::Reminder { slot, .. } = &due.notice.tells
+    let ticket = due.post.ticket();
+    if let Post::Notice(notice) = &due.post
+        && let Tells::Reminder { slot, .. } = &notice.tells
         && slot.start <= app.clock.now()
     {
         // The channel was away for so long that it would remind of what is past.
         let how = "left out: what it reminds of was past before it could be sent".to_owned();
-        return Ok(Settled { id: due.id, ticket, tried: Tried::Delivered { how }, external: None });
+        return Ok(Settled {
+            id: due.id,
+            ticket,
+            tried: Tried::Delivered { how },
+            external: None,
+            text: None,
+        });
     }
-    let handed = Handed {
-        app,
-        notice: &due.notice,
-        external: due.external.as_deref(),
-        still_to_get: &due.still_to_get,
-    };
+    let handed =
+        Handed { app, post: &due.post, external: due.external.as_deref(), still_to_get: &due.still_to_get };
     let outcome = channel.deliver(&handed).await?;
     let tried = judge(app, &channel.name(), &due, outcome.ended);
-    Ok(Settled { id: due.id, ticket, tried, external: outcome.external })
+    Ok(Settled { id: due.id, ticket, tried, external: outcome.external, text: outcome.text })
 }
 
 /// What follows from the end of a try.
 fn judge(app: &App, channel: &ChannelName, due: &Due, ended: Ended) -> Tried {
-    let number = &due.notice.ticket.number;
+    let number = due.post.number();
     let now = app.clock.now();
     match ended {
         Ended::Arrived { how } => Tried::Delivered { how },
         Ended::Never { why } => {
-            tracing::error!(ticket = %number, %channel, %why, "a notice can't be delivered");
+            tracing::error!(about = %number, %channel, %why, "a notice can't be delivered");
             Tried::Failed { error: why }
         }
         Ended::Later { why, left, not_before } => {
             let last = due.since + app.config.delivery.give_up_after.delta();
             if now >= last {
                 let error = format!("given up after {}: {why}", Span::between(due.since, now).rounded());
-                tracing::error!(ticket = %number, %channel, why = %error, "a notice can't be delivered");
+                tracing::error!(about = %number, %channel, why = %error, "a notice can't be delivered");
                 return Tried::Failed { error };
             }
             let next = now + wait_after(due.tries).delta();
             let at = not_before.map_or(next, |not_before| next.max(not_before)).min(last);
-            tracing::warn!(ticket = %number, %channel, %why, next = %at, "a notice could not be delivered yet");
+            tracing::warn!(about = %number, %channel, %why, next = %at, "a notice could not be delivered yet");
             Tried::Retry { at, error: why, still_to_get: left }
         }
     }

@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use drover_policies::bulletins::{Bulletin, Says};
 use drover_policies::conduct::{Changes, DraftNotice, conduct};
-use drover_policies::ids::{MigrationId, NoticeId, PlanId};
+use drover_policies::ids::{MaintenanceId, MigrationId, NoticeId, PlanId};
+use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::{Migration, State};
 use drover_policies::notices::Notice;
+use drover_policies::plan::Plan;
 use drover_policies::time::Instant;
 use tokio::time::{Instant as Deadline, sleep_until};
 
 use crate::app::App;
 use crate::guests;
+use crate::http::views::Counts;
 use crate::orders;
 use crate::situation::Loaded;
 use crate::store::{Batch, HostStanding, NewOperation, NewTicket, NewWish, StoreError, StoredPlan, Write};
@@ -105,6 +109,23 @@ pub(crate) async fn batch(app: &App, loaded: &Loaded, changes: Changes) -> Resul
         let migration = changed.get(&draft.migration).copied().or_else(|| loaded.migration(draft.migration));
         batch.notices.extend(migration.and_then(|migration| notice(app, loaded.now, migration, draft)));
     }
+    let known: BTreeMap<MaintenanceId, &Maintenance> =
+        changes.maintenances.iter().map(|maintenance| (maintenance.id, maintenance)).collect();
+    for draft in changes.bulletins {
+        // All that is told of a maintenance is kept in it, too.
+        let Some(maintenance) = known.get(&draft.maintenance) else { continue };
+        let id = NoticeId::draw(app.ids.as_ref());
+        let mut bulletin = Bulletin::new(id, maintenance, draft.says, loaded.now);
+        if let Says::Over { tally, .. } = &mut bulletin.says {
+            let migrations = app.store.migrations_of(draft.maintenance).await?;
+            tally.servers = Some(Counts::of(migrations.iter().map(|read| &read.value)).servers());
+        }
+        batch.bulletins.push(bulletin);
+    }
+    for (maintenance, plan) in changes.plans {
+        let after = known.get(&maintenance).copied().or_else(|| loaded.maintenance(maintenance));
+        batch.plans.push(whole_plan(app, loaded, (maintenance, after), plan).await?);
+    }
     for migration in changes.migrations {
         let reverted = migration.reverts().and_then(|of| loaded.migration(of.migration));
         match reverted.and_then(|original| original.ticket).filter(|shared| migration.ticket == Some(*shared))
@@ -143,12 +164,25 @@ pub(crate) async fn batch(app: &App, loaded: &Loaded, changes: Changes) -> Resul
             batch.standings.push(Write::Update(HostStanding { host, standing }, generation));
         }
     }
-    for (maintenance, plan) in changes.plans {
-        let parent = app.store.plans(maintenance).await?.first().map(|latest| latest.id);
-        let id = PlanId::draw(app.ids.as_ref());
-        batch.plans.push(StoredPlan { id, maintenance, parent, at: loaded.now, plan });
-    }
     Ok(batch)
+}
+
+/// What was planned in a look, beside what was planned before and still holds.
+async fn whole_plan(
+    app: &App,
+    loaded: &Loaded,
+    (maintenance, after): (MaintenanceId, Option<&Maintenance>),
+    plan: Plan,
+) -> Result<StoredPlan, StoreError> {
+    let before = app.store.latest_plan(maintenance).await?;
+    let (parent, before) = before.map(|before| (before.id, before.plan)).unzip();
+    let plan = match (before, after) {
+        (Some(before), Some(after)) => {
+            plan.beside(before, &after.being_emptied().cloned().collect(), &loaded.fleet)
+        }
+        (None, _) | (_, None) => plan,
+    };
+    Ok(StoredPlan { id: PlanId::draw(app.ids.as_ref()), maintenance, parent, at: loaded.now, plan })
 }
 
 fn notice(app: &App, at: Instant, migration: &Migration, draft: &DraftNotice) -> Option<Notice> {

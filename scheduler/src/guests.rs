@@ -69,11 +69,11 @@ pub fn tell(app: &App, loaded: &Loaded) {
 
 fn told(loaded: &Loaded, migration: &Migration, policy: &Policy) -> ScheduledEvent {
     let maintenance = migration.maintenance.and_then(|id| loaded.maintenance(id));
-    let memory = loaded.fleet.server(migration.server).map_or(0, |server| server.facts.memory_bytes);
+    let server = loaded.fleet.server(migration.server).map(|server| &server.facts);
     ScheduledEvent::of(&About {
         migration,
         urgency: maintenance.map_or(&Urgency::Normal, |maintenance| &maintenance.urgency),
-        estimate: estimate(migration, policy, memory, loaded.downtimes(migration.server)),
+        estimate: estimate(migration, policy, server, loaded.downtimes(migration.server)),
         rules: &policy.owners,
         // Neither is in the form that guests read.
         window: None,

@@ -16,29 +16,30 @@ mod blueprints;
 mod checks;
 mod compat;
 mod dead_letters;
-mod doctor;
+pub(crate) mod doctor;
 mod drills;
-mod events;
+pub(crate) mod events;
 pub(crate) mod explain;
+mod explain_host;
 mod freezes;
 mod health;
-mod hosts;
+pub(crate) mod hosts;
 mod imports;
 mod layers;
 mod limits;
 mod lists;
-mod maintenances;
-mod migrations;
+pub(crate) mod maintenances;
+pub(crate) mod migrations;
 mod owners;
-mod policy;
+pub(crate) mod policy;
 mod replicas;
 mod scheduled_events;
-mod servers;
+pub(crate) mod servers;
 mod stream;
-mod tickets;
+pub(crate) mod tickets;
 mod tokens;
 mod webhooks;
-mod windows;
+pub(crate) mod windows;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -104,6 +105,7 @@ fn described() -> OpenApiRouter<Arc<App>> {
         .merge(hosts::routes())
         .merge(servers::routes())
         .merge(explain::routes())
+        .merge(explain_host::routes())
         .merge(maintenances::routes())
         .merge(migrations::routes())
         .merge(replicas::routes())
@@ -154,7 +156,7 @@ pub fn openapi_json() -> String {
 /// Everything that is served.
 pub fn router(app: Arc<App>) -> Router {
     let (api, _) = described().split_for_parts();
-    layers::around(api.merge(agent::routes()), &app).with_state(app)
+    layers::around(api.merge(agent::routes()).merge(crate::web::routes()), &app).with_state(app)
 }
 
 #[cfg(test)]

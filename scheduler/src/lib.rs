@@ -21,10 +21,12 @@ pub mod policy_files;
 pub mod replicas;
 pub mod rt;
 pub mod serve;
+pub mod simulate;
 pub mod situation;
 pub mod store;
 pub mod sync;
 pub mod upcoming;
+pub mod web;
 pub mod webhooks;
 
 /// An error with all its causes, for a log line: each says only its own part.

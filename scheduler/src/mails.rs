@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use drover_notifier::calendar::Standing;
 use drover_notifier::letter::{Answers, Links};
 use drover_notifier::mail::{Letterhead, Mail};
-use drover_notifier::render::Renderer;
-use drover_notifier::samples::{Sample, samples};
+use drover_notifier::render::{Message, Renderer};
+use drover_notifier::samples::{BulletinSample, Sample, bulletins, samples};
+use drover_policies::ids::BadName;
 use drover_policies::language::Language;
 use drover_policies::notices::Contact;
 
@@ -77,41 +78,65 @@ pub fn write_samples(
             return Err(MailsError::NoWords { language: wanted.clone(), known });
         }
     };
-    let samples = samples().map_err(|source| MailsError::Mail { sample: "any", source: source.into() })?;
+    let failed = |source: BadName| MailsError::Mail { sample: "any", source: source.into() };
+    let (samples, bulletins) = (samples().map_err(failed)?, bulletins().map_err(failed)?);
     let standing = Standing::after(samples.first().map(|sample| &sample.notice));
     let mut count = 0;
     for language in languages {
         let folder = directory.join(language.to_string());
         for sample in &samples {
-            write_sample(config, &renderer, sample, (&language, standing), &folder)?;
+            let written = sample_mail(config, &renderer, sample, (&language, standing));
+            write_sample(sample.name, written, &folder)?;
+            count += 1;
+        }
+        for sample in &bulletins {
+            write_sample(sample.name, bulletin_mail(config, &renderer, sample, &language), &folder)?;
             count += 1;
         }
     }
     Ok(count)
 }
 
-fn write_sample(
+type Failed = Box<dyn std::error::Error + Send + Sync>;
+
+fn sample_mail(
     config: &MailConfig,
     renderer: &Renderer,
     sample: &Sample,
     (language, standing): (&Language, Standing),
-    folder: &Path,
-) -> Result<(), MailsError> {
-    let failed =
-        |source: Box<dyn std::error::Error + Send + Sync>| MailsError::Mail { sample: sample.name, source };
+) -> Result<(Message, Mail), Failed> {
     let answers = if config.incoming.is_some() { Answers::Read } else { Answers::Unread };
     let links = Links { answers, ..config.links.clone() };
     let contact = Contact { language: language.clone(), ..sample.contact.clone() };
-    let message = renderer.render(&sample.notice, &contact, &links).map_err(|error| failed(error.into()))?;
+    let message = renderer.render(&sample.notice, &contact, &links)?;
     let letterhead = Letterhead { sender: &config.sender, links: &links, standing, answers: None };
-    let mail =
-        Mail::new(&message, &sample.notice, &contact, &letterhead).map_err(|error| failed(error.into()))?;
+    let mail = Mail::new(&message, &sample.notice, &contact, &letterhead)?;
+    Ok((message, mail))
+}
+
+fn bulletin_mail(
+    config: &MailConfig,
+    renderer: &Renderer,
+    sample: &BulletinSample,
+    language: &Language,
+) -> Result<(Message, Mail), Failed> {
+    let contact = Contact { language: language.clone(), ..sample.contact.clone() };
+    let message = renderer.render_bulletin(&sample.bulletin, &contact, &config.links)?;
+    let mail = Mail::of_bulletin(&message, &sample.bulletin, &contact, &config.sender)?;
+    Ok((message, mail))
+}
+
+fn write_sample(
+    sample: &'static str,
+    written: Result<(Message, Mail), Failed>,
+    folder: &Path,
+) -> Result<(), MailsError> {
+    let (message, mail) = written.map_err(|source| MailsError::Mail { sample, source })?;
     let text = format!("Subject: {}\n\n{}", message.subject, message.text);
     for (ending, content) in
         [("eml", mail.bytes()), ("txt", text.as_bytes()), ("html", message.html.as_bytes())]
     {
-        let path = folder.join(format!("{}.{ending}", sample.name));
-        write(&path, content, Existing::Replaced)?;
+        write(&folder.join(format!("{sample}.{ending}")), content, Existing::Replaced)?;
     }
     Ok(())
 }
@@ -149,6 +174,7 @@ fn write(path: &Path, content: &[u8], existing: Existing) -> Result<(), MailsErr
 
 #[cfg(test)]
 mod tests {
+    use drover_policies::bulletins::Says;
     use drover_policies::notices::Tells;
 
     use super::*;
@@ -158,12 +184,16 @@ mod tests {
         let folder = tempfile::tempdir().expect("a directory");
         let german: Language = "de-CH".parse().expect("a language");
         let count = write_samples(&MailConfig::default(), Some(&german), folder.path()).expect("written");
-        assert!(count >= Tells::KINDS.len());
+        assert!(count >= Tells::KINDS.len() + Says::KINDS.len());
         let read = |name: &str| fs::read_to_string(folder.path().join("de-CH").join(name)).expect("a file");
         assert!(
             read("proposed.txt").starts_with("Subject: [BITTE BEACHTEN] Server-Umzug: web-1 [DR-1042]\n")
         );
         assert!(read("proposed.html").contains("<html lang=\"de\""));
+        assert!(
+            read("maintenance_begun.txt")
+                .starts_with("Subject: MT-12 hat begonnen (Wartung: kernel update)\n")
+        );
         assert!(read("cancelled.eml").contains("method=CANCEL"));
     }
 

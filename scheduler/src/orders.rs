@@ -1,6 +1,7 @@
 //! Decisions in the words of the agent protocol: addresses from the fleet, times from policy.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use drover_agent_api::{
     AbortBecause, AutoConverge, CheckHealth, Destination, IfFailed, IfRunning, ImportServer, LiveMigrate,
@@ -9,10 +10,10 @@ use drover_agent_api::{
 };
 use drover_policies::attempt::Method;
 use drover_policies::conduct::{self, Intent, LocalDisks, NewOperation, NewWish};
-use drover_policies::fleet::Fleet;
+use drover_policies::fleet::{Ability, Fleet};
 use drover_policies::ids::{Generation, HostName, OperationId, ServerId};
 use drover_policies::import::{Begin, Import};
-use drover_policies::policy::{OnFailure, Policy, PolicySet, Subject};
+use drover_policies::policy::{Effective, OnFailure, PolicySet};
 
 mod replicas;
 
@@ -36,11 +37,14 @@ pub enum NoOrder {
 pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<Operation, NoOrder> {
     let (order, wish) = match &new.intent {
         Intent::Live { server, to, max_downtime_ms, replica } => {
-            let policy = policy_of(*server, fleet, policies);
+            let effective = policy_of(*server, fleet, policies);
+            let policy = &effective.policy;
+            let parallel = fleet.hosts.get(&new.host).is_some_and(|host| host.facts.can(Ability::Parallel));
             let order = LiveMigrate {
                 server: *server,
                 destination: destination(to, fleet)?,
                 auto_converge: if policy.live.auto_converge { AutoConverge::On } else { AutoConverge::Off },
+                connections: if parallel { policy.live.connections } else { 1 },
                 replica: replica.as_ref().map(|replica| replicas::live(replica, fleet)).transpose()?,
             };
             let tuning = Tuning {
@@ -50,7 +54,8 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             (Order::LiveMigrate(order), Wish::Tuned(tuning))
         }
         Intent::Reboot { server, to, if_running, within, disks, shape } => {
-            let policy = policy_of(*server, fleet, policies);
+            let effective = policy_of(*server, fleet, policies);
+            let policy = &effective.policy;
             let order = RebootMigrate {
                 server: *server,
                 destination: destination(to, fleet)?,
@@ -63,7 +68,7 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
                 within: within
                     .map(|within| Within { not_before: within.not_before, not_after: within.not_after }),
                 replica: match disks {
-                    LocalDisks::Replica(cutover) => Some(replicas::cut_over(cutover, &policy, fleet)?),
+                    LocalDisks::Replica(cutover) => Some(replicas::cut_over(cutover, policy, fleet)?),
                     LocalDisks::None | LocalDisks::Retained(_) => None,
                 },
                 if_failed: match (policy.replication.on_failure, disks) {
@@ -84,7 +89,8 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             (Order::RebootMigrate(order), Wish::Run)
         }
         Intent::Verify { server, method, look } => {
-            let policy = policy_of(*server, fleet, policies);
+            let effective = policy_of(*server, fleet, policies);
+            let policy = &effective.policy;
             let within = match method {
                 Method::Live => policy.live.verify_within,
                 Method::Reboot => policy.reboot.verify_within,
@@ -106,8 +112,9 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             (Order::Replicate(replicas::replicate(replica, *pace, fleet)?), Wish::Pace(*pace))
         }
         Intent::TestLaunch { replica, guest, look, blueprint } => {
-            let policy = policy_of(replica.server, fleet, policies);
-            let test = replicas::test(replica, *guest, destination(&replica.from, fleet)?, &policy);
+            let effective = policy_of(replica.server, fleet, policies);
+            let policy = &effective.policy;
+            let test = replicas::test(replica, *guest, destination(&replica.from, fleet)?, policy);
             let (look, blueprint) = (look.clone(), blueprint.clone());
             (Order::TestLaunch(TestLaunch { look, blueprint, ..test }), Wish::Run)
         }
@@ -158,10 +165,10 @@ fn destination(host: &HostName, fleet: &Fleet) -> Result<Destination, NoOrder> {
     })
 }
 
-fn policy_of(server: ServerId, fleet: &Fleet, policies: &PolicySet) -> Policy {
+fn policy_of(server: ServerId, fleet: &Fleet, policies: &PolicySet) -> Arc<Effective> {
     match fleet.server(server) {
-        Some(server) => policies.effective(&Subject::of(server, fleet)).policy.clone(),
-        None => policies.general().clone(),
+        Some(server) => policies.shared_of(server, fleet),
+        None => policies.shared_general(),
     }
 }
 

@@ -100,6 +100,7 @@ fn as_policy_says(policy: &Policy, replica: &Replica, migration: &Migration, now
         near: policy.replication.near,
         opens_at: migration.appointment.slot().map(|slot| slot.start),
         bandwidth: policy.replication.bandwidth_now(now).0,
+        guest_percent: policy.replication.guest_percent(),
         sync_now: replica.sync_now,
     }
 }

@@ -91,6 +91,11 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     // The address is this process's alone on this machine, so no two have the same name.
     let lease = wait_for_lease(&store, &format!("{}/{address}", host_name())).await?;
+    // Without an address for browsers no mail has a link, and none is taken.
+    let page_keys = match config.web.address {
+        Some(_) => Some(incoming::read_keys(&config.data_dir).context("links can't be signed")?),
+        None => None,
+    };
     let parts = Parts {
         config,
         store,
@@ -98,6 +103,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         ids: Arc::new(RandomIds),
         policies: Arc::new(policies),
         lease,
+        page_keys,
     };
     let app = App::open(parts).await.context("what is stored can't be read")?;
     tracing::info!(%address, "ready");
@@ -160,6 +166,7 @@ async fn purge(app: &App) {
         let keep = Keep {
             history_since: now - app.policies.general().retention.history.delta(),
             answers_since: now - KEEP_ANSWERS.delta(),
+            sessions_since: now - app.config.web.idle.delta(),
         };
         match app.store.purge(keep).await {
             Ok(purged) => tracing::debug!(?purged, "old things thrown away"),

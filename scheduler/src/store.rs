@@ -35,6 +35,7 @@ mod picture;
 mod purge;
 mod records;
 mod replicas;
+mod sessions;
 mod tickets;
 mod tokens;
 mod webhooks;
@@ -48,12 +49,12 @@ pub use deliveries::{
     Undelivered,
 };
 pub use error::{BadContent, StoreError};
-pub use events::EventFilter;
+pub use events::{EventFilter, Order, StoryPage};
 pub use freezes::{FreezeSource, StoredFreeze, StoredLimit};
 pub use imports::ImportFilter;
 pub use lease::{Claim, Fence, Held};
 pub use migrations::{MigrationFilter, Purposes};
-pub use notices::StoredNotice;
+pub use notices::{Post, StoredNotice};
 pub use numbers::Counter;
 pub use page::{BadCursor, Cursor, Page};
 pub use picture::Picture;
@@ -63,6 +64,7 @@ pub use records::{
     StoredOperation, StoredPlan, StoredWindow, Ticket, Token, Versioned,
 };
 pub use replicas::ReplicaFilter;
+pub use sessions::{SessionFor, StoredSession};
 pub use tickets::{LastWord, TicketFilter};
 pub use webhooks::{ReplacedSecret, RotatedWebhook, StoredWebhook};
 

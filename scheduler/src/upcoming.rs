@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use chrono_tz::Tz;
 use drover_policies::attempt::Method;
-use drover_policies::estimate::{Estimate, Guest, expected_live, expected_reboot};
-use drover_policies::fleet::Fleet;
+use drover_policies::estimate::{Estimate, Guest, expected_live, expected_move, expected_reboot};
+use drover_policies::fleet::{Fleet, ServerFacts};
 use drover_policies::ids::{MaintenanceId, OwnerId, ServerId};
 use drover_policies::maintenance::Urgency;
 use drover_policies::migration::Migration;
 use drover_policies::owners::Whose;
-use drover_policies::policy::{Policy, Subject};
+use drover_policies::policy::Policy;
 use drover_policies::time::Span;
 use drover_policies::upcoming::azure::Document;
 use drover_policies::upcoming::{About, ScheduledEvent, Told, window_at};
@@ -100,7 +100,7 @@ impl<'a> Telling<'a> {
     #[must_use]
     pub fn tell(&self, migration: &Migration) -> ScheduledEvent {
         let effective = match self.fleet.server(migration.server) {
-            Some(server) => self.app.policies.shared(&Subject::of(server, &self.fleet)),
+            Some(server) => self.app.policies.shared_of(server, &self.fleet),
             None => self.app.policies.shared_general(),
         };
         let policy = &effective.policy;
@@ -116,7 +116,7 @@ impl<'a> Telling<'a> {
             estimate: estimate(
                 migration,
                 policy,
-                self.fleet.server(migration.server).map_or(0, |server| server.facts.memory_bytes),
+                self.fleet.server(migration.server).map(|server| &server.facts),
                 self.downtimes.get(&migration.server).map_or(&[][..], Vec::as_slice),
             ),
             rules: &policy.owners,
@@ -127,19 +127,23 @@ impl<'a> Telling<'a> {
     }
 }
 
-/// How long a migration is expected to take, by its server's memory and the downtimes of its earlier reboot migrations.
+/// How long a migration is expected to take, by what its server is and the downtimes of its earlier reboot migrations.
 pub(crate) fn estimate(
     migration: &Migration,
     policy: &Policy,
-    memory_bytes: u64,
+    server: Option<&ServerFacts>,
     downtimes: &[Span],
 ) -> Estimate {
     let disk_bytes = migration.place.as_ref().map_or(0, |place| place.disks.values().sum());
     match migration.method {
         Method::Live => {
+            let memory_bytes = server.map_or(0, |server| server.memory_bytes);
             expected_live(&policy.live, Guest { memory_bytes, disk_bytes, dirty_rate: 0, link: None })
         }
-        Method::Reboot => expected_reboot(&policy.reboot, downtimes),
+        Method::Reboot => match server.filter(|_| migration.loss_accepted_by().is_none()) {
+            Some(server) => expected_move(server, policy, downtimes, None),
+            None => expected_reboot(&policy.reboot, downtimes),
+        },
     }
 }
 

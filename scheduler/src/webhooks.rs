@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use drover_notifier::webhook::{Answered, BadSecret, Event, Readers, Secret, Signing, post};
-use drover_policies::channels::{ChannelName, Listener};
+use drover_policies::bulletins::Says;
+use drover_policies::channels::{ChannelName, Listener, kinds};
 use drover_policies::ids::{OwnerId, WebhookName};
-use drover_policies::notices::Tells;
 use drover_policies::self_service::{TESTS_COUNTED, TooManyTests, may_test};
 use drover_policies::time::Instant;
 use reqwest::{Client, Url, redirect};
@@ -181,7 +181,13 @@ impl WebhookConfig {
             ));
         }
         problems.extend(self.secret().err().map(|bad| crate::chain(&bad)));
-        problems.extend(unknown_kind(&self.kinds).map(|bad| format!("kinds: {bad}")));
+        problems.extend(unknown_kind(&self.kinds, kinds()).map(|bad| format!("kinds: {bad}")));
+        let of_maintenance = self.kinds.iter().find(|kind| Says::KINDS.contains(&kind.as_str()));
+        if let (Some(owner), Some(kind)) = (&self.owner, of_maintenance) {
+            problems.push(format!(
+                "kinds: {kind:?} is told of maintenances, which belong to no owner, so that it never comes to one that hears of {owner} only; leave out owner or this kind"
+            ));
+        }
         problems
     }
 }
@@ -201,11 +207,15 @@ pub fn problems(webhooks: &[WebhookConfig]) -> Vec<String> {
     problems
 }
 
-/// The first that is no kind of a message, in a sentence that says which there are.
+/// The first that is none of these kinds of messages, in a sentence that says which there are.
 #[must_use]
-pub fn unknown_kind(kinds: &BTreeSet<String>) -> Option<String> {
-    let unknown = kinds.iter().find(|kind| !Tells::KINDS.contains(&kind.as_str()))?;
-    Some(format!("{unknown:?} is no kind of message; choose from {}", Tells::KINDS.join(", ")))
+pub fn unknown_kind(
+    kinds: &BTreeSet<String>,
+    known: impl IntoIterator<Item = &'static str>,
+) -> Option<String> {
+    let known: Vec<&str> = known.into_iter().collect();
+    let unknown = kinds.iter().find(|kind| !known.contains(&kind.as_str()))?;
+    Some(format!("{unknown:?} is no kind of message; choose from {}", known.join(", ")))
 }
 
 #[cfg(test)]
@@ -233,6 +243,12 @@ mod tests {
         let hunter = wrong(|w| w.secret = Some("hunter2".to_owned()));
         assert!(hunter.contains("must be whsec_") && !hunter.contains("hunter2"), "{hunter}");
         assert!(wrong(|w| w.kinds = ["don".to_owned()].into()).contains("choose from proposed, reminder"));
+        let never = wrong(|w| {
+            w.kinds = ["maintenance_over".to_owned()].into();
+            w.owner = Some(OwnerId::new("acme").expect("a name"));
+        });
+        assert!(never.contains("leave out owner or this kind"), "{never}");
+        assert_eq!(wrong(|w| w.kinds = ["maintenance_over".to_owned()].into()), "");
         let file = wrong(|w| (w.secret, w.secret_file) = (None, Some("/nonexistent".into())));
         assert!(file.contains("secret_file /nonexistent can't be read"), "{file}");
         assert!(problems(&[good.clone(), good]).join("; ").contains("is there twice"));

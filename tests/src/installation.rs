@@ -50,6 +50,8 @@ pub struct Options {
     /// More of the scheduler's configuration, as TOML: its `[mail]` tables. Without any, mails go into the maildir that
     /// [`Installation::maildir`] names.
     pub mail: String,
+    /// Whether live migrations are encrypted.
+    pub migration_tls: MigrationTls,
     /// Whether agents take replicas of local disks.
     pub replicas: Replicas,
     /// Hooks of every host: their names, and their programs' text.
@@ -63,6 +65,15 @@ pub enum Replicas {
     Refused,
     /// Every agent does, for disks in [`LOCAL_STORAGE`]; and servers of other hypervisors are imported there, from [`incoming`].
     Held,
+}
+
+/// Whether live migrations are encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MigrationTls {
+    /// They are not.
+    Off,
+    /// They are, disks included.
+    On,
 }
 
 /// Where the scheduler keeps its tables.
@@ -83,6 +94,7 @@ impl Options {
             database: Database::Sqlite,
             mail: String::new(),
             replicas: Replicas::Refused,
+            migration_tls: MigrationTls::Off,
             hooks: &[],
         }
     }
@@ -272,7 +284,7 @@ impl Installation {
         let place = self.host(host)?;
         // The program replaces setsid, and setsid nsenter: killing the process kills the agent and nothing else.
         let mut command = place.command("setsid");
-        command.arg(&self.programs.agent).arg("--config").arg(place.dir().join("agent/agent.toml"));
+        command.arg(&self.programs.agent).arg("--config").arg(self.configuration_of(host)?);
         let child = self.spawn(&mut command, &self.agent_log(host))?;
         running.agents.insert(host.to_owned(), child);
         Ok(())
@@ -286,6 +298,32 @@ impl Installation {
         let child = self.running().agents.remove(host);
         end(&mut child.with_context(|| format!("the agent of {host} is not running"))?);
         Ok(())
+    }
+
+    /// Takes the replication out of a host's configuration and starts its agent anew. Returns the configuration as it was.
+    ///
+    /// # Errors
+    /// If it has none, or the agent can't be started.
+    pub fn stop_replication(&self, host: &str) -> Result<String> {
+        let before = fs::read_to_string(self.configuration_of(host)?)?;
+        let (without, after) = before.split_once("[replication]").context("nothing is replicated there")?;
+        let after = after.split_once("\n[").map(|(_, after)| format!("[{after}")).unwrap_or_default();
+        self.put_configuration(host, &format!("{without}{after}"))?;
+        Ok(before)
+    }
+
+    /// Writes a host's configuration and starts its agent anew.
+    ///
+    /// # Errors
+    /// If that can't be done.
+    pub fn put_configuration(&self, host: &str, text: &str) -> Result<()> {
+        fs::write(self.configuration_of(host)?, text)?;
+        self.kill_agent(host)?;
+        self.start_agent(host)
+    }
+
+    fn configuration_of(&self, host: &str) -> Result<PathBuf> {
+        Ok(self.host(host)?.dir().join("agent/agent.toml"))
     }
 
     /// Waits until every host's agent has told what runs there.
@@ -381,7 +419,7 @@ impl Installation {
         write_secret(&dir.join("token"), &self.issue("agent", host.name())?)?;
         let config = format!(
             "host = {name:?}\nscheduler = {url:?}\ntoken_file = {token:?}\ndata_dir = {ledger:?}\n\
-             [libvirt]\nreached_by = {reached:?}\nmigration_tls = false\n\
+             [libvirt]\nreached_by = {reached:?}\nmigration_tls = {tls}\n\
              [guest_events]\nlisten = [\"{EVENTS_ADDRESS}:80\"]\nbridges = [{EVENTS_BRIDGE:?}]\n\
              [[shared_storage]]\nname = \"shared\"\npath = {SHARED_STORAGE:?}\n",
             name = host.name(),
@@ -389,6 +427,7 @@ impl Installation {
             token = dir.join("token"),
             ledger = dir.join("ledger"),
             reached = host.libvirt_uri(),
+            tls = options.migration_tls == MigrationTls::On,
         );
         let replication = match options.replicas {
             Replicas::Refused => String::new(),
@@ -459,7 +498,7 @@ fn write_scheduler_config(dir: &Path, address: SocketAddr, options: &Options) ->
     };
     fs::write(dir.join("policy.toml"), &options.policy)?;
     let config = format!(
-        "data_dir = {:?}\n{database}listen = \"{address}\"\npolicies = {:?}\n{}",
+        "data_dir = {:?}\n{database}listen = \"{address}\"\npolicies = {:?}\n{}[web]\naddress = \"http://{address}\"\n",
         dir.join("data"),
         dir.join("policy.toml"),
         options.mail

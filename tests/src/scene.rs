@@ -263,7 +263,8 @@ impl Scene {
         for host in self.lab.hosts() {
             for uuid in host.virsh(["list", "--all", "--uuid"])?.ok()?.split_whitespace() {
                 let _ = host.virsh(["destroy", uuid])?;
-                host.virsh(["undefine", uuid, "--snapshots-metadata", "--checkpoints-metadata"])?.ok()?;
+                let all = ["--nvram", "--tpm", "--snapshots-metadata", "--checkpoints-metadata"];
+                host.virsh([&["undefine", uuid], &all[..]].concat())?.ok()?;
             }
         }
         self.lab.forget_guests()?;

@@ -11,7 +11,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("drover-agent-api", &["drover-policies"]),
     ("drover-host-agent", &["drover-agent-api", "drover-policies"]),
     ("drover-notifier", &["drover-policies"]),
-    ("drover-scheduler", &["drover-agent-api", "drover-notifier", "drover-policies"]),
+    ("drover-pages", &["drover-policies"]),
+    ("drover-scheduler", &["drover-agent-api", "drover-notifier", "drover-pages", "drover-policies"]),
     (
         "drover-tests",
         &[

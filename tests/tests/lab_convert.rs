@@ -72,7 +72,7 @@ fn scenes(lab: &Lab, drover: &Installation, disk: &Path, clock: &mut Clock) -> R
     scene.taken_up(following)?;
     clock.lap("taken up to the end");
     scene.boots()?;
-    clock.lap("it boots from virtio");
+    clock.lap("cut over: it boots from virtio");
     Ok(())
 }
 
@@ -255,7 +255,7 @@ path = "{LOCAL_STORAGE}/legacy-data.qcow2"
     /// Killed in the middle of the conversion: nothing runs on, and the copies are as they were.
     fn killed(&self) -> Result<Following> {
         let file = self.description.display().to_string();
-        let said = self.drover.drover_ok(&["import", &file])?;
+        let said = self.drover.drover_ok(&["import", &file, "--start"])?;
         ensure!(said.contains("legacy is to be imported to h1"), "{said}");
         let again = self.drover.drover(["import", &file])?;
         let refusal = String::from_utf8_lossy(&again.stderr).into_owned();
@@ -317,7 +317,7 @@ path = "{LOCAL_STORAGE}/legacy-data.qcow2"
         ensure!(has_agent(&self.packages_before()?), "{AGENT} was never there");
         let data = self.local("legacy-data.qcow2");
         run(Command::new("qemu-img")
-            .args(["compare", "-f", "raw", "-F", "qcow2"])
+            .args(["compare", "-U", "-f", "raw", "-F", "qcow2"])
             .args([&self.data, &data]))?;
         let mut left: Vec<_> =
             fs::read_dir(self.local(""))?.flatten().map(|entry| entry.file_name()).collect();
@@ -325,7 +325,8 @@ path = "{LOCAL_STORAGE}/legacy-data.qcow2"
         ensure!(left == ["legacy-data.qcow2", "legacy.raw"], "{left:?}");
         let tmp = self.host.dir().join("agent/ledger/imports/legacy/tmp");
         ensure!(!tmp.exists(), "the converter's files are left");
-        ensure!(self.host.virsh(["domstate", "legacy"])?.ok()? == "shut off", "it was started");
+        ensure!(heard.contains("booting the server: done in"), "{heard}");
+        ensure!(self.host.virsh(["domstate", "legacy"])?.ok()? == "running", "it was not started");
         let again = self.drover.drover(["import", &self.description.display().to_string()])?;
         let refusal = String::from_utf8_lossy(&again.stderr).into_owned();
         ensure!(refusal.contains("a server of this name is on h1"), "{refusal}");
@@ -338,12 +339,15 @@ path = "{LOCAL_STORAGE}/legacy-data.qcow2"
         foreign::read(&raw, "/var/lib/dpkg/status")
     }
 
-    /// It boots here, from virtio.
+    /// It was cut over: it boots here, from virtio, and is a server like any other.
     fn boots(&self) -> Result<()> {
-        self.host.virsh(["start", "legacy"])?.ok()?;
         let xml = self.host.virsh(["dumpxml", "legacy"])?.ok()?;
         ensure!(xml.contains("bus='virtio'") && xml.contains("00:0c:29:3a:11:5e"), "{xml}");
-        wait_for_line(&self.host.outside(CONSOLE), LOGIN, NO_DISK)
+        wait_for_line(&self.host.outside(CONSOLE), LOGIN, NO_DISK)?;
+        self.drover.wait_until_known(&[("legacy", "h1")], GONE)?;
+        let import = self.drover.api().get("/v1/imports/legacy")?.ok()?;
+        ensure!(import["state"] == "imported", "{import:#}");
+        Ok(())
     }
 }
 

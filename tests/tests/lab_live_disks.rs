@@ -3,11 +3,12 @@
 //! Over all of them, three things are watched: no guest runs twice, none loses a write that it has acknowledged, and none begins with
 //! other disks than it ended with.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result, ensure};
-use drover_tests::installation::{Options, Replicas};
+use drover_tests::installation::{MigrationTls, Options, Replicas};
 use drover_tests::lab::DiskFormat::{Qcow2, Raw};
+use drover_tests::lab::process::run;
 use drover_tests::scene::{self, MOVED, POLICY, REPLICA_MARK, Scene, Stage, failures, text};
 use drover_tests::warm::{confirm, loaded_guest, local_guest};
 
@@ -26,12 +27,16 @@ set.windows.slot_step = "15s"
 const SLOW: &[(&str, &str)] = &[("pace", "slow")];
 
 fn main() -> ExitCode {
-    let options =
-        || Ok(Options { replicas: Replicas::Held, ..Options::new(&format!("{POLICY}{REPLICATION}")) });
+    let options = || {
+        let policy = POLICY.replace("[live]\n", "[live]\nconnections = 4\n");
+        let (replicas, migration_tls) = (Replicas::Held, MigrationTls::On);
+        Ok(Options { replicas, migration_tls, ..Options::new(&format!("{policy}{REPLICATION}")) })
+    };
     scene::run_on(
         Stage { lab: "test-live-disks", hosts: 3, options },
         drover_tests::tests![
             servers_go_live_with_their_disks_and_the_old_ones_are_kept_until_confirmed,
+            what_has_arrived_over_tls_and_four_connections_is_what_was_there_at_the_end,
             a_receiving_qemu_that_is_killed_costs_a_try_and_leaves_nothing,
             a_killed_agent_s_migration_goes_on_and_is_taken_up_again,
             a_guest_that_never_converges_is_rebooted_from_a_replica,
@@ -86,6 +91,53 @@ fn servers_go_live_with_their_disks_and_the_old_ones_are_kept_until_confirmed(sc
         scene.runs_on(server, &to)?;
     }
     Ok(())
+}
+
+/// Its file systems are frozen on its way, so that it writes nothing any more at either end, and the images can be compared.
+fn what_has_arrived_over_tls_and_four_connections_is_what_was_there_at_the_end(scene: &Scene) -> Result<()> {
+    let server = "disks-tls";
+    let mut spec = loaded_guest(server, &[Qcow2, Raw], SLOW);
+    spec.agent = true;
+    scene.add(&[spec])?;
+    let source = scene.host("h1")?;
+    scene.drain("h1")?;
+    let to = scene.until_in_transfer(server)?;
+    let ask = |words: &[&str]| source.virsh([&["qemu-monitor-command", server], words].concat())?.ok();
+    let capabilities = ask(&["--hmp", "info migrate_capabilities"])?;
+    ensure!(capabilities.contains("multifd: on"), "{capabilities}");
+    let parameters = ask(&["--hmp", "info migrate_parameters"])?;
+    let creds = parameters.lines().any(|line| line.starts_with("tls-creds:") && line.contains("libvirt"));
+    ensure!(creds && parameters.contains("multifd-channels: 4"), "{parameters}");
+    let nodes = ask(&[r#"{"execute":"query-named-block-nodes","arguments":{"flat":true}}"#])?;
+    let export = nodes.split_once("\"nbd://").and_then(|(_, rest)| rest.split('"').next());
+    let export = format!("nbd://{}", export.context("its disks are not sent by NBD")?);
+    let plain = source.command("qemu-img").args(["info", &export]).output()?;
+    let said = String::from_utf8_lossy(&plain.stderr);
+    ensure!(
+        !plain.status.success() && said.contains("TLS"),
+        "its disks are taken without TLS as well: {said}"
+    );
+
+    source.virsh(["domfsfreeze", server])?.ok()?;
+    let destination = scene.host(&to)?;
+    scene.drover().wait("it to run at its destination", MOVED, || {
+        let there = destination.virsh(["domstate", server])?;
+        let here = source.virsh(["domstate", server])?;
+        Ok((there.stdout.trim() == "running" && !here.success).then_some(()))
+    })?;
+    for disk in scene.lab().guest(server)?.disks() {
+        let format = disk.format.word();
+        run(Command::new("qemu-img")
+            .args(["compare", "-U", "-f", format, "-F", format])
+            .args([source.inside(&disk.path), destination.inside(&disk.path)]))?;
+    }
+    destination.virsh(["domfsthaw", server])?.ok()?;
+    let migration = scene.until_moved(server)?;
+    ensure!(migration["method"] == "live" && migration["tries"] == 1, "{migration:#}");
+    ensure!(scene.boots(server)? == 1, "it was rebooted");
+    scene.until_drained("h1")?;
+    confirm(scene, server)?;
+    disks_at(scene, server, &[&to])
 }
 
 fn a_receiving_qemu_that_is_killed_costs_a_try_and_leaves_nothing(scene: &Scene) -> Result<()> {

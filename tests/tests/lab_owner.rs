@@ -129,7 +129,7 @@ impl<'a> Owner<'a> {
             mailbox.collect(SystemClock.now())?;
             Ok(mailbox.mails.iter().find(|mail| mail.kind == kind).cloned())
         });
-        waited.with_context(|| format!("he has got:\n{}", self.mailbox.text()))
+        waited.with_context(|| format!("he has got:\n{}", self.mailbox.of_tickets()))
     }
 
     /// Answers the last mail of a ticket as a mail program does, and hands that to his mail server.

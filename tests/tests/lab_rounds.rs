@@ -12,7 +12,7 @@ use drover_host_agent::domain_xml::Storage;
 use drover_host_agent::hypervisor::Hypervisor;
 use drover_host_agent::hypervisor::libvirt::{ConsoleHeartbeat, Encryption, HostConfig, Libvirt};
 use drover_host_agent::hypervisor::replication::{
-    FilledBy, Held, ReadFrom, Replication, RoundOrder, RoundStatus, Touched,
+    FilledBy, Held, Limits, ReadFrom, Replication, RoundOrder, RoundStatus, Touched,
 };
 use drover_host_agent::metadata::Imported;
 use drover_host_agent::replica::Ends;
@@ -23,6 +23,7 @@ use drover_policies::replica::{Frozen, ImageFormat, ReplicaDisk, Round, RoundKin
 use drover_tests::lab::{
     DiskFormat, DiskLoad, DiskPlace, GuestSpec, Host, LOCAL_STORAGE, Lab, LabLife, LabOptions, unable,
 };
+use serde_json::json;
 use uuid::Uuid;
 
 const BOOT: Duration = Duration::from_secs(90);
@@ -84,6 +85,7 @@ fn host_config(host: &Host) -> HostConfig {
         imported: Imported::default(),
         encryption: Encryption::None,
         console: ConsoleHeartbeat::Ignored,
+        certificates: Vec::new(),
     }
 }
 
@@ -194,7 +196,7 @@ impl Stage {
             server: self.server,
             peer: self.peer(),
             disks: self.disks.clone(),
-            bandwidth,
+            limits: Limits { bandwidth, guest_percent: Some(85) },
             from,
         }
     }
@@ -232,6 +234,13 @@ impl Stage {
             Ok(RoundStatus::Running(figures)) => (figures.done_bytes() > 0).then_some(()),
             other => panic!("it should run: {other:?}"),
         });
+    }
+
+    /// Bytes of its first disk, by libvirt's account.
+    fn read_by_the_guest(&self) -> u64 {
+        let stats = self.virsh(&["domblkstat", GUEST, &self.disks[0].target]);
+        let bytes = stats.lines().find_map(|line| line.split_once("rd_bytes ")?.1.trim().parse().ok());
+        bytes.expect("libvirt counts them")
     }
 
     fn backlog(&self) -> u64 {
@@ -287,6 +296,24 @@ impl Stage {
             .collect()
     }
 
+    /// Adds a bitmap to the first disk that libvirt does not know of.
+    fn add_bitmap(&self, name: &str) {
+        let ask = |question: &serde_json::Value| {
+            let said = self.virsh(&["qemu-monitor-command", GUEST, &question.to_string()]);
+            serde_json::from_str::<serde_json::Value>(&said).expect("JSON")["return"].clone()
+        };
+        let source = self.disks[0].source.display().to_string();
+        let nodes = ask(&json!({ "execute": "query-named-block-nodes", "arguments": { "flat": true } }));
+        let node = nodes.as_array().into_iter().flatten().find(|node| {
+            node["drv"] == "qcow2"
+                && node["file"] == source.as_str()
+                && node["image"]["filename"] == source.as_str()
+        });
+        let node = &node.expect("the first disk is a qcow2 image")["node-name"];
+        let bitmap = json!({ "node": node, "name": name, "persistent": true });
+        ask(&json!({ "execute": "block-dirty-bitmap-add", "arguments": bitmap }));
+    }
+
     fn nothing_is_left(&self) {
         let left: Vec<_> =
             fs::read_dir(self.dir.path().join("scratch/rounds")).expect("it is there").flatten().collect();
@@ -316,7 +343,10 @@ fn rounds_bring_a_server_s_disks_over_bit_by_bit() {
     let Some(stage) = Stage::new("test-rounds", LOAD, [DiskFormat::Qcow2, DiskFormat::Raw], None) else {
         return;
     };
+    let read_before = stage.read_by_the_guest();
     let first = stage.round(ReadFrom::Running);
+    let read = stage.read_by_the_guest() - read_before;
+    assert!(read < first.sent_bytes / 4, "what a round reads would count as the guest's: {read}, {first:?}");
     assert_eq!((first.number, first.kind, first.frozen), (1, RoundKind::Initial, Frozen::Yes));
     assert_eq!(stage.checkpoints(), ["drover-1a2b3c4d-1"]);
     stage.nothing_is_left();
@@ -340,13 +370,19 @@ fn rounds_bring_a_server_s_disks_over_bit_by_bit() {
     stage.nothing_is_left();
     assert!(stage.backlog() >= 4 << 20, "what was not brought over stays to be brought over");
     stage.begin_slowly();
-    stage.replication().limit_round(stage.server, None).expect("asked");
+    stage.replication().limit_round(stage.server, Limits::default()).expect("asked");
     let third = stage.returned().expect("without its limit it lands");
     assert_eq!((third.number, third.kind), (3, RoundKind::Incremental));
 
+    // libvirtd was ended when QEMU had begun a round, before it could note the checkpoint.
+    stage.add_bitmap("drover-1a2b3c4d-4");
+    let fourth = stage.round(ReadFrom::Running);
+    assert_eq!((fourth.number, fourth.kind), (4, RoundKind::Incremental));
+    assert_eq!(stage.checkpoints(), ["drover-1a2b3c4d-4"]);
+
     stage.shut_down();
     let tail = stage.round(ReadFrom::PoweredOff);
-    assert_eq!((tail.number, tail.kind), (4, RoundKind::Tail));
+    assert_eq!((tail.number, tail.kind), (5, RoundKind::Tail));
     stage.assert_same();
 
     // The cutover failed: the definition was taken away and is given back. The checkpoint's bitmap is still in the image.
@@ -357,14 +393,14 @@ fn rounds_bring_a_server_s_disks_over_bit_by_bit() {
     stage.start();
     assert!(stage.checkpoints().is_empty());
     let back = stage.round(ReadFrom::Running);
-    assert_eq!((back.number, back.kind), (5, RoundKind::Incremental));
+    assert_eq!((back.number, back.kind), (6, RoundKind::Incremental));
 
     // QEMU is killed, and has not closed its bitmaps.
     stage.host().kill_qemu(GUEST).expect("it runs");
     stage.wait("libvirt to see it", || (stage.virsh(&["domstate", GUEST]) == "shut off").then_some(()));
     stage.start();
     let rescan = stage.round(ReadFrom::Running);
-    assert_eq!((rescan.number, rescan.kind), (6, RoundKind::Rescan));
+    assert_eq!((rescan.number, rescan.kind), (7, RoundKind::Rescan));
     assert_eq!(stage.round(ReadFrom::Running).kind, RoundKind::Incremental);
 
     // Off after a kill: the tail finds the bitmap broken and compares.

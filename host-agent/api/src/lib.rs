@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use drover_policies::attempt::{Failure, Outcome, Progress};
+use drover_policies::attempt::{Failure, Outcome, PhaseDone, Progress};
 use drover_policies::checks::{Look, Looked};
 use drover_policies::fleet::{HostFacts, ServerFacts};
 use drover_policies::hooks::{Health, HookRan, HookStatus};
@@ -250,10 +250,22 @@ pub struct LiveMigrate {
     pub destination: Destination,
     /// Let QEMU slow the guest down when it does not converge.
     pub auto_converge: AutoConverge,
+    /// Connections that its memory is sent over. More than one is for agents that can
+    /// [`Parallel`](drover_policies::fleet::Ability::Parallel).
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub connections: u32,
     /// What takes its local disks; nothing for a server that has none. For agents that can
     /// [`CopyLive`](drover_policies::fleet::Ability::CopyLive).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replica: Option<LiveReplica>,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(connections: &u32) -> bool {
+    *connections == 1
 }
 
 /// Whether QEMU may slow the guest down so that its memory can be caught up with.
@@ -434,6 +446,9 @@ pub enum OperationState {
     Ended {
         /// How.
         outcome: Outcome,
+        /// Of a cutover: every phase that there was, in their order.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        done: Vec<PhaseDone>,
     },
     /// The guest was looked at.
     Verified {

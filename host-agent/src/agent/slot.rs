@@ -84,7 +84,7 @@ impl Slot {
     /// The server that this operation has moved away from here, or found to be gone.
     pub(super) fn has_left(&self) -> Option<ServerId> {
         match &self.record.stage {
-            Stage::Ended(OperationState::Ended { outcome: Outcome::Moved(_) | Outcome::Gone }) => {
+            Stage::Ended(OperationState::Ended { outcome: Outcome::Moved(_) | Outcome::Gone, .. }) => {
                 server_of(&self.record.order)
             }
             Stage::Ended(_) | Stage::Working(_) => None,
@@ -111,8 +111,21 @@ impl Slot {
         }
     }
 
+    /// The end of a cutover, with all its phases.
+    pub(super) fn with_phases(&self, end: OperationState) -> OperationState {
+        match end {
+            OperationState::Ended { outcome, .. } => {
+                OperationState::Ended { outcome, done: self.record.phases.done.clone() }
+            }
+            other => other,
+        }
+    }
+
     /// What a step tells. The same again is no news, though it was read later.
-    pub(super) fn tell(&mut self, telling: Telling) -> Option<Urgency> {
+    pub(super) fn tell(&mut self, mut telling: Telling) -> Option<Urgency> {
+        if let Telling::Progress(progress) = &mut telling {
+            progress.done.clone_from(&self.record.phases.done);
+        }
         let urgency = match (&self.report.state, &telling) {
             (OperationState::Running { progress: told }, Telling::Progress(progress))
                 if told.phase == progress.phase =>
@@ -218,22 +231,6 @@ pub(super) fn beside(slots: &BTreeMap<OperationId, Slot>, order: &Order, id: Ope
 
 /// Whether a server is being cut over: from the last round of its disks on.
 pub(super) fn is_cutting_over(stage: &Stage) -> bool {
-    match stage {
-        Stage::Working(Work::Cutover(cutover)) => !matches!(cutover, Cutover::Preflight | Cutover::Armed),
-        Stage::Working(
-            Work::Live(_)
-            | Work::Verify(_)
-            | Work::Count
-            | Work::Discard
-            | Work::LookAtRetained
-            | Work::Hold
-            | Work::Replicate(_)
-            | Work::Release
-            | Work::Test(_)
-            | Work::Hook(_)
-            | Work::Health(_)
-            | Work::Import(_),
-        )
-        | Stage::Ended(_) => false,
-    }
+    let Stage::Working(work) = stage else { return false };
+    work.cutover().is_some_and(|cutover| !matches!(cutover, Cutover::Preflight | Cutover::Armed))
 }

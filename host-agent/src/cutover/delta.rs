@@ -1,7 +1,7 @@
 //! The cutover's own rounds of a server with local disks: the last one while it runs, and the tail, read from its powered-off disks.
 
 use drover_agent_api::{CutoverReplica, RebootMigrate};
-use drover_policies::attempt::{Failure, FailureClass, Outcome, Progress, Tail};
+use drover_policies::attempt::{Failure, FailureClass, Outcome, Phase, Progress, Tail};
 use drover_policies::replica::{Round, RoundFigures};
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use super::{
     life_of,
 };
 use crate::driver::{Context, Step, Telling, When};
-use crate::hypervisor::replication::{ReadFrom, RoundOrder, RoundStatus};
+use crate::hypervisor::replication::{Limits, ReadFrom, RoundOrder, RoundStatus};
 use crate::hypervisor::{Refusal, RefusalKind, State};
 
 /// How often a round is looked at; its end wakes the agent.
@@ -41,7 +41,7 @@ enum Begun {
 
 impl Bringing {
     /// Nothing done yet.
-    pub(super) fn new(since: Instant) -> Self {
+    pub(crate) fn new(since: Instant) -> Self {
         Self { since, failed: 0, round: Begun::No }
     }
 }
@@ -82,7 +82,8 @@ impl Task<'_> {
             server: self.order.server,
             peer: self.replica.peer.clone(),
             disks: self.replica.disks.clone(),
-            bandwidth: self.replica.bandwidth,
+            // Neither is held back: the server's window is short, and a server that is off does nothing.
+            limits: Limits { bandwidth: self.replica.bandwidth, guest_percent: None },
             from: self.from,
         };
         match context.hypervisor.replication().start_round(&round) {
@@ -141,6 +142,12 @@ fn go(state: Cutover, figures: Option<RoundFigures>, context: &Context<'_>, when
     Step::Go { state, telling: Telling::Progress(progress), when }
 }
 
+/// The phase that is over tells its last figures.
+fn landed(next: Cutover, over: Phase, sent_bytes: u64, context: &Context<'_>) -> Step<Cutover> {
+    let progress = Progress { total_bytes: sent_bytes, sent_bytes, ..Progress::of(over, context.now) };
+    Step::Go { state: next, telling: Telling::Progress(progress), when: When::AtOnce }
+}
+
 /// The last round while the server runs, so that little is left for the downtime. Nothing has been touched yet: whatever goes wrong here,
 /// the server stays as it is.
 pub(super) fn final_delta(
@@ -176,7 +183,7 @@ pub(super) fn final_delta(
     }
     let task = Task { order, replica, from: ReadFrom::Running, within: replica.final_delta_within };
     match task.bring(bringing, context) {
-        Brought::Landed(_) => power_off.go(context, When::AtOnce),
+        Brought::Landed(round) => landed(power_off, Phase::FinalDelta, round.sent_bytes, context),
         Brought::Goes { bringing, figures, when } => {
             go(Cutover::FinalDelta { before, bringing }, figures, context, when)
         }
@@ -225,7 +232,7 @@ pub(super) fn tail(
             // Not when it was noticed: until the fence, somebody may start the server and stop it again.
             let at = context.now.min(round.consistent_at + round.took.delta());
             let off = Off { tail: Some(Landed { at, cost }), ..off };
-            Cutover::Fencing { off }.go(context, When::AtOnce)
+            landed(Cutover::Fencing { off }, Phase::PowerOffSource, round.sent_bytes, context)
         }
         Brought::Goes { bringing, figures, when } => {
             go(Cutover::Tail { off, bringing }, figures, context, when)

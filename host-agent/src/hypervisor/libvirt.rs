@@ -36,6 +36,7 @@ mod classify;
 mod daemon;
 mod events;
 mod imports;
+mod lost;
 mod migrate;
 mod observe;
 mod reach;
@@ -76,6 +77,8 @@ pub struct HostConfig {
     pub encryption: Encryption,
     /// Whether a console that prints counts as a sign of life.
     pub console: ConsoleHeartbeat,
+    /// Files with certificates by which this host is known to others.
+    pub certificates: Vec<PathBuf>,
 }
 
 /// Whether memory is sent encrypted.
@@ -271,6 +274,12 @@ impl Hypervisor for Libvirt {
             ShutdownBy::GuestAgent => sys::VIR_DOMAIN_SHUTDOWN_GUEST_AGENT,
             ShutdownBy::Acpi => sys::VIR_DOMAIN_SHUTDOWN_ACPI_POWER_BTN,
         };
+        // The guest agent of one that libvirt has lost is out of reach, and libvirt says so.
+        if by == ShutdownBy::Acpi
+            && let Some(lost) = self.control.on(server, LOOK, lost::process)?
+        {
+            return lost.press_power_button();
+        }
         self.control.on(server, Duration::from_secs(10), move |domain| domain.shutdown_flags(flags))
     }
 

@@ -172,6 +172,21 @@ impl Params {
         Ok(())
     }
 
+    pub(super) fn int(&mut self, name: &CStr, value: u32) -> Called<()> {
+        let value = c_int::try_from(value).unwrap_or(c_int::MAX);
+        // SAFETY: as above.
+        check(unsafe {
+            sys::virTypedParamsAddInt(
+                &raw mut self.list,
+                &raw mut self.count,
+                &raw mut self.room,
+                name.as_ptr(),
+                value,
+            )
+        })?;
+        Ok(())
+    }
+
     fn number(&self, name: &CStr) -> Option<u64> {
         let mut value: c_ulonglong = 0;
         // SAFETY: list and count belong together. A parameter of another type is refused by libvirt, not misread.

@@ -25,10 +25,21 @@ pub struct RoundOrder {
     pub peer: ReplicaPeer,
     /// What it consists of.
     pub disks: Vec<ReplicaDisk>,
-    /// Most bytes per second on the wire; nothing for no limit.
-    pub bandwidth: Option<u64>,
+    /// How fast it may be.
+    pub limits: Limits,
     /// Of what the disks are read.
     pub from: ReadFrom,
+}
+
+/// How fast a round may be. May change while it runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Most bytes per second on the wire; nothing for no limit.
+    pub bandwidth: Option<u64>,
+    /// What a running guest keeps of its own reading and writing, in percent; nothing where the copying goes first.
+    #[serde(default)]
+    pub guest_percent: Option<u8>,
 }
 
 /// Of what a round reads the disks.
@@ -145,11 +156,11 @@ pub trait Replication: Send + Sync {
     /// When it can't be ended.
     fn abort_round(&self, server: ServerId) -> Answer<()>;
 
-    /// Changes how fast a running round may be; nothing for no limit.
+    /// Changes how fast a running round may be.
     ///
     /// # Errors
     /// When that can't be done.
-    fn limit_round(&self, server: ServerId, bandwidth: Option<u64>) -> Answer<()>;
+    fn limit_round(&self, server: ServerId, limits: Limits) -> Answer<()>;
 
     /// What the server has written since the last round that landed, by disk.
     ///
@@ -250,7 +261,7 @@ impl Replication for NotConfigured {
         Ok(())
     }
 
-    fn limit_round(&self, _server: ServerId, _bandwidth: Option<u64>) -> Answer<()> {
+    fn limit_round(&self, _server: ServerId, _limits: Limits) -> Answer<()> {
         Self::refuse(FailureClass::RefusedBySource)
     }
 

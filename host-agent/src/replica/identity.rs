@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use drover_policies::fleet::CertificateDigest;
+use drover_policies::fleet::{Certificate, CertificateDigest};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls13_signature};
@@ -20,6 +20,7 @@ use rustls::{
 };
 use sha2::{Digest, Sha256};
 
+use crate::certificates;
 use crate::durable::{DiskError, io_error, make_private_directory, write_durably};
 
 /// The name in every agent's certificate. Nobody looks at it.
@@ -55,6 +56,7 @@ pub struct Identity {
     key: PrivateKeyDer<'static>,
     certificate: CertificateDer<'static>,
     digest: CertificateDigest,
+    told: Certificate,
     provider: Arc<CryptoProvider>,
 }
 
@@ -76,8 +78,11 @@ impl Identity {
             .map_err(|error| unreadable(format!("certificate: {error}")))?;
         let key =
             PrivateKeyDer::from_pem_slice(&text).map_err(|error| unreadable(format!("key: {error}")))?;
+        let told = certificates::told(&path, &certificate).map_err(&unreadable)?;
         let identity = Self {
             key,
+            // Others know it by its digest, whatever date is in it.
+            told: Certificate { until: None, ..told },
             digest: digest(&certificate),
             certificate,
             provider: Arc::new(ring::default_provider()),
@@ -91,6 +96,12 @@ impl Identity {
     #[must_use]
     pub fn digest(&self) -> &CertificateDigest {
         &self.digest
+    }
+
+    /// What is told of its certificate.
+    #[must_use]
+    pub fn told(&self) -> &Certificate {
+        &self.told
     }
 
     /// TLS towards the one agent with this certificate.

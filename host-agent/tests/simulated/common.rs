@@ -70,6 +70,7 @@ pub fn host_facts(name: &str) -> HostFacts {
         plugs: None,
         boot_id: None,
         hooks: BTreeSet::new(),
+        agent: None,
     }
 }
 
@@ -111,6 +112,7 @@ pub fn live() -> Order {
         server: SERVER,
         destination: destination(),
         auto_converge: AutoConverge::Off,
+        connections: 1,
         replica: None,
     })
 }
@@ -332,7 +334,7 @@ impl Rig {
 
     pub fn outcome(&mut self) -> Outcome {
         match self.run() {
-            OperationState::Ended { outcome } => outcome,
+            OperationState::Ended { outcome, .. } => outcome,
             other => panic!("not the end of a migration: {other:?}"),
         }
     }

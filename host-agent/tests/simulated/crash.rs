@@ -12,7 +12,7 @@ const MOST_CALLS: u64 = 2_000;
 
 /// What must hold at the end, whatever happened: the server is at exactly one host, alive as before, marked as before.
 fn assert_one_proper_end(rig: &Rig, end: &OperationState, power: Power, told: &str) {
-    let OperationState::Ended { outcome } = end else {
+    let OperationState::Ended { outcome, .. } = end else {
         panic!("{told}: {end:?}");
     };
     let expected = match outcome {

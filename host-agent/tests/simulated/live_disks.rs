@@ -91,9 +91,15 @@ fn without_images_at_the_destination_nothing_is_begun() {
 
 fn rig_with(replica: ReplicaId) -> Rig {
     match with_disks() {
-        Order::LiveMigrate(LiveMigrate { replica: Some(known), server, destination, auto_converge }) => {
+        Order::LiveMigrate(LiveMigrate {
+            replica: Some(known),
+            server,
+            destination,
+            auto_converge,
+            connections,
+        }) => {
             let replica = Some(LiveReplica { replica, ..known });
-            let order = LiveMigrate { replica, server, destination, auto_converge };
+            let order = LiveMigrate { replica, server, destination, auto_converge, connections };
             held(Order::LiveMigrate(order), Power::Running)
         }
         other => panic!("{other:?}"),

@@ -104,7 +104,7 @@ async fn an_order_is_carried_out_by_threads_and_its_end_is_told_although_a_call_
         end = work => end,
         () = keep_in_step(Arc::clone(&agent), &desk) => unreachable!("it is kept in step for ever"),
     };
-    assert!(matches!(end, OperationState::Ended { outcome: Outcome::Moved(_) }), "{end:?}");
+    assert!(matches!(end, OperationState::Ended { outcome: Outcome::Moved(_), .. }), "{end:?}");
 }
 
 #[tokio::test]

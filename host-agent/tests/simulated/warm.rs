@@ -52,6 +52,7 @@ pub fn pace() -> Pace {
         near: Span::seconds(10),
         opens_at: None,
         bandwidth: None,
+        guest_percent: None,
         sync_now: 0,
     }
 }
@@ -249,6 +250,41 @@ fn the_bandwidth_of_a_running_round_can_be_changed() {
     assert!(matches!(&slow.activity, Activity::Round(figures) if figures.rate == 1 << 20), "{slow:?}");
     rig.wish_pace(pace());
     rig.pass(Span::seconds(20));
+    assert!(rig.status().rounds > 0);
+}
+
+/// How fast the first copy goes so long after it was begun, of a server that is cut over so much later.
+fn rate_after(passed: Span, window: Option<TimeDelta>) -> u64 {
+    let mut rig = replicating(Power::Running);
+    let opens_at = window.map(|window| rig.clock.now() + window);
+    rig.wish_pace(Pace { opens_at, guest_percent: Some(85), ..pace() });
+    rig.run_until("a first round", |status| matches!(status.activity, Activity::Round(_)));
+    rig.pass(passed);
+    match rig.status().activity {
+        Activity::Round(figures) => figures.rate,
+        other => panic!("it is over: {other:?}"),
+    }
+}
+
+#[test]
+fn a_copy_is_held_back_for_the_guest_unless_it_would_be_late() {
+    let (soon, later) = (Span::seconds(5), Span::seconds(14));
+    let held_back = rate_after(later, None);
+    assert_eq!(rate_after(later, Some(TimeDelta::hours(3))), held_back);
+    // It takes about a minute when it is held back.
+    let almost = Some(TimeDelta::seconds(90));
+    assert_eq!(rate_after(soon, almost), held_back);
+    assert!(rate_after(later, almost) > held_back * 4);
+    assert!(rate_after(soon, Some(TimeDelta::zero())) > held_back * 4);
+}
+
+#[test]
+fn the_share_of_the_guest_can_be_changed_while_a_round_runs() {
+    let mut rig = replicating(Power::Running);
+    rig.wish_pace(Pace { guest_percent: Some(85), ..pace() });
+    rig.run_until("a first round", |status| matches!(status.activity, Activity::Round(_)));
+    rig.wish_pace(pace());
+    rig.pass(Span::seconds(15));
     assert!(rig.status().rounds > 0);
 }
 
@@ -633,5 +669,8 @@ fn the_destinations_orders_are_answered_or_refused_with_what_is_in_the_way() {
     }
     let release = ReleaseReplica { replica: REPLICA, images: Images::Delete };
     assert_eq!(ask(Order::ReleaseReplica(release), 2), OperationState::Released);
-    assert!(matches!(ask(reboot(), 3), OperationState::Ended { outcome: Outcome::StayedAtSource { .. } }));
+    assert!(matches!(
+        ask(reboot(), 3),
+        OperationState::Ended { outcome: Outcome::StayedAtSource { .. }, .. }
+    ));
 }

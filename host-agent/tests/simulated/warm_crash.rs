@@ -15,7 +15,7 @@ use drover_policies::time::{Clock, Span};
 const MOST_CALLS: u64 = 1_000;
 
 fn end_of(rig: &mut Rig, power: Power, told: &str) -> Outcome {
-    let OperationState::Ended { outcome } = rig.run() else { panic!("{told}: not an end") };
+    let OperationState::Ended { outcome, .. } = rig.run() else { panic!("{told}: not an end") };
     let expected = match outcome {
         Outcome::Moved(_) => "h2",
         Outcome::StayedAtSource { .. } => "h1",

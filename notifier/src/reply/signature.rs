@@ -16,6 +16,25 @@ use sha2::Sha256;
 
 use super::hex;
 
+/// What a signature opens. No one of them is good for another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// An answer by mail.
+    Answer,
+    /// The ticket's page.
+    Page,
+}
+
+impl Purpose {
+    /// What is signed first.
+    fn label(self) -> &'static [u8] {
+        match self {
+            Self::Answer => b"drover answer 1\0",
+            Self::Page => b"drover page 1\0",
+        }
+    }
+}
+
 /// 96 bits: beyond guessing, and as hexadecimal digits, which survive mail systems that change the case, short enough for the 64
 /// characters before an `@`.
 const MAC_BYTES: usize = 12;
@@ -75,8 +94,7 @@ impl Keys {
     /// Where answers to a ticket go: `address` with the signature in it.
     #[must_use]
     pub fn sign(&self, address: &Address, number: &str, ticket: TicketId, owner: &OwnerId) -> Return {
-        let signs = self.0.first().map(|key| mac(key, ticket, owner).finalize().into_bytes());
-        let mac = hex(signs.as_deref().and_then(|digest| digest.get(..MAC_BYTES)).unwrap_or_default());
+        let mac = self.first_mac(Purpose::Answer, ticket, owner);
         let (user, domain) = (address.user(), address.domain());
         Return {
             address: format!("{user}+{number}.{mac}@{domain}"),
@@ -87,7 +105,28 @@ impl Keys {
     /// Whether a claim to this ticket was made by one of these keys.
     #[must_use]
     pub fn prove(&self, claim: &Claim, ticket: TicketId, owner: &OwnerId) -> bool {
-        self.0.iter().any(|key| mac(key, ticket, owner).verify_truncated_left(&claim.mac).is_ok())
+        self.proves(Purpose::Answer, claim, ticket, owner)
+    }
+
+    /// The last part of an address that opens a ticket's page for its owner without another proof: `DR-1001.3f…`.
+    #[must_use]
+    pub fn sign_page(&self, number: &str, ticket: TicketId, owner: &OwnerId) -> String {
+        format!("{number}.{}", self.first_mac(Purpose::Page, ticket, owner))
+    }
+
+    /// Whether a claim to this ticket's page was made by one of these keys.
+    #[must_use]
+    pub fn prove_page(&self, claim: &Claim, ticket: TicketId, owner: &OwnerId) -> bool {
+        self.proves(Purpose::Page, claim, ticket, owner)
+    }
+
+    fn first_mac(&self, purpose: Purpose, ticket: TicketId, owner: &OwnerId) -> String {
+        let signs = self.0.first().map(|key| mac(key, purpose, ticket, owner).finalize().into_bytes());
+        hex(signs.as_deref().and_then(|digest| digest.get(..MAC_BYTES)).unwrap_or_default())
+    }
+
+    fn proves(&self, purpose: Purpose, claim: &Claim, ticket: TicketId, owner: &OwnerId) -> bool {
+        self.0.iter().any(|key| mac(key, purpose, ticket, owner).verify_truncated_left(&claim.mac).is_ok())
     }
 }
 
@@ -124,6 +163,12 @@ impl Claim {
         Self::in_tag(tag)
     }
 
+    /// The claim in the last part of a page's address such as `DR-1001.3f…`, if it is one.
+    #[must_use]
+    pub fn in_page(text: &str) -> Option<Self> {
+        Self::in_tag(text)
+    }
+
     fn in_tag(tag: &str) -> Option<Self> {
         let (number, mac) = tag.split_once('.')?;
         let digits =
@@ -141,10 +186,10 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }
 
-fn mac(key: &[u8], ticket: TicketId, owner: &OwnerId) -> Hmac<Sha256> {
+fn mac(key: &[u8], purpose: Purpose, ticket: TicketId, owner: &OwnerId) -> Hmac<Sha256> {
     let mut hmac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes a key of any length");
     // Says what is signed, so that no other use of the key gives the same.
-    hmac.update(b"drover answer 1\0");
+    hmac.update(purpose.label());
     hmac.update(ticket.0.as_bytes());
     hmac.update(owner.as_str().as_bytes());
     hmac
@@ -181,6 +226,19 @@ mod tests {
         assert!(proves(7, "acme"));
         assert!(!proves(8, "acme") && !proves(7, "globex"));
         assert_eq!(Claim::in_message_id(&given.reference), Some(claim));
+    }
+
+    #[test]
+    fn what_opens_a_page_is_no_address_to_answer_to_and_the_other_way_round() {
+        let keys = keys(&[1]);
+        let (ticket, acme) = (TicketId(Uuid::from_u128(7)), owner("acme"));
+        let page = Claim::in_page(&keys.sign_page("DR-1001", ticket, &acme)).expect("a claim");
+        assert_eq!(page.number, "DR-1001");
+        assert!(keys.prove_page(&page, ticket, &acme) && !keys.prove(&page, ticket, &acme));
+        assert!(!keys.prove_page(&page, TicketId(Uuid::from_u128(8)), &acme));
+        assert!(!keys.prove_page(&page, ticket, &owner("globex")));
+        let answer = Claim::in_address(&signed(&keys, 7, "acme").address).expect("a claim");
+        assert!(!keys.prove_page(&answer, ticket, &acme));
     }
 
     #[test]

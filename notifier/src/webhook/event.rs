@@ -1,5 +1,6 @@
-//! A notice as an event: CloudEvents 1.0, structured mode, JSON.
+//! A notice or a bulletin as an event: CloudEvents 1.0, structured mode, JSON.
 
+use drover_policies::bulletins::{Bulletin, MaintenanceSummary, Says};
 use drover_policies::ids::NoticeId;
 use drover_policies::notices::{Notice, TicketSummary};
 use drover_policies::time::Instant;
@@ -74,6 +75,21 @@ pub fn body(notice: &Notice, source: &str, readers: Readers) -> Result<Vec<u8>, 
     Event::new(notice.id, source, notice.tells.kind(), &notice.ticket.number, notice.at, told).bytes()
 }
 
+#[derive(Serialize)]
+struct Said<'a> {
+    maintenance: &'a MaintenanceSummary,
+    fact: &'a Says,
+}
+
+/// The body for a bulletin, which only operators' programs get.
+///
+/// # Errors
+/// The bulletin can't be written as JSON.
+pub fn bulletin_body(bulletin: &Bulletin, source: &str) -> Result<Vec<u8>, serde_json::Error> {
+    let Bulletin { id, key: _, maintenance, says, at } = bulletin;
+    Event::new(*id, source, says.kind(), &maintenance.number, *at, Said { maintenance, fact: says }).bytes()
+}
+
 /// The body for trying a webhook out: an event of the type `dev.drover.notice.test` that tells nothing.
 ///
 /// # Errors
@@ -117,6 +133,25 @@ mod tests {
             assert_eq!(event["data"]["ticket"]["owner"], notice.ticket.owner.to_string());
             assert_eq!(event["data"]["fact"]["tells"], notice.tells.kind());
             assert_eq!(bytes, body(notice, "urn:drover:test", Readers::Operators).expect("the same again"));
+        }
+    }
+
+    #[test]
+    fn every_kind_of_bulletin_is_an_event_too() {
+        for sample in samples::bulletins().expect("samples") {
+            let bulletin = &sample.bulletin;
+            let bytes = bulletin_body(bulletin, "urn:drover:test").expect("a body");
+            let event: Value = serde_json::from_slice(&bytes).expect("JSON");
+            assert_eq!(event["id"], bulletin.id.to_string());
+            assert_eq!(event["type"], format!("dev.drover.notice.{}", bulletin.says.kind()));
+            assert_eq!(
+                (&event["subject"], &event["data"]["maintenance"]["number"]),
+                (&"MT-12".into(), &"MT-12".into())
+            );
+            assert_eq!(
+                format!("maintenance_{}", event["data"]["fact"]["says"].as_str().expect("a word")),
+                bulletin.says.kind()
+            );
         }
     }
 

@@ -68,7 +68,8 @@ said-unsafe-cache = Seine Festplatte { $disk } verwendet den Cache-Modus { $cach
 said-local-disks = Seine Festplatten liegen auf der Hardware, auf der er läuft.
 said-not-running = Der Server ist ausgeschaltet; der Umzug unterbricht also nichts.
 said-paused = Der Server ist angehalten, und nur ein laufender Server kann ohne Neustart verschoben werden.
-said-live-not-converging = Sein Arbeitsspeicher ändert sich schneller, als er kopiert werden kann.
+said-lost-by-libvirt = Die Software, auf der er läuft, hat die Verbindung zu ihm verloren; nur ein Neustart stellt sie wieder her.
+said-live-not-converging = Sein Arbeitsspeicher ändert sich schneller, als er kopiert werden kann. Ein Server mit weniger Last oder weniger Arbeitsspeicher kann im laufenden Betrieb umziehen.
 said-live-failed = Der Umzug im laufenden Betrieb wurde versucht und ist nicht gelungen; der Server wurde dadurch nicht beeinträchtigt.
 
 said-failed-not-converging = Sein Arbeitsspeicher ändert sich schneller, als er übertragen werden kann

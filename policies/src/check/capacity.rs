@@ -7,7 +7,7 @@ use crate::fleet::Server;
 use crate::ids::{HostName, OwnerId, ServerId};
 use crate::plan::{Plan, Planned};
 use crate::planner::Input;
-use crate::policy::{Policy, Subject};
+use crate::policy::Policy;
 
 /// A server on a host, or what is held for it there.
 #[derive(Default)]
@@ -64,7 +64,7 @@ fn clashes(host: &HostName, occupants: &BTreeMap<ServerId, Occupant>) -> Vec<Vio
 fn occupants(input: &Input<'_>, plan: &Plan) -> BTreeMap<HostName, BTreeMap<ServerId, Occupant>> {
     let mut hosts: BTreeMap<HostName, BTreeMap<ServerId, Occupant>> = BTreeMap::new();
     for (host, servers) in &input.fleet.sightings {
-        for (id, server) in servers {
+        for (id, server) in servers.iter() {
             hosts.entry(host.clone()).or_default().insert(*id, occupant(input, server));
         }
     }
@@ -85,7 +85,7 @@ fn occupants(input: &Input<'_>, plan: &Plan) -> BTreeMap<HostName, BTreeMap<Serv
     for planned in plan.servers() {
         let server = input.fleet.seen(&planned.from, planned.server);
         let (Some(to), Some(server)) = (planned.decision.to(), server) else { continue };
-        let policy = &input.policies.shared(&Subject::of(server, input.fleet)).policy;
+        let policy = &input.policies.shared_of(server, input.fleet).policy;
         let threads = input.fleet.hosts.get(to).map_or(0, |host| host.facts.cpu_threads);
         let limit = (f64::from(threads) * policy.placement.vcpu_overcommit).floor() as u64;
         let there = hosts.entry(to.clone()).or_default().entry(planned.server).or_default();
@@ -114,7 +114,7 @@ impl Occupant {
 }
 
 fn occupant(input: &Input<'_>, server: &Server) -> Occupant {
-    let policy = &input.policies.shared(&Subject::of(server, input.fleet)).policy;
+    let policy = &input.policies.shared_of(server, input.fleet).policy;
     let facts = &server.facts;
     Occupant {
         memory: facts.memory_bytes.saturating_add(policy.placement.memory_overhead),

@@ -47,7 +47,9 @@ impl Conductor<'_> {
             Some(Report::Running(progress)) if matches!(progress.phase, Phase::Preflight | Phase::Armed) => {
                 self.keep_armed(migration, operation)
             }
-            Some(Report::Ended(Outcome::StayedAtSource { failure }) | Report::Refused(failure)) => {
+            Some(
+                Report::Ended { outcome: Outcome::StayedAtSource { failure }, .. } | Report::Refused(failure),
+            ) => {
                 if failure.class == FailureClass::NotBegun {
                     self.not_begun(migration, operation)
                 } else if migration.appointment.slot().is_some_and(|slot| self.now < slot.start) {
@@ -58,10 +60,10 @@ impl Conductor<'_> {
                     self.stayed(migration, operation, failure)
                 }
             }
-            Some(Report::Ended(Outcome::Gone)) => self.gone(migration, operation),
+            Some(Report::Ended { outcome: Outcome::Gone, .. }) => self.gone(migration, operation),
             Some(
                 Report::Running(_)
-                | Report::Ended(Outcome::Moved(_))
+                | Report::Ended { outcome: Outcome::Moved(_), .. }
                 | Report::Alive { .. }
                 | Report::NotAlive(_)
                 | Report::Counted { .. }

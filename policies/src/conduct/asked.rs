@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 mod refusal;
 
+use super::known::Known;
 use super::{Changes, Conductor, Situation};
 use crate::appointment::{self, Appointment};
 use crate::attempt::Method;
@@ -20,7 +21,7 @@ use crate::maintenance::{Maintenance, Stage, State as MaintenanceState};
 use crate::migration::{self, Asked, Confirmation, Ends, Loss, Migration, Purpose, State, Waiting};
 use crate::notices::{Actor, Tells, WhyGivenUp, Wisher};
 use crate::placement::{WhyNotHere, Wish};
-use crate::policy::{Policy, Subject};
+use crate::policy::Policy;
 use crate::self_service::{self, Earlier};
 use crate::time::{Instant, Span};
 use crate::windows::Slot;
@@ -71,7 +72,7 @@ pub struct Opened {
 pub fn ask(situation: Situation<'_>, request: &Request) -> Result<Opened, Refusal> {
     let mut conductor = Conductor::new(situation);
     let server = conductor.free_to_move(request.server, None)?;
-    let policy = conductor.policies.shared(&Subject::of(server, conductor.fleet));
+    let policy = conductor.policies.shared_of(server, conductor.fleet);
     let rules = &policy.policy.owners;
     match Wisher::of(&request.by) {
         Wisher::Owner => {
@@ -316,14 +317,14 @@ impl<'a> Conductor<'a> {
     }
 
     fn no_place(&self, server: &Server, migration: &Migration) -> Refusal {
-        let policy = self.policies.shared(&Subject::of(server, self.fleet));
+        let policy = self.policies.shared_of(server, self.fleet);
         let wish = Wish { server, policy, method: migration.method, blueprint: migration.blueprint() };
         let why = self.room.find_wish(&wish, &BTreeMap::new()).err();
         why.map_or(Refusal::NotSeen, |why| Refusal::NoPlace { why })
     }
 
     fn not_there(&self, migration: &Migration, server: &Server, host: &HostName) -> Refusal {
-        let policy = self.policies.shared(&Subject::of(server, self.fleet));
+        let policy = self.policies.shared_of(server, self.fleet);
         let wish = Wish { server, policy, method: Method::Reboot, blueprint: migration.blueprint() };
         let why = self.room.judge_wish(&wish, host).err().unwrap_or(WhyNotHere::Unknown);
         let other = match self.room.find_wish(&wish, &BTreeMap::new()) {
@@ -341,12 +342,12 @@ impl<'a> Conductor<'a> {
 
     /// Changes another migration than the one that is being advanced.
     pub(super) fn change(&mut self, id: MigrationId, change: impl FnOnce(&mut Self, Migration) -> Migration) {
-        let Some(index) = self.migrations.iter().position(|known| known.id == id) else { return };
+        let Some(index) = self.at_hand.migration(id) else { return };
         let before = self.migrations[index].clone();
-        let after = change(self, before.clone());
-        if after != before {
+        let after = change(self, Migration::clone(&before));
+        if after != *before {
             self.counted.change(&before, &after, self.fleet);
-            self.migrations[index] = after.clone();
+            self.migrations[index] = after.clone().into();
             self.write(after);
         }
     }
@@ -425,17 +426,19 @@ impl<'a> Conductor<'a> {
 
     /// What was asked for on hosts that a maintenance empties is that maintenance's as well from here on; and it is its owner's alone again when that
     /// was cancelled.
-    pub(super) fn adopt_and_release(&mut self) -> BTreeSet<MaintenanceId> {
-        let mut adopting = BTreeSet::new();
+    ///
+    /// Answers with the hosts on which a maintenance has adopted something.
+    pub(super) fn adopt_and_release(&mut self) -> BTreeMap<MaintenanceId, BTreeSet<HostName>> {
+        let mut adopting: BTreeMap<MaintenanceId, BTreeSet<HostName>> = BTreeMap::new();
         let asked: Vec<Migration> = self
             .migrations
             .iter()
             .filter(|known| known.asked().is_some() && known.is_open())
-            .cloned()
+            .map(|known| Migration::clone(known))
             .collect();
         for migration in asked {
             let known = migration.maintenance.and_then(|id| self.maintenances.get(&id));
-            let left_out = |known: &Maintenance| {
+            let left_out = |known: &Known<'_, Maintenance>| {
                 let stage = known.hosts.get(&migration.from);
                 matches!(known.state, MaintenanceState::Cancelled { .. })
                     || matches!(stage, Some(Stage::Skipped { .. }))
@@ -450,7 +453,7 @@ impl<'a> Conductor<'a> {
             let free = self.find(migration.id).is_some_and(|known| known.maintenance.is_none());
             if let Some(maintenance) = needs.filter(|_| free).cloned() {
                 self.change(migration.id, |this, migration| this.adopt(migration, &maintenance));
-                adopting.insert(maintenance.id);
+                adopting.entry(maintenance.id).or_default().insert(migration.from);
             }
         }
         adopting

@@ -3,7 +3,7 @@
 //! Found by host, owner and cluster, so that the question whether one more may begin, or has room, costs the same whether a hundred
 //! migrations are open or ten thousand.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::TimeDelta;
 
@@ -19,14 +19,14 @@ type Ids = BTreeSet<MigrationId>;
 /// Everything that limits count.
 #[derive(Debug, Default)]
 pub(super) struct Counted {
-    live_out: BTreeMap<HostName, Ids>,
-    live_in: BTreeMap<HostName, Ids>,
-    live_within: BTreeMap<Option<String>, Ids>,
-    reboots_at: BTreeMap<HostName, Ids>,
-    moved_of: BTreeMap<OwnerId, Ids>,
-    rebooted_of: BTreeMap<OwnerId, BTreeMap<MigrationId, ServerId>>,
-    promised_at: BTreeMap<HostName, Promises>,
-    promised_to: BTreeMap<OwnerId, Promises>,
+    live_out: HashMap<HostName, Ids>,
+    live_in: HashMap<HostName, Ids>,
+    live_within: HashMap<Option<String>, Ids>,
+    reboots_at: HashMap<HostName, Ids>,
+    moved_of: HashMap<OwnerId, Ids>,
+    rebooted_of: HashMap<OwnerId, BTreeMap<MigrationId, ServerId>>,
+    promised_at: HashMap<HostName, Promises>,
+    promised_to: HashMap<OwnerId, Promises>,
 }
 
 /// Stretches of time that are promised, in the order of their beginnings.
@@ -38,6 +38,10 @@ pub(super) struct Promises {
 }
 
 impl Promises {
+    fn all(&self) -> impl Iterator<Item = (Slot, ServerId)> + '_ {
+        self.by_start.iter().map(|(start, end, _, server)| (Slot { start: *start, end: *end }, *server))
+    }
+
     fn overlapping(&self, slot: Slot) -> impl Iterator<Item = (MigrationId, ServerId)> + '_ {
         let nil = uuid::Uuid::nil();
         let bound = |moment: Instant| (moment, Instant::MIN_UTC, MigrationId(nil), ServerId(nil));
@@ -51,22 +55,28 @@ impl Promises {
 
 /// What a migration counts as.
 struct Counts<'a> {
-    hosts: Vec<&'a HostName>,
+    from: &'a HostName,
+    /// Nothing where it is the same host.
+    to: Option<&'a HostName>,
     promised: Option<Slot>,
     migration: &'a Migration,
 }
 
 impl<'a> Counts<'a> {
     fn of(migration: &'a Migration) -> Self {
-        let mut hosts = vec![&migration.from];
-        hosts.extend(migration.to().filter(|to| **to != migration.from));
+        let to = migration.to().filter(|to| **to != migration.from);
         let reboot = migration.method == Method::Reboot && migration.is_open();
-        Self { hosts, promised: migration.appointment.slot().filter(|_| reboot), migration }
+        let promised = migration.appointment.slot().filter(|_| reboot);
+        Self { from: &migration.from, to, promised, migration }
+    }
+
+    fn hosts(&self) -> impl Iterator<Item = &'a HostName> + use<'a> {
+        [self.from].into_iter().chain(self.to)
     }
 }
 
 impl Counted {
-    pub(super) fn new(migrations: &[Migration], fleet: &Fleet) -> Self {
+    pub(super) fn new<'a>(migrations: impl IntoIterator<Item = &'a Migration>, fleet: &Fleet) -> Self {
         let mut counted = Self::default();
         for migration in migrations {
             counted.add(migration, fleet);
@@ -125,8 +135,8 @@ impl Counted {
                 change(self.live_within.entry(cluster).or_default());
             }
             Method::Reboot => {
-                for host in &counts.hosts {
-                    change(self.reboots_at.entry((*host).clone()).or_default());
+                for host in counts.hosts() {
+                    change(self.reboots_at.entry(host.clone()).or_default());
                 }
             }
         }
@@ -134,8 +144,8 @@ impl Counted {
 
     fn promises(&mut self, counts: &Counts<'_>, change: impl Fn(&mut Promises, Slot)) {
         let Some(slot) = counts.promised else { return };
-        for host in &counts.hosts {
-            change(self.promised_at.entry((*host).clone()).or_default(), slot);
+        for host in counts.hosts() {
+            change(self.promised_at.entry(host.clone()).or_default(), slot);
         }
         if let Some(owner) = &counts.migration.owner {
             change(self.promised_to.entry(owner.clone()).or_default(), slot);
@@ -177,6 +187,16 @@ impl Counted {
     pub(super) fn promised_at(&self, host: &HostName, slot: Slot, but: MigrationId) -> u32 {
         let promised = self.promised_at.get(host).into_iter().flat_map(|promises| promises.overlapping(slot));
         u32::try_from(promised.filter(|(id, _)| *id != but).count()).unwrap_or(u32::MAX)
+    }
+
+    /// All times at a host that are promised.
+    pub(super) fn all_at(&self, host: &HostName) -> impl Iterator<Item = Slot> + '_ {
+        self.promised_at.get(host).into_iter().flat_map(Promises::all).map(|(slot, _)| slot)
+    }
+
+    /// All times that an owner's servers are promised.
+    pub(super) fn all_to(&self, owner: &OwnerId) -> impl Iterator<Item = (Slot, ServerId)> + '_ {
+        self.promised_to.get(owner).into_iter().flat_map(Promises::all)
     }
 
     /// Which of an owner's servers are promised a time that touches a stretch of time.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Within;
 use crate::attempt::{Method, Report};
 use crate::blueprint::{Blueprint, Blueprints};
+use crate::bulletins::Says;
 use crate::checks::Look;
 use crate::events::Event;
 use crate::fleet::Fleet;
@@ -40,9 +41,9 @@ pub struct Situation<'a> {
     /// Wished by owners.
     pub owners: &'a OwnersRules,
     /// Requests: open ones, and those that were cancelled while something of theirs still runs.
-    pub maintenances: Vec<Maintenance>,
+    pub maintenances: Vec<&'a Maintenance>,
     /// Every migration that is not over.
-    pub migrations: Vec<Migration>,
+    pub migrations: Vec<&'a Migration>,
     /// Every replica that is not gone.
     pub replicas: Vec<Replica>,
     /// Every import that is not over.
@@ -90,6 +91,8 @@ pub struct Changes {
     pub blueprints_spent: Vec<ServerId>,
     /// Messages to owners.
     pub notices: Vec<DraftNotice>,
+    /// Messages to operators.
+    pub bulletins: Vec<DraftBulletin>,
     /// For the story.
     pub events: Vec<Event>,
     /// When to look again at the latest, even if nothing happens.
@@ -323,4 +326,13 @@ pub struct DraftNotice {
     pub migration: MigrationId,
     /// What.
     pub tells: Tells,
+}
+
+/// A message to operators, to be stored with the fact that it tells.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DraftBulletin {
+    /// About which maintenance.
+    pub maintenance: MaintenanceId,
+    /// What.
+    pub says: Says,
 }

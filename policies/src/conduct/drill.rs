@@ -4,6 +4,7 @@
 //! neither hold a place nor take a turn; it goes by the clock alone. When its server is to be moved for real it gives way.
 
 use super::Conductor;
+use super::known::Known;
 use super::shared::Whereabouts;
 use crate::appointment::{Appointment, MayBegin};
 use crate::events::Happened;
@@ -18,7 +19,7 @@ impl Conductor<'_> {
     pub(super) fn rehearse(&mut self) {
         for index in 0..self.drills.len() {
             let before = self.drills[index].clone();
-            let mut drill = before.clone();
+            let mut drill = Migration::clone(&before);
             // It may be announced and begin in one call. The bound is a guard, as in `advance_all`.
             for _ in 0..4 {
                 let state = drill.state.clone();
@@ -27,8 +28,8 @@ impl Conductor<'_> {
                     break;
                 }
             }
-            if drill != before {
-                self.drills[index] = drill.clone();
+            if drill != *before {
+                self.drills[index] = drill.clone().into();
                 self.write(drill);
             }
         }
@@ -39,7 +40,7 @@ impl Conductor<'_> {
         if drill.is_over() {
             return drill;
         }
-        let for_real = |other: &Migration| other.server == drill.server && other.is_open();
+        let for_real = |other: &Known<'_, Migration>| other.server == drill.server && other.is_open();
         if self.migrations.iter().any(for_real) {
             return self.stop_drill(drill, WhyGivenUp::ForReal);
         }

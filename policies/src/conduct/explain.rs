@@ -1,11 +1,11 @@
 //! Why a server would, or would not, be rebooted at a time that somebody has in mind.
 
+use super::known::Known;
 use super::{Conductor, Situation};
 use crate::estimate::expected_move;
 use crate::fleet::Server;
 use crate::migration::{Migration, State};
 use crate::owners::{Nearness, Scope, Whose};
-use crate::policy::Subject;
 use crate::replica::Replica;
 use crate::time::Instant;
 use crate::windows::{Slot, Slots};
@@ -87,17 +87,17 @@ fn whose(from: Nearness) -> &'static str {
 #[must_use]
 pub fn hindrances(situation: Situation<'_>, server: &Server, at: Instant) -> Vec<Hindrance> {
     let conductor = Conductor::new(situation);
-    let waiting = |migration: &&Migration| {
+    let waiting = |migration: &&Known<'_, Migration>| {
         migration.server == server.facts.id
             && matches!(migration.state, State::Preparing { .. } | State::Ready { .. })
     };
     let migration = conductor.migrations.iter().find(waiting);
-    conductor.hindrances(server, migration, at)
+    conductor.hindrances(server, migration.map(|known| &**known), at)
 }
 
 impl Conductor<'_> {
     fn hindrances(&self, server: &Server, migration: Option<&Migration>, at: Instant) -> Vec<Hindrance> {
-        let effective = self.policies.shared(&Subject::of(server, self.fleet));
+        let effective = self.policies.shared_of(server, self.fleet);
         let policy = &effective.policy;
         let whose = Whose::server(server);
         let history = self.history.get(&server.facts.id).map_or(&[][..], Vec::as_slice);

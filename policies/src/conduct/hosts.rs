@@ -2,19 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::counted::cluster_of;
+use super::known::Known;
 use super::{Conductor, Intent};
 use crate::appointment::Appointment;
 use crate::attempt::{Method, Report};
+use crate::bulletins::{End, Left};
 use crate::checks::Validation;
 use crate::events::{Event, Happened};
+use crate::fleet::Server;
 use crate::ids::{HostName, MaintenanceId, MigrationId, ServerId};
 use crate::maintenance::{Kind, Maintenance, RollingHappened, Stage, State as MaintenanceState, Warned};
 use crate::migration::{Migration, Purpose, State, Waiting};
+use crate::placement::Reservation;
 use crate::plan::Planned;
 use crate::planner::{self, Input, Kept};
 use crate::time::Instant;
 
-impl Conductor<'_> {
+impl<'a> Conductor<'a> {
     /// Servers on hosts that are being emptied and of which no migration is known get one. That is the first plan of a maintenance, and every later
     /// one: a server that appears is planned like the others.
     pub(super) fn plan_newcomers(&mut self) {
@@ -27,43 +32,54 @@ impl Conductor<'_> {
         let adopting = self.adopt_and_release();
         for id in running {
             let newcomers = self.newcomers(id);
-            if !newcomers.is_empty() || adopting.contains(&id) {
-                self.plan(id, &newcomers);
+            let adopted = adopting.get(&id).into_iter().flatten();
+            let concerned: BTreeSet<HostName> =
+                newcomers.iter().map(|server| &server.host).chain(adopted).cloned().collect();
+            if !concerned.is_empty() {
+                let newcomers = newcomers.into_iter().map(|server| server.facts.id).collect();
+                self.plan(id, &newcomers, &concerned);
             }
         }
     }
 
-    fn newcomers(&self, id: MaintenanceId) -> BTreeSet<ServerId> {
-        let Some(maintenance) = self.maintenances.get(&id) else { return BTreeSet::new() };
-        let known: BTreeSet<(&HostName, ServerId)> = self
-            .migrations
-            .iter()
-            .filter(|migration| migration.is_open())
-            .map(|migration| (&migration.from, migration.server))
-            .collect();
+    fn newcomers(&self, id: MaintenanceId) -> Vec<&'a Server> {
+        let Some(maintenance) = self.maintenances.get(&id) else { return Vec::new() };
         maintenance
             .being_emptied()
             .filter(|host| !self.is_silent(host))
-            .flat_map(|host| self.fleet.on(host))
-            .filter(|server| !known.contains(&(&server.host, server.facts.id)))
+            .flat_map(|host| {
+                let open = self.at_hand.from(host).map(|place| &self.migrations[place]);
+                let open = open.filter(|migration| migration.is_open());
+                let known: BTreeSet<ServerId> = open.map(|migration| migration.server).collect();
+                self.fleet.on(host).filter(move |server| !known.contains(&server.facts.id))
+            })
             // One that arrives was begun before the host was cordoned; it is planned when it is there.
             .filter(|server| server.facts.power != crate::fleet::Power::Arriving)
-            .map(|server| server.facts.id)
             .collect()
     }
 
-    fn plan(&mut self, id: MaintenanceId, newcomers: &BTreeSet<ServerId>) {
+    /// Places newcomers, beside all that is settled. Nobody leaves his cluster, so in others than those of the hosts that are `concerned` there is
+    /// nothing to be decided, and what was planned there stands.
+    fn plan(&mut self, id: MaintenanceId, newcomers: &BTreeSet<ServerId>, concerned: &BTreeSet<HostName>) {
         let Some(maintenance) = self.maintenances.get(&id).cloned() else { return };
+        let clusters: BTreeSet<Option<&str>> =
+            concerned.iter().map(|host| cluster_of(self.fleet, host)).collect();
+        let concerns = |host: &HostName| clusters.contains(&cluster_of(self.fleet, host));
         let open = || self.migrations.iter().filter(|migration| migration.is_open());
-        let mut reservations: Vec<_> = open().filter_map(|migration| migration.place.clone()).collect();
+        // What is held elsewhere counts only where it binds those that stay together.
+        let counts = |place: &&Reservation| concerns(&place.host) || !place.affinity.is_empty();
+        let places = open().filter_map(|migration| migration.place.as_ref());
+        let mut reservations: Vec<_> = places.filter(counts).cloned().collect();
         reservations.extend(self.imports.iter().map(|import| self.place_of(import)));
         let placed = self
             .bound
             .iter()
             .map(|(server, to)| (*server, Kept::Decided { to: Some(to.clone()), reboot: None }));
+        let leaving = open().filter(|migration| concerns(&migration.from));
         let kept: BTreeMap<ServerId, Kept> =
-            placed.chain(open().map(|migration| (migration.server, kept(migration)))).collect();
-        let emptying: BTreeSet<HostName> = maintenance.being_emptied().cloned().collect();
+            placed.chain(leaving.map(|migration| (migration.server, kept(migration)))).collect();
+        let emptying: BTreeSet<HostName> =
+            maintenance.being_emptied().filter(|host| concerns(host)).cloned().collect();
         let (plan, _) = planner::plan(&Input {
             now: self.now,
             fleet: self.fleet,
@@ -76,12 +92,18 @@ impl Conductor<'_> {
             blueprints: self.blueprints,
         });
         for planned in plan.servers().filter(|planned| newcomers.contains(&planned.server)) {
-            let migration = self.open(&maintenance, planned);
-            self.counted.add(&migration, self.fleet);
-            self.write(migration.clone());
-            self.migrations.push(migration);
+            self.take_on(&maintenance, planned);
         }
         self.changes.plans.push((id, plan));
+    }
+
+    /// A migration is opened for what was planned.
+    pub(super) fn take_on(&mut self, maintenance: &Maintenance, planned: &Planned) {
+        let migration = self.open(maintenance, planned);
+        self.counted.add(&migration, self.fleet);
+        self.write(migration.clone());
+        self.at_hand.add(self.migrations.len(), &migration);
+        self.migrations.push(migration.into());
     }
 
     fn open(&mut self, maintenance: &Maintenance, planned: &Planned) -> Migration {
@@ -127,51 +149,60 @@ impl Conductor<'_> {
         let ids: Vec<MaintenanceId> = self.maintenances.keys().copied().collect();
         for id in ids {
             let Some(before) = self.maintenances.get(&id).cloned() else { continue };
-            let after = if before.goes_on() { self.look_at(before.clone()) } else { before.clone() };
+            let mut after = before.clone();
+            if before.goes_on() {
+                self.look_at(&mut after);
+            }
             if !after.is_open() {
                 self.give_back(&after);
             }
-            if after != before || self.touched.contains(&id) {
-                self.maintenances.insert(id, after.clone());
-                self.changes.maintenances.push(after);
+            if after != before {
+                self.maintenances.insert(id, after);
+                self.touched.insert(id);
             }
         }
     }
 
-    fn look_at(&mut self, mut maintenance: Maintenance) -> Maintenance {
-        let hosts: Vec<HostName> = maintenance.hosts.keys().cloned().collect();
+    fn look_at(&mut self, maintenance: &mut Known<'_, Maintenance>) {
+        let hosts: Vec<HostName> = maintenance.hosts_at(is_looked_at).cloned().collect();
         for host in hosts {
-            let Some(stage) = maintenance.hosts.get(&host).cloned() else { continue };
-            let stage = self.look_at_host(&maintenance, &host, stage);
-            maintenance.hosts.insert(host, stage);
+            let Some(before) = maintenance.hosts.get(&host).cloned() else { continue };
+            let after = self.look_at_host(maintenance, &host, before.clone());
+            if after != before {
+                maintenance.to_mut().hosts.insert(host, after);
+            }
         }
         if !maintenance.is_open() {
-            return maintenance;
+            self.announce_failures(maintenance);
+            return;
         }
-        if maintenance.state == MaintenanceState::Running && self.every_host_is_over(&maintenance) {
-            maintenance.state = self.end(&maintenance);
-            return maintenance;
+        if maintenance.state == MaintenanceState::Running && self.every_host_is_over(maintenance) {
+            maintenance.to_mut().state = self.end(maintenance);
+            return;
         }
         if maintenance.state == MaintenanceState::Running && maintenance.is_halted() {
-            self.halt(&mut maintenance);
+            self.halt(maintenance);
         }
-        self.watch_the_time(&mut maintenance);
+        self.announce_failures(maintenance);
+        self.watch_the_time(maintenance);
+        self.watch_the_deadline(maintenance);
         if maintenance.warned == Warned::No {
             if self.now >= maintenance.warn_at {
                 let (kind, deadline) = (maintenance.kind(), maintenance.deadline);
                 if maintenance.rolling.is_plain() {
                     let waiting = self.open_of(maintenance.id).count();
-                    self.say_of(&maintenance, None, Happened::DeadlineNear { waiting, deadline });
+                    self.announce_deadline(maintenance, Left::Servers { count: waiting });
+                    self.say_of(maintenance, None, Happened::DeadlineNear { waiting, deadline });
                 } else {
                     let hosts = maintenance.hosts_at(|stage| !stage.is_over(kind)).count();
-                    self.say_rolling(&maintenance, None, RollingHappened::DeadlineNear { hosts, deadline });
+                    self.announce_deadline(maintenance, Left::Hosts { count: hosts });
+                    self.say_rolling(maintenance, None, RollingHappened::DeadlineNear { hosts, deadline });
                 }
-                maintenance.warned = Warned::Yes;
+                maintenance.to_mut().warned = Warned::Yes;
             } else {
                 self.look_again_at(maintenance.warn_at);
             }
         }
-        maintenance
     }
 
     /// Nothing more is done with any of them: what was left out is back in service, and who has failed needs a person in any case.
@@ -193,10 +224,12 @@ impl Conductor<'_> {
             let done = maintenance.hosts.len() - skipped - failed.len();
             self.say_rolling(maintenance, None, RollingHappened::Ended { done, skipped, failed });
         }
-        match maintenance.is_halted() {
-            true => MaintenanceState::Failed { at: self.now },
-            false => MaintenanceState::Completed { at: self.now },
-        }
+        let (end, state) = match maintenance.is_halted() {
+            true => (End::Failed, MaintenanceState::Failed { at: self.now }),
+            false => (End::Completed, MaintenanceState::Completed { at: self.now }),
+        };
+        self.announce_end(maintenance, end);
+        state
     }
 
     fn look_at_host(&mut self, maintenance: &Maintenance, host: &HostName, stage: Stage) -> Stage {
@@ -214,6 +247,7 @@ impl Conductor<'_> {
                 }
             }
             Stage::Working { .. } => self.work(maintenance, host, stage),
+            Stage::Giving => self.gives(maintenance, host),
             Stage::Skipped { .. } if !self.is_busy(maintenance, host) => {
                 self.back_in_service(maintenance, host);
                 stage
@@ -230,7 +264,7 @@ impl Conductor<'_> {
 
     fn emptied_for(&mut self, maintenance: &Maintenance, host: &HostName, at: Instant) -> Stage {
         match maintenance.kind() {
-            Kind::Drain | Kind::Decommission => Stage::Drained { at },
+            Kind::Drain | Kind::Decommission | Kind::Rebalance => Stage::Drained { at },
             Kind::Patch => self.begin_work(maintenance, host, at),
         }
     }
@@ -264,7 +298,7 @@ impl Conductor<'_> {
                 }
                 Some(
                     Report::Refused(_)
-                    | Report::Ended(_)
+                    | Report::Ended { .. }
                     | Report::Alive { .. }
                     | Report::NotAlive(_)
                     | Report::Discarded
@@ -286,6 +320,7 @@ impl Conductor<'_> {
                 }
             },
             Stage::Waiting
+            | Stage::Giving
             | Stage::Working { .. }
             | Stage::Done { .. }
             | Stage::Skipped { .. }
@@ -307,15 +342,20 @@ impl Conductor<'_> {
     fn nobody_left(&self, id: MaintenanceId, host: &HostName) -> bool {
         // What is being imported becomes a server there, and has to leave like the others.
         let coming = self.imports.iter().any(|import| import.is_being_done() && import.host == *host);
-        !coming
-            && self.fleet.on(host).next().is_none()
-            && !self.open_of(id).any(|migration| migration.from == *host)
+        !coming && self.fleet.on(host).next().is_none() && self.open_from(id, host).next().is_none()
     }
 
     pub(super) fn open_of(&self, id: MaintenanceId) -> impl Iterator<Item = &Migration> {
         self.migrations
             .iter()
+            .map(|known| &**known)
             .filter(move |migration| migration.maintenance == Some(id) && migration.is_open())
+    }
+
+    /// Those of a maintenance that leave one of its hosts.
+    pub(super) fn open_from(&self, id: MaintenanceId, host: &HostName) -> impl Iterator<Item = &Migration> {
+        let leaving = self.at_hand.from(host).map(|place| &*self.migrations[place]);
+        leaving.filter(move |migration| migration.maintenance == Some(id) && migration.is_open())
     }
 
     /// Hosts go back to everybody once nothing of a cancelled maintenance runs on them. Those of a completed one stay drained: the operator works on
@@ -342,6 +382,19 @@ impl Conductor<'_> {
             host: host.cloned(),
             what,
         });
+    }
+}
+
+/// Whether anything may become of a host by itself. Of most hosts of a large maintenance nothing may.
+fn is_looked_at(stage: &Stage) -> bool {
+    match stage {
+        Stage::Draining
+        | Stage::Giving
+        | Stage::Confirming { .. }
+        | Stage::Drained { .. }
+        | Stage::Working { .. }
+        | Stage::Skipped { .. } => true,
+        Stage::Waiting | Stage::Done { .. } | Stage::Failed { .. } => false,
     }
 }
 

@@ -16,7 +16,7 @@ use crate::import::{
 };
 use crate::notices::Actor;
 use crate::placement::{Choice, NoPlace, Reservation, WhyNotHere, Wish};
-use crate::policy::{PolicySet, Subject};
+use crate::policy::PolicySet;
 use crate::time::{Instant, Span};
 
 pub use refusal::ImportRefusal;
@@ -185,7 +185,7 @@ fn place(
 
 /// It comes as one that is off, and as it is.
 fn wish<'a>(coming: &'a Server, fleet: &'a Fleet, policies: &PolicySet) -> Wish<'a> {
-    let policy = policies.shared(&Subject::of(coming, fleet));
+    let policy = policies.shared_of(coming, fleet);
     Wish { server: coming, policy, method: crate::attempt::Method::Reboot, blueprint: None }
 }
 
@@ -219,7 +219,7 @@ impl Conductor<'_> {
             }
             Some(Report::Refused(failure)) => self.import_ended(import, heard, ImportEnd::Failed { failure }),
             Some(
-                Report::Ended(_)
+                Report::Ended { .. }
                 | Report::Alive { .. }
                 | Report::NotAlive(_)
                 | Report::Counted { .. }
@@ -389,12 +389,13 @@ impl Conductor<'_> {
     /// Whether nothing of the same name, id or source is here or on its way.
     fn is_new(&self, description: &Description) -> Result<(), ImportRefusal> {
         let name = description.name.as_str();
-        let named = self.servers.values().find(|server| server.facts.name == name);
+        let mut seen = self.fleet.sightings.values().flat_map(|seen| seen.values());
+        let named = seen.find(|server| server.facts.name == name);
         if let Some(server) = named {
             return Err(ImportRefusal::NameTaken { name: name.to_owned(), host: server.host.clone() });
         }
         if let Some(uuid) = description.uuid
-            && let Some(server) = self.servers.get(&uuid)
+            && let Some(server) = self.fleet.server(uuid)
         {
             return Err(ImportRefusal::UuidTaken { uuid, by: server.facts.name.clone() });
         }

@@ -28,6 +28,9 @@ impl Conductor<'_> {
                 return self.wait(migration, Waiting::Agent { host });
             }
         };
+        if self.is_overtaken(&migration) {
+            return self.cancelled(migration);
+        }
         match self.go(&migration) {
             Go::Cancelled => return self.cancelled(migration),
             Go::Paused => return self.wait(migration, Waiting::Paused),
@@ -75,6 +78,9 @@ impl Conductor<'_> {
             settled => suits(server, self.fleet, settled, policy),
         };
         match suits {
+            Suits::Nothing(_) | Suits::Reboot(_) if self.goes_live_or_stays(&migration) => {
+                return Err(Box::new(self.cancelled(migration)));
+            }
             Suits::Nothing(why) => return Err(Box::new(self.wait(migration, Waiting::Blocked { why }))),
             Suits::Live => {
                 if migration.why_not_live.take().is_some() {
@@ -98,6 +104,9 @@ impl Conductor<'_> {
     }
 
     fn begin_live(&mut self, migration: Migration, server: &Server, policy: &Policy) -> Migration {
+        if let Some(limit) = self.still_waits_for_its_turn(&migration, policy) {
+            return self.wait(migration, Waiting::Turn { limit });
+        }
         let migration = match self.ensure_place(migration, server) {
             Ok(migration) => migration,
             Err(placeless) => return self.wait(placeless.migration, placeless.waits_for),
@@ -126,17 +135,29 @@ impl Conductor<'_> {
         migration
     }
 
+    /// Which limit still keeps one from beginning that waits for its turn. Its place is looked at when that comes: of very many that wait only
+    /// few begin in any look. A place where nothing may go any more is noticed at once.
+    fn still_waits_for_its_turn(&self, migration: &Migration, policy: &Policy) -> Option<String> {
+        let State::Pending { waits_for: Waiting::Turn { .. } } = migration.state else { return None };
+        let to = migration.to()?;
+        let open = self.fleet.hosts.get(to).is_some_and(|host| host.standing.takes_servers());
+        let taken = self.room.is_emptying(to) || self.is_silent(to);
+        if open && !taken { self.limit_reached(migration, policy, to) } else { None }
+    }
+
     pub(super) fn moving_live(&mut self, migration: Migration) -> Migration {
         let Some(operation) = migration.state.operation() else { return migration };
         self.abort_if_cancelled(&migration);
         match self.reports.get(&operation).cloned() {
             None => migration,
             Some(Report::Running(progress)) => self.transferring(migration, &progress),
-            Some(Report::Ended(Outcome::Moved(moved))) => self.arrived(migration, operation, moved),
-            Some(Report::Ended(Outcome::StayedAtSource { failure }) | Report::Refused(failure)) => {
-                self.live_failed(migration, failure)
+            Some(Report::Ended { outcome: Outcome::Moved(moved), .. }) => {
+                self.arrived(migration, operation, moved)
             }
-            Some(Report::Ended(Outcome::Gone)) => self.gone(migration, operation),
+            Some(
+                Report::Ended { outcome: Outcome::StayedAtSource { failure }, .. } | Report::Refused(failure),
+            ) => self.live_failed(migration, failure),
+            Some(Report::Ended { outcome: Outcome::Gone, .. }) => self.gone(migration, operation),
             Some(
                 Report::Alive { .. }
                 | Report::NotAlive(_)
@@ -227,6 +248,9 @@ impl Conductor<'_> {
             &migration,
             Happened::AttemptFailed { method: Method::Live, failure: failure.clone(), again_at: None },
         );
+        if self.goes_live_or_stays(&migration) {
+            return self.cancelled(migration);
+        }
         let why = WhyNotLive::LiveFailed { attempts: tries, class: failure.class, text: failure.text };
         self.say(&migration, Happened::FellBack { why: why.clone() });
         migration.method = Method::Reboot;

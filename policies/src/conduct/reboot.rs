@@ -1,12 +1,12 @@
 //! The reboot way: a ticket, a time, the cutover, and what is kept for a while afterwards.
 
 use super::armed::{Within, ahead};
-use super::schedule::{Found, NoSlot};
+use super::schedule::{Found, Full, NoSlot};
 use super::shared::Whereabouts;
 use super::validation::{LookedBefore, being_looked_at};
 use super::{Conductor, Go, IfRunning, Intent};
 use crate::appointment::{Appointment, MayBegin};
-use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, Phase, PowerOff, Report};
+use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, Phase, PhaseDone, PowerOff, Report};
 use crate::events::Happened;
 use crate::fleet::{Power, Server};
 use crate::ids::{OperationId, TicketId};
@@ -117,7 +117,12 @@ impl Conductor<'_> {
                 // The place is looked after while there is time to find another.
                 let order_at = until - ahead(policy).delta();
                 let waits_there = *go != Go::Paused && self.patient.contains(&migration.from);
-                match self.ensure_place(migration, server) {
+                let placed = self.ensure_place(migration, server);
+                match placed.map(|migration| self.keep_time(migration, policy)) {
+                    // Another place, and so another time: its owner is told.
+                    Ok(migration) if migration.appointment.slot().is_some_and(|slot| slot.start != until) => {
+                        migration
+                    }
                     Ok(migration) if waits_there && self.now >= order_at => {
                         let within = migration.appointment.slot().and_then(|slot| Within::of(slot, downtime));
                         self.cut_over(migration, policy, IfRunning::PowerOff, within)
@@ -146,6 +151,33 @@ impl Conductor<'_> {
                 self.cut_over(migration, policy, if_running, within)
             }
         }
+    }
+
+    /// A place may have been lost since its time was agreed on. The owner is told only if the time can't be kept at the new one: that is
+    /// promised to others then, or its disks can't have been copied there by then.
+    fn keep_time(&mut self, mut migration: Migration, policy: &Policy) -> Migration {
+        let before = self.find(migration.id).and_then(Migration::to).cloned();
+        let Some(slot) = migration.appointment.slot() else { return migration };
+        if before.as_ref() == migration.to() {
+            return migration;
+        }
+        let why = if self.now + self.sync_left(&migration, policy).delta() > slot.start {
+            "copying its disks anew takes longer than until then"
+        } else if self.room_for(&migration, policy, slot) == Err(Full::Hosts) {
+            "the only place that is left is promised to others then"
+        } else {
+            return migration;
+        };
+        let unscheduled = Migration { appointment: Appointment::Unscheduled, ..migration.clone() };
+        // Without another time this one stands: it may yet be kept, and if it is missed the owner hears of it.
+        let Ok(found) = self.find_slot(&unscheduled, policy) else { return migration };
+        self.say(&migration, Happened::Withdrawn { slot, why: why.to_owned() });
+        let tells = Tells::Rescheduled { from: slot, slot: found.slot, by: Actor::Drover };
+        self.tell(&migration, &format!("moved/{}", found.slot.start.timestamp_micros()), tells);
+        self.say(&migration, Happened::Rescheduled { slot: found.slot, by: Actor::Drover });
+        migration.appointment = Appointment::Proposed { slot: found.slot };
+        migration.agreed_at = Some(self.now);
+        self.wait(migration, Waiting::Owner { until: found.slot.start })
     }
 
     fn wait_within_slot(&mut self, migration: Migration, waits_for: Waiting) -> Migration {
@@ -203,7 +235,9 @@ impl Conductor<'_> {
         if phase == Phase::Armed {
             return self.armed(migration, operation);
         }
-        match self.reports.get(&operation).cloned() {
+        let report = self.reports.get(&operation).cloned();
+        self.phases_done(&mut migration, operation, report.as_ref().map_or(&[], Report::phases_done));
+        match report {
             None => migration,
             Some(Report::Running(progress)) => {
                 if progress.phase != phase {
@@ -212,11 +246,13 @@ impl Conductor<'_> {
                 }
                 migration
             }
-            Some(Report::Ended(Outcome::Moved(moved))) => self.arrived(migration, operation, moved),
-            Some(Report::Ended(Outcome::StayedAtSource { failure }) | Report::Refused(failure)) => {
-                self.stayed(migration, operation, failure)
+            Some(Report::Ended { outcome: Outcome::Moved(moved), .. }) => {
+                self.arrived(migration, operation, moved)
             }
-            Some(Report::Ended(Outcome::Gone)) => self.gone(migration, operation),
+            Some(
+                Report::Ended { outcome: Outcome::StayedAtSource { failure }, .. } | Report::Refused(failure),
+            ) => self.stayed(migration, operation, failure),
+            Some(Report::Ended { outcome: Outcome::Gone, .. }) => self.gone(migration, operation),
             Some(
                 Report::Alive { .. }
                 | Report::NotAlive(_)
@@ -238,6 +274,19 @@ impl Conductor<'_> {
                 let text = "the agent's answer does not fit the order".to_owned();
                 self.stayed(migration, operation, Failure { class: FailureClass::Unexpected, text })
             }
+        }
+    }
+
+    /// Each phase that is over is told once, though its agent tells all of them each time: most are shorter than the way here.
+    fn phases_done(&mut self, migration: &mut Migration, operation: OperationId, done: &[PhaseDone]) {
+        let Some(attempt) = migration.attempts.iter_mut().find(|attempt| attempt.operation == operation)
+        else {
+            return;
+        };
+        let news = done.get(attempt.phases.len()..).unwrap_or_default();
+        attempt.phases.extend_from_slice(news);
+        for done in news {
+            self.say(migration, Happened::PhaseDone { done: *done });
         }
     }
 

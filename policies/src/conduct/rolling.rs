@@ -3,24 +3,32 @@
 //! The waves of a plan say in which order hosts are taken. Who begins is decided anew in every look, by the state of the world: as many as limits
 //! allow and as there is room for, so that a server moves once. A host whose servers wait for their owners takes nobody's turn.
 
+mod balance;
+mod beside;
 mod digest;
 mod room;
 mod waves;
+mod why;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::counted::cluster_of;
+use super::known::Known;
 use super::{Conductor, Go};
+use crate::bulletins::{Says, SlowHost};
 use crate::events::Happened;
 use crate::fleet::Host;
 use crate::host::Standing;
 use crate::ids::{HostName, MaintenanceId, ServerId};
 use crate::maintenance::{
-    Because, Maintenance, RollingHappened, Stage, State as MaintenanceState, Turn, Versions, Warned, label_of,
+    Because, Maintenance, RollingHappened, Stage, State as MaintenanceState, Turn, Versions, Warned,
 };
 use crate::migration::{Migration, State, Waiting};
 use crate::notices::Actor;
 use crate::time::Span;
+
+pub(super) use beside::Beside;
+pub use why::why_not_yet;
 
 /// Where the servers of a host that begins are to go.
 type Moves = BTreeMap<ServerId, HostName>;
@@ -31,17 +39,24 @@ impl Conductor<'_> {
         let ids: Vec<MaintenanceId> = self.maintenances.keys().copied().collect();
         for id in ids {
             let Some(before) = self.maintenances.get(&id).cloned() else { continue };
-            let after = match &before.state {
-                MaintenanceState::Draft | MaintenanceState::Planned => self.planned(before.clone()),
-                MaintenanceState::Approved { .. } => {
-                    self.take_turns(Maintenance { state: MaintenanceState::Running, ..before.clone() })
+            if !before.empties() {
+                self.even_out(&before);
+                continue;
+            }
+            let mut after = before.clone();
+            match &before.state {
+                MaintenanceState::Draft | MaintenanceState::Planned => self.planned(&mut after),
+                MaintenanceState::Approved { by, .. } => {
+                    self.announce_begin(&before, by);
+                    after.to_mut().state = MaintenanceState::Running;
+                    self.take_turns(&mut after);
                 }
-                MaintenanceState::Running => self.take_turns(before.clone()),
+                MaintenanceState::Running => self.take_turns(&mut after),
                 MaintenanceState::Paused { .. }
                 | MaintenanceState::Completed { .. }
                 | MaintenanceState::Failed { .. }
                 | MaintenanceState::Cancelled { .. } => continue,
-            };
+            }
             if after != before {
                 self.maintenances.insert(id, after);
                 self.touched.insert(id);
@@ -50,71 +65,82 @@ impl Conductor<'_> {
     }
 
     /// The waves of those whose turn is yet to come, made anew when something has changed of what they were made of.
-    fn planned(&mut self, mut maintenance: Maintenance) -> Maintenance {
-        let seen = self.seen(&maintenance);
+    fn planned(&mut self, maintenance: &mut Known<'_, Maintenance>) {
+        let seen = self.seen(maintenance);
         let draft = maintenance.state == MaintenanceState::Draft;
         // One that is approved when it is asked for is planned when it begins.
         let first = maintenance.rolling.waves.ahead.is_empty() && maintenance.rolling.turns.is_empty();
         if !draft && seen == maintenance.rolling.waves.seen {
-            return maintenance;
+            return;
         }
-        let waves = self.waves(&maintenance);
+        let waves = self.waves(maintenance);
+        let maintenance = maintenance.to_mut();
         let known = &mut maintenance.rolling.waves;
         let why = seen.changed_since(&known.seen);
         known.seen = seen;
-        known.full_at = None;
+        known.full.clear();
         if draft || first {
             if draft {
                 maintenance.state = MaintenanceState::Planned;
             }
             maintenance.rolling.waves.ahead = waves.clone();
-            self.say_rolling(&maintenance, None, RollingHappened::Planned { waves });
+            self.say_rolling(maintenance, None, RollingHappened::Planned { waves });
+            if draft {
+                self.announce_plan(maintenance);
+            }
         } else if known.ahead != waves {
             known.ahead = waves.clone();
-            self.say_rolling(&maintenance, None, RollingHappened::Replanned { waves, why });
+            self.say_rolling(maintenance, None, RollingHappened::Replanned { waves, why });
         }
-        maintenance
     }
 
-    fn take_turns(&mut self, maintenance: Maintenance) -> Maintenance {
+    fn take_turns(&mut self, maintenance: &mut Known<'_, Maintenance>) {
         if maintenance.waiting().next().is_none() {
-            return maintenance;
+            return;
         }
-        let mut maintenance = self.planned(maintenance);
-        if self.is_put_off(&mut maintenance) {
-            return maintenance;
+        self.planned(maintenance);
+        if self.is_put_off(maintenance) {
+            return;
         }
-        let line = self.in_line(&maintenance);
-        if line.early.is_empty() && line.late.is_empty() {
-            return maintenance;
-        }
-        let picture = self.picture(&maintenance);
-        let mut begin = Vec::new();
-        if maintenance.rolling.waves.full_at != Some(picture) {
-            begin = self.with_room(&maintenance, &line.early);
-        }
-        let idle = begin.is_empty() && self.in_work(&maintenance).is_empty();
-        if begin.is_empty() && (idle || line.late_may_begin) {
-            begin = self.as_far_as_possible(&line.late);
-        }
-        if begin.is_empty() {
-            if maintenance.rolling.waves.full_at != Some(picture) {
-                maintenance.rolling.waves.full_at = Some(picture);
-                if idle {
-                    let why = self.why_no_room(&maintenance);
-                    self.say_rolling(&maintenance, None, RollingHappened::NoneCanBegin { why });
-                }
+        let mut full = maintenance.rolling.waves.full.clone();
+        let (mut tried, mut newly_full, mut none_began) = (BTreeSet::new(), false, true);
+        // Where one that is in line finds no room, it is the turn of those of other clusters.
+        loop {
+            let lines = self.in_line(maintenance, &tried);
+            if lines.is_empty() {
+                break;
             }
-            return maintenance;
+            let mut begin = Vec::new();
+            for (cluster, line) in lines {
+                let picture = self.picture(maintenance, &cluster, &line);
+                if full.get(&cluster) != Some(&picture) {
+                    let found = self.who_begins(maintenance, &cluster, &line);
+                    if found.is_empty() {
+                        full.insert(cluster.clone(), picture);
+                        newly_full = true;
+                    }
+                    begin.extend(found);
+                }
+                tried.insert(cluster);
+            }
+            none_began &= begin.is_empty();
+            for (host, moves) in begin {
+                self.begin_turn(maintenance.to_mut(), &host, moves);
+            }
         }
-        for (host, moves) in begin {
-            self.begin_turn(&mut maintenance, &host, moves);
+        full.retain(|cluster, _| tried.contains(cluster));
+        if full != maintenance.rolling.waves.full {
+            maintenance.to_mut().rolling.waves.full = full;
         }
-        maintenance
+        if newly_full && none_began && self.in_work(maintenance).is_empty() {
+            let why = self.why_no_room(maintenance);
+            self.announce(maintenance, Says::Stopped { why: why.clone() });
+            self.say_rolling(maintenance, None, RollingHappened::NoneCanBegin { why });
+        }
     }
 
     /// Whether no host begins at present, whoever is next: too many have failed, or the last one has only just ended.
-    fn is_put_off(&mut self, maintenance: &mut Maintenance) -> bool {
+    pub(super) fn is_put_off(&mut self, maintenance: &mut Known<'_, Maintenance>) -> bool {
         if maintenance.is_halted() {
             self.halt(maintenance);
             return true;
@@ -132,16 +158,16 @@ impl Conductor<'_> {
     }
 
     /// No further host begins. Servers that move, and hosts that are at work, go on; when none is left of them a person is waited for.
-    pub(super) fn halt(&mut self, maintenance: &mut Maintenance) {
+    pub(super) fn halt(&mut self, maintenance: &mut Known<'_, Maintenance>) {
         if maintenance.rolling.halted_at.is_none() {
-            maintenance.rolling.halted_at = Some(self.now);
+            maintenance.to_mut().rolling.halted_at = Some(self.now);
             let failed = maintenance.failed().cloned().collect();
             let borne = maintenance.rolling.bears();
             self.say_rolling(maintenance, None, RollingHappened::Halted { failed, borne });
         }
         let kind = maintenance.kind();
         if !maintenance.hosts.values().any(|stage| stage.is_in_work(kind)) {
-            maintenance.state = MaintenanceState::Paused { since: self.now, by: Actor::Drover };
+            maintenance.to_mut().state = MaintenanceState::Paused { since: self.now, by: Actor::Drover };
             self.say_of(maintenance, None, Happened::Paused { by: Actor::Drover });
         }
     }
@@ -149,16 +175,16 @@ impl Conductor<'_> {
     fn begin_turn(&mut self, maintenance: &mut Maintenance, host: &HostName, moves: Moves) {
         let Some(known) = self.fleet.hosts.get(host) else { return };
         let Ok(standing) = known.standing.clone().drain(maintenance.id, self.now) else { return };
-        let wave = maintenance.rolling.waves.of(host).map_or(1, |wave| wave.number);
+        let wave = maintenance.rolling.waves.take(host).unwrap_or(1);
         let turn = Turn {
             wave,
             began_at: self.now,
             was: known.standing.clone(),
             warned: Warned::No,
             had: versions(known),
+            failure_told: None,
         };
         maintenance.rolling.turns.insert(host.clone(), turn);
-        maintenance.rolling.waves.remove(host);
         maintenance.hosts.insert(host.clone(), Stage::Draining);
         self.stands(host, standing);
         self.room.empties(host);
@@ -169,9 +195,33 @@ impl Conductor<'_> {
 
     /// Hosts that count for limits: those in work but for such as only wait for people.
     pub(super) fn in_work<'b>(&self, maintenance: &'b Maintenance) -> Vec<&'b HostName> {
+        self.in_work_of(maintenance, maintenance.hosts.iter())
+    }
+
+    /// The same, of those that count beside one host: where all limits are for clusters, the others in its own.
+    pub(super) fn in_work_beside<'b>(
+        &self,
+        maintenance: &'b Maintenance,
+        host: &HostName,
+    ) -> Vec<&'b HostName> {
+        let cluster = cluster_of(self.fleet, host);
+        match cluster.filter(|_| maintenance.rolling.terms.limits_end_with_clusters()) {
+            Some(cluster) => {
+                let near = self.room.hosts_of(cluster).iter();
+                self.in_work_of(maintenance, near.filter_map(|host| maintenance.hosts.get_key_value(*host)))
+            }
+            None => self.in_work(maintenance),
+        }
+    }
+
+    fn in_work_of<'b>(
+        &self,
+        maintenance: &Maintenance,
+        hosts: impl Iterator<Item = (&'b HostName, &'b Stage)>,
+    ) -> Vec<&'b HostName> {
         let kind = maintenance.kind();
-        let hosts = maintenance.hosts.iter().filter(|(_, stage)| stage.is_in_work(kind));
         hosts
+            .filter(|(_, stage)| stage.is_in_work(kind))
             .filter(|(host, stage)| !self.only_waits(maintenance, host, stage))
             .map(|(host, _)| host)
             .collect()
@@ -179,80 +229,86 @@ impl Conductor<'_> {
 
     /// Whether all that is left on a host waits for its owner, or for an operator: that may take days, and is in nobody's way.
     fn only_waits(&self, maintenance: &Maintenance, host: &HostName, stage: &Stage) -> bool {
-        let mut left = self.open_of(maintenance.id).filter(|migration| migration.from == *host).peekable();
+        let mut left = self.open_from(maintenance.id, host).peekable();
         *stage == Stage::Draining && left.peek().is_some() && left.all(waits_for_people)
     }
 
-    /// Whether one more host may be in work beside these.
-    pub(super) fn is_within_limits(
-        &self,
-        maintenance: &Maintenance,
-        host: &HostName,
-        beside: &[&HostName],
-    ) -> bool {
-        let terms = &maintenance.rolling.terms;
-        let others = || beside.iter().filter(|other| **other != host);
-        let few = |count: usize, most: u32| count < most as usize;
-        let at_once = terms.hosts_at_once.is_none_or(|most| few(others().count(), most.get()));
-        let cluster = cluster_of(self.fleet, host);
-        let same = others().filter(|other| cluster_of(self.fleet, other) == cluster).count();
-        let labels = terms.per.iter().all(|(label, most)| match label_of(self.fleet, host, label) {
-            None => true,
-            Some(value) => {
-                let same = others().filter(|other| label_of(self.fleet, other, label) == Some(value)).count();
-                few(same, most.get())
-            }
-        });
-        at_once && labels && terms.per_cluster.is_none_or(|most| few(same, most.get()))
+    /// Whether nothing leaves a host any more until an operator has done something.
+    fn only_waits_for_operators(&self, maintenance: &Maintenance, host: &HostName) -> bool {
+        let mut left = self.open_from(maintenance.id, host).peekable();
+        let for_operators = |migration: &Migration| {
+            matches!(migration.state, State::Failed { .. })
+                || matches!(migration.state.waits_for(), Some(Waiting::Blocked { .. }))
+        };
+        left.peek().is_some() && left.all(for_operators)
     }
 
-    /// Those who could begin now as far as order and limits go.
-    fn in_line(&mut self, maintenance: &Maintenance) -> Line {
+    /// Those who could begin now as far as order and limits go, by cluster: nobody leaves his, so in each it is decided by itself who does.
+    /// `tried` are clusters in which that was done already.
+    fn in_line(&mut self, maintenance: &Maintenance, tried: &BTreeSet<String>) -> BTreeMap<String, Line> {
         let kind = maintenance.kind();
-        let unfinished: BTreeSet<HostName> =
-            maintenance.hosts_at(|stage| !stage.is_over(kind)).cloned().collect();
         let terms = &maintenance.rolling.terms;
+        let unfinished: BTreeSet<HostName> = match terms.hints.is_empty() {
+            true => BTreeSet::new(),
+            false => maintenance.hosts_at(|stage| !stage.is_over(kind)).cloned().collect(),
+        };
         let free = |host: &HostName| terms.waits_for(host, &unfinished, self.fleet).is_none();
-        let early_wait = maintenance.rolling.waves.hosts();
-        let early_waits = early_wait.into_iter().any(|(wave, host)| !wave.because.is_late() && free(host));
+        let waiting = || maintenance.rolling.waves.hosts();
+        let early_wait: HashSet<&str> = waiting()
+            .filter(|(wave, host)| !wave.because.is_late() && free(host))
+            .filter_map(|(_, host)| cluster_of(self.fleet, host))
+            .collect();
         let due = self.late_ones_begin_at(maintenance);
-        let late_may_begin = !early_waits || due <= self.now;
-        let mut taken = self.in_work(maintenance);
+        let taken = self.in_work(maintenance);
+        let busy: BTreeSet<&str> = taken.iter().filter_map(|host| cluster_of(self.fleet, host)).collect();
         let mut groups = self.groups_on(&taken);
-        let mut line = Line { early: Vec::new(), late: Vec::new(), late_may_begin };
-        for (wave, host) in maintenance.rolling.waves.hosts() {
-            let lonely = self.groups_on(&[host]);
-            let fits = free(host)
-                && self.can_be_taken(maintenance, host)
-                && self.is_within_limits(maintenance, host, &taken)
-                && lonely.is_disjoint(&groups);
-            if !fits {
+        let mut beside = Beside::new(terms, self.fleet, &taken);
+        let mut lines: BTreeMap<String, Line> = BTreeMap::new();
+        for (wave, host) in waiting() {
+            if beside.is_full() {
+                break;
+            }
+            let Some(known) = self.fleet.hosts.get(host) else { continue };
+            let cluster = known.facts.cluster.as_str();
+            if tried.contains(cluster) || !beside.has_room_in(cluster) {
                 continue;
             }
+            if !(beside.has_room_for(host) && free(host) && self.can_be_taken(maintenance, known)) {
+                continue;
+            }
+            let lonely = self.groups_on(&[host]);
+            if !lonely.is_disjoint(&groups) {
+                continue;
+            }
+            let line = lines.entry(cluster.to_owned()).or_insert_with(|| Line {
+                idle: !busy.contains(cluster),
+                late_may_begin: !early_wait.contains(cluster) || due <= self.now,
+                ..Line::default()
+            });
             match wave.because {
                 Because::Room | Because::First => {
-                    taken.push(host);
+                    beside.take(host);
                     groups.extend(lonely);
+                    line.first |= wave.because == Because::First;
                     line.early.push(host.clone());
                 }
                 Because::NoRoom { .. } => line.early.push(host.clone()),
+                // Of these none is emptied.
+                Because::Gives { .. } => {}
                 Because::Owners { .. } | Because::Blocked { .. } | Because::Silent => {
                     line.late.push(host.clone());
                 }
             }
         }
-        if early_waits {
+        if !early_wait.is_empty() {
             self.look_again_at(due);
         }
-        line
+        lines
     }
 
     /// A host that nothing is heard of, or that another maintenance has, has to wait.
-    fn can_be_taken(&self, maintenance: &Maintenance, host: &HostName) -> bool {
-        let standing = self.fleet.hosts.get(host).map(|host| &host.standing);
-        !self.is_silent(host)
-            && standing
-                .is_some_and(|standing| standing.maintenance().is_none_or(|other| other == maintenance.id))
+    fn can_be_taken(&self, maintenance: &Maintenance, host: &Host) -> bool {
+        !self.tells_nothing(host) && host.standing.maintenance().is_none_or(|other| other == maintenance.id)
     }
 
     /// When those that wait for owners begin at the latest: their notice, and as much again for a window to come.
@@ -295,28 +351,34 @@ impl Conductor<'_> {
 
     /// Whether something of a host that is left out still has to come to its end.
     pub(super) fn is_busy(&self, maintenance: &Maintenance, host: &HostName) -> bool {
-        self.open_of(maintenance.id)
-            .any(|migration| migration.from == *host && self.go(migration) == Go::Cancelled)
+        self.open_from(maintenance.id, host).any(|migration| self.go(migration) == Go::Cancelled)
     }
 
     /// A host that takes longer than it should is told of, once.
-    pub(super) fn watch_the_time(&mut self, maintenance: &mut Maintenance) {
+    pub(super) fn watch_the_time(&mut self, maintenance: &mut Known<'_, Maintenance>) {
         let Some(after) = maintenance.rolling.terms.warn_after else { return };
         let kind = maintenance.kind();
         let begun: Vec<HostName> = maintenance.hosts_at(|stage| stage.is_in_work(kind)).cloned().collect();
+        let mut slow = Vec::new();
         for host in begun {
-            let Some(turn) = maintenance.rolling.turns.get_mut(&host) else { continue };
+            let Some(turn) = maintenance.rolling.turns.get(&host) else { continue };
             let due = turn.began_at + after.delta();
             match (turn.warned, due <= self.now) {
                 (Warned::Yes, _) => {}
                 (Warned::No, false) => self.look_again_at(due),
                 (Warned::No, true) => {
-                    turn.warned = Warned::Yes;
                     let since = Span::between(turn.began_at, self.now);
+                    if let Some(turn) = maintenance.to_mut().rolling.turns.get_mut(&host) {
+                        turn.warned = Warned::Yes;
+                    }
                     let stage = maintenance.hosts.get(&host).map(ToString::to_string).unwrap_or_default();
+                    slow.push(SlowHost { host: host.clone(), stage: stage.clone(), since });
                     self.say_rolling(maintenance, Some(&host), RollingHappened::TakesLong { since, stage });
                 }
             }
+        }
+        if !slow.is_empty() {
+            self.announce(maintenance, Says::TakesLong { hosts: slow });
         }
     }
 
@@ -330,14 +392,19 @@ impl Conductor<'_> {
     }
 }
 
-/// Who could begin now.
+/// Who could begin now in a cluster.
+#[derive(Debug, Default, Hash)]
 struct Line {
     /// Those that are emptied as soon as there is room, in order.
     early: Vec<HostName>,
+    /// Whether some of them begin though their servers will have to move again.
+    first: bool,
     /// Those that will wait for people.
     late: Vec<HostName>,
     /// Whether it is time for these.
     late_may_begin: bool,
+    /// Nobody is in work there, so nothing will make room by itself.
+    idle: bool,
 }
 
 /// What runs on a host.

@@ -32,6 +32,12 @@ pub(super) struct Found {
     chosen: Chosen,
 }
 
+impl Found {
+    pub(super) fn is_in_window(&self) -> bool {
+        matches!(self.chosen, Chosen::InWindow(_))
+    }
+}
+
 /// Why this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Chosen {
@@ -81,7 +87,7 @@ pub(super) struct NoSlot {
     /// What stands in the way, in words that an owner may read.
     pub(super) why: String,
     /// What an operator could do.
-    pub(super) help: &'static str,
+    pub(super) help: String,
 }
 
 impl NoSlot {
@@ -101,7 +107,7 @@ impl Conductor<'_> {
     /// What to expect of a migration's reboot.
     fn expected(&self, migration: &Migration, policy: &Policy) -> Estimate {
         let history = self.history.get(&migration.server).map_or(&[][..], Vec::as_slice);
-        let Some(server) = self.servers.get(&migration.server) else {
+        let Some(server) = self.fleet.server(migration.server) else {
             return expected_reboot(&policy.reboot, history);
         };
         if migration.loss_accepted_by().is_some() {
@@ -156,13 +162,33 @@ impl Conductor<'_> {
     /// # Errors
     /// What stands in the way, and what would help.
     pub(super) fn find_slot(&self, migration: &Migration, policy: &Policy) -> Result<Found, NoSlot> {
-        // A time at which the disks can't have been copied yet would be missed.
-        let notice = self.notice_for(migration, policy).max(self.time_to_copy(migration, policy));
-        let found = self.in_windows(migration, policy, notice);
+        if let Some(found) = self.set_aside_for(migration, policy) {
+            return Ok(found);
+        }
+        let found = self.in_windows(migration, policy, self.wait_for(migration, policy));
         found.or_else(|none| match policy.owners.no_slot {
             WithoutSlot::Ask => Err(none),
             WithoutSlot::AtDeadline => self.last_before_deadline(migration, policy).ok_or(none),
         })
+    }
+
+    /// What was found for it together with others.
+    fn set_aside_for(&self, migration: &Migration, policy: &Policy) -> Option<Found> {
+        let known = self.set_aside.get(&migration.id).filter(|known| known.to.as_ref() == migration.to())?;
+        let (_, range) = self.between(migration, policy);
+        let (_, from) = self.owners.open_for(&self.whose(migration), policy, range);
+        Some(Found { slot: known.slot, chosen: Chosen::InWindow(from) })
+    }
+
+    /// From when on a time is looked for, and until when; what opened before the notice is over may still be open when it is.
+    pub(super) fn between(&self, migration: &Migration, policy: &Policy) -> (Instant, Slot) {
+        let not_before = self.now + self.wait_for(migration, policy).delta();
+        (not_before, Slot { start: not_before, end: migration.deadline })
+    }
+
+    /// The notice; and a time at which the disks can't have been copied yet would be missed.
+    pub(super) fn wait_for(&self, migration: &Migration, policy: &Policy) -> Span {
+        self.notice_for(migration, policy).max(self.time_to_copy(migration, policy))
     }
 
     /// In whole steps, as notices are told in words.
@@ -179,7 +205,7 @@ impl Conductor<'_> {
         if not_before >= migration.deadline {
             return Err(NoSlot {
                 why: format!("the notice of {notice} ends after the deadline, {deadline}"),
-                help: "a later deadline, a time chosen by the owner, or an emergency would help",
+                help: self.would_help(migration, policy, "an emergency"),
             });
         }
         let length = self.slot_length(migration, policy);
@@ -201,7 +227,7 @@ impl Conductor<'_> {
                     "no stretch of {length} is open and free in {} between the end of the notice, {notice} from now, and the deadline, {deadline}",
                     from.windows()
                 ),
-                help: "a later deadline, another window, or a time chosen by the owner would help",
+                help: self.would_help(migration, policy, "another window"),
             })
     }
 

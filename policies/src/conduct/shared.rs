@@ -10,13 +10,13 @@ use crate::appointment::Appointment;
 use crate::attempt::{Failure, Method, Moved, Report};
 use crate::blueprint::Boot;
 use crate::events::Happened;
-use crate::fleet::{Labels, Power, Server};
+use crate::fleet::{Host, Labels, Power, Server};
 use crate::ids::{HostName, MigrationId, OperationId, OwnerId, ServerId};
 use crate::migration::{Attempt, AttemptEnd, FailedBecause, Migration, State, Waiting};
 use crate::notices::{Avoidance, Tells};
 use crate::owners::Whose;
 use crate::placement::{Choice, NoPlace, Reservation, WhyNotHere, Wish};
-use crate::policy::{Effective, Limits, Policy, Subject};
+use crate::policy::{Effective, Limits, Policy};
 use crate::time::Span;
 
 /// Where a server that should leave a host is.
@@ -47,14 +47,17 @@ impl<'a> Conductor<'a> {
     }
 
     pub(super) fn is_silent(&self, host: &HostName) -> bool {
-        let limit = self.policies.general().agents.silent_after;
-        self.fleet.hosts.get(host).is_none_or(|host| self.now - host.observed_at > limit.delta())
+        self.fleet.hosts.get(host).is_none_or(|host| self.tells_nothing(host))
+    }
+
+    pub(super) fn tells_nothing(&self, host: &Host) -> bool {
+        self.now - host.observed_at > self.policies.general().agents.silent_after.delta()
     }
 
     /// The policy for a migration's server, by its facts as last seen.
     pub(super) fn policy_for(&self, migration: &Migration) -> Arc<Effective> {
-        match self.servers.get(&migration.server) {
-            Some(server) => self.policies.shared(&Subject::of(server, self.fleet)),
+        match self.fleet.server(migration.server) {
+            Some(server) => self.policies.shared_of(server, self.fleet),
             None => self.policies.shared_general(),
         }
     }
@@ -154,7 +157,7 @@ impl<'a> Conductor<'a> {
     }
 
     fn labels(&self, server: ServerId) -> Option<&Labels> {
-        self.servers.get(&server).map(|server| &server.facts.labels)
+        self.fleet.server(server).map(|server| &server.facts.labels)
     }
 
     /// Makes sure that a place is held that can still take the server; another one if it must be.
@@ -167,7 +170,7 @@ impl<'a> Conductor<'a> {
         server: &Server,
     ) -> Result<Migration, Box<Placeless>> {
         migration = self.shape(migration, server);
-        let policy = self.policies.shared(&Subject::of(server, self.fleet));
+        let policy = self.policies.shared_of(server, self.fleet);
         let blueprint = migration.blueprint().cloned();
         let wish = Wish { server, policy, method: migration.method, blueprint: blueprint.as_ref() };
         let pinned = self.pinned(&migration);
@@ -188,6 +191,9 @@ impl<'a> Conductor<'a> {
             // The place itself is counted in the room, so it is given back before it is judged.
             self.room.release(&place);
             match (self.room.judge_wish(&wish, &place.host), tried.get(&place.host)) {
+                (Ok(_), None) if self.would_move_again(&migration, &wish, &tried) => {
+                    lost = Some(format!("{} is to be emptied as well", place.host));
+                }
                 (Ok(_), None) => {
                     // What it needs there may be another than when the place was found.
                     let place = Reservation { memory_bytes: wish.memory(), vcpus: wish.vcpus(), ..place };
@@ -206,9 +212,18 @@ impl<'a> Conductor<'a> {
         }
         let found = match pinned {
             Some(host) => self.only_at(&wish, host),
-            // A host that failed once is better than none.
+            // A host at which the time can't be kept is better than none, and so is one that failed once.
             None => {
-                self.room.find_wish(&wish, &tried).or_else(|_| self.room.find_wish(&wish, &BTreeMap::new()))
+                let keeping: BTreeMap<HostName, String> =
+                    tried.clone().into_iter().chain(self.busy_then(&migration, wish.policy())).collect();
+                self.room
+                    .find_wish(&wish, &keeping)
+                    .ok()
+                    .filter(|choice| !self.doomed.contains(&choice.host))
+                    // It would move again from a host that is to be emptied itself: better once more to one that has failed but once.
+                    .or_else(|| self.once_more(&migration, &wish))
+                    .map_or_else(|| self.room.find_wish(&wish, &tried), Ok)
+                    .or_else(|_| self.room.find_wish(&wish, &BTreeMap::new()))
             }
         };
         match found {
@@ -228,6 +243,42 @@ impl<'a> Conductor<'a> {
                 Err(Box::new(Placeless { migration, waits_for: Waiting::Place { why: why.to_string() } }))
             }
         }
+    }
+
+    /// Whether a server would go to a host whose own turn to be emptied is yet to come, though it could go elsewhere. A copy of its disks that has
+    /// begun there is worth a second move.
+    fn would_move_again(
+        &self,
+        migration: &Migration,
+        wish: &Wish<'_>,
+        tried: &BTreeMap<HostName, String>,
+    ) -> bool {
+        let doomed = migration.to().is_some_and(|to| self.doomed.contains(to));
+        let copied = || self.replica_for(migration).is_some_and(|replica| replica.seen().is_some());
+        let elsewhere =
+            || self.room.find_wish(wish, tried).is_ok_and(|choice| !self.doomed.contains(&choice.host));
+        doomed && !copied() && elsewhere()
+    }
+
+    /// A host that has failed once, and stays.
+    fn once_more(&self, migration: &Migration, wish: &Wish<'_>) -> Option<Choice> {
+        let tries = |host: &HostName| migration.attempts.iter().filter(|attempt| attempt.to == *host).count();
+        let failed = migration.attempts.iter().map(|attempt| &attempt.to).filter(|host| tries(host) > 1);
+        let often = failed.map(|host| (host.clone(), "has failed more than once".to_owned())).collect();
+        let tried = |choice: &Choice| tries(&choice.host) == 1 && !self.doomed.contains(&choice.host);
+        self.room.find_wish(wish, &often).ok().filter(tried)
+    }
+
+    /// Hosts that are promised to others at the time that is agreed.
+    fn busy_then(&self, migration: &Migration, policy: &Policy) -> BTreeMap<HostName, String> {
+        let Some(slot) = migration.appointment.slot() else { return BTreeMap::new() };
+        let most = policy.limits.reboots_per_host;
+        let busy = |host: &&HostName| self.counted.promised_at(host, slot, migration.id) >= most;
+        let why = "is promised to others at the time that is agreed";
+        // Nobody leaves his cluster.
+        let near =
+            cluster_of(self.fleet, &migration.from).map_or(&[][..], |cluster| self.room.hosts_of(cluster));
+        near.iter().copied().filter(busy).map(|host| (host.clone(), why.to_owned())).collect()
     }
 
     /// A copy that has begun is not thrown away for a destination that is silent for a moment: another one would take hours.
@@ -264,6 +315,7 @@ impl<'a> Conductor<'a> {
             to,
             began_at: self.now,
             end: None,
+            phases: Vec::new(),
         });
         operation
     }
@@ -347,7 +399,7 @@ impl<'a> Conductor<'a> {
             Some(Report::NotAlive(text)) => Some(text.clone()),
             Some(Report::Refused(failure)) => Some(failure.text.clone()),
             Some(
-                Report::Ended(_)
+                Report::Ended { .. }
                 | Report::Counted { .. }
                 | Report::Discarded
                 | Report::Held

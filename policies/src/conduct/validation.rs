@@ -58,7 +58,7 @@ impl Conductor<'_> {
                         | Report::NotAlive(_)
                         | Report::Refused(_)
                         | Report::Running(_)
-                        | Report::Ended(_)
+                        | Report::Ended { .. }
                         | Report::Counted { .. }
                         | Report::Discarded
                         | Report::Held
@@ -92,7 +92,7 @@ impl Conductor<'_> {
             Method::Reboot => true,
         };
         let emergency = matches!(self.go(&migration), Go::Emergency { .. });
-        let runs = self.servers.get(&migration.server).is_some_and(|seen| seen.facts.power == Power::Running);
+        let runs = self.fleet.server(migration.server).is_some_and(|seen| seen.facts.power == Power::Running);
         let can = self.checking.contains(&migration.from) && policy.validation.before_within > Span::ZERO;
         if emergency || !(wanted && runs && can) {
             return LookedBefore::Done(migration);
@@ -108,7 +108,7 @@ impl Conductor<'_> {
     }
 
     pub(super) fn look(&self, migration: &Migration, policy: &Policy, side: Side) -> Look {
-        let whose = match self.servers.get(&migration.server) {
+        let whose = match self.fleet.server(migration.server) {
             Some(server) => Whose::server(server),
             None => self.whose(migration),
         };

@@ -3,6 +3,7 @@
 //! A hook is begun on a host that its libvirt has called empty, and on no other. Each try of a step is one order with an id of its own, which an
 //! agent begins once at the most. So a scheduler that dies at any moment finds the step that it had stored, and its order as the agent has it.
 
+use super::rolling::Beside;
 use super::{Conductor, HookRun, Intent};
 use crate::attempt::{FailureClass, Report};
 use crate::fleet::Ability;
@@ -32,7 +33,7 @@ impl Conductor<'_> {
     /// A host has been found empty.
     pub(super) fn drained(&mut self, maintenance: &Maintenance, host: &HostName) -> Stage {
         match maintenance.kind() {
-            Kind::Drain | Kind::Patch => Stage::Drained { at: self.now },
+            Kind::Drain | Kind::Patch | Kind::Rebalance => Stage::Drained { at: self.now },
             Kind::Decommission => {
                 let reason = format!("decommissioned by MT-{}: {}", maintenance.number, maintenance.reason);
                 self.stands(host, Standing::Cordoned { reason, since: self.now });
@@ -43,9 +44,16 @@ impl Conductor<'_> {
 
     /// Work on a host that is empty begins, unless it came to that while others are in work: one that had waited for its owners.
     pub(super) fn begin_work(&mut self, maintenance: &Maintenance, host: &HostName, at: Instant) -> Stage {
-        let others = self.in_work(maintenance);
+        // Of several that came to it at once each would wait for the others, if those counted that are empty and wait as well.
+        let is_waiting =
+            |other: &&HostName| matches!(maintenance.hosts.get(*other), Some(Stage::Drained { .. }));
+        let others = || {
+            let counts = self.in_work_beside(maintenance, host).into_iter();
+            counts.filter(|other| !is_waiting(other)).collect::<Vec<_>>()
+        };
+        let beside = || Beside::new(&maintenance.rolling.terms, self.fleet, &others());
         let running = maintenance.state == MaintenanceState::Running;
-        if !running || !self.is_within_limits(maintenance, host, &others) {
+        if !running || !beside().has_room_for(host) {
             return Stage::Drained { at };
         }
         self.go_on_from(maintenance, host, Step::Pre)
@@ -153,7 +161,7 @@ impl Conductor<'_> {
             }
             Some(Report::Refused(failure)) => Came::Badly(failure.text),
             Some(
-                Report::Ended(_)
+                Report::Ended { .. }
                 | Report::Alive { .. }
                 | Report::NotAlive(_)
                 | Report::Counted { .. }
@@ -259,7 +267,7 @@ impl Conductor<'_> {
         Stage::Failed { at: self.now, step: at.step, attempt: at.attempt, why }
     }
 
-    fn done(&mut self, maintenance: &Maintenance, host: &HostName) -> Stage {
+    pub(super) fn done(&mut self, maintenance: &Maintenance, host: &HostName) -> Stage {
         let kind = maintenance.kind();
         self.say_rolling(maintenance, Some(host), RollingHappened::HostDone { kind });
         Stage::Done { at: self.now }

@@ -8,6 +8,7 @@ use super::{Kind, SkippedBy, Step, Wave};
 use crate::hooks::{HookOutcome, HookOutput};
 use crate::ids::HostName;
 use crate::notices::Actor;
+use crate::packing::Uneven;
 use crate::time::{Instant, Span};
 
 /// What happened to a maintenance over many hosts, or to a host of it.
@@ -38,6 +39,18 @@ pub enum RollingHappened {
         waves: Vec<Wave>,
         /// What changed.
         why: String,
+    },
+    /// What evens its hosts out is known, or is another than before.
+    Evens {
+        /// So many servers are moved.
+        servers: usize,
+        /// Those that they leave.
+        hosts: Vec<HostName>,
+        /// Hosts that stay uneven, each with why.
+        uneven: Vec<Uneven>,
+        /// What changed; nothing the first time.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
     /// It may begin.
     Approved {
@@ -144,6 +157,23 @@ impl fmt::Display for RollingHappened {
             ),
             Self::Planned { waves } => write!(f, "planned: {}", in_words(waves)),
             Self::Replanned { waves, why } => write!(f, "planned anew, as {why}: {}", in_words(waves)),
+            Self::Evens { servers, hosts, uneven, why } => {
+                match why {
+                    None => f.write_str("planned: ")?,
+                    Some(why) => write!(f, "planned anew, as {why}: ")?,
+                }
+                match (servers, hosts.len()) {
+                    (0, _) => f.write_str("nothing more is to be moved")?,
+                    (servers, 1..=8) => write!(f, "{} of {}", count_of(*servers, "server"), names(hosts))?,
+                    (servers, many) => write!(f, "{} of {}", count_of(*servers, "server"), count(many))?,
+                }
+                let stays = |uneven: &Uneven| format!("; {} stays uneven: {}", uneven.host, uneven.why);
+                uneven.iter().take(SHOWN).try_for_each(|uneven| f.write_str(&stays(uneven)))?;
+                match uneven.len().saturating_sub(SHOWN) {
+                    0 => Ok(()),
+                    more => write!(f, "; and {} more", count(more)),
+                }
+            }
             Self::Approved { by } => write!(f, "approved by {by}"),
             Self::TurnBegan { wave } => write!(f, "its turn has come (wave {wave})"),
             Self::NoneCanBegin { why } => write!(f, "no further host can begin: {why}"),
@@ -159,6 +189,7 @@ impl fmt::Display for RollingHappened {
             Self::Healthy { changed: None } => f.write_str("its libvirt answers"),
             Self::Healthy { changed: Some(what) } => write!(f, "its libvirt answers; {what}"),
             Self::HostDone { kind: Kind::Decommission } => f.write_str("is empty, and stays out of service"),
+            Self::HostDone { kind: Kind::Rebalance } => f.write_str("has given what was too much"),
             Self::HostDone { kind: Kind::Drain | Kind::Patch } => {
                 f.write_str("is done, and in service again")
             }
@@ -191,8 +222,15 @@ impl fmt::Display for RollingHappened {
     }
 }
 
+/// Of so many hosts that stay uneven it is said why.
+const SHOWN: usize = 3;
+
 fn count(hosts: usize) -> String {
-    format!("{hosts} {}", if hosts == 1 { "host" } else { "hosts" })
+    count_of(hosts, "host")
+}
+
+fn count_of(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn names(hosts: &[HostName]) -> String {

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Hooks, Kind, Terms, Warned};
 use crate::host::Standing;
-use crate::ids::HostName;
+use crate::ids::{HostName, ServerId};
+use crate::packing::Uneven;
 use crate::time::Instant;
 
 /// What a maintenance over many hosts has besides. One of a few hosts that are all emptied at once has nothing of it.
@@ -31,6 +32,50 @@ pub struct Rolling {
     /// Since when no host begins any more because too many have failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halted_at: Option<Instant>,
+    /// Whether operators were told that the deadline is not kept.
+    #[serde(default, skip_serializing_if = "Warned::is_no")]
+    pub late_told: Warned,
+    /// Of a rebalance, what is moved.
+    #[serde(default, skip_serializing_if = "Balance::is_empty")]
+    pub balance: Balance,
+}
+
+/// What evens hosts out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Balance {
+    /// Each server once.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shifts: Vec<Shift>,
+    /// Hosts that are used by more or less than was wished even so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uneven: Vec<Uneven>,
+}
+
+/// A server goes where less is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shift {
+    /// Which.
+    pub server: ServerId,
+    /// Its name.
+    pub name: String,
+    /// From there.
+    pub from: HostName,
+    /// To there; by the time it is moved that may be another.
+    pub to: HostName,
+    /// When its migration was opened; nothing before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<Instant>,
+}
+
+impl Balance {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Those that are yet to begin.
+    pub fn ahead(&self) -> impl Iterator<Item = &Shift> {
+        self.shifts.iter().filter(|shift| shift.begun_at.is_none())
+    }
 }
 
 impl Rolling {
@@ -67,6 +112,9 @@ pub struct Turn {
     pub warned: Warned,
     /// What ran on it then.
     pub had: Versions,
+    /// When it failed, if operators were told of that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_told: Option<Instant>,
 }
 
 /// What runs on a host.
@@ -111,9 +159,12 @@ pub struct Waves {
     pub ahead: Vec<Wave>,
     /// Of what they were made.
     pub seen: Seen,
-    /// The whole picture in which the next host could not begin for want of room: until it changes it is not tried again.
+    /// By cluster, the whole picture in which none of its hosts could begin for want of room: until it changes that is not tried again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub full: BTreeMap<String, u64>,
+    /// Of a rebalance, the whole picture in which hosts were evened out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub full_at: Option<u64>,
+    pub evened_at: Option<u64>,
 }
 
 /// What waves were made of, so that it is found when something of it changes.
@@ -192,6 +243,11 @@ pub enum Because {
     },
     /// Nothing is heard of them.
     Silent,
+    /// More of them is used than of others, and some of their servers go there.
+    Gives {
+        /// So many.
+        servers: usize,
+    },
 }
 
 impl Because {
@@ -199,7 +255,7 @@ impl Because {
     #[must_use]
     pub fn is_late(&self) -> bool {
         match self {
-            Self::Room | Self::First => false,
+            Self::Room | Self::First | Self::Gives { .. } => false,
             Self::Owners { .. } | Self::Blocked { .. } | Self::NoRoom { .. } | Self::Silent => true,
         }
     }
@@ -208,7 +264,7 @@ impl Because {
     #[must_use]
     pub fn is_obstacle(&self) -> bool {
         match self {
-            Self::Room | Self::First | Self::Owners { .. } => false,
+            Self::Room | Self::First | Self::Owners { .. } | Self::Gives { .. } => false,
             Self::Blocked { .. } | Self::NoRoom { .. } | Self::Silent => true,
         }
     }
@@ -226,6 +282,8 @@ impl fmt::Display for Because {
             Self::Blocked { server, why } => write!(f, "{server} can't leave: {why}"),
             Self::NoRoom { why } => write!(f, "no room: {why}"),
             Self::Silent => f.write_str("nothing is heard of their agents"),
+            Self::Gives { servers: 1 } => f.write_str("a server goes where less is used"),
+            Self::Gives { servers } => write!(f, "{servers} servers go where less is used"),
         }
     }
 }
@@ -246,11 +304,16 @@ impl Waves {
         self.hosts().find(|(_, known)| *known == host).map(|(wave, _)| wave)
     }
 
-    /// Its turn has come.
-    pub fn remove(&mut self, host: &HostName) {
-        for wave in &mut self.ahead {
-            wave.hosts.retain(|known| known != host);
+    /// Its turn has come. Answers with the number of its wave.
+    pub fn take(&mut self, host: &HostName) -> Option<u32> {
+        let place = |hosts: &[HostName]| hosts.iter().position(|known| known == host);
+        let (wave, place) =
+            self.ahead.iter().enumerate().find_map(|(wave, ahead)| Some((wave, place(&ahead.hosts)?)))?;
+        let number = self.ahead[wave].number;
+        self.ahead[wave].hosts.remove(place);
+        if self.ahead[wave].hosts.is_empty() {
+            self.ahead.remove(wave);
         }
-        self.ahead.retain(|wave| !wave.hosts.is_empty());
+        Some(number)
     }
 }

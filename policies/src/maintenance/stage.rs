@@ -5,6 +5,8 @@
 //!                                                   │
 //!                 done ◀─ post ◀─ health ◀─ check ◀─ maintain ◀─ pre        a patch goes on
 //!
+//! waiting ─ its turn ─▶ giving ─▶ done          of a rebalance
+//!
 //! pre, maintain, … ── exit 70 ──▶ skipped        any of them ── fails ──▶ failed ── retry ──▶ that step again
 //! ```
 
@@ -23,6 +25,8 @@ use crate::time::Instant;
 pub enum Stage {
     /// Its turn has not come.
     Waiting,
+    /// Some of its servers go to hosts with less; it stays in service.
+    Giving,
     /// Servers are on it, as far as is known.
     Draining,
     /// Nothing is seen on it any more; its libvirt is being asked.
@@ -147,6 +151,7 @@ impl Stage {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::Giving => "giving",
             Self::Draining => "draining",
             Self::Confirming { .. } => "confirming",
             Self::Drained { .. } => "drained",
@@ -161,7 +166,7 @@ impl Stage {
     #[must_use]
     pub fn is_in_work(&self, kind: Kind) -> bool {
         match self {
-            Self::Draining | Self::Confirming { .. } | Self::Working { .. } => true,
+            Self::Giving | Self::Draining | Self::Confirming { .. } | Self::Working { .. } => true,
             Self::Drained { .. } => kind != Kind::Drain,
             Self::Waiting | Self::Done { .. } | Self::Skipped { .. } | Self::Failed { .. } => false,
         }
@@ -174,6 +179,7 @@ impl Stage {
             Self::Done { .. } | Self::Skipped { .. } => true,
             Self::Drained { .. } => kind == Kind::Drain,
             Self::Waiting
+            | Self::Giving
             | Self::Draining
             | Self::Confirming { .. }
             | Self::Working { .. }
@@ -187,6 +193,7 @@ impl Stage {
         match self {
             Self::Draining | Self::Confirming { .. } | Self::Drained { .. } => true,
             Self::Waiting
+            | Self::Giving
             | Self::Working { .. }
             | Self::Done { .. }
             | Self::Skipped { .. }
@@ -200,7 +207,11 @@ impl Stage {
         match self {
             Self::Done { at } | Self::Skipped { at, .. } | Self::Failed { at, .. } => Some(*at),
             Self::Drained { at } => (kind == Kind::Drain).then_some(*at),
-            Self::Waiting | Self::Draining | Self::Confirming { .. } | Self::Working { .. } => None,
+            Self::Waiting
+            | Self::Giving
+            | Self::Draining
+            | Self::Confirming { .. }
+            | Self::Working { .. } => None,
         }
     }
 
@@ -211,6 +222,7 @@ impl Stage {
             Self::Confirming { operation } => Some(*operation),
             Self::Working { operation, .. } => *operation,
             Self::Waiting
+            | Self::Giving
             | Self::Draining
             | Self::Drained { .. }
             | Self::Done { .. }

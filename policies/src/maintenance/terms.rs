@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fleet::Fleet;
 use crate::ids::{BadName, HostName};
+use crate::packing::Reboots;
 use crate::time::Span;
 
 /// What is done with hosts.
@@ -22,6 +23,8 @@ pub enum Kind {
     Patch,
     /// They are emptied and stay out of service for good.
     Decommission,
+    /// They stay in service, and as few servers as it takes are moved among them, so that each is used about as much as the others.
+    Rebalance,
 }
 
 impl Kind {
@@ -32,7 +35,8 @@ impl Kind {
     /// By its name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::Drain, Self::Patch, Self::Decommission].into_iter().find(|kind| kind.name() == name)
+        let all = [Self::Drain, Self::Patch, Self::Decommission, Self::Rebalance];
+        all.into_iter().find(|kind| kind.name() == name)
     }
 
     /// As it is written.
@@ -42,6 +46,7 @@ impl Kind {
             Self::Drain => "drain",
             Self::Patch => "patch",
             Self::Decommission => "decommission",
+            Self::Rebalance => "rebalance",
         }
     }
 }
@@ -92,6 +97,12 @@ pub struct Terms {
     pub hooks: Hooks,
     /// How long a host that is worked on may be out of reach, or not healthy, before it counts as failed.
     pub return_within: Span,
+    /// In a rebalance: by so many percentage points a host's use may be more or less than that of its cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<NonZeroU32>,
+    /// In a rebalance: whether servers that can't go live are moved as well.
+    #[serde(default, skip_serializing_if = "Reboots::is_none")]
+    pub reboots: Reboots,
 }
 
 impl Default for Terms {
@@ -110,9 +121,14 @@ impl Default for Terms {
             hints: Vec::new(),
             hooks: Hooks::Run,
             return_within: Span::minutes(30),
+            within: None,
+            reboots: Reboots::None,
         }
     }
 }
+
+/// In percentage points: less costs many moves, and the next servers that come and go undo it.
+const WITHIN: u32 = 10;
 
 /// More waves save hardly any moves; see the table of the benchmark.
 const WAVES: NonZeroU32 = NonZeroU32::new(6).expect("it is not zero");
@@ -229,6 +245,18 @@ pub enum BadOrder {
 }
 
 impl Terms {
+    /// Whether nothing that is done in one cluster counts for limits in another.
+    #[must_use]
+    pub fn limits_end_with_clusters(&self) -> bool {
+        self.hosts_at_once.is_none() && self.per.is_empty()
+    }
+
+    /// By so many percentage points the use of hosts that are evened out may be off.
+    #[must_use]
+    pub fn even_within(&self) -> u32 {
+        self.within.map_or(WITHIN, NonZeroU32::get)
+    }
+
     /// Whether hosts can be taken in the order that is wished.
     ///
     /// # Errors

@@ -44,6 +44,14 @@ pub enum Refusal {
         /// What can't.
         what: String,
     },
+    /// Nothing of it is urgent.
+    #[error(
+        "maintenance MT-{number} only evens hosts out, which is never an emergency; drain the hosts that are in danger: drover drain HOST --emergency WHY"
+    )]
+    NotUrgent {
+        /// Its number.
+        number: u32,
+    },
     /// It has no such host.
     #[error("maintenance MT-{number} has no host {host}; its hosts: drover maintenance show MT-{number}")]
     NoHost {
@@ -166,6 +174,9 @@ impl Maintenance {
     /// # Errors
     /// It is over, or has not begun.
     pub fn declare_emergency(self, why: String) -> Result<Self, Refusal> {
+        if !self.empties() {
+            return Err(Refusal::NotUrgent { number: self.number });
+        }
         Ok(Self { urgency: Urgency::Emergency { why }, state: State::Running, ..self.begun()? })
     }
 
@@ -208,7 +219,7 @@ impl Maintenance {
             }
             _ => {
                 *stage = Stage::Skipped { at: now, by: SkippedBy::Actor { by } };
-                self.rolling.waves.remove(host);
+                self.rolling.waves.take(host);
                 Ok(self.goes_on_again())
             }
         }

@@ -104,6 +104,30 @@ pub enum Refusal {
     IsRevert,
 }
 
+impl Refusal {
+    /// A stable word for programs, and for those who say it in other languages.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NothingToAbort { .. } => "nothing_to_abort",
+            Self::PastReturn { .. } => "past_return",
+            Self::NotFailed { .. } => "not_failed",
+            Self::NotForced { .. } => "not_forced",
+            Self::NoAppointment { .. } => "no_appointment",
+            Self::Needed => "needed",
+            Self::AskedByOthers => "asked_by_others",
+            Self::NotCancelled { .. } => "not_cancelled",
+            Self::NotDone { .. } => "not_done",
+            Self::BeingReverted { .. } => "being_reverted",
+            Self::WasReverted { .. } => "was_reverted",
+            Self::WasConfirmed { .. } => "was_confirmed",
+            Self::IsClosed => "is_closed",
+            Self::TooLate { .. } => "too_late",
+            Self::IsRevert => "is_revert",
+        }
+    }
+}
+
 /// What a confirmation comes to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Confirmed {

@@ -1,18 +1,23 @@
 //! From a fleet as it was observed to rows.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
 
 use super::schedule::{Way, Ways};
 use super::{GroupRow, Host, HostRow, Open, Problem, ReachRow, Resource, Server, ServerRow, UNLIMITED};
 use crate::attempt::Method;
 use crate::eligibility::{Suits, WhyBlocked, local_bytes, suits};
 use crate::estimate::{ASSUMED_BANDWIDTH, expected_move};
-use crate::fleet::{Disk, Fleet, Host as Seen, Reach, Server as Observed};
+use crate::fleet::{Disk, Fleet, GuestCpu, Host as Seen, Reach, Server as Observed, counts_before};
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
-use crate::placement::{Wish, is_machine_for, memory_with_overhead, takes_disks, vcpu_limit};
+use crate::placement::{
+    Reservation, Wish, disk_room, is_machine_for, memory_with_overhead, takes_disks, vcpu_limit,
+};
 use crate::planner::Circles;
-use crate::policy::{Policy, PolicySet, Subject};
+use crate::policy::{Policy, PolicySet};
 use crate::time::Span;
 
 /// A fleet as rows, and what the rows stand for.
@@ -41,6 +46,8 @@ pub struct Sent {
     pub besides: Span,
     /// Nine times in ten it is no longer than this.
     pub besides_p90: Span,
+    /// So many of its servers are rebooted; the others go live.
+    pub reboots: u32,
 }
 
 impl Rows {
@@ -80,6 +87,11 @@ impl Rows {
         });
     }
 
+    /// By host, which are in one cluster.
+    pub(super) fn clusters(&self) -> &[u32] {
+        &self.cluster_of
+    }
+
     /// Hosts of `fleet` whose label `label` is the same share an uplink of this rate, in bytes per second in each direction. Only where times
     /// are planned.
     pub fn with_uplinks(&mut self, fleet: &Fleet, label: &str, rate: u64) {
@@ -104,16 +116,84 @@ pub struct Stays {
     pub name: String,
     /// Where it is.
     pub host: HostRow,
+    /// What it uses there of each resource, which the host's row doesn't have any more.
+    pub needs: Vec<u64>,
     /// Why.
     pub why: WhyBlocked,
+}
+
+/// What is held in a fleet beside the servers that are seen.
+#[derive(Debug, Clone, Default)]
+pub struct Held {
+    /// Servers that are shown where they are bound for: what their disks will take up there is not taken yet.
+    pub coming: BTreeSet<ServerId>,
+    /// Places of servers that the fleet doesn't show at all: imports.
+    pub places: Vec<Reservation>,
+}
+
+/// A fleet as it is to be put into rows, or a part of it: for the most part as it was seen, so without a copy.
+#[derive(Debug, Default)]
+pub struct Shown<'a> {
+    hosts: BTreeMap<&'a HostName, (&'a Seen, Open)>,
+    /// Each where it counts.
+    servers: BTreeMap<ServerId, Cow<'a, Observed>>,
+}
+
+impl<'a> Shown<'a> {
+    /// A host, and whether anything may be placed on it.
+    pub fn host(&mut self, host: &'a Seen, open: Open) {
+        self.hosts.insert(&host.name, (host, open));
+    }
+
+    /// A server where it was seen. Of several sightings the one stays that counts.
+    pub fn server(&mut self, server: &'a Observed) {
+        self.counts(Cow::Borrowed(server));
+    }
+
+    /// A server as if it had been moved there.
+    pub fn moved(&mut self, server: &'a Observed, to: &HostName) {
+        self.counts(Cow::Owned(Observed { host: to.clone(), ..server.clone() }));
+    }
+
+    fn counts(&mut self, server: Cow<'a, Observed>) {
+        match self.servers.entry(server.facts.id) {
+            Entry::Vacant(none) => drop(none.insert(server)),
+            Entry::Occupied(mut known) if counts_before(&server, known.get()) => drop(known.insert(server)),
+            Entry::Occupied(_) => {}
+        }
+    }
 }
 
 /// Puts a fleet into rows: every server where it counts, by the policy in force for it.
 #[must_use]
 pub fn rows(fleet: &Fleet, policies: &PolicySet) -> Rows {
-    let mut maker = Maker::new(fleet, policies);
-    for (id, server) in fleet.servers() {
-        maker.add(id, server);
+    rows_beside(fleet, policies, &Held::default())
+}
+
+/// The same, beside what is held for others.
+#[must_use]
+pub fn rows_beside(fleet: &Fleet, policies: &PolicySet, held: &Held) -> Rows {
+    let mut shown = Shown::default();
+    for host in fleet.hosts.values() {
+        let open = match host.standing {
+            Standing::Open => Open::Yes,
+            Standing::Cordoned { .. } | Standing::Draining { .. } | Standing::Drained { .. } => Open::No,
+        };
+        shown.host(host, open);
+    }
+    fleet.sightings.values().flat_map(|seen| seen.values()).for_each(|server| shown.server(server));
+    rows_of(fleet, &shown, policies, held)
+}
+
+/// What is shown of a fleet in rows, beside what is held for others.
+#[must_use]
+pub fn rows_of(fleet: &Fleet, shown: &Shown<'_>, policies: &PolicySet, held: &Held) -> Rows {
+    let mut maker = Maker::new(fleet, shown, policies, held);
+    for (id, server) in &shown.servers {
+        maker.add(*id, server);
+    }
+    for place in &held.places {
+        maker.hold(place);
     }
     maker.finish()
 }
@@ -121,22 +201,38 @@ pub fn rows(fleet: &Fleet, policies: &PolicySet) -> Rows {
 /// Several servers that stay together, as one.
 struct Bundle<'a> {
     host: HostRow,
-    needs: [u64; 3],
+    needs: Vec<u64>,
     members: Vec<(ServerId, &'a str)>,
     sent: Sent,
     groups: BTreeSet<GroupRow>,
     reach: ReachRow,
 }
 
+/// What decides which hosts a server may use.
+#[derive(PartialEq, Eq, Hash)]
+struct Asks<'a> {
+    machine: (&'a str, &'a str, &'a GuestCpu, Method),
+    /// Where they are, and the directories of those that lie in one.
+    disks: Vec<(&'a Reach, Option<&'a str>)>,
+    same_labels: Vec<String>,
+    labels: Vec<Option<String>>,
+    /// Cluster, model and libvirt of the host that it is on.
+    from: Option<(&'a str, &'a str, u64)>,
+}
+
 struct Maker<'a> {
     fleet: &'a Fleet,
+    shown: &'a Shown<'a>,
     policies: &'a PolicySet,
+    held: &'a Held,
+    /// Directories in which servers have disks that only their hosts have, each a resource.
+    directories: Vec<&'a Path>,
     hosts: Vec<Host>,
     rows: BTreeMap<&'a HostName, HostRow>,
     groups: BTreeMap<(Option<OwnerId>, String), GroupRow>,
-    names: BTreeMap<&'a str, u32>,
-    /// What decides which hosts a server may use, and the row for it.
-    reaches: BTreeMap<String, ReachRow>,
+    names: HashMap<&'a str, u32>,
+    /// The row for what servers ask.
+    reaches: HashMap<Asks<'a>, ReachRow>,
     reach_rows: Vec<Vec<bool>>,
     bundles: Vec<Bundle<'a>>,
     /// For each bundle, the names of its affinity groups.
@@ -145,31 +241,31 @@ struct Maker<'a> {
 }
 
 impl<'a> Maker<'a> {
-    fn new(fleet: &'a Fleet, policies: &'a PolicySet) -> Self {
-        let host = |host: &Seen| Host {
+    fn new(fleet: &'a Fleet, shown: &'a Shown<'a>, policies: &'a PolicySet, held: &'a Held) -> Self {
+        let directories = directories(shown);
+        let host = |(host, open): &(&Seen, Open)| Host {
             name: host.name.to_string(),
-            has: vec![
-                host.facts.memory_bytes,
-                vcpu_limit(host.facts.cpu_threads, policies.general()),
-                UNLIMITED,
-            ],
-            open: match host.standing {
-                Standing::Open => Open::Yes,
-                Standing::Cordoned { .. } | Standing::Draining { .. } | Standing::Drained { .. } => Open::No,
-            },
+            has: [host.facts.memory_bytes, vcpu_limit(host.facts.cpu_threads, policies.general()), UNLIMITED]
+                .into_iter()
+                .chain(directories.iter().map(|directory| free_in(host, directory)))
+                .collect(),
+            open: *open,
         };
-        let mut names = BTreeMap::new();
-        for server in fleet.servers().into_values() {
+        let mut names = HashMap::with_capacity(shown.servers.len());
+        for server in shown.servers.values() {
             *names.entry(server.facts.name.as_str()).or_default() += 1;
         }
         Self {
             fleet,
+            shown,
             policies,
-            hosts: fleet.hosts.values().map(host).collect(),
-            rows: fleet.hosts.keys().zip((0_u32..).map(HostRow)).collect(),
+            held,
+            hosts: shown.hosts.values().map(host).collect(),
+            directories,
+            rows: shown.hosts.keys().copied().zip((0_u32..).map(HostRow)).collect(),
             groups: BTreeMap::new(),
             names,
-            reaches: BTreeMap::new(),
+            reaches: HashMap::new(),
             reach_rows: Vec::new(),
             bundles: Vec::new(),
             together: Vec::new(),
@@ -179,20 +275,29 @@ impl<'a> Maker<'a> {
 
     fn add(&mut self, id: ServerId, server: &'a Observed) {
         let Some(host) = self.rows.get(&server.host).copied() else { return };
-        let policy = self.policies.shared(&Subject::of(server, self.fleet));
+        let policy = self.policies.shared_of(server, self.fleet);
         let facts = &server.facts;
-        let needs = [memory_with_overhead(server, &policy.policy), u64::from(facts.vcpus), 1];
+        let mut needs = vec![memory_with_overhead(server, &policy.policy), u64::from(facts.vcpus), 1];
         let method = match suits(server, self.fleet, None, &policy.policy) {
             Suits::Live => Method::Live,
             Suits::Reboot(_) => Method::Reboot,
             Suits::Nothing(why) => {
-                for (has, needs) in self.hosts[host.index()].has.iter_mut().zip(needs) {
-                    *has = if *has == UNLIMITED { UNLIMITED } else { has.saturating_sub(needs) };
-                }
-                self.stays.push(Stays { server: id, name: facts.name.clone(), host, why });
+                // What its disks take up is not free any more as it is.
+                needs.resize(self.hosts[host.index()].has.len(), 0);
+                self.take(host, &needs);
+                let name = facts.name.clone();
+                self.stays.push(Stays { server: id, name, host, needs, why });
                 return;
             }
         };
+        let disks = self.in_directories(&disk_room(server));
+        if !self.held.coming.contains(&id) {
+            // What is free on its host is so beside its disks.
+            for (has, disks) in self.hosts[host.index()].has[needs.len()..].iter_mut().zip(&disks) {
+                *has = has.saturating_add(*disks);
+            }
+        }
+        needs.extend(disks);
         let sent = sent(server, method, &policy.policy);
         let mut groups: BTreeSet<GroupRow> = BTreeSet::new();
         for name in &facts.rules.anti_affinity {
@@ -208,6 +313,38 @@ impl<'a> Maker<'a> {
         self.bundles.push(Bundle { host, needs, members: vec![(id, &facts.name)], sent, groups, reach });
     }
 
+    /// A place that is held: for nobody else.
+    fn hold(&mut self, place: &Reservation) {
+        let seen = self.shown.servers.get(&place.server).is_some_and(|server| server.host == place.host);
+        let Some(host) = self.rows.get(&place.host).copied().filter(|_| !seen) else { return };
+        let disks = self.in_directories(&place.disks);
+        let needs: Vec<u64> =
+            [place.memory_bytes, u64::from(place.vcpus), 1].into_iter().chain(disks).collect();
+        self.take(host, &needs);
+    }
+
+    /// So much of a host is not there for anybody.
+    fn take(&mut self, host: HostRow, needs: &[u64]) {
+        for (has, needs) in self.hosts[host.index()].has.iter_mut().zip(needs) {
+            *has = if *has == UNLIMITED { UNLIMITED } else { has.saturating_sub(*needs) };
+        }
+    }
+
+    /// Bytes by directory, of bytes by path.
+    fn in_directories(&self, disks: &BTreeMap<PathBuf, u64>) -> Vec<u64> {
+        let mut sums = vec![0_u64; self.directories.len()];
+        for (path, bytes) in disks {
+            let holding = self
+                .directories
+                .iter()
+                .position(|directory| Some(*directory) == holding(path, &self.directories));
+            if let Some(index) = holding {
+                sums[index] = sums[index].saturating_add(*bytes);
+            }
+        }
+        sums
+    }
+
     fn group(&mut self, owner: Option<OwnerId>, name: String) -> GroupRow {
         let next = GroupRow(u32::try_from(self.groups.len()).unwrap_or(u32::MAX));
         *self.groups.entry((owner, name)).or_insert(next)
@@ -216,23 +353,23 @@ impl<'a> Maker<'a> {
     /// Servers that ask the same of a host's machine share a row.
     fn reach(&mut self, wish: &Wish<'a>) -> ReachRow {
         let (facts, policy) = (&wish.server.facts, wish.policy());
-        let source = self.fleet.hosts.get(&wish.server.host).map(|host| &host.facts);
-        let labels: Vec<_> = policy
-            .placement
-            .same_labels
-            .iter()
-            .map(|label| (label, source.and_then(|source| source.labels.get(label))))
-            .collect();
+        let source = self.shown.hosts.get(&wish.server.host).map(|(host, _)| &host.facts);
+        let labels = policy.placement.same_labels.iter();
+        let labels = labels.map(|label| source.and_then(|source| source.labels.get(label)).cloned());
         // Of a disk on shared storage any host with that storage will do; of a local one, one with its directory.
         let directory = |disk: &'a Disk| match disk.reach {
             Reach::Local => disk.source.rsplit_once('/').map(|(directory, _)| directory),
             Reach::Shared { .. } | Reach::Empty => None,
         };
-        let disks: BTreeSet<String> =
-            facts.disks.iter().map(|disk| format!("{:?} {:?}", disk.reach, directory(disk))).collect();
-        let machine = (&facts.arch, &facts.machine_type, &facts.cpu, wish.method, disks, labels);
-        let from = source.map(|source| (&source.cluster, &source.cpu.model, source.libvirt_version));
-        let key = format!("{machine:?} {from:?}");
+        let disks: BTreeSet<_> = facts.disks.iter().map(|disk| (&disk.reach, directory(disk))).collect();
+        let key = Asks {
+            machine: (&facts.arch, &facts.machine_type, &facts.cpu, wish.method),
+            disks: disks.into_iter().collect(),
+            same_labels: policy.placement.same_labels.clone(),
+            labels: labels.collect(),
+            from: source
+                .map(|source| (source.cluster.as_str(), source.cpu.model.as_str(), source.libvirt_version)),
+        };
         if let Some(known) = self.reaches.get(&key) {
             return *known;
         }
@@ -244,13 +381,13 @@ impl<'a> Maker<'a> {
                     && takes_disks(wish, &host.facts)
             })
         };
-        self.reach_rows.push(self.fleet.hosts.values().map(may).collect());
+        self.reach_rows.push(self.shown.hosts.values().map(|(host, _)| may(host)).collect());
         self.reaches.insert(key, row);
         row
     }
 
     fn finish(self) -> Rows {
-        let Self { fleet, hosts, reach_rows, bundles, together, stays, .. } = self;
+        let Self { shown, hosts, directories, reach_rows, bundles, together, stays, .. } = self;
         let mut circles = Circles::new(bundles.len());
         let mut first_of = BTreeMap::new();
         for (index, groups) in together.into_iter().enumerate() {
@@ -272,20 +409,21 @@ impl<'a> Maker<'a> {
             joined.values().map(|bundle| bundle.members.iter().map(|(id, _)| *id).collect()).collect();
         let sent = joined.values().map(|bundle| bundle.sent).collect();
         let rows = joined.into_values().map(Bundle::into_row).collect();
-        let problem = Problem { resources: resources(), hosts, servers: rows, reaches };
-        Rows { problem, stays, servers, sent, ways: None, cluster_of: clusters(fleet) }
+        let problem = Problem { resources: resources(&directories), hosts, servers: rows, reaches };
+        Rows { problem, stays, servers, sent, ways: None, cluster_of: clusters(shown) }
     }
 }
 
 impl Bundle<'_> {
     fn join(&mut self, other: Self, reaches: &mut Vec<Vec<bool>>) {
-        self.needs.iter_mut().zip(other.needs).for_each(|(sum, needs)| *sum = sum.saturating_add(needs));
+        self.needs.iter_mut().zip(&other.needs).for_each(|(sum, needs)| *sum = sum.saturating_add(*needs));
         self.members.extend(other.members);
         self.groups.extend(other.groups);
         // One after the other.
         self.sent.bytes = self.sent.bytes.saturating_add(other.sent.bytes);
         self.sent.besides.0 = self.sent.besides.0.saturating_add(other.sent.besides.0);
         self.sent.besides_p90.0 = self.sent.besides_p90.0.saturating_add(other.sent.besides_p90.0);
+        self.sent.reboots += other.sent.reboots;
         if self.reach != other.reach {
             let (one, two) = (&reaches[self.reach.index()], &reaches[other.reach.index()]);
             let both = one.iter().zip(two).map(|(one, two)| *one && *two).collect();
@@ -298,7 +436,7 @@ impl Bundle<'_> {
         let names: Vec<&str> = self.members.iter().map(|(_, name)| *name).collect();
         Server {
             name: names.join(" + "),
-            needs: self.needs.to_vec(),
+            needs: self.needs,
             host: self.host,
             apart: self.groups.into_iter().collect(),
             reach: self.reach,
@@ -312,23 +450,54 @@ fn sent(server: &Observed, method: Method, policy: &Policy) -> Sent {
         Method::Live => Sent { bytes: server.facts.memory_bytes.saturating_add(disks), ..Sent::default() },
         Method::Reboot => {
             let expected = expected_move(&server.facts, policy, &[], None);
-            Sent { bytes: disks, besides: expected.downtime, besides_p90: expected.downtime_p90 }
+            Sent { bytes: disks, besides: expected.downtime, besides_p90: expected.downtime_p90, reboots: 1 }
         }
     }
 }
 
-fn clusters(fleet: &Fleet) -> Vec<u32> {
+fn clusters(shown: &Shown<'_>) -> Vec<u32> {
     let mut rows: BTreeMap<&str, u32> = BTreeMap::new();
-    let of = fleet.hosts.values().map(|host| {
+    let of = shown.hosts.values().map(|(host, _)| {
         let next = u32::try_from(rows.len()).unwrap_or(u32::MAX);
         *rows.entry(&host.facts.cluster).or_insert(next)
     });
     of.collect()
 }
 
-fn resources() -> Vec<Resource> {
+/// Every directory of a host in which a server has a disk that only that host has.
+fn directories<'a>(shown: &'a Shown<'_>) -> Vec<&'a Path> {
+    let known: Vec<&Path> = shown
+        .hosts
+        .values()
+        .filter_map(|(host, _)| host.facts.replication.as_ref())
+        .flat_map(|replication| replication.directories.iter().map(|directory| directory.path.as_path()))
+        .collect();
+    let used = shown.servers.values().flat_map(|server| disk_room(server).into_keys());
+    let used: BTreeSet<&Path> = used.filter_map(|path| holding(&path, &known)).collect();
+    used.into_iter().collect()
+}
+
+/// The longest path is the directory's own file system, if one lies in another.
+fn holding<'p>(path: &Path, directories: &[&'p Path]) -> Option<&'p Path> {
+    let holding = directories.iter().filter(|directory| path.starts_with(directory));
+    holding.copied().max_by_key(|directory| directory.as_os_str().len())
+}
+
+/// What is free for copies in a directory of a host; nothing where it has none like it.
+fn free_in(host: &Seen, directory: &Path) -> u64 {
+    let mut known = host.facts.replication.iter().flat_map(|replication| &replication.directories);
+    known.find(|known| known.path == directory).map_or(0, |known| known.free_bytes)
+}
+
+fn resources(directories: &[&Path]) -> Vec<Resource> {
     let weighted = |name: &str, weight| Resource { name: name.to_owned(), weight };
-    vec![weighted("memory", 1.0), weighted("vcpus", 1.0), weighted("servers", EVEN_NUMBER)]
+    // Room for disks has to be there, but an even use of it makes no host easier to empty.
+    let storage =
+        directories.iter().map(|directory| weighted(&format!("storage {}", directory.display()), 0.0));
+    [weighted("memory", 1.0), weighted("vcpus", 1.0), weighted("servers", EVEN_NUMBER)]
+        .into_iter()
+        .chain(storage)
+        .collect()
 }
 
 /// How much an even number of servers counts beside an even use of memory. Many small servers make a host as hard to empty as a few big

@@ -1,5 +1,6 @@
 //! What becomes of a whole fleet, in names, for people and programs.
 
+mod evening;
 mod help;
 mod reasons;
 mod times;
@@ -8,6 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+pub use self::evening::{Evened, Reboots, Uneven, even_rows, plan_evening};
 use self::help::{amounts, what_helps, why_no_room};
 use self::reasons::Reasons;
 pub use self::times::{PlannedTime, When};
@@ -38,6 +40,9 @@ pub struct FleetPlan {
     pub not_placed: Vec<NotPlaced>,
     /// The least that would have to change for these to have room; each by itself is enough.
     pub would_help: Vec<String>,
+    /// Hosts that are used by more or less than was wished even so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uneven: Vec<Uneven>,
 }
 
 /// Hosts that are emptied together.
@@ -255,5 +260,6 @@ fn told(
         stays,
         not_placed: Vec::new(),
         would_help: Vec::new(),
+        uneven: Vec::new(),
     })
 }

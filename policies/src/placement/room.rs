@@ -1,6 +1,7 @@
 //! The working picture of all hosts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::{
@@ -9,7 +10,7 @@ use super::{
 use crate::fleet::{Fleet, Host, Server};
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
-use crate::policy::{PolicySet, Subject};
+use crate::policy::PolicySet;
 use crate::time::{Instant, Span};
 
 mod newcomer;
@@ -41,17 +42,17 @@ fn groups(owner: Option<&OwnerId>, names: &BTreeSet<String>) -> BTreeSet<Group> 
 
 /// One server on one host: seen there, held there for a migration, or both.
 #[derive(Debug, Clone, Default)]
-struct Tenant {
+struct Tenant<'a> {
     seen: Option<Load>,
     held: Option<Load>,
-    name: Option<String>,
+    name: Option<&'a str>,
     anti_affinity: BTreeSet<Group>,
     affinity: BTreeSet<Group>,
     /// Held here for copies of its local disks.
     disks: BTreeMap<PathBuf, u64>,
 }
 
-impl Tenant {
+impl Tenant<'_> {
     fn load(&self) -> Load {
         self.seen.unwrap_or_default().most(self.held.unwrap_or_default())
     }
@@ -62,19 +63,33 @@ impl Tenant {
 struct Place<'a> {
     host: &'a Host,
     used: Load,
-    tenants: BTreeMap<ServerId, Tenant>,
-    names: BTreeMap<String, BTreeSet<ServerId>>,
+    tenants: BTreeMap<ServerId, Tenant<'a>>,
     anti_affinity: BTreeMap<Group, BTreeSet<ServerId>>,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// With those that are seen there.
+    fn seen(host: &'a Host, fleet: &'a Fleet, policies: &PolicySet) -> Self {
+        let mut place =
+            Self { host, used: Load::default(), tenants: BTreeMap::new(), anti_affinity: BTreeMap::new() };
+        for server in fleet.on(&host.name) {
+            let policy = policies.shared_of(server, fleet);
+            let load = load_of(server, memory_with_overhead(server, &policy.policy));
+            let facts = &server.facts;
+            place.change(facts.id, |tenant| {
+                tenant.seen = Some(load);
+                tenant.name = Some(&facts.name);
+                tenant.anti_affinity.extend(groups(facts.owner.as_ref(), &facts.rules.anti_affinity));
+                tenant.affinity.extend(groups(facts.owner.as_ref(), &facts.rules.affinity));
+            });
+        }
+        place
+    }
+
     /// Changes what is known of one server here, and every figure that hangs on it.
-    fn change(&mut self, server: ServerId, change: impl FnOnce(&mut Tenant)) {
+    fn change(&mut self, server: ServerId, change: impl FnOnce(&mut Tenant<'a>)) {
         let mut tenant = self.tenants.remove(&server).unwrap_or_default();
         let before = tenant.load();
-        if let Some(name) = &tenant.name {
-            leave(&mut self.names, name, server);
-        }
         for group in &tenant.anti_affinity {
             leave(&mut self.anti_affinity, group, server);
         }
@@ -84,9 +99,6 @@ impl Place<'_> {
         self.used.vcpus = (self.used.vcpus - before.vcpus).saturating_add(after.vcpus);
         if tenant.seen.is_none() && tenant.held.is_none() {
             return;
-        }
-        if let Some(name) = &tenant.name {
-            self.names.entry(name.clone()).or_default().insert(server);
         }
         for group in &tenant.anti_affinity {
             self.anti_affinity.entry(group.clone()).or_default().insert(server);
@@ -104,6 +116,14 @@ fn leave<K: Ord>(members: &mut BTreeMap<K, BTreeSet<ServerId>>, key: &K, server:
     }
 }
 
+/// A host that is counted when it is first asked for: of a large fleet most never are.
+#[derive(Debug, Clone, Default)]
+struct Lazy<'a> {
+    place: OnceCell<Box<Place<'a>>>,
+    /// What is held there, until it is counted.
+    held: Vec<Reservation>,
+}
+
 /// The working picture of all hosts: what each has, less what is there or held there.
 #[derive(Debug, Clone)]
 pub struct Room<'a> {
@@ -113,10 +133,8 @@ pub struct Room<'a> {
     emptying: BTreeSet<HostName>,
     /// Taken only where there is no other: their own turn to be emptied is yet to come.
     spared: BTreeSet<HostName>,
-    places: BTreeMap<&'a HostName, Place<'a>>,
+    places: HashMap<&'a HostName, Lazy<'a>>,
     clusters: BTreeMap<&'a str, Vec<&'a HostName>>,
-    /// Names of all servers seen anywhere: a reservation carries none.
-    names: BTreeMap<ServerId, &'a str>,
     /// Where the servers of each affinity group are seen or held.
     affinity: BTreeMap<Group, BTreeMap<ServerId, BTreeSet<&'a HostName>>>,
     /// Servers whose disks have been copied to a host: the room that they take there is not free any more.
@@ -143,36 +161,27 @@ impl<'a> Room<'a> {
             policies,
             emptying: BTreeSet::new(),
             spared: BTreeSet::new(),
-            places: BTreeMap::new(),
+            places: fleet.hosts.keys().map(|name| (name, Lazy::default())).collect(),
             clusters: BTreeMap::new(),
-            names: BTreeMap::new(),
             affinity: BTreeMap::new(),
             settled: BTreeSet::new(),
             mean_memory: 1,
         };
+        let mut clusters: HashMap<&str, Vec<&HostName>> = HashMap::new();
         for (name, host) in &fleet.hosts {
-            room.clusters.entry(&host.facts.cluster).or_default().push(name);
-            let place = Place {
-                host,
-                used: Load::default(),
-                tenants: BTreeMap::new(),
-                names: BTreeMap::new(),
-                anti_affinity: BTreeMap::new(),
-            };
-            room.places.insert(name, place);
+            clusters.entry(&host.facts.cluster).or_default().push(name);
         }
-        let (mut memory, mut count) = (0_u128, 0_u128);
-        for (host, servers) in &fleet.sightings {
-            for server in servers.values() {
-                let policy = policies.shared(&Subject::of(server, fleet));
-                let load = load_of(server, memory_with_overhead(server, &policy.policy));
-                memory += u128::from(load.memory);
-                count += 1;
-                room.names.entry(server.facts.id).or_insert(&server.facts.name);
-                room.see(server, host, load);
+        room.clusters.extend(clusters);
+        for server in fleet.sightings.with_affinity() {
+            let Some((&host, _)) = room.places.get_key_value(&server.host) else { continue };
+            for group in groups(server.facts.owner.as_ref(), &server.facts.rules.affinity) {
+                room.affinity.entry(group).or_default().entry(server.facts.id).or_default().insert(host);
             }
         }
-        room.mean_memory = u64::try_from(memory / count.max(1)).unwrap_or(u64::MAX).max(1);
+        let (count, memory) = fleet.sightings.memory();
+        let overhead = u128::from(count) * u128::from(policies.general().placement.memory_overhead);
+        let mean = (memory + overhead) / u128::from(count.max(1));
+        room.mean_memory = u64::try_from(mean).unwrap_or(u64::MAX).max(1);
         for reservation in reservations {
             room.reserve(reservation.clone());
         }
@@ -191,30 +200,67 @@ impl<'a> Room<'a> {
         self.emptying.insert(host.clone());
     }
 
-    /// Nothing goes to these hosts that can go elsewhere: they are to be emptied later, and it would have to move again.
-    pub fn spares(&mut self, hosts: &BTreeSet<HostName>) {
-        self.spared.extend(hosts.iter().cloned());
+    /// Whether nothing goes to this host because it is to be emptied.
+    #[must_use]
+    pub fn is_emptying(&self, host: &HostName) -> bool {
+        self.emptying.contains(host)
     }
 
-    fn see(&mut self, server: &Server, host: &'a HostName, load: Load) {
-        let facts = &server.facts;
-        self.change(facts.id, host, |tenant| {
-            tenant.seen = Some(load);
-            tenant.name = Some(facts.name.clone());
-            tenant.anti_affinity.extend(groups(facts.owner.as_ref(), &facts.rules.anti_affinity));
-            tenant.affinity.extend(groups(facts.owner.as_ref(), &facts.rules.affinity));
+    /// Nothing goes to these hosts that can go elsewhere: they are to be emptied later, and it would have to move again.
+    pub fn spares(&mut self, hosts: &BTreeSet<HostName>) {
+        // As a rule it is the first such set, and a large one: copying it compares nothing.
+        let known = std::mem::replace(&mut self.spared, hosts.clone());
+        self.spared.extend(known);
+    }
+
+    /// The hosts of a cluster, in the order of their names.
+    pub(crate) fn hosts_of(&self, cluster: &str) -> &[&'a HostName] {
+        self.clusters.get(cluster).map_or(&[], Vec::as_slice)
+    }
+
+    /// A host with everything that counts there; nothing for one of which nobody ever told.
+    fn place(&self, host: &HostName) -> Option<&Place<'a>> {
+        let place = self.places.get(host)?;
+        let known = self.fleet.hosts.get(host)?;
+        let counted = place.place.get_or_init(|| {
+            let mut counted = Box::new(Place::seen(known, self.fleet, self.policies));
+            for reservation in &place.held {
+                self.hold(&mut counted, reservation.clone());
+            }
+            counted
         });
+        Some(counted)
+    }
+
+    fn host(&self, host: &HostName) -> Option<&'a Host> {
+        self.fleet.hosts.get(host)
     }
 
     /// Holds what a reservation says, until [`Room::release`]. A server that is seen on that host already is not counted twice.
     pub fn reserve(&mut self, reservation: Reservation) {
-        let Reservation { server, host, owner, memory_bytes, vcpus, anti_affinity, affinity, disks } =
+        let Some((&host, lazy)) = self.places.get_key_value(&reservation.host) else { return };
+        if lazy.place.get().is_none() && reservation.affinity.is_empty() {
+            if let Some(lazy) = self.places.get_mut(host) {
+                lazy.held.push(reservation);
+            }
+            return;
+        }
+        let Some(mut place) = self.take(host) else { return };
+        let server = reservation.server;
+        let before = affinity_of(&place, server);
+        self.hold(&mut place, reservation);
+        self.counted_again(host, place, (server, before));
+    }
+
+    fn hold(&self, place: &mut Place<'a>, reservation: Reservation) {
+        let Reservation { server, owner, memory_bytes, vcpus, anti_affinity, affinity, disks, .. } =
             reservation;
-        let name = self.names.get(&server).map(|name| (*name).to_owned());
-        self.change(server, &host, |tenant| {
+        // A reservation carries none.
+        let name = || self.fleet.server(server).map(|seen| seen.facts.name.as_str());
+        place.change(server, |tenant| {
             let load = Load { memory: memory_bytes, vcpus: u64::from(vcpus) };
             tenant.held = Some(tenant.held.unwrap_or_default().most(load));
-            tenant.name = tenant.name.take().or(name);
+            tenant.name = tenant.name.or_else(name);
             tenant.anti_affinity.extend(groups(owner.as_ref(), &anti_affinity));
             tenant.affinity.extend(groups(owner.as_ref(), &affinity));
             tenant.disks.extend(disks);
@@ -228,18 +274,40 @@ impl<'a> Room<'a> {
 
     /// Gives up what is held for a server on a host. If the server is seen there, it goes on to count.
     pub fn release(&mut self, reservation: &Reservation) {
-        self.change(reservation.server, &reservation.host, |tenant| {
+        let Some((&host, lazy)) = self.places.get_key_value(&reservation.host) else { return };
+        let server = reservation.server;
+        if lazy.place.get().is_none() {
+            if let Some(lazy) = self.places.get_mut(host) {
+                lazy.held.retain(|held| held.server != server);
+            }
+            return;
+        }
+        let Some(mut place) = self.take(host) else { return };
+        let before = affinity_of(&place, server);
+        place.change(server, |tenant| {
             tenant.held = None;
             tenant.disks.clear();
         });
+        self.counted_again(host, place, (server, before));
     }
 
-    fn change(&mut self, server: ServerId, host: &HostName, change: impl FnOnce(&mut Tenant)) {
-        let Some((&host, _)) = self.places.get_key_value(host) else { return };
-        let Some(place) = self.places.get_mut(host) else { return };
-        let before = place.tenants.get(&server).map(|tenant| tenant.affinity.clone()).unwrap_or_default();
-        place.change(server, change);
-        let after = place.tenants.get(&server).map(|tenant| tenant.affinity.clone()).unwrap_or_default();
+    /// A host's place, counted, to be changed and put back.
+    fn take(&mut self, host: &HostName) -> Option<Box<Place<'a>>> {
+        self.place(host)?;
+        self.places.get_mut(host)?.place.take()
+    }
+
+    /// Puts it back, and notes where the server binds those that stay with it.
+    fn counted_again(
+        &mut self,
+        host: &'a HostName,
+        place: Box<Place<'a>>,
+        (server, before): (ServerId, BTreeSet<Group>),
+    ) {
+        let after = affinity_of(&place, server);
+        if let Some(lazy) = self.places.get_mut(host) {
+            lazy.place = OnceCell::from(place);
+        }
         for group in before.difference(&after) {
             if let Some(hosts) = self.affinity.get_mut(group).and_then(|members| members.get_mut(&server)) {
                 hosts.remove(host);
@@ -260,7 +328,7 @@ impl<'a> Room<'a> {
             }
             let staying = || hosts.iter().copied().filter(|host| !self.is_left(host));
             let held = |host: &&HostName| {
-                let tenant = self.places.get(*host).and_then(|place| place.tenants.get(server));
+                let tenant = self.place(host).and_then(|place| place.tenants.get(server));
                 tenant.is_some_and(|tenant| tenant.held.is_some())
             };
             let before = bound.len();
@@ -274,7 +342,7 @@ impl<'a> Room<'a> {
 
     /// Whether servers are leaving this host, so that nobody should follow them to it.
     fn is_left(&self, host: &HostName) -> bool {
-        let draining = self.places.get(host).is_none_or(|place| match place.host.standing {
+        let draining = self.host(host).is_none_or(|host| match host.standing {
             Standing::Draining { .. } | Standing::Drained { .. } => true,
             Standing::Open | Standing::Cordoned { .. } => false,
         });
@@ -296,11 +364,11 @@ impl<'a> Room<'a> {
     /// # Errors
     /// Says why not.
     pub fn judge_wish(&self, wish: &Wish<'_>, host: &HostName) -> Result<Score, WhyNotHere> {
-        let place = self.places.get(host).ok_or(WhyNotHere::Unknown)?;
+        let place = self.place(host).ok_or(WhyNotHere::Unknown)?;
         if wish.server.host == *host {
             return Err(WhyNotHere::Source);
         }
-        let source = self.places.get(&wish.server.host).ok_or(WhyNotHere::SourceUnknown)?.host;
+        let source = self.host(&wish.server.host).ok_or(WhyNotHere::SourceUnknown)?;
         if place.host.facts.cluster != source.facts.cluster {
             return Err(WhyNotHere::OtherCluster { cluster: place.host.facts.cluster.clone() });
         }
@@ -319,7 +387,8 @@ impl<'a> Room<'a> {
     fn company(&self, wish: &Wish<'_>, place: &Place<'_>) -> Result<(), WhyNotHere> {
         let facts = &wish.server.facts;
         let is_other = |server: &&ServerId| **server != facts.id;
-        if place.names.get(&facts.name).is_some_and(|there| there.iter().any(|id| *id != facts.id)) {
+        let others = place.tenants.iter().filter(|(server, _)| is_other(server));
+        if others.map(|(_, tenant)| tenant.name).any(|name| name == Some(&facts.name)) {
             return Err(WhyNotHere::NameTaken { name: facts.name.clone() });
         }
         for group in groups(facts.owner.as_ref(), &facts.rules.affinity) {
@@ -331,8 +400,8 @@ impl<'a> Room<'a> {
         for group in groups(facts.owner.as_ref(), &facts.rules.anti_affinity) {
             let there = place.anti_affinity.get(&group);
             if let Some(other) = there.and_then(|members| members.iter().find(is_other)) {
-                let name = place.tenants.get(other).and_then(|tenant| tenant.name.clone());
-                let with = name.unwrap_or_else(|| other.to_string());
+                let name = place.tenants.get(other).and_then(|tenant| tenant.name);
+                let with = name.map_or_else(|| other.to_string(), ToOwned::to_owned);
                 return Err(WhyNotHere::AntiAffinity { group: group.name, with });
             }
         }
@@ -462,7 +531,7 @@ impl<'a> Room<'a> {
     }
 
     fn candidates(&self, wish: &Wish<'_>) -> impl Iterator<Item = &'a HostName> {
-        let cluster = self.places.get(&wish.server.host).map(|place| place.host.facts.cluster.as_str());
+        let cluster = self.host(&wish.server.host).map(|host| host.facts.cluster.as_str());
         let hosts = cluster.and_then(|cluster| self.clusters.get(cluster));
         hosts.map(|hosts| hosts.to_vec()).unwrap_or_default().into_iter()
     }
@@ -487,9 +556,9 @@ impl<'a> Room<'a> {
             };
             return Ok(Choice { host: host.clone(), score: *score, why });
         }
-        let source = self.places.get(&wish.server.host);
+        let source = self.host(&wish.server.host);
         Err(NoPlace {
-            cluster: source.map(|place| place.host.facts.cluster.clone()).unwrap_or_default(),
+            cluster: source.map(|host| host.facts.cluster.clone()).unwrap_or_default(),
             hosts: judged
                 .into_iter()
                 .filter_map(|(host, verdict)| Some((host.clone(), verdict.err()?)))
@@ -503,6 +572,10 @@ impl<'a> Room<'a> {
         let mine = groups(facts.owner.as_ref(), &facts.rules.affinity);
         mine.into_iter().find(|group| self.bound_to(group, facts.id).contains(host)).map(|group| group.name)
     }
+}
+
+fn affinity_of(place: &Place<'_>, server: ServerId) -> BTreeSet<Group> {
+    place.tenants.get(&server).map(|tenant| tenant.affinity.clone()).unwrap_or_default()
 }
 
 fn load_of(server: &Server, memory: u64) -> Load {

@@ -317,8 +317,10 @@ fn not_importing(lacks: Ability) -> (&'static str, &'static str) {
         Ability::Import
         | Ability::ReturnToRetained
         | Ability::CopyLive
+        | Ability::Parallel
         | Ability::Reshape
         | Ability::ReshapeDisks
+        | Ability::HoldBack
         | Ability::RunHooks
         | Ability::Unknown => ("has an agent that knows nothing of imports", "upgrade its agent"),
     }

@@ -10,6 +10,12 @@ use crate::time::Span;
 
 /// QEMU accepts no longer downtime.
 const LONGEST_DOWNTIME: Span = Span::seconds(2000);
+/// More than that cost both ends more than they bring.
+const MOST_CONNECTIONS: u32 = 16;
+
+/// A guest that is to keep more than that would hold the copying back for every flutter of its own.
+const MOST_GUEST_SHARE: f64 = 0.95;
+
 /// libvirt takes bandwidths in MiB per second, and 0 as no limit.
 const LEAST_BANDWIDTH: u64 = 1 << 20;
 
@@ -99,6 +105,13 @@ fn limits(policy: &Policy, found: &mut Objections) {
         (
             format!("{bandwidth} bytes per second is less than libvirt can count (1 MiB)"),
             format!("write 0 for no limit, or {LEAST_BANDWIDTH} or more"),
+        )
+    });
+    let connections = policy.live.connections;
+    found.unless((1..=MOST_CONNECTIONS).contains(&connections), &["live.connections"], || {
+        (
+            format!("{connections} connections are none that QEMU is asked for"),
+            format!("write 1 for one, or up to {MOST_CONNECTIONS}"),
         )
     });
     found.lasts("live.verify_within", policy.live.verify_within);
@@ -197,6 +210,15 @@ fn replication(policy: &ReplicationPolicy, found: &mut Objections) {
     ] {
         found.lasts(key, span);
     }
+    let share = policy.guest_share;
+    found.unless((0.0..=MOST_GUEST_SHARE).contains(&share), &["replication.guest_share"], || {
+        (
+            format!("{share} is no share of its own reading and writing that a guest could keep"),
+            format!(
+                "write 0 to have the copying go first, or up to {MOST_GUEST_SHARE}; 0.85 leaves the guest 85 %"
+            ),
+        )
+    });
     found.unless(policy.near <= policy.far, &["replication.near", "replication.far"], || {
         (
             format!(

@@ -16,6 +16,8 @@ pub struct ReplicationPolicy {
     pub bandwidth: u64,
     /// Other limits at some times; the first that is open counts.
     pub bandwidth_at: Vec<TimedBandwidth>,
+    /// What a guest keeps of its own reading and writing while its disks are copied, of 1; 0 where the copying goes first.
+    pub guest_share: f64,
     /// A server is not cut over with a replica that is further behind than this.
     pub ready_lag: Span,
     /// People are warned of a replica that is further behind than its rhythm explains, by more than this.
@@ -74,6 +76,18 @@ impl ReplicationPolicy {
         (Some(limit.unwrap_or(self.bandwidth)).filter(|limit| *limit > 0), next)
     }
 
+    /// What a guest keeps of its own reading and writing, in percent; nothing where the copying goes first.
+    #[must_use]
+    pub fn guest_percent(&self) -> Option<u8> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share that was checked is between 0 and 1"
+        )]
+        let percent = (self.guest_share * 100.0).round() as u8;
+        (percent > 0).then_some(percent)
+    }
+
     /// The least that rounds are sure to get at any time of the day, of those limits that there are; nothing where there is none.
     #[must_use]
     pub fn least_bandwidth(&self) -> Option<u64> {
@@ -103,10 +117,25 @@ mod tests {
     }
 
     #[test]
+    fn the_copying_goes_first_unless_policy_says_otherwise() {
+        let percent = |line: &str| {
+            let text = format!("[replication]\n{line}\n");
+            let policies = PolicySet::parse(&[("test.toml", &text)]).expect("right");
+            policies.general().replication.guest_percent()
+        };
+        assert_eq!(percent(""), None);
+        assert_eq!(percent("guest_share = 0.7"), Some(70));
+        assert_eq!(percent("guest_share = 0.0"), None);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused_with_its_key() {
         let wrong = [
             ("near = \"10m\"", "replication.near"),
             ("ready_lag = \"0s\"", "replication.ready_lag"),
+            ("guest_share = 1.0", "replication.guest_share"),
+            ("guest_share = -0.1", "replication.guest_share"),
+            ("guest_share = nan", "replication.guest_share"),
             (
                 "bandwidth_at = [{ during = { cron = \"0 8 * * *\", duration = \"1h\", timezone = \"UTC\" }, bandwith = 1 }]",
                 "bandwith",

@@ -217,6 +217,16 @@ impl PolicySet {
         merged
     }
 
+    /// The same for a server where it was seen.
+    #[must_use]
+    pub fn shared_of(&self, server: &Server, fleet: &Fleet) -> Arc<Effective> {
+        // Most installations have none, and this is asked for every server in every look.
+        match self.rules.is_empty() {
+            true => Arc::clone(&self.general),
+            false => self.shared(&Subject::of(server, fleet)),
+        }
+    }
+
     /// The rules about a subject, the nearest last; of equally near ones the later in the files last.
     fn matching(&self, subject: &Subject<'_>) -> Vec<usize> {
         if self.rules.is_empty() {

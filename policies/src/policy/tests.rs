@@ -288,6 +288,7 @@ fn each_senseless_value_is_refused_with_what_would_be_right() {
         ("limits.per_owner = -1", "limits.per_owner", "a whole number that isn't negative"),
         ("live.attempts = 99999999999", "live.attempts", "a whole number"),
         ("live.attempts = 99999999999999999999", "live.attempts", "is too large"),
+        ("live.connections = 0", "live.connections", "1 for one, or up to 16"),
         ("live.bandwidth = 1000", "live.bandwidth", "0 for no limit, or 1048576 or more"),
         ("live.allowed = \"yes\"", "live.allowed", "true or false, without quotes"),
         ("live = 3", "live", "integer where a table belongs"),

@@ -359,6 +359,7 @@ mod tests {
             began_at: Instant::UNIX_EPOCH,
             disks: vec![disk],
             rate: 1,
+            held_percent: 0,
         };
         let mut status = ReplicaStatus::new(Instant::UNIX_EPOCH);
         status.activity = Activity::Round(figures);

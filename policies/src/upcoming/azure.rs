@@ -142,7 +142,10 @@ impl Event {
                 Source::Platform => EventSource::Platform,
                 Source::User => EventSource::User,
             },
-            duration_in_seconds: i64::try_from(event.est_downtime_s).unwrap_or(-1),
+            duration_in_seconds: event
+                .off_for_s()
+                .and_then(|seconds| i64::try_from(seconds).ok())
+                .unwrap_or(-1),
         })
     }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::attempt::{Method, Moved};
+use crate::blueprint::{Blueprint, Boot, Shaped};
 use crate::estimate::expected_reboot;
 use crate::ids::{OperationId, TicketId};
 use crate::migration::{Attempt, Confirmation, Waiting};
@@ -100,6 +101,7 @@ fn running() -> Migration {
             to: host_name("h2"),
             began_at,
             end: None,
+            phases: Vec::new(),
         }],
         ..migration()
     }
@@ -153,6 +155,17 @@ fn azure_is_told_a_reboot_migration_as_a_redeploy_and_its_time_until_it_begins()
         Some(waits),
         "before its end it reads what its owner reads"
     );
+}
+
+#[test]
+fn one_that_is_left_off_by_its_blueprint_is_off_for_nobody_knows_how_long() {
+    let blueprint = Blueprint { boot: Boot::Later, ..Blueprint::default() };
+    let shaped = Shaped { blueprint, memory_before: 1, vcpus_before: 1, disks_before: Default::default() };
+    let left_off = event_of(&Migration { shaped: Some(shaped), ..migration() }, NOON);
+    assert_eq!((event().off_for_s(), left_off.off_for_s()), (Some(600), None));
+    let told = azure::Event::of(&left_off).expect("told");
+    assert_eq!(told.duration_in_seconds, -1);
+    assert!(told.description.contains("left off until you start it"), "{}", told.description);
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn one_that_is_left_off_is_asked_for_nothing() {
     let moved = crate::story::moved(Some(drover_policies::attempt::PowerOff::Acpi));
     story.report(
         "db",
-        drover_policies::attempt::Report::Ended(drover_policies::attempt::Outcome::Moved(moved)),
+        drover_policies::attempt::Report::ended(drover_policies::attempt::Outcome::Moved(moved)),
     );
     assert!(matches!(story.order_for("db").intent, Intent::Verify { look: None, .. }));
 }

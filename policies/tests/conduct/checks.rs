@@ -65,7 +65,7 @@ fn looked_before(story: &mut Story, verdict: Verdict) {
 /// It is at its destination, and its agent there tells what it has seen.
 fn arrives(story: &mut Story, verdict: Verdict) {
     story.leaves("db");
-    story.report("db", Report::Ended(Outcome::Moved(moved(Some(PowerOff::GuestAgent)))));
+    story.report("db", Report::ended(Outcome::Moved(moved(Some(PowerOff::GuestAgent)))));
     story.report("db", seen(verdict));
 }
 
@@ -76,7 +76,7 @@ fn a_server_is_looked_at_before_its_move_and_what_was_seen_goes_along() {
     looked_before(&mut story, Verdict::Failed);
     assert_eq!(story.state("db"), "cutting_over");
     story.leaves("db");
-    story.report("db", Report::Ended(Outcome::Moved(moved(Some(PowerOff::GuestAgent)))));
+    story.report("db", Report::ended(Outcome::Moved(moved(Some(PowerOff::GuestAgent)))));
     let Intent::Verify { look: Some(look), .. } = story.order_for("db").intent else {
         panic!("its destination is asked to look");
     };

@@ -55,7 +55,7 @@ fn ask<T>(story: &Story, question: impl FnOnce(Situation<'_>) -> T) -> T {
         policies: &story.policies,
         owners: &story.owners_rules(),
         maintenances: Vec::new(),
-        migrations: story.migrations.clone(),
+        migrations: story.migrations.iter().collect(),
         replicas: Vec::new(),
         imports: Vec::new(),
         patient: &story.fleet.hosts.keys().cloned().collect(),
@@ -155,20 +155,18 @@ fn a_drill_gives_way_when_its_server_is_to_be_moved_for_real() {
 
 #[test]
 fn a_drill_takes_no_time_that_a_move_could_have() {
-    let story = with_drill();
+    let mut story = with_drill();
     let drill = drill(&story).clone();
     let slot = drill.appointment.slot().expect("a time");
     let id = MigrationId(uuid::Uuid::from_u128(99));
     let other = Migration { id, number: 1002, purpose: Purpose::Move, ..drill.clone() };
-    let free = ask(&story, |mut situation| {
-        situation.migrations.push(other.clone());
-        slot_at(situation, other.id, slot.start)
-    });
-    assert_eq!(free.map(|free| free.map(|free| free.start)), Ok(Some(slot.start)));
     assert!(
         !ask(&story, |situation| free_slots(situation, drill.id, 3)).is_empty(),
         "other times are offered"
     );
+    story.migrations.push(other.clone());
+    let free = ask(&story, |situation| slot_at(situation, other.id, slot.start));
+    assert_eq!(free.map(|free| free.map(|free| free.start)), Ok(Some(slot.start)));
 }
 
 #[test]

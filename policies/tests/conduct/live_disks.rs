@@ -133,7 +133,7 @@ fn one_that_waits_for_its_reboot_goes_live_once_it_may_and_its_old_disks_are_kep
     tell(&mut story, Report::Held);
     assert_eq!(story.state("db"), "preflight");
     story.leaves("db");
-    story.report("db", Report::Ended(Outcome::Moved(moved(None))));
+    story.report("db", Report::ended(Outcome::Moved(moved(None))));
     story.report("db", Report::Alive { sign: "it runs".to_owned(), looked: None });
     assert!(matches!(story.migration("db").state, State::Completed { .. }));
     assert_eq!(story.told().last(), Some(&"avoided"), "its owner is told that no reboot is needed");

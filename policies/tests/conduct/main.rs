@@ -1,6 +1,7 @@
 //! The conductor, told as stories: what is decided is taken in, agents answer, time passes.
 
 mod blueprints;
+mod bulletins;
 mod checks;
 mod data_loss;
 mod drills;
@@ -8,6 +9,8 @@ mod imports;
 mod live_disks;
 mod many;
 mod owners;
+mod places;
+mod rebalance;
 mod replicas;
 mod rolling;
 mod self_service;

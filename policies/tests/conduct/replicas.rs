@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use drover_policies::attempt::{Failure, FailureClass, Outcome, Report};
+use drover_policies::attempt::{Failure, FailureClass, Outcome, Phase, PhaseDone, Progress, Report};
 use drover_policies::conduct::{Back, Intent, LocalDisks, NewOperation, NewWish, revert};
 use drover_policies::fleet::{
-    CertificateDigest, Disk, Fleet, Host, LocalStorage, Power, Reach, Replication, ServerFacts,
+    Ability, CertificateDigest, Disk, Fleet, Host, LocalStorage, Power, Reach, Replication, ServerFacts,
 };
 use drover_policies::host::Standing;
 use drover_policies::ids::OperationId;
@@ -16,7 +16,7 @@ use drover_policies::replica::{
     Activity, Base, Frozen, Going, Images, Replica, ReplicaStatus, Round, RoundKind,
 };
 use drover_policies::samples::{Sample, gib, host_name, owner_id};
-use drover_policies::time::Span;
+use drover_policies::time::{Instant, Span};
 
 use crate::story::Story;
 
@@ -157,6 +157,24 @@ fn the_pace_follows_the_time_that_is_agreed() {
 }
 
 #[test]
+fn an_agent_that_can_t_hold_the_copying_back_is_not_told_what_the_guest_is_to_keep() {
+    let told = |agent: fn(&mut Host), policy: &str| {
+        let mut fleet = fleet();
+        fleet.hosts.get_mut(&host_name("h1")).map(agent).expect("it is there");
+        let mut story = Story::new(fleet, policy);
+        story.drain(&["h1"], Urgency::Normal);
+        tell(&mut story, Report::Held);
+        let Intent::Replicate { pace, .. } = order_of(&story).intent else { panic!("it is kept up to date") };
+        pace.guest_percent
+    };
+    let able = |host: &mut Host| host.facts.abilities.extend([Ability::HoldBack]);
+    let keeps = "[replication]\nguest_share = 0.85\n";
+    assert_eq!(told(able, keeps), Some(85));
+    assert_eq!(told(able, ""), None);
+    assert_eq!(told(|_| (), keeps), None);
+}
+
+#[test]
 fn without_a_whole_copy_its_time_is_missed_and_another_is_proposed() {
     let mut story = story();
     story.drain(&["h1"], Urgency::Normal);
@@ -251,7 +269,35 @@ fn what_is_cancelled_is_cleared_away_although_it_is_over() {
 /// The cutover that has begun fails, and the server runs at its source again.
 fn fails(story: &mut Story, class: FailureClass) {
     let failure = Failure { class, text: "as the story wants it".to_owned() };
-    story.report("db", Report::Ended(Outcome::StayedAtSource { failure }));
+    story.report("db", Report::ended(Outcome::StayedAtSource { failure }));
+}
+
+#[test]
+fn each_phase_of_a_cutover_is_told_once_with_its_figures_also_one_that_nobody_saw_running() {
+    let mut story = ready();
+    begin(&mut story);
+    let done = |phase, ms, sent_bytes| PhaseDone { phase, took: Span::milliseconds(ms), sent_bytes };
+    let delta = done(Phase::FinalDelta, 800, 5 << 20);
+    let running = |done: &[PhaseDone]| {
+        let progress = Progress::of(Phase::PowerOffSource, Instant::UNIX_EPOCH);
+        Report::Running(Progress { done: done.to_vec(), ..progress })
+    };
+    story.report("db", running(&[delta]));
+    story.report("db", running(&[delta]));
+    let rest = [done(Phase::PowerOffSource, 2_100, 1 << 10), done(Phase::Finalize, 30, 0)];
+    let failure = Failure { class: FailureClass::TargetDidNotBoot, text: "as the story wants it".to_owned() };
+    let outcome = Outcome::StayedAtSource { failure };
+    let all = [&[delta], &rest[..]].concat();
+    story.report("db", Report::Ended { outcome, done: all.clone() });
+    let told: Vec<&str> =
+        story.log.iter().map(String::as_str).filter(|line| line.contains(" took ")).collect();
+    let wanted = [
+        "db: final delta took 800ms, 5120 KiB sent",
+        "db: power off source took 2s 100ms, 1 KiB sent",
+        "db: finalize took 30ms",
+    ];
+    assert_eq!(told, wanted);
+    assert_eq!(story.migration("db").attempts[0].phases, all, "kept with the try");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU32;
 
-use drover_policies::attempt::Report;
+use drover_policies::attempt::{FailureClass, Report};
 use drover_policies::conduct::{Intent, NewOperation};
 use drover_policies::fleet::{Ability, Allowance, Fleet, Power, ServerFacts};
 use drover_policies::hooks::{Health, HookOutcome, HookOutput, HookRan};
@@ -19,14 +19,14 @@ use drover_policies::time::Span;
 
 use crate::story::Story;
 
-const NAMES: [&str; 6] = ["h1", "h2", "h3", "h4", "h5", "h6"];
+pub const NAMES: [&str; 6] = ["h1", "h2", "h3", "h4", "h5", "h6"];
 
-fn operator() -> Actor {
+pub fn operator() -> Actor {
     Actor::Operator { name: "olga".to_owned() }
 }
 
 /// Six hosts in three racks, each with three servers of 12 GiB, so that a host has room for two more.
-fn six() -> Sample {
+pub fn six() -> Sample {
     let host = |sample: Sample, (at, name): (usize, &&str)| {
         sample.host(name, |host| {
             host.facts.labels.insert("rack".to_owned(), format!("r{}", at / 2 + 1));
@@ -44,12 +44,12 @@ fn six() -> Sample {
     NAMES.iter().fold(hosts, servers)
 }
 
-fn at_once(most: u32) -> Terms {
+pub fn at_once(most: u32) -> Terms {
     Terms { hosts_at_once: NonZeroU32::new(most), ..Terms::default() }
 }
 
 impl Story {
-    fn draft(&mut self, hosts: &[&str], kind: Kind, terms: Terms) -> MaintenanceId {
+    pub fn draft(&mut self, hosts: &[&str], kind: Kind, terms: Terms) -> MaintenanceId {
         let id = MaintenanceId::draw(&self.ids);
         let deadline = self.now + Span::days(10).delta();
         let maintenance = Maintenance {
@@ -71,28 +71,28 @@ impl Story {
         id
     }
 
-    fn wish(&mut self, id: MaintenanceId, wish: impl FnOnce(Maintenance) -> Maintenance) {
+    pub fn wish(&mut self, id: MaintenanceId, wish: impl FnOnce(Maintenance) -> Maintenance) {
         let before = self.maintenances.remove(&id).expect("it is there");
         self.maintenances.insert(id, wish(before));
         self.look();
     }
 
-    fn approve(&mut self, id: MaintenanceId) {
+    pub fn approve(&mut self, id: MaintenanceId) {
         let now = self.now;
         self.wish(id, |it| it.approve(operator(), InPart::Refused, now).expect("it can be approved"));
     }
 
-    fn patch(&mut self, hosts: &[&str], terms: Terms) -> MaintenanceId {
+    pub fn patch(&mut self, hosts: &[&str], terms: Terms) -> MaintenanceId {
         let id = self.draft(hosts, Kind::Patch, terms);
         self.approve(id);
         id
     }
 
-    fn stage(&self, id: MaintenanceId, host: &str) -> &Stage {
+    pub fn stage(&self, id: MaintenanceId, host: &str) -> &Stage {
         &self.maintenances[&id].hosts[&host_name(host)]
     }
 
-    fn in_work(&self, id: MaintenanceId) -> Vec<String> {
+    pub fn in_work(&self, id: MaintenanceId) -> Vec<String> {
         let hosts = self.maintenances[&id].hosts_at(|stage| stage.is_in_work(Kind::Patch));
         hosts.map(ToString::to_string).collect()
     }
@@ -103,7 +103,7 @@ impl Story {
     }
 
     /// What runs on a host says how it ended.
-    fn hook_ends(&mut self, host: &str, outcome: HookOutcome) {
+    pub fn hook_ends(&mut self, host: &str, outcome: HookOutcome) {
         let order = self.order_of(host).expect("a hook runs");
         assert!(matches!(order.intent, Intent::RunHook { .. }), "{order:?}");
         let output = HookOutput { text: "so it said".to_owned(), dropped_bytes: 0 };
@@ -113,7 +113,7 @@ impl Story {
     }
 
     /// Everything is done that can be, until a host is at a hook, or nothing is left to do.
-    fn until_hooks(&mut self) {
+    pub fn until_hooks(&mut self) {
         loop {
             let moving: Vec<String> = self
                 .migrations
@@ -131,7 +131,7 @@ impl Story {
     }
 
     /// Every hook and question on a host ends well.
-    fn passes(&mut self, host: &str) {
+    pub fn passes(&mut self, host: &str) {
         for _ in Step::ALL {
             let Some(order) = self.order_of(host) else { return };
             match order.intent {
@@ -153,7 +153,7 @@ impl Story {
     }
 
     /// Carries on until everything that can be done is done; never more than `most` hosts are in work.
-    fn run_out(&mut self, id: MaintenanceId, most: usize) {
+    pub fn run_out(&mut self, id: MaintenanceId, most: usize) {
         for _ in 0..40 {
             self.until_hooks();
             let working = self.in_work(id);
@@ -164,12 +164,12 @@ impl Story {
         panic!("it does not end:\n{}", self.log.join("\n"));
     }
 
-    fn logged(&self, text: &str) -> bool {
+    pub fn logged(&self, text: &str) -> bool {
         self.log.iter().any(|line| line.contains(text))
     }
 }
 
-fn moves_of(story: &Story) -> BTreeMap<String, usize> {
+pub fn moves_of(story: &Story) -> BTreeMap<String, usize> {
     story.migrations.iter().fold(BTreeMap::new(), |mut moves, migration| {
         *moves.entry(migration.server_name.clone()).or_default() += 1;
         moves
@@ -377,6 +377,55 @@ fn a_host_whose_servers_wait_for_their_owner_comes_late_and_blocks_nobody() {
 }
 
 #[test]
+fn while_all_that_began_waits_for_an_owner_the_next_host_begins_though_servers_move_twice() {
+    let names = ["h1", "h2", "h3", "h4"];
+    let sample = names.iter().fold(Sample::new().hosts(&names), |sample, host| {
+        sample.server(host, &format!("of-{host}"), |facts| facts.memory_bytes = gib(24))
+    });
+    let mut story = Story::new(sample.fleet(), "");
+    let id = story.patch(&names, at_once(2));
+    let begun = |story: &Story| -> Vec<HostName> {
+        story.maintenances[&id].hosts_at(|stage| *stage != Stage::Waiting).cloned().collect()
+    };
+    let first = begun(&story);
+    assert_eq!(first.len(), 1, "{first:?}");
+    story.look();
+    assert_eq!(begun(&story), first, "for the next one there is room when it is done");
+    let server = format!("of-{}", first[0]);
+    while story.state(&server) == "transferring" || story.state(&server) == "preflight" {
+        story.fails(&server, FailureClass::NotConverging);
+        story.wait(Span::hours(1));
+    }
+    assert_eq!(story.state(&server), "ready");
+    assert!(begun(&story).len() > 1, "{}", story.log.join("\n"));
+}
+
+#[test]
+fn a_cluster_without_room_keeps_no_other_cluster_from_its_turn() {
+    let names = ["a1", "a2", "b1", "b2"];
+    let fill = |sample: Sample, name: &str| {
+        // Those of the first cluster have no room for each other's servers.
+        let (cluster, memory) = if name.starts_with('a') { ("a", 40) } else { ("b", 8) };
+        sample.host(name, |host| host.facts.cluster = cluster.to_owned()).server(
+            name,
+            &format!("of-{name}"),
+            |facts| facts.memory_bytes = gib(memory),
+        )
+    };
+    let fleet = names.into_iter().fold(Sample::new(), fill).fleet();
+    let mut story = Story::new(fleet, "");
+    let id = story.draft(&names, Kind::Patch, Terms { hooks: Hooks::None, ..at_once(1) });
+    let now = story.now;
+    story.wish(id, |it| it.approve(operator(), InPart::Accepted, now).expect("the rest can be done"));
+    story.run_out(id, 1);
+    for host in ["b1", "b2"] {
+        assert!(matches!(story.stage(id, host), Stage::Done { .. }), "{}", story.log.join("\n"));
+    }
+    assert!(matches!(story.stage(id, "a1"), Stage::Waiting));
+    assert!(story.logged("finds no place"), "{}", story.log.join("\n"));
+}
+
+#[test]
 fn what_is_in_the_way_is_named_and_has_to_be_accepted() {
     let held = |facts: &mut ServerFacts| facts.power = Power::Held;
     let fleet = six().server("h2", "stuck", held).fleet();
@@ -523,4 +572,26 @@ fn cancelled_while_a_hook_runs_it_is_not_opened_by_itself() {
     assert!(matches!(story.stage(id, "h1"), Stage::Failed { .. }));
     assert!(!story.maintenances[&id].goes_on());
     assert!(!story.fleet.hosts[&host_name("h1")].standing.takes_servers());
+}
+
+#[test]
+fn of_hosts_that_came_to_be_empty_together_one_is_worked_on_and_then_the_next() {
+    let mut story = Story::new(six().fleet(), "");
+    for host in ["h1", "h2"] {
+        story.fleet.sightings.remove(&host_name(host));
+    }
+    let id = story.draft(&["h1", "h2"], Kind::Patch, at_once(1));
+    let now = story.now;
+    for host in ["h1", "h2"] {
+        let known = story.fleet.hosts.get_mut(&host_name(host)).expect("a known host");
+        known.standing = Standing::Drained { maintenance: id, at: now };
+    }
+    story.wish(id, |mut it| {
+        it.hosts.values_mut().for_each(|stage| *stage = Stage::Drained { at: now });
+        Maintenance { state: State::Running, ..it }
+    });
+    assert!(matches!(story.stage(id, "h1"), Stage::Working { .. }), "each waits for the other");
+    assert!(matches!(story.stage(id, "h2"), Stage::Drained { .. }), "two are worked on at once");
+    story.passes("h1");
+    assert!(matches!(story.stage(id, "h2"), Stage::Working { .. }), "{:?}", story.stage(id, "h2"));
 }

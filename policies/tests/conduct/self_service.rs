@@ -406,7 +406,7 @@ fn a_server_that_was_not_seen_alive_may_go_back_or_be_confirmed() {
     asks(&mut story, owner(), None).expect("granted");
     story.leaves("db");
     let ended = drover_policies::attempt::Outcome::Moved(crate::story::moved(None));
-    story.report("db", Report::Ended(ended));
+    story.report("db", Report::ended(ended));
     story.report("db", Report::NotAlive("its console is silent".to_owned()));
     assert_eq!(story.state("db"), "failed");
     goes_back(&mut story, None).expect("that is what reverts are for");

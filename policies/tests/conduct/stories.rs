@@ -160,7 +160,7 @@ fn a_server_that_its_owner_stops_is_moved_while_it_is_off() {
     assert_eq!(story.state("db"), "cutting_over");
     story.leaves("db");
     let power_off = Some(drover_policies::attempt::PowerOff::WasOff);
-    story.report("db", Report::Ended(Outcome::Moved(moved(power_off))));
+    story.report("db", Report::ended(Outcome::Moved(moved(power_off))));
     story.report("db", Report::Alive { sign: "defined".to_owned(), looked: None });
     assert!(matches!(story.migration("db").state, State::Avoided { how: Avoidance::MovedWhileOff, .. }));
     assert_eq!(story.told().last(), Some(&"avoided"));
@@ -336,7 +336,7 @@ fn a_guest_that_is_not_seen_alive_needs_a_person_and_its_owner_is_told() {
     story.drain(&["h1"], Urgency::Normal);
     begin(&mut story);
     story.leaves("db");
-    story.report("db", Report::Ended(Outcome::Moved(moved(None))));
+    story.report("db", Report::ended(Outcome::Moved(moved(None))));
     story.report("db", Report::NotAlive("its console is silent".to_owned()));
     assert_eq!(story.state("db"), "failed");
     assert_eq!(story.told().last(), Some(&"not_seen_alive"));

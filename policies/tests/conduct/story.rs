@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, PowerOff, Progress, Report};
 use drover_policies::blueprint::Blueprints;
+use drover_policies::bulletins::Bulletin;
 use drover_policies::conduct::{Changes, Intent, NewOperation, NewWish, Situation, conduct};
 use drover_policies::fleet::{Fleet, ServerFacts};
 use drover_policies::host::Standing;
-use drover_policies::ids::{HostName, IdSource, MaintenanceId, OperationId};
+use drover_policies::ids::{HostName, IdSource, MaintenanceId, NoticeId, OperationId};
 use drover_policies::import::Import;
 use drover_policies::maintenance::{Maintenance, Rolling, Stage, State, Urgency, Warned};
 use drover_policies::migration::Migration;
@@ -51,6 +52,8 @@ pub struct Story {
     pub wishes: BTreeMap<OperationId, NewWish>,
     pub reports: BTreeMap<OperationId, Report>,
     pub told: Vec<(String, Tells)>,
+    /// What operators were told of maintenances, each fact once: the database leaves out a second one of the same key.
+    pub bulletins: Vec<Bulletin>,
     /// The story in words, a line an event.
     pub log: Vec<String>,
 }
@@ -79,6 +82,7 @@ impl Story {
             wishes: BTreeMap::new(),
             reports: BTreeMap::new(),
             told: Vec::new(),
+            bulletins: Vec::new(),
             log: Vec::new(),
         }
     }
@@ -144,8 +148,8 @@ impl Story {
             fleet: &self.fleet,
             policies: &self.policies,
             owners: &self.owners_rules(),
-            maintenances: self.maintenances.values().cloned().collect(),
-            migrations: self.migrations.iter().filter(|migration| !migration.is_over()).cloned().collect(),
+            maintenances: self.maintenances.values().collect(),
+            migrations: self.migrations.iter().filter(|migration| !migration.is_over()).collect(),
             replicas: self.replicas.iter().filter(|replica| !replica.is_gone()).cloned().collect(),
             imports: self.imports.iter().filter(|import| !import.is_over()).cloned().collect(),
             patient: &self.fleet.hosts.keys().cloned().collect(),
@@ -200,6 +204,13 @@ impl Story {
         for notice in changes.notices {
             assert!(self.told.iter().all(|(key, _)| *key != notice.key), "told twice: {}", notice.key);
             self.told.push((notice.key, notice.tells));
+        }
+        for draft in changes.bulletins {
+            let about = &self.maintenances[&draft.maintenance];
+            let bulletin = Bulletin::new(NoticeId::draw(&self.ids), about, draft.says, self.now);
+            if self.bulletins.iter().all(|known| known.key != bulletin.key) {
+                self.bulletins.push(bulletin);
+            }
         }
         self.log.extend(changes.events.iter().map(|event| format!("{}: {}", event.subject(), event.what)));
     }
@@ -256,13 +267,13 @@ impl Story {
         let reboot = matches!(self.order_for(server).intent, Intent::Reboot { .. });
         self.leaves(server);
         let power_off = reboot.then_some(PowerOff::GuestAgent);
-        self.report(server, Report::Ended(Outcome::Moved(moved(power_off))));
+        self.report(server, Report::ended(Outcome::Moved(moved(power_off))));
         self.report(server, Report::Alive { sign: "it runs".to_owned(), looked: None });
     }
 
     pub fn fails(&mut self, server: &str, class: FailureClass) {
         let failure = Failure { class, text: "so says libvirt".to_owned() };
-        self.report(server, Report::Ended(Outcome::StayedAtSource { failure }));
+        self.report(server, Report::ended(Outcome::StayedAtSource { failure }));
     }
 
     /// libvirt on a host is asked, and says that nothing is left.

@@ -1,7 +1,9 @@
 //! Whole fleets: emptied at once, or in waves. Each plan is looked at by the checker, which shares no code with the planner.
 
 mod common;
+mod even;
 mod exact;
 mod examples;
 mod properties;
+mod room;
 mod times;

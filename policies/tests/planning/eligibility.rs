@@ -57,6 +57,10 @@ fn a_block_job_or_an_unsafe_cache_is_in_the_way_of_a_live_migration_only() {
 fn a_server_that_does_not_run_is_not_moved_live() {
     assert_eq!(suits(|server| server.power = Power::Off), Suits::Reboot(WhyNotLive::NotRunning));
     assert_eq!(suits(|server| server.power = Power::Paused), Suits::Reboot(WhyNotLive::Paused));
+    assert_eq!(
+        suits(|server| server.blockers = vec![Blocker::LostByLibvirt]),
+        Suits::Reboot(WhyNotLive::LostByLibvirt)
+    );
 }
 
 #[test]
@@ -148,6 +152,7 @@ fn every_why_not_live() -> Vec<WhyNotLive> {
         WhyNotLive::UnsafeCache { disk: "vda".to_owned(), cache: "writeback".to_owned() },
         WhyNotLive::NotRunning,
         WhyNotLive::Paused,
+        WhyNotLive::LostByLibvirt,
         WhyNotLive::LiveFailed {
             attempts: 1,
             class: FailureClass::LostOnTheWay,

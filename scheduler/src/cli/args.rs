@@ -225,6 +225,8 @@ pub enum Command {
     Doctor,
     /// Plan to empty hosts of a fleet in a file, or to roll all of it; needs no scheduler
     Plan(super::plan::Plan),
+    /// Simulate a maintenance over a whole fleet, with a report and a picture; needs no scheduler
+    Simulate(Box<super::simulate::Simulate>),
     /// The fleet as a file
     #[command(subcommand)]
     Fleet(super::fleet::FleetCommand),

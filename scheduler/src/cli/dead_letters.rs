@@ -41,15 +41,14 @@ fn said(replayed: Replayed) -> String {
 
 fn list(screen: &Screen, letters: &[DeadLetterView]) {
     let times = screen.times();
-    let mut rows =
-        Rows::new(&["letter", "channel", "ticket", "told", "owner", "given up", "what went wrong"]);
+    let mut rows = Rows::new(&["letter", "channel", "about", "told", "owner", "given up", "what went wrong"]);
     for letter in letters {
         rows.push(vec![
             letter.id.to_string(),
             letter.channel.clone(),
-            letter.ticket.clone(),
+            letter.ticket.as_ref().or(letter.maintenance.as_ref()).cloned().unwrap_or_default(),
             letter.kind.replace('_', " "),
-            letter.owner.to_string(),
+            letter.owner.as_ref().map(ToString::to_string).unwrap_or_default(),
             times.at(letter.failed_at),
             letter.problem.clone(),
         ]);

@@ -9,7 +9,7 @@ use super::exit::Failed;
 use super::screen::{Rows, Screen, Tone};
 use super::words::{bytes, count, span};
 use super::{Context, part};
-use crate::http::views::{HostDetail, HostView, ServerView};
+use crate::http::views::{CertificateView, HostDetail, HostExplanation, HostView, ServerView};
 
 pub(super) async fn hosts(context: &Context, command: Hosts) -> Result<(), Failed> {
     let client = &context.client;
@@ -30,6 +30,11 @@ pub(super) async fn hosts(context: &Context, command: Hosts) -> Result<(), Faile
             let answer: Answer<HostDetail> = client.get(&format!("/v1/hosts/{}", part(&host)), &[]).await?;
             context.show(&answer, show_host);
         }
+        Hosts::Explain { host } => {
+            let path = format!("/v1/hosts/{}/explain", part(&host));
+            let answer: Answer<HostExplanation> = client.get(&path, &[]).await?;
+            context.show(&answer, explain_host);
+        }
         Hosts::Cordon { host, reason } => {
             let path = format!("/v1/hosts/{}/cordon", part(&host));
             let answer: Answer<HostView> = client.post(&path, &json!({ "reason": reason })).await?;
@@ -46,6 +51,31 @@ pub(super) async fn hosts(context: &Context, command: Hosts) -> Result<(), Faile
         }
     }
     Ok(())
+}
+
+fn explain_host(screen: &Screen, explained: &HostExplanation) {
+    let host = &explained.host;
+    screen.line(format!(
+        "{} is {}, with {}.",
+        host.name,
+        standing(host),
+        count(host.servers as usize, "server")
+    ));
+    if explained.why_no_servers.is_empty() {
+        screen.line(screen.paint("It takes servers.", Tone::Good));
+    }
+    for why in &explained.why_no_servers {
+        screen.line(screen.paint(&format!("No server goes there: {why}"), Tone::Busy));
+    }
+    for turn in &explained.turns {
+        screen.line(format!("\nIn {}:", turn.maintenance));
+        super::maintenances::turn(screen, &turn.turn);
+        for why in &turn.why_not_yet {
+            screen.line(screen.paint(&format!("Not yet: {why}"), Tone::Busy));
+        }
+    }
+    super::maintenances::section(screen, "Leaving it:", &explained.leaving, Tone::Plain);
+    super::maintenances::section(screen, "Coming to it:", &explained.coming, Tone::Plain);
 }
 
 fn host_rows(screen: &Screen, hosts: &[HostView]) -> Rows {
@@ -77,6 +107,18 @@ fn standing(host: &HostView) -> String {
     }
 }
 
+fn certificate(screen: &Screen, told: &CertificateView) -> String {
+    let until = told.until.map_or_else(
+        || "known by its digest".to_owned(),
+        |until| format!("until {}", screen.times().both(until)),
+    );
+    let text = format!("{} ({}): {until}", told.subject, told.file);
+    match &told.warning {
+        Some(warning) => screen.paint(&format!("{text}; {warning}"), Tone::Bad),
+        None => text,
+    }
+}
+
 fn show_host(screen: &Screen, detail: &HostDetail) {
     let times = screen.times();
     let host = &detail.host;
@@ -87,6 +129,11 @@ fn show_host(screen: &Screen, detail: &HostDetail) {
         ("since", host.standing.since.map(|since| times.both(since)).unwrap_or_default()),
         ("maintenance", host.standing.maintenance.map(|id| id.to_string()).unwrap_or_default()),
         ("agent", format!("{agent} {}", times.ago(host.agent.last_seen))),
+        ("version", host.agent.version.clone().unwrap_or_default()),
+        (
+            "certificates",
+            host.agent.certificates.iter().map(|one| certificate(screen, one)).collect::<Vec<_>>().join("\n"),
+        ),
         ("cluster", host.cluster.clone()),
         (
             "labels",

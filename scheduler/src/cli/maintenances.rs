@@ -1,6 +1,8 @@
 //! Emptying hosts.
 
-mod rolling;
+pub(super) mod rolling;
+
+pub(super) use rolling::turn;
 
 use serde_json::json;
 
@@ -251,7 +253,7 @@ fn show(screen: &Screen, detail: &MaintenanceDetail) {
     }
 }
 
-fn section(screen: &Screen, title: &str, migrations: &[MigrationBrief], tone: Tone) {
+pub(super) fn section(screen: &Screen, title: &str, migrations: &[MigrationBrief], tone: Tone) {
     if migrations.is_empty() {
         return;
     }

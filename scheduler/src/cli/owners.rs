@@ -69,13 +69,16 @@ pub(super) async fn tokens(context: &Context, command: Tokens) -> Result<(), Fai
             let answer: Answer<Vec<TokenView>> = context.client.list("/v1/tokens", &[], None).await?;
             context.show(&answer, |screen, tokens| list(screen, tokens));
         }
-        Tokens::Create { role, subject } => {
+        Tokens::Create { role, subject, note } => {
             let role = match role {
                 Role::Operator => "operator",
                 Role::Owner => "owner",
                 Role::Agent => "agent",
             };
-            let body = json!({ "role": role, "subject": subject });
+            let mut body = json!({ "role": role, "subject": subject.unwrap_or_default() });
+            if let Some(note) = note {
+                body["note"] = note.into();
+            }
             let answer: Answer<IssuedToken> = context.client.post("/v1/tokens", &body).await?;
             context.show(&answer, |screen, issued| match &issued.secret {
                 Some(secret) => {
@@ -101,7 +104,7 @@ pub(super) async fn tokens(context: &Context, command: Tokens) -> Result<(), Fai
 
 fn list(screen: &Screen, tokens: &[TokenView]) {
     let times = screen.times();
-    let mut rows = Rows::new(&["token", "for", "name", "issued", "last used", "state"]);
+    let mut rows = Rows::new(&["token", "for", "name", "note", "issued", "last used", "state"]);
     for token in tokens {
         let role = match token.role {
             RoleView::Operator => "operator",
@@ -116,6 +119,7 @@ fn list(screen: &Screen, tokens: &[TokenView]) {
             (token.id.to_string(), Tone::Plain),
             (role.to_owned(), Tone::Plain),
             (token.subject.clone(), Tone::Plain),
+            (token.note.clone().unwrap_or_default(), Tone::Faint),
             (times.ago(token.created_at), Tone::Plain),
             (token.last_used_at.map_or_else(|| "never".to_owned(), |at| times.ago(at)), Tone::Plain),
             state,

@@ -1,12 +1,13 @@
 //! `drover plan --fleet`: what emptying or rolling a whole fleet would take, without a scheduler.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use drover_policies::fleet::Fleet;
 use drover_policies::packing::{
-    FleetPlan, Impossible, Rows, Stuck, Wishes, ganeti, plan_evacuation, plan_relief, plan_rolling, rows,
+    FleetPlan, Impossible, Problem, Reboots, Rows, Stuck, Wishes, ganeti, plan_evacuation, plan_evening,
+    plan_relief, plan_rolling, rows,
 };
 use drover_policies::policy::PolicySet;
 use drover_policies::time::Span;
@@ -23,7 +24,7 @@ pub struct Plan {
     #[arg(long, value_name = "FILE")]
     fleet: PathBuf,
     /// The hosts that are to be empty, all at once; with --roll those that are rolled
-    #[arg(value_name = "HOST", required_unless_present_any = ["roll", "relieve"])]
+    #[arg(value_name = "HOST", required_unless_present_any = ["roll", "relieve", "even_out"])]
     hosts: Vec<String>,
     /// Empty each host once, in waves: all open ones, or those that are named
     #[arg(long)]
@@ -31,6 +32,15 @@ pub struct Plan {
     /// Move as few servers as it takes so that no host carries more than it has, and no two meet that must not
     #[arg(long, conflicts_with_all = ["roll", "hosts"])]
     relieve: bool,
+    /// Move as few servers as it takes so that the hosts, or those that are named, are used about alike
+    #[arg(long, conflicts_with_all = ["roll", "relieve"])]
+    even_out: bool,
+    /// By so many percentage points a host's use may be off
+    #[arg(long, value_name = "POINTS", requires = "even_out", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    within: u32,
+    /// Move servers that can't go live as well
+    #[arg(long, requires = "even_out")]
+    with_reboots: bool,
     /// At most so many waves; without it the choices are listed: the more waves, the fewer moves
     #[arg(long, value_name = "N", requires = "roll", value_parser = clap::value_parser!(u16).range(1..))]
     waves: Option<u16>,
@@ -55,7 +65,7 @@ pub struct Plan {
 }
 
 /// Bytes per second, of bits per second as links are called by.
-fn link_rate(text: &str) -> Result<u64, String> {
+pub(super) fn link_rate(text: &str) -> Result<u64, String> {
     let lower = text.to_ascii_lowercase();
     let units = [("gbit", 1e9), ("mbit", 1e6)];
     let bits = units.into_iter().find_map(|(unit, bits)| {
@@ -75,6 +85,11 @@ pub(super) fn plan(screen: &Screen, asked: &Plan) -> Result<(), Failed> {
     let rows = read(asked, &read_files(&asked.policy)?)?;
     if asked.relieve {
         return show(screen, &plan_relief(&rows).map_err(failed)?);
+    }
+    if asked.even_out {
+        let named = (!asked.hosts.is_empty()).then_some(asked.hosts.as_slice());
+        let reboots = if asked.with_reboots { Reboots::Agreed } else { Reboots::None };
+        return show(screen, &plan_evening(&rows, named, asked.within, reboots).map_err(failed)?);
     }
     if !asked.roll {
         let plan = plan_evacuation(&rows, &asked.hosts).map_err(failed)?;
@@ -136,32 +151,52 @@ fn failed(why: Impossible) -> Failed {
     }
 }
 
-fn read(asked: &Plan, policies: &PolicySet) -> Result<Rows, Failed> {
-    let shown = asked.fleet.display();
-    let text = fs::read_to_string(&asked.fleet)
-        .map_err(|error| Failed::usage(format!("{shown} can't be read: {error}")))?;
+/// A fleet as it is in a file.
+pub(super) enum Written {
+    /// As a scheduler exports it.
+    Exported(Fleet),
+    /// In Ganeti's text format.
+    Ganeti(Problem),
+}
+
+/// Reads a fleet's file.
+pub(super) fn written(file: &Path) -> Result<Written, Failed> {
+    let shown = file.display();
+    let text =
+        fs::read_to_string(file).map_err(|error| Failed::usage(format!("{shown} can't be read: {error}")))?;
     // An exported fleet is one JSON object; Ganeti's text begins with a group's name.
     if text.trim_start().starts_with('{') {
         let mut json = serde_json::Deserializer::from_str(&text);
-        let fleet: Fleet = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let fleet = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             Failed::usage(format!("{shown} is no exported fleet: at {}: {}", error.path(), error.inner()))
         })?;
-        let mut rows = rows(&fleet, policies);
-        rows.on_links(policies, asked.link);
-        if let (Some(label), Some(uplink)) = (&asked.rack, asked.uplink) {
-            rows.with_uplinks(&fleet, label, uplink);
-        }
-        return Ok(rows);
-    }
-    if asked.rack.is_some() {
-        let why = format!("{shown} is in Ganeti's text format, which has no labels, so --rack means nothing");
-        return Err(Failed::usage(why));
+        return Ok(Written::Exported(fleet));
     }
     let problem = ganeti::read(&text)
         .map_err(|bad| Failed::usage(format!("{shown} is no fleet in Ganeti's text format: {bad}")))?;
-    let mut rows = Rows::of_ganeti(problem);
-    rows.on_links(policies, asked.link);
-    Ok(rows)
+    Ok(Written::Ganeti(problem))
+}
+
+fn read(asked: &Plan, policies: &PolicySet) -> Result<Rows, Failed> {
+    match written(&asked.fleet)? {
+        Written::Exported(fleet) => {
+            let mut rows = rows(&fleet, policies);
+            rows.on_links(policies, asked.link);
+            if let (Some(label), Some(uplink)) = (&asked.rack, asked.uplink) {
+                rows.with_uplinks(&fleet, label, uplink);
+            }
+            Ok(rows)
+        }
+        Written::Ganeti(_) if asked.rack.is_some() => Err(Failed::usage(format!(
+            "{} is in Ganeti's text format, which has no labels, so --rack means nothing",
+            asked.fleet.display()
+        ))),
+        Written::Ganeti(problem) => {
+            let mut rows = Rows::of_ganeti(problem);
+            rows.on_links(policies, asked.link);
+            Ok(rows)
+        }
+    }
 }
 
 fn show(screen: &Screen, plan: &FleetPlan) -> Result<(), Failed> {
@@ -233,6 +268,9 @@ fn left_out(screen: &Screen, plan: &FleetPlan) -> Result<(), Failed> {
     }
     for left in &plan.not_placed {
         screen.line(format!("{} has no place, so {} is not empty: {}", left.server, left.host, left.why));
+    }
+    for uneven in &plan.uneven {
+        screen.line(format!("{} stays uneven: {}", uneven.host, uneven.why));
     }
     if !plan.would_help.is_empty() {
         screen.line(format!("Enough room would make: {}.", plan.would_help.join("; or ")));

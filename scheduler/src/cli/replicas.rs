@@ -228,8 +228,12 @@ fn running(round: &RunningRoundView) -> String {
         0 => String::new(),
         rate => format!(", about {} left", span(Span::seconds(left.div_ceil(rate)))),
     };
+    let held = match round.held_percent {
+        0 => String::new(),
+        percent => format!("; held back {percent} % of the time, for the guest's own reading and writing"),
+    };
     format!(
-        "{}: {} %, {} of {} at {}{end}",
+        "{}: {} %, {} of {} at {}{end}{held}",
         round.kind,
         round.percent,
         bytes(round.done_bytes),
@@ -362,6 +366,7 @@ mod tests {
                 total_bytes: 100 << 20,
                 done_bytes: 61 << 20,
                 rate: 110 << 20,
+                held_percent: 60,
             }),
             next_at: None,
             dirty_rate: 1 << 20,
@@ -388,7 +393,10 @@ mod tests {
     #[test]
     fn a_round_says_when_it_will_be_over() {
         let round = syncing().round.expect("one runs");
-        assert_eq!(running(&round), "incremental: 61 %, 61 MiB of 100 MiB at 110 MiB/s, about 1.0 s left");
+        assert_eq!(
+            running(&round),
+            "incremental: 61 %, 61 MiB of 100 MiB at 110 MiB/s, about 1.0 s left; held back 60 % of the time, for the guest's own reading and writing"
+        );
     }
 
     #[test]

@@ -97,6 +97,9 @@ fn show(screen: &Screen, ticket: &TicketView) {
         for line in notice.said.iter().flat_map(|said| body(&times, said)) {
             screen.line(format!("    {line}").trim_end());
         }
+        for line in notice.text.iter().flat_map(|text| text.lines()) {
+            screen.line(format!("    {line}").trim_end());
+        }
         for bounce in &notice.bounces {
             let came_back =
                 format!("came back from {} {}: {}", bounce.address, times.at(bounce.at), bounce.why);

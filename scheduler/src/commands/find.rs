@@ -2,8 +2,10 @@
 //!
 //! What belongs to another owner is not found, by the same look-ups and with the same words as what does not exist.
 
+use std::collections::BTreeSet;
+
 use drover_policies::fleet::{Fleet, Host, Server};
-use drover_policies::ids::{HostName, MigrationId, OwnerId};
+use drover_policies::ids::{HostName, MigrationId, OwnerId, ServerId};
 use drover_policies::import::Import;
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::{Migration, State, operators};
@@ -49,13 +51,20 @@ pub fn find_server<'a>(fleet: &'a Fleet, caller: &Caller, given: &str) -> Result
     if let Ok(id) = given.parse() {
         return fleet.server(id).filter(visible).ok_or_else(|| Problem::not_found("server", given));
     }
-    let seen = fleet.servers();
-    let named: Vec<&Server> =
-        seen.values().copied().filter(visible).filter(|server| server.facts.name == given).collect();
+    let seen = fleet.sightings.values().flat_map(|seen| seen.values());
+    let ids: BTreeSet<ServerId> =
+        seen.filter(|server| server.facts.name == given).map(|server| server.facts.id).collect();
+    let named: Vec<&Server> = ids
+        .into_iter()
+        .filter_map(|id| fleet.server(id))
+        .filter(visible)
+        .filter(|server| server.facts.name == given)
+        .collect();
     match named.as_slice() {
         [server] => Ok(server),
         [] => {
-            let names = seen.values().copied().filter(visible).map(|server| server.facts.name.as_str());
+            let servers = fleet.servers();
+            let names = servers.values().copied().filter(visible).map(|server| server.facts.name.as_str());
             Err(Problem::not_found("server", given).with("suggestions", suggestions(given, names)))
         }
         several => {

@@ -6,7 +6,6 @@ use drover_policies::conduct::slot_length;
 use drover_policies::estimate::expected_move;
 use drover_policies::ids::{FreezeId, LimitId, OwnerId};
 use drover_policies::owners::{Closed, OwnerFreeze, OwnerLimit, OwnersRules, Scope, Whose};
-use drover_policies::policy::Subject;
 use drover_policies::time::Span;
 use drover_policies::windows::{Exclusion, Slot, Wanted, parse_timezone};
 
@@ -182,7 +181,7 @@ impl Wish {
         });
         let mut without = Vec::new();
         for server in concerned.take(LOOKED_AT) {
-            let effective = self.app.policies.shared(&Subject::of(server, &fleet));
+            let effective = self.app.policies.shared_of(server, &fleet);
             let own = history.get(&server.facts.id).map_or(&[][..], Vec::as_slice);
             let expected = expected_move(&server.facts, &effective.policy, own, None);
             let length = slot_length(&effective.policy, &expected);

@@ -7,8 +7,8 @@ use drover_policies::ids::MaintenanceId;
 
 use super::{Decided, Reply, Wish, find_host, store_problem};
 use crate::app::App;
+use crate::http::hosts::view;
 use crate::http::problem::{Kind, Problem};
-use crate::http::views::HostView;
 use crate::store::{Batch, HostStanding, Versioned, Write};
 
 /// The most characters of a reason: it stands in tables and mails.
@@ -122,8 +122,6 @@ impl Wish {
             batch.standings.push(Write::Update(standing, generation));
         }
         let host = Host { standing: after, ..host.clone() };
-        let silent_after = self.app.policies.general().agents.silent_after;
-        let servers: Vec<_> = fleet.on(&host.name).collect();
-        Ok(Decided::new(batch, Reply::ok(&HostView::of(&host, &servers, silent_after, now))?))
+        Ok(Decided::new(batch, Reply::ok(&view(&self.app, &fleet, &host))?))
     }
 }

@@ -3,9 +3,12 @@
 mod asking;
 mod terms;
 
+pub(crate) use asking::drafted;
+
+use drover_policies::bulletins::{Bulletin, End, Says, Tally};
 use drover_policies::events::{Event, Happened};
 use drover_policies::host::Standing;
-use drover_policies::ids::HostName;
+use drover_policies::ids::{HostName, NoticeId};
 use drover_policies::maintenance::{InPart, Maintenance, Refusal, RollingHappened, SkippedBy, Stage, State};
 use drover_policies::migration::Migration;
 use drover_policies::notices::Actor;
@@ -14,7 +17,7 @@ use drover_policies::time::Instant;
 use super::hosts::standing;
 use super::{Decided, Reply, Wish, find_maintenance, store_problem};
 use crate::http::problem::{Kind, Problem};
-use crate::http::views::MaintenanceView;
+use crate::http::views::{Counts, MaintenanceView};
 use crate::store::{Batch, HostStanding, Versioned, Write};
 
 /// What an operator may wish of a maintenance.
@@ -77,6 +80,12 @@ impl Wish {
                 if matches!(after.state, State::Cancelled { .. }) {
                     self.give_back(&after, &migrations, &mut batch).await?;
                 }
+                if let State::Cancelled { by, .. } = &after.state {
+                    let servers = Some(Counts::of(&migrations).servers());
+                    let tally = Tally { servers, ..Tally::of(&after, batch.at) };
+                    let says = Says::Over { end: End::Cancelled { by: by.clone() }, tally };
+                    batch.bulletins.push(self.bulletin(&after, says, batch.at));
+                }
                 batch.events.push(Event { host, ..event(&after, batch.at, what) });
                 batch.maintenances.push(Write::Update(after, generation));
             }
@@ -87,6 +96,11 @@ impl Wish {
 }
 
 impl Wish {
+    /// What operators are told of a maintenance as it is now.
+    fn bulletin(&self, maintenance: &Maintenance, says: Says, at: Instant) -> Bulletin {
+        Bulletin::new(NoticeId::draw(self.app.ids.as_ref()), maintenance, says, at)
+    }
+
     /// Hosts from which nothing of a cancelled maintenance still has to come to its end go back at once: the conductor looks after a cancelled
     /// maintenance for as long as one of its migrations is not over, or a hook runs, and no longer. A host on which a hook had begun stays
     /// out of service until somebody has looked at it.
@@ -159,6 +173,7 @@ fn refused(refusal: &Refusal) -> Problem {
         Refusal::NoHost { host, .. } => Problem::new(Kind::NotFound, refusal.to_string()).with("host", host),
         Refusal::NotBegun { .. }
         | Refusal::NotPlanned { .. }
+        | Refusal::NotUrgent { .. }
         | Refusal::InPart { .. }
         | Refusal::NotFailed { .. }
         | Refusal::AtWork { .. }

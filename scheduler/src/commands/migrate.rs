@@ -13,7 +13,7 @@ use drover_policies::self_service::{COUNTED, Earlier};
 use drover_policies::time::Instant;
 
 use super::hosts::reason;
-use super::migrations::{MigrationWish, appointment_refused, event};
+use super::migrations::{MigrationWish, appointment_refused, event, refused};
 use super::{Decided, Reply, Wish, find_server, store_problem};
 use crate::app::App;
 use crate::execute;
@@ -129,19 +129,21 @@ impl Wish {
                     Some(next) => Problem::too_often(detail, next, self.app.clock.now()),
                     None => Problem::new(Kind::Refused, detail),
                 };
-                problem.with("rule", limit.code())
+                problem.with("rule", refusal.code())
             }
-            AskedRefusal::UnderWay { number } => {
-                Problem::new(Kind::Refused, detail).with("migration", format!("DR-{number}"))
-            }
-            AskedRefusal::State(_)
-            | AskedRefusal::NotSeen
+            AskedRefusal::UnderWay { number } => Problem::new(Kind::Refused, detail)
+                .with("rule", refusal.code())
+                .with("migration", format!("DR-{number}")),
+            AskedRefusal::State(refusal) => refused(refusal),
+            AskedRefusal::NotSeen
             | AskedRefusal::MovedSince
             | AskedRefusal::NoPlace { .. }
             | AskedRefusal::NotCopiedBack { .. }
             | AskedRefusal::NothingToLose
             | AskedRefusal::TooOld { .. }
-            | AskedRefusal::NotThere { .. } => Problem::new(Kind::Refused, detail),
+            | AskedRefusal::NotThere { .. } => {
+                Problem::new(Kind::Refused, detail).with("rule", refusal.code())
+            }
         }
     }
 
@@ -171,7 +173,7 @@ impl Wish {
                             .to_owned()
                     }
                 };
-                Err(Problem::new(Kind::Refused, detail).with("obstacles", told))
+                Err(Problem::new(Kind::Refused, detail).with("rule", "obstacles").with("obstacles", told))
             }
         }
     }
@@ -221,10 +223,8 @@ impl Wish {
             | State::Cancelled { .. }
             | State::Avoided { .. } => return refuse("it is being moved already".to_owned()),
         }
-        migration.appointment = migration
-            .appointment
-            .start_now(by, batch.at)
-            .map_err(|refusal| Problem::new(Kind::Appointment, refusal.to_string()))?;
+        migration.appointment =
+            migration.appointment.start_now(by, batch.at).map_err(|refusal| appointment_refused(&refusal))?;
         Ok((Write::Update(migration.clone(), generation), migration))
     }
 }

@@ -4,7 +4,7 @@ use drover_policies::appointment::{self, Appointment};
 use drover_policies::conduct::{self, NewWish};
 use drover_policies::events::{Event, Happened, Through};
 use drover_policies::ids::{NoticeId, OperationId};
-use drover_policies::migration::{Confirmed, Forced, Migration, State, Waiting};
+use drover_policies::migration::{self, Confirmed, Forced, Migration, State, Waiting};
 use drover_policies::notices::{Notice, Tells};
 use drover_policies::policy::{Policy, Subject};
 use drover_policies::time::{Instant, Span};
@@ -138,8 +138,21 @@ pub(crate) fn policy_of(app: &App, migration: &Migration) -> Policy {
     }
 }
 
-fn refused(refusal: &impl ToString) -> Problem {
-    Problem::new(Kind::Refused, refusal.to_string())
+/// A refusal about its state; the rule also as a member, for programs.
+pub(super) fn refused(refusal: &migration::Refusal) -> Problem {
+    let problem = Problem::new(Kind::Refused, refusal.to_string()).with("rule", refusal.code());
+    match refusal {
+        migration::Refusal::TooLate { until } => problem.with("until", until),
+        migration::Refusal::BeingReverted { by } | migration::Refusal::WasReverted { by } => {
+            problem.with("by", format!("DR-{by}"))
+        }
+        _ => problem,
+    }
+}
+
+/// It came to its end while the wish was on its way.
+pub(super) fn just_ended() -> Problem {
+    Problem::new(Kind::Refused, "it has just come to its end; look again").with("rule", "just_ended")
 }
 
 /// A refusal about a time; the figures in it also as members, for programs.
@@ -148,8 +161,10 @@ pub(super) fn appointment_refused(refusal: &appointment::Refusal) -> Problem {
     let problem = Problem::new(Kind::Appointment, refusal.to_string());
     match refusal {
         Refusal::AlreadyBegun => problem.with("rule", "already_begun"),
-        Refusal::NothingProposed => problem.with("rule", "nothing_proposed"),
-        Refusal::TooClose { start, .. } => problem.with("rule", "too_close").with("start", start),
+        Refusal::NothingProposed | Refusal::NothingToDecline => problem.with("rule", "nothing_proposed"),
+        Refusal::TooClose { start, .. } | Refusal::TooCloseToDecline { start, .. } => {
+            problem.with("rule", "too_close").with("start", start)
+        }
         Refusal::TooSoon { earliest, .. } => problem.with("rule", "too_soon").with("earliest", earliest),
         Refusal::AfterDeadline { latest, deadline, .. } => {
             problem.with("rule", "after_deadline").with("latest", latest).with("deadline", deadline)
@@ -162,8 +177,6 @@ pub(super) fn appointment_refused(refusal: &appointment::Refusal) -> Problem {
             .with("max_simultaneous", most)
             .with("among", among.to_string())
             .with("free", free),
-        Refusal::TooCloseToDecline { start, .. } => problem.with("rule", "too_close").with("start", start),
-        Refusal::NothingToDecline => problem.with("rule", "nothing_proposed"),
         Refusal::LastTime { deadline, free, .. } => {
             problem.with("rule", "last_time").with("deadline", deadline).with("free", free)
         }
@@ -189,7 +202,7 @@ impl Change<'_> {
     async fn wish_of(&mut self, operation: OperationId, wish: NewWish) -> Result<(), Problem> {
         let stored = self.app().store.operation(operation).await.map_err(|error| store_problem(&error))?;
         let Some(stored) = stored.filter(|stored| stored.ended_at.is_none()) else {
-            return Err(refused(&"what was running has just come to its end; look again"));
+            return Err(just_ended());
         };
         let after = orders::wish(stored.operation.wish, wish);
         if after != stored.operation.wish {
@@ -271,7 +284,7 @@ impl Change<'_> {
         let by = self.wish.caller.actor();
         let changes = conduct::decline(loaded.situation(self.app()), self.before.id, by)
             .map_err(|refusal| appointment_refused(&refusal))?
-            .ok_or_else(|| refused(&"it has just come to its end; look again"))?;
+            .ok_or_else(just_ended)?;
         for after in changes.migrations {
             self.after = after;
         }
@@ -306,7 +319,7 @@ impl Change<'_> {
         let loaded = Loaded::read(self.app()).await.map_err(|error| store_problem(&error))?;
         let slot = conduct::slot_at(loaded.situation(self.app()), self.before.id, start)
             .map_err(|refusal| appointment_refused(&refusal))?
-            .ok_or_else(|| refused(&"it has just come to its end; look again"))?;
+            .ok_or_else(just_ended)?;
         let from = self.before.appointment.slot();
         self.after.appointment =
             self.choose(&policy, slot).map_err(|refusal| appointment_refused(&refusal))?;
@@ -338,10 +351,15 @@ impl Change<'_> {
     /// A guest's word counts if policy lets it, and for the time that it was shown.
     fn acknowledge(&mut self, start: Instant) -> Result<(), Problem> {
         if !policy_of(self.app(), &self.before).owners.guest_may_start {
-            return Err(refused(&"policy does not let guests start it: owners.guest_may_start is false"));
+            return Err(Problem::new(
+                Kind::Refused,
+                "policy does not let guests start it: owners.guest_may_start is false",
+            ));
         }
         match self.before.appointment.slot() {
-            Some(slot) if slot.start != start => Err(refused(&"another time has been agreed on since")),
+            Some(slot) if slot.start != start => {
+                Err(Problem::new(Kind::Refused, "another time has been agreed on since"))
+            }
             Some(_) | None => self.start_now(Through::Guest),
         }
     }

@@ -8,7 +8,6 @@ use drover_policies::ids::{OwnerId, WindowId};
 use drover_policies::language::{BadLanguage, Language};
 use drover_policies::notices::{Contact, Reminders};
 use drover_policies::owners::{Opens, OwnerFreeze, OwnerWindow, OwnersRules, Scope, Whose};
-use drover_policies::policy::Subject;
 use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{BadRecurrence, Recurrence, Slot, open_slots, parse_timezone};
 
@@ -232,7 +231,7 @@ impl Wish {
             .values()
             .filter(|server| applies(window, server))
             .map(|server| {
-                let effective = self.app.policies.shared(&Subject::of(server, &fleet));
+                let effective = self.app.policies.shared_of(server, &fleet);
                 let own = history.get(&server.facts.id).map_or(&[][..], Vec::as_slice);
                 let expected = expected_move(&server.facts, &effective.policy, own, None);
                 slot_length(&effective.policy, &expected)

@@ -5,14 +5,12 @@ use drover_policies::migration::{Loss, Migration};
 use drover_policies::time::Instant;
 
 use super::find::with_time;
-use super::migrations::policy_of;
+use super::migrations::{just_ended, policy_of, refused};
 use super::{Decided, Reply, Wish, find_migration, store_problem};
 use crate::execute;
 use crate::http::problem::{Kind, Problem};
 use crate::http::views::MigrationView;
 use crate::situation::Loaded;
-
-const JUST_ENDED: &str = "it has just come to its end; look again";
 
 impl Wish {
     /// Takes back what was asked for, before it has begun.
@@ -25,11 +23,12 @@ impl Wish {
             self.envelope.if_match.check(found.generation)?;
             let loaded = Loaded::read(&self.app).await.map_err(|error| store_problem(&error))?;
             let by = self.caller.actor();
-            let refused = |refusal: &dyn ToString| Problem::new(Kind::Refused, refusal.to_string());
             let changes = conduct::cancel(loaded.situation(&self.app), found.value.id, &by)
                 .map_err(|refusal| refused(&refusal))?
                 .ok_or_else(|| {
-                    refused(&format!("it is {}; there is nothing left to cancel", found.value.state.name()))
+                    let detail =
+                        format!("it is {}; there is nothing left to cancel", found.value.state.name());
+                    Problem::new(Kind::Refused, detail).with("rule", "not_cancelled")
                 })?;
             let after = changes.migrations.iter().find(|known| known.id == found.value.id).cloned();
             let view = MigrationView::of(after.as_ref().unwrap_or(&found.value), None, self.caller.eyes());
@@ -69,6 +68,6 @@ impl Wish {
     fn over(&self, original: &Migration, now: Instant) -> Problem {
         let within = policy_of(&self.app, original).owners.confirm_within;
         let why = original.revertible(within, now).err();
-        Problem::new(Kind::Refused, why.map_or_else(|| JUST_ENDED.to_owned(), |why| why.to_string()))
+        why.map_or_else(just_ended, |why| refused(&why))
     }
 }

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use drover_notifier::webhook::{Answered, Secret, test_body};
 use drover_policies::ids::{NoticeId, OwnerId, WebhookId};
 use drover_policies::migration::operators;
+use drover_policies::notices::Tells;
 use drover_policies::time::{Instant, Span};
 
 use super::{Decided, Reply, Wish, store_problem};
@@ -35,7 +36,7 @@ impl Wish {
         let owner = self.owner_of_webhook(body.owner.as_deref())?;
         let bad_url = |bad: BadTarget| Problem::field("url", format!("field url: {bad}"));
         let url = self.app.outbound.target(&body.url).map_err(bad_url)?;
-        if let Some(bad) = unknown_kind(&body.kinds) {
+        if let Some(bad) = unknown_kind(&body.kinds, Tells::KINDS) {
             return Err(Problem::field("kinds", format!("field kinds: {bad}")));
         }
         self.app.outbound.look_up(&url).await.map_err(bad_url)?;

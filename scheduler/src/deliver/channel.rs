@@ -9,16 +9,17 @@ use drover_notifier::letter::{Answers, Links};
 use drover_notifier::mail::{Letterhead, Mail};
 use drover_notifier::rt::Rt;
 use drover_notifier::webhook::{self, Answered, Readers};
+use drover_policies::bulletins::Bulletin;
 use drover_policies::channels::ChannelName;
 use drover_policies::ids::WebhookName;
 use drover_policies::language::Language;
 use drover_policies::migration::operators;
-use drover_policies::notices::{Contact, Notice, Reader, Reminders, Tells};
+use drover_policies::notices::{Contact, Notice, Reader, Reminders, Tells, TicketSummary};
 use drover_policies::time::Instant;
 
 use super::{Delivering, rt};
 use crate::app::App;
-use crate::store::StoreError;
+use crate::store::{Post, StoreError};
 use crate::webhooks::{Hook, NoSecret};
 
 /// One way to somebody, ready for use.
@@ -63,7 +64,7 @@ pub struct Handed<'a> {
     /// The scheduler.
     pub app: &'a App,
     /// The message.
-    pub notice: &'a Notice,
+    pub post: &'a Post,
     /// What the ticket is called on the channel, if it has told before.
     pub external: Option<&'a str>,
     /// Those who have not got it yet, when others have; empty for all.
@@ -77,6 +78,8 @@ pub struct Outcome {
     pub ended: Ended,
     /// What the ticket is called on the channel, when the channel has just told, whether the message was taken or not.
     pub external: Option<String>,
+    /// What was sent, where it was in words.
+    pub text: Option<String>,
 }
 
 /// How a try ended.
@@ -105,7 +108,7 @@ pub enum Ended {
 
 impl From<Ended> for Outcome {
     fn from(ended: Ended) -> Self {
-        Self { ended, external: None }
+        Self { ended, external: None, text: None }
     }
 }
 
@@ -147,8 +150,25 @@ impl Channel {
     /// The database failed; nothing was handed over.
     pub async fn deliver(&self, handed: &Handed<'_>) -> Result<Outcome, StoreError> {
         match self {
-            Self::Mail(delivering, mailer) => mail(delivering, mailer, handed).await.map(Outcome::from),
-            Self::Rt(delivering, rt) => rt::hand_over(delivering, rt, handed).await,
+            Self::Mail(delivering, mailer) => {
+                let mail = match handed.post {
+                    Post::Notice(notice) => of_notice(delivering, handed.app, notice).await?,
+                    Post::Bulletin(bulletin) => of_bulletin(delivering, handed.app, bulletin),
+                };
+                Ok(match mail {
+                    Err(ended) => ended.into(),
+                    Ok(Written { mail, text }) => {
+                        let ended = send(mailer, &mail.left_for(handed.still_to_get), handed.post).await;
+                        let text = text.filter(|_| matches!(ended, Ended::Arrived { .. }));
+                        Outcome { text, ..ended.into() }
+                    }
+                })
+            }
+            Self::Rt(delivering, rt) => match handed.post {
+                Post::Notice(notice) => rt::hand_over(delivering, rt, (handed, notice)).await,
+                // None is stored for it.
+                Post::Bulletin(_) => Ok(Ended::Never { why: "it is about no ticket".to_owned() }.into()),
+            },
             Self::Webhook(program) => program.deliver(handed).await.map(Outcome::from),
             Self::Unready(_, missing) => {
                 let why = crate::chain(missing);
@@ -186,16 +206,21 @@ async fn program(app: &App, name: &WebhookName) -> Result<Channel, NoChannel> {
 
 impl Program {
     async fn deliver(&self, handed: &Handed<'_>) -> Result<Ended, StoreError> {
-        let (app, notice) = (handed.app, handed.notice);
+        let (app, post) = (handed.app, handed.post);
         let gone = || Ended::Never { why: "it answered 410 Gone".to_owned() };
         if self.gone.load(Ordering::Relaxed) {
             return Ok(gone());
         }
-        let body = match webhook::body(notice, &app.config.delivery.event_source, self.hook.readers) {
+        let source = &app.config.delivery.event_source;
+        let body = match post {
+            Post::Notice(notice) => webhook::body(notice, source, self.hook.readers),
+            Post::Bulletin(bulletin) => webhook::bulletin_body(bulletin, source),
+        };
+        let body = match body {
             Ok(body) => body,
             Err(error) => return Ok(Ended::Never { why: crate::chain(&error) }),
         };
-        Ok(match self.hook.post(app, &notice.id.to_string(), body).await {
+        Ok(match self.hook.post(app, &post.id().to_string(), body).await {
             Answered::Taken { status } => Ended::Arrived { how: format!("posted, answered {status}") },
             Answered::NotNow { why, not_before } => Ended::Later { why, left: Vec::new(), not_before },
             Answered::Gone => {
@@ -210,14 +235,25 @@ impl Program {
     }
 }
 
-async fn mail(delivering: &Delivering, mailer: &Mailer, handed: &Handed<'_>) -> Result<Ended, StoreError> {
-    let (app, notice) = (handed.app, handed.notice);
+/// A mail, and its text as its ticket keeps it.
+struct Written {
+    mail: Mail,
+    text: Option<String>,
+}
+
+/// The mail of a message to an owner, or what becomes of the message without one.
+async fn of_notice(
+    delivering: &Delivering,
+    app: &App,
+    notice: &Notice,
+) -> Result<Result<Written, Ended>, StoreError> {
     let contact = contact(app, notice).await?;
     if let (Tells::Reminder { .. }, Reminders::Unwanted) = (&notice.tells, contact.reminders) {
-        return Ok(Ended::Arrived { how: "left out: the owner wants no reminders by mail".to_owned() });
+        let how = "left out: the owner wants no reminders by mail".to_owned();
+        return Ok(Err(Ended::Arrived { how }));
     }
     if notice.tells.mailed_to() == Reader::Operators && contact.mail.is_empty() {
-        return Ok(Ended::Arrived { how: "left out: no address is set in mail.operators".to_owned() });
+        return Ok(Err(no_operators()));
     }
     let config = &app.config.mail;
     let answers = match notice.tells.mailed_to() {
@@ -226,28 +262,67 @@ async fn mail(delivering: &Delivering, mailer: &Mailer, handed: &Handed<'_>) -> 
         Reader::Operators | Reader::Nobody => None,
     };
     let read = if answers.is_some() { Answers::Read } else { Answers::Unread };
-    let links = Links { answers: read, ..config.links.clone() };
+    let links = Links { answers: read, ..links(app, notice) };
     let message = match delivering.renderer.render(notice, &contact, &links) {
         Ok(message) => message,
-        Err(error) => return Ok(Ended::Never { why: crate::chain(&error) }),
+        Err(error) => return Ok(Err(Ended::Never { why: crate::chain(&error) })),
     };
     let standing = standing(app, notice).await?;
     let letterhead =
         Letterhead { sender: &config.sender, links: &links, standing, answers: answers.as_ref() };
-    let mail = match Mail::new(&message, notice, &contact, &letterhead) {
-        Ok(mail) => mail.left_for(handed.still_to_get),
-        Err(error) => return Ok(Ended::Never { why: crate::chain(&error) }),
-    };
-    Ok(match mailer.deliver(&mail).await {
+    let mail = Mail::new(&message, notice, &contact, &letterhead);
+    Ok(match mail {
+        Ok(mail) => Ok(Written { mail, text: Some(kept(app, notice, &links, &message.text)) }),
+        Err(error) => Err(Ended::Never { why: crate::chain(&error) }),
+    })
+}
+
+/// The mail of what operators are told of a maintenance.
+fn of_bulletin(delivering: &Delivering, app: &App, bulletin: &Bulletin) -> Result<Written, Ended> {
+    let contact = app.config.mail.operators_contact(&operators());
+    if contact.mail.is_empty() {
+        return Err(no_operators());
+    }
+    let configured = app.config.mail.links.clone();
+    let console = || app.config.web.address().map(|address| format!("{address}/maintenances/{{number}}"));
+    let links = Links { maintenance: configured.maintenance.clone().or_else(console), ..configured };
+    let failed = |error: &dyn std::error::Error| Ended::Never { why: crate::chain(error) };
+    let message =
+        delivering.renderer.render_bulletin(bulletin, &contact, &links).map_err(|error| failed(&error))?;
+    let mail = Mail::of_bulletin(&message, bulletin, &contact, &app.config.mail.sender);
+    mail.map(|mail| Written { mail, text: None }).map_err(|error| failed(&error))
+}
+
+fn no_operators() -> Ended {
+    Ended::Arrived { how: "left out: no address is set in mail.operators".to_owned() }
+}
+
+async fn send(mailer: &Mailer, mail: &Mail, post: &Post) -> Ended {
+    match mailer.deliver(mail).await {
         Delivery::Delivered { how, refused } => {
             for refused in refused {
-                tracing::warn!(ticket = %notice.ticket.number, address = %refused.address, why = %refused.why, "an address was refused");
+                tracing::warn!(about = %post.number(), address = %refused.address, why = %refused.why, "an address was refused");
             }
             Ended::Arrived { how }
         }
         Delivery::Retry { why, left, refused: _ } => Ended::Later { why, left, not_before: None },
         Delivery::Fail { why } => Ended::Never { why },
-    })
+    }
+}
+
+/// What mails name, the ticket's own page among it where pages have an address and no other page was named. An owner needs no token for that
+/// one; nobody else gets such a link.
+pub(super) fn links(app: &App, notice: &Notice) -> Links {
+    let links = app.config.mail.links.clone();
+    let (None, Some(address)) = (&links.ticket, app.config.web.address()) else { return links };
+    let TicketSummary { number, id, owner, .. } = &notice.ticket;
+    let ticket = match (notice.tells.mailed_to(), &app.page_keys) {
+        (Reader::Owner, Some(keys)) if *owner != operators() => {
+            format!("{address}/t/{}", keys.sign_page(number, *id, owner))
+        }
+        (Reader::Owner | Reader::Operators | Reader::Nobody, _) => format!("{address}/tickets/{number}"),
+    };
+    Links { ticket: Some(ticket), ..links }
 }
 
 /// Where the messages before this one have left the entry in the reader's calendar.
@@ -259,7 +334,7 @@ async fn standing(app: &App, notice: &Notice) -> Result<Standing, StoreError> {
 /// How the reader of a message is reached. Operators stand in where a server has no owner.
 pub(super) async fn contact(app: &App, notice: &Notice) -> Result<Contact, StoreError> {
     match notice.tells.mailed_to() {
-        Reader::Operators => Ok(stand_in(notice, app.config.mail.operators.clone())),
+        Reader::Operators => Ok(app.config.mail.operators_contact(&notice.ticket.owner)),
         Reader::Owner | Reader::Nobody => owner(app, notice).await,
     }
 }
@@ -268,18 +343,26 @@ pub(super) async fn contact(app: &App, notice: &Notice) -> Result<Contact, Store
 pub(super) async fn owner(app: &App, notice: &Notice) -> Result<Contact, StoreError> {
     let owner = &notice.ticket.owner;
     if *owner == operators() {
-        return Ok(stand_in(notice, app.config.mail.operators.clone()));
+        return Ok(app.config.mail.operators_contact(owner));
     }
-    Ok(app.store.owner(owner).await?.unwrap_or_else(|| stand_in(notice, Vec::new())))
-}
-
-fn stand_in(notice: &Notice, mail: Vec<String>) -> Contact {
-    Contact {
-        owner: notice.ticket.owner.clone(),
+    let unknown = || Contact {
+        owner: owner.clone(),
         name: String::new(),
-        mail,
+        mail: Vec::new(),
         timezone: chrono_tz::UTC,
         language: Language::default(),
         reminders: Reminders::Wanted,
+    };
+    Ok(app.store.owner(owner).await?.unwrap_or_else(unknown))
+}
+
+/// A mail's text as it may be read in its ticket: the link that opens that one without a token is the owner's alone.
+fn kept(app: &App, notice: &Notice, links: &Links, text: &str) -> String {
+    match (&app.config.mail.links.ticket, &links.ticket, app.config.web.address()) {
+        (None, Some(link), Some(address)) => {
+            text.replace(link.as_str(), &format!("{address}/tickets/{}", notice.ticket.number))
+        }
+        // A page of the installation's own is no secret.
+        (_, _, _) => text.to_owned(),
     }
 }

@@ -3,6 +3,8 @@
 use drover_notifier::letter::{Answers, Links};
 use drover_notifier::rt::{HandedOver, Letter, Rt, RtTicket, Then};
 
+use drover_policies::notices::Notice;
+
 use super::Delivering;
 use super::channel::{Ended, Handed, Outcome, contact, owner};
 use crate::store::StoreError;
@@ -11,9 +13,9 @@ use crate::store::StoreError;
 pub(super) async fn hand_over(
     delivering: &Delivering,
     rt: &Rt,
-    handed: &Handed<'_>,
+    (handed, notice): (&Handed<'_>, &Notice),
 ) -> Result<Outcome, StoreError> {
-    let (app, notice) = (handed.app, handed.notice);
+    let app = handed.app;
     let reader = contact(app, notice).await?;
     // It says what may be answered to a mail only in a mail.
     let links = Links { answers: Answers::Unread, ..app.config.mail.links.clone() };
@@ -39,5 +41,5 @@ pub(super) async fn hand_over(
             }
         }
     };
-    Ok(Outcome { ended, external: ticket.map(|ticket| ticket.to_string()) })
+    Ok(Outcome { external: ticket.map(|ticket| ticket.to_string()), ..ended.into() })
 }

@@ -14,7 +14,7 @@ use super::views::{BlueprintBody, BlueprintView};
 use crate::app::App;
 use crate::auth::Person;
 use crate::commands::blueprints::known;
-use crate::commands::{Reply, Wish, find_server};
+use crate::commands::{Reply, find_server};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(show, put, clear))
@@ -51,8 +51,8 @@ async fn put(
     Named(name): Named,
     change: Change<Person, BlueprintBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.put_blueprint(&name, &body).await
+    let (wish, body) = change.wish(app);
+    wish.put_blueprint(&name, &body).await
 }
 
 /// Clear a server's blueprint
@@ -66,6 +66,6 @@ async fn clear(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.clear_blueprint(&name).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.clear_blueprint(&name).await
 }

@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::views::{CheckBody, CheckView, Page};
 use crate::app::App;
 use crate::auth::Person;
-use crate::commands::{Reply, Wish, owned, store_problem};
+use crate::commands::{Reply, owned, store_problem};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, put, remove))
@@ -71,8 +71,8 @@ async fn put(
     Named(name): Named,
     change: Change<Person, CheckBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.put_check(&name, &body).await
+    let (wish, body) = change.wish(app);
+    wish.put_check(&name, &body).await
 }
 
 /// Remove a check
@@ -84,6 +84,6 @@ async fn remove(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.remove_check(&name).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.remove_check(&name).await
 }

@@ -18,7 +18,7 @@ use super::views::{DeadLetterView, Page, ReplayBody, Replayed};
 use crate::app::App;
 use crate::auth::Person;
 use crate::commands::deliveries::letters_of;
-use crate::commands::{Reply, Wish, owned};
+use crate::commands::{Reply, owned};
 use crate::store::DeadLetterFilter;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -71,8 +71,8 @@ async fn replay_all(
     State(app): State<Arc<App>>,
     change: Change<Person, ReplayBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.replay_channel(&body.channel).await
+    let (wish, body) = change.wish(app);
+    wish.replay_channel(&body.channel).await
 }
 
 /// Replay a dead letter
@@ -86,6 +86,6 @@ async fn replay(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.replay_letter(&name).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.replay_letter(&name).await
 }

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use drover_notifier::deliver::Channel;
 use drover_notifier::rt::Rt;
-use drover_policies::fleet::{Fleet, Host};
+use drover_policies::fleet::{Ending, Fleet, Host};
 use drover_policies::ids::OwnerId;
 use drover_policies::time::{Instant, Span};
 use utoipa_axum::router::OpenApiRouter;
@@ -42,21 +42,30 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 #[utoipa::path(get, path = "/v1/doctor", tag = "installation", security(("token" = [])),
     responses((status = 200, description = "What was found", body = Findings), Problems))]
 async fn examine(State(app): State<Arc<App>>, _: Operator) -> Result<Json<Findings>, Problem> {
+    findings(&app).await.map(Json)
+}
+
+/// Everything that was looked at.
+///
+/// # Errors
+/// The database failed.
+pub(crate) async fn findings(app: &App) -> Result<Findings, Problem> {
     let now = app.clock.now();
     let fleet = app.fleet();
     let silent_after = app.policies.general().agents.silent_after;
-    let mut items = vec![agents(&fleet, now, silent_after), clocks(&fleet, &app, now).await?];
+    let mut items = vec![agents(&fleet, now, silent_after), clocks(&fleet, app, now).await?];
+    items.push(certificates(&fleet, now));
     items.extend(clusters(&fleet));
     items.push(ownerless(&fleet));
-    items.push(contacts(&fleet, &app).await?);
-    items.push(mail(&app));
-    items.extend(tracker(&app).await);
-    items.extend(undelivered(&app).await?);
-    items.extend(returned(&app, now).await?);
-    items.extend(answers(&app));
-    items.extend(disabled_webhooks(&app).await?);
-    items.push(overdue(&app, now).await?);
-    Ok(Json(Findings { now, version: env!("CARGO_PKG_VERSION").to_owned(), items }))
+    items.push(contacts(&fleet, app).await?);
+    items.push(mail(app));
+    items.extend(tracker(app).await);
+    items.extend(undelivered(app).await?);
+    items.extend(returned(app, now).await?);
+    items.extend(answers(app));
+    items.extend(disabled_webhooks(app).await?);
+    items.push(overdue(app, now).await?);
+    Ok(Findings { now, version: env!("CARGO_PKG_VERSION").to_owned(), items })
 }
 
 fn named<T: ToString>(things: impl IntoIterator<Item = T>) -> String {
@@ -113,6 +122,27 @@ async fn clocks(fleet: &Fleet, app: &App, now: Instant) -> Result<Finding, Probl
             "let all hosts and the scheduler take their time from the same servers (chrony, NTP)",
         )
     })
+}
+
+/// Certificates that are over, or will be within a month.
+fn certificates(fleet: &Fleet, now: Instant) -> Finding {
+    let mut ending = Vec::new();
+    for host in fleet.hosts.values() {
+        for certificate in host.facts.agent.iter().flat_map(|agent| &agent.certificates) {
+            if let Some(end) = certificate.ending(now) {
+                ending.push((end, format!("{} on {} {end}", certificate.file.display(), host.name)));
+            }
+        }
+    }
+    let told = named(ending.iter().map(|(_, text)| text));
+    let remedy = "put another one in its place, then let libvirt read it: virt-admin server-update-tls virtproxyd, or libvirtd";
+    if ending.is_empty() {
+        Finding::ok("certificates", "no certificate of a host ends within a month")
+    } else if ending.iter().any(|(end, _)| matches!(end, Ending::Over(_))) {
+        Finding::problem("certificates", told, remedy)
+    } else {
+        Finding::warning("certificates", told, remedy)
+    }
 }
 
 /// Every cluster: whether its hosts can take each other's servers at all.

@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::views::{DrillBody, ScheduledEventView};
 use crate::app::App;
 use crate::auth::Person;
-use crate::commands::{Reply, Wish};
+use crate::commands::Reply;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(begin))
@@ -26,6 +26,6 @@ pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
 #[utoipa::path(post, path = "/v1/drills", tag = "drills", request_body = DrillBody, security(("token" = [])),
     responses((status = 201, description = "The drill", body = ScheduledEventView), Problems))]
 async fn begin(State(app): State<Arc<App>>, change: Change<Person, DrillBody>) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.drill(&body).await
+    let (wish, body) = change.wish(app);
+    wish.drill(&body).await
 }

@@ -23,6 +23,12 @@ use crate::store::{EventFilter, Seq};
 /// The most events of one migration's story that are shown with it.
 const STORY: u32 = 1000;
 
+/// How many of the latest are shown with something that has a longer story.
+pub(crate) const OF_LATE: u32 = 50;
+
+/// The most events that fit into what is said to somebody whose page was out of date.
+const SENTENCES: u32 = 5;
+
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list))
 }
@@ -86,7 +92,7 @@ pub(super) async fn filter(app: &App, caller: &Caller, asked: Asked<'_>) -> Resu
 }
 
 /// An event as a caller sees it; nothing when it is not for him.
-pub(super) fn view(caller: &Caller, seq: Seq, event: &Event) -> Option<EventView> {
+pub(crate) fn view(caller: &Caller, seq: Seq, event: &Event) -> Option<EventView> {
     match caller.owner() {
         None => Some(EventView::for_operator(seq.0, event)),
         Some(owner) => EventView::for_owner(seq.0, event, owner),
@@ -94,7 +100,7 @@ pub(super) fn view(caller: &Caller, seq: Seq, event: &Event) -> Option<EventView
 }
 
 /// The whole story of one thing.
-pub(super) async fn story(
+pub(crate) async fn story(
     app: &App,
     caller: &Caller,
     filter: &EventFilter,
@@ -102,6 +108,29 @@ pub(super) async fn story(
     let events =
         app.store.events_after(Seq::START, filter, STORY).await.map_err(|error| store_problem(&error))?;
     Ok(events.iter().filter_map(|(seq, event)| view(caller, *seq, event)).collect())
+}
+
+/// The last things of a story, oldest first.
+pub(crate) async fn story_of_late(
+    app: &App,
+    caller: &Caller,
+    filter: &EventFilter,
+    most: u32,
+) -> Result<Vec<EventView>, Problem> {
+    let events = app.store.events_of_late(filter, most).await.map_err(|error| store_problem(&error))?;
+    Ok(events.iter().filter_map(|(seq, event)| view(caller, *seq, event)).collect())
+}
+
+/// The first things of a story after a place in it, each in a sentence.
+pub(crate) async fn told_since(
+    app: &App,
+    caller: &Caller,
+    filter: &EventFilter,
+    after: i64,
+) -> Result<Vec<String>, Problem> {
+    let events =
+        app.store.events_after(Seq(after), filter, SENTENCES).await.map_err(|error| store_problem(&error))?;
+    Ok(events.iter().filter_map(|(seq, event)| Some(view(caller, *seq, event)?.text)).collect())
 }
 
 /// List events

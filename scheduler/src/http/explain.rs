@@ -28,7 +28,7 @@ use super::views::{
     Reason, ServerView, SlotView,
 };
 use crate::app::App;
-use crate::auth::Person;
+use crate::auth::{Caller, Person};
 use crate::commands::migrate::blocked;
 use crate::commands::{find_server, store_problem};
 use crate::situation::Loaded;
@@ -64,25 +64,38 @@ async fn explain(
     Named(name): Named,
     Params(which): Params<Which>,
 ) -> Result<Json<Explanation>, Problem> {
+    explanation(&app, &caller, &name, which.at).await.map(Json)
+}
+
+/// Why a server is treated as it is, as its reader may see it; with a time, what stands in the way of a reboot then.
+///
+/// # Errors
+/// There is no such server for him.
+pub(crate) async fn explanation(
+    app: &App,
+    caller: &Caller,
+    name: &str,
+    at: Option<DateTime<Utc>>,
+) -> Result<Explanation, Problem> {
     let fleet = app.fleet();
     let eyes = caller.eyes();
-    let server = find_server(&fleet, &caller, &name)?;
+    let server = find_server(&fleet, caller, name)?;
     let effective = app.policies.effective(&Subject::of(server, &fleet));
     let open = app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
     let migration = open.iter().map(|open| &open.value).find(|open| open.server == server.facts.id);
     let brief = migration.map(|migration| MigrationBrief::of(migration, eyes));
     let suits = suits(server, &fleet, None, &effective.policy);
     let (method, why) = method(&suits, eyes);
-    let loaded = Loaded::read(&app).await.map_err(|error| store_problem(&error))?;
+    let loaded = Loaded::read(app).await.map_err(|error| store_problem(&error))?;
     let mut reservations: Vec<_> = open.iter().filter_map(|open| open.value.place.clone()).collect();
-    reservations.extend(loaded.import_places(&app));
+    reservations.extend(loaded.import_places(app));
     let whose = Whose::server(server);
     let range = Slot::from_start(app.clock.now(), AHEAD);
     let (open, windows_from) = loaded.owners().open_for(&whose, &effective.policy, range);
     let history = app.store.reboot_downtimes().await.map_err(|error| store_problem(&error))?;
     let history = history.get(&server.facts.id).map_or(&[][..], Vec::as_slice);
     let inside = eyes == Eyes::Operator;
-    Ok(Json(Explanation {
+    Ok(Explanation {
         blueprint: loaded.blueprints().get(&server.facts.id).map(ToString::to_string),
         waits_for: brief.as_ref().and_then(|brief| brief.waits_for.clone()),
         server: ServerView::of(server, brief, eyes),
@@ -91,18 +104,18 @@ async fn explain(
         obstacles: all_obstacles(server, suits).iter().map(|why| blocked(why, eyes)).collect(),
         rules: if inside { settings(&effective) } else { Vec::new() },
         places: if inside {
-            places(&app, &fleet, server, &reservations, loaded.blueprints())
+            places(app, &fleet, server, &reservations, loaded.blueprints())
         } else {
             Vec::new()
         },
         windows_from: windows_from.windows().to_owned(),
-        freezes: freezes(&app, loaded.owners(), &whose, &effective.policy).await?,
+        freezes: freezes(app, loaded.owners(), &whose, &effective.policy).await?,
         limits: loaded.owners().limits_for(&whose).iter().map(|limit| LimitHolds::from(*limit)).collect(),
         checks: checks(loaded.owners(), &whose, &effective.policy),
         on_failed_checks: effective.policy.validation.on_failed.code().to_owned(),
-        at: which.at.map(|at| Candidate {
+        at: at.map(|at| Candidate {
             at,
-            hindrances: hindrances(loaded.situation(&app), server, at)
+            hindrances: hindrances(loaded.situation(app), server, at)
                 .iter()
                 .map(|why| Reason::new(why.code(), why))
                 .collect(),
@@ -111,7 +124,7 @@ async fn explain(
         expected_downtime_ms: expected_move(&server.facts, &effective.policy, history, None)
             .downtime
             .as_milliseconds(),
-    }))
+    })
 }
 
 /// What stands in the way by the server itself, or else by its host's agent.

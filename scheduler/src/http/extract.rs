@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::problem::{Kind, Problem};
 use crate::app::App;
 use crate::auth::{Caller, hex};
+use crate::commands::Wish;
 
 /// The largest body that anything but an agent sends.
 const LARGEST_BODY: usize = 256 * 1024;
@@ -311,9 +312,9 @@ pub struct Nothing {}
 
 /// A caller of any kind of a change.
 impl<W: Into<Caller>, T> Change<W, T> {
-    /// Who wishes, as a caller.
-    pub fn split(self) -> (Caller, Envelope, T) {
-        (self.who.into(), self.envelope, self.body)
+    /// Who wishes and what came with it, ready to be carried out; and what is wished.
+    pub fn wish(self, app: Arc<App>) -> (Wish, T) {
+        (Wish { app, caller: self.who.into(), envelope: self.envelope }, self.body)
     }
 }
 

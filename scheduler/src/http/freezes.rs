@@ -16,7 +16,7 @@ use super::problem::Problem;
 use super::views::{FreezeBody, FreezeView, Page};
 use crate::app::App;
 use crate::auth::Person;
-use crate::commands::{Reply, Wish, owned, store_problem};
+use crate::commands::{Reply, owned, store_problem};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, put, remove))
@@ -69,8 +69,8 @@ async fn put(
     Named(name): Named,
     change: Change<Person, FreezeBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.put_freeze(&name, &body).await
+    let (wish, body) = change.wish(app);
+    wish.put_freeze(&name, &body).await
 }
 
 /// Remove a freeze
@@ -82,6 +82,6 @@ async fn remove(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.remove_freeze(&name).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.remove_freeze(&name).await
 }

@@ -15,10 +15,10 @@ use super::Problems;
 use super::extract::{Change, Known, Named, Nothing, Params};
 use super::lists::{limit, of_all};
 use super::problem::Problem;
-use super::views::{Eyes, HostDetail, HostView, Page, ReasonBody, ServerView};
+use super::views::{AgentHeard, Eyes, HostDetail, HostView, Page, ReasonBody, ServerView};
 use crate::app::App;
 use crate::auth::Operator;
-use crate::commands::{Reply, Wish, find_host, hosts::standing};
+use crate::commands::{Reply, find_host, hosts::standing};
 use crate::http::servers::open_migrations;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -45,9 +45,13 @@ struct Which {
     cursor: Option<String>,
 }
 
-fn view(app: &App, fleet: &Fleet, host: &Host) -> HostView {
+pub(crate) fn view(app: &App, fleet: &Fleet, host: &Host) -> HostView {
     let servers: Vec<_> = fleet.on(&host.name).collect();
-    HostView::of(host, &servers, app.policies.general().agents.silent_after, app.clock.now())
+    let heard = AgentHeard {
+        silent_after: app.policies.general().agents.silent_after,
+        protocol: app.agents.protocol(&host.name),
+    };
+    HostView::of(host, &servers, heard, app.clock.now())
 }
 
 /// Export the fleet
@@ -126,8 +130,8 @@ async fn cordon(
     Named(name): Named,
     change: Change<Operator, ReasonBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.cordon(&name, &body.reason).await
+    let (wish, body) = change.wish(app);
+    wish.cordon(&name, &body.reason).await
 }
 
 /// Let servers come to a host again
@@ -141,6 +145,6 @@ async fn uncordon(
     Named(name): Named,
     change: Change<Operator, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.uncordon(&name).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.uncordon(&name).await
 }

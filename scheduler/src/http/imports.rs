@@ -20,7 +20,7 @@ use super::views::{ImportView, NewImport, Page, RetryImport};
 use crate::app::App;
 use crate::auth::Operator;
 use crate::commands::imports::{ImportWish, view};
-use crate::commands::{Reply, Wish, find_import, store_problem};
+use crate::commands::{Reply, find_import, store_problem};
 use crate::store::{ImportFilter, Only};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -98,8 +98,8 @@ async fn list(
 #[utoipa::path(post, path = "/v1/imports", tag = "imports", request_body = NewImport, security(("token" = [])),
     responses((status = 201, description = "It has been ordered", body = ImportView), Problems))]
 async fn import(State(app): State<Arc<App>>, change: Change<Operator, NewImport>) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.import(&body).await
+    let (wish, body) = change.wish(app);
+    wish.import(&body).await
 }
 
 /// Show an import
@@ -129,8 +129,8 @@ async fn cancel(
     Named(name): Named,
     change: Change<Operator, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.change_import(&name, ImportWish::Cancel).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.change_import(&name, ImportWish::Cancel).await
 }
 
 /// Retry an import
@@ -144,7 +144,7 @@ async fn retry(
     Named(name): Named,
     change: Change<Operator, RetryImport>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, RetryImport { anew }) = change.split();
+    let (wish, RetryImport { anew }) = change.wish(app);
     let begin = if anew { Begin::Anew } else { Begin::Where };
-    Wish { app, caller, envelope }.change_import(&name, ImportWish::Retry(begin)).await
+    wish.change_import(&name, ImportWish::Retry(begin)).await
 }

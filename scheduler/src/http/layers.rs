@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
+use tower_http::CompressionLevel;
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
 use tracing::Instrument;
 
 use super::problem::{IsProblem, Kind, Problem};
@@ -25,7 +27,26 @@ pub(super) fn around(router: Router<Arc<App>>, app: &Arc<App>) -> Router<Arc<App
         .fallback(no_such_route)
         .layer(DefaultBodyLimit::max(LARGEST_FROM_AGENTS))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn_with_state(app.clone(), crate::web::around))
         .layer(from_fn_with_state(app.clone(), outermost))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest).compress_when(is_of_pages))
+        .layer(from_fn(whole_with_parameters))
+}
+
+/// A page of a thousand hosts is a tenth of its length then. Answers to programs stay as they are: some of them are streams.
+fn is_of_pages(status: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    status == StatusCode::OK
+        && ["text/html", "text/css", "text/javascript"].iter().any(|page| kind.starts_with(page))
+}
+
+/// A page whose address somebody else may have made up is not compressed: pages name their address and hold the secret of their session, and
+/// by the length of the two together the one could be tried out against the other (the attack called BREACH).
+async fn whole_with_parameters(mut request: Request, next: Next) -> Response {
+    if request.uri().query().is_some() {
+        request.headers_mut().remove(header::ACCEPT_ENCODING);
+    }
+    next.run(request).await
 }
 
 async fn no_such_route(request: Request) -> Problem {
@@ -93,7 +114,10 @@ fn request_id(request: &Request, app: &App) -> String {
 
 /// Answers that the framework gives without words become problems.
 fn worded(response: Response, method: &axum::http::Method, path: &str) -> Response {
-    if response.extensions().get::<IsProblem>().is_some() {
+    // What has a kind has words: it may be a page.
+    if response.extensions().get::<IsProblem>().is_some()
+        || response.headers().contains_key(header::CONTENT_TYPE)
+    {
         return response;
     }
     if response.status() == StatusCode::METHOD_NOT_ALLOWED {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
+use drover_policies::conduct::times_of;
 use drover_policies::ids::HostName;
 use drover_policies::maintenance::{InPart, Maintenance};
 use drover_policies::planner::{Input, report_of};
@@ -26,7 +27,8 @@ use crate::app::App;
 use crate::auth::Operator;
 use crate::commands::hosts::reason;
 use crate::commands::maintenances::MaintenanceWish;
-use crate::commands::{Reply, Wish, find_maintenance, store_problem, suggestions};
+use crate::commands::{Reply, find_maintenance, store_problem, suggestions};
+use crate::situation::Loaded;
 use crate::store::Only;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -93,8 +95,7 @@ async fn create(
     State(app): State<Arc<App>>,
     change: Change<Operator, MaintenanceBody>,
 ) -> Result<Response, Problem> {
-    let (caller, envelope, body) = change.split();
-    let wish = Wish { app, caller, envelope };
+    let (wish, body) = change.wish(app);
     if body.dry_run {
         return Ok(Json(wish.dry_run(&body).await?).into_response());
     }
@@ -133,12 +134,24 @@ async fn plan(
     Named(name): Named,
     known: Known,
 ) -> Result<Response, Problem> {
-    let maintenance = find_maintenance(&app, &name).await?.value;
-    let plans = app.store.plans(maintenance.id).await.map_err(|error| store_problem(&error))?;
+    known.answer(None, &latest_plan(&app, &find_maintenance(&app, &name).await?.value).await?)
+}
+
+/// The latest plan of a maintenance.
+///
+/// # Errors
+/// It has none.
+pub(crate) async fn latest_plan(app: &App, maintenance: &Maintenance) -> Result<PlanView, Problem> {
+    if !maintenance.empties() {
+        return Ok(PlanView::of_balance(app.clock.now(), &maintenance.rolling.balance));
+    }
+    let loaded = Loaded::read(app).await.map_err(|error| store_problem(&error))?;
+    let times = times_of(loaded.situation(app), maintenance, []);
+    let latest = app.store.latest_plan(maintenance.id).await.map_err(|error| store_problem(&error))?;
     let ahead = &maintenance.rolling.waves.ahead;
-    let Some(latest) = plans.into_iter().next() else {
+    let Some(latest) = latest else {
         if !ahead.is_empty() {
-            return known.answer(None, &PlanView::of_waves(app.clock.now(), ahead));
+            return Ok(PlanView::of_waves(app.clock.now(), ahead).at_times(times));
         }
         return Err(Problem::new(
             Kind::NotFound,
@@ -149,7 +162,7 @@ async fn plan(
         ));
     };
     let fleet = app.fleet();
-    let doomed = maintenance.waiting().cloned().collect();
+    let doomed = maintenance.to_be_emptied().cloned().collect();
     let report = report_of(
         &Input {
             now: app.clock.now(),
@@ -164,13 +177,13 @@ async fn plan(
         },
         &latest.plan,
     );
-    known.answer(None, &PlanView::of(&latest.plan, &report).followed_by(ahead))
+    Ok(PlanView::of(&latest.plan, &report).followed_by(ahead).at_times(times))
 }
 
 macro_rules! wished {
     ($app:expr, $name:expr, $change:expr, $wish:expr) => {{
-        let (caller, envelope, Nothing {}) = $change.split();
-        Wish { app: $app, caller, envelope }.maintain(&$name, &$wish).await
+        let (wish, Nothing {}) = $change.wish($app);
+        wish.maintain(&$name, &$wish).await
     }};
 }
 
@@ -225,9 +238,9 @@ async fn emergency(
     Named(name): Named,
     change: Change<Operator, EmergencyBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
+    let (wish, body) = change.wish(app);
     let why = reason("why", &body.why)?;
-    Wish { app, caller, envelope }.maintain(&name, &MaintenanceWish::Emergency { why }).await
+    wish.maintain(&name, &MaintenanceWish::Emergency { why }).await
 }
 
 /// Approve a maintenance
@@ -241,9 +254,9 @@ async fn approve(
     Named(name): Named,
     change: Change<Operator, ApproveBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
+    let (wish, body) = change.wish(app);
     let in_part = if body.anyway { InPart::Accepted } else { InPart::Refused };
-    Wish { app, caller, envelope }.maintain(&name, &MaintenanceWish::Approve { in_part }).await
+    wish.maintain(&name, &MaintenanceWish::Approve { in_part }).await
 }
 
 /// Show one host of a maintenance
@@ -278,9 +291,9 @@ async fn retry_host(
     Path((name, host)): Path<(String, String)>,
     change: Change<Operator, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    let host = host_of(&find_maintenance(&app, &name).await?.value, &host)?;
-    Wish { app, caller, envelope }.maintain(&name, &MaintenanceWish::RetryHost { host }).await
+    let (wish, Nothing {}) = change.wish(app);
+    let host = host_of(&find_maintenance(&wish.app, &name).await?.value, &host)?;
+    wish.maintain(&name, &MaintenanceWish::RetryHost { host }).await
 }
 
 /// Leave a host out
@@ -294,12 +307,12 @@ async fn skip_host(
     Path((name, host)): Path<(String, String)>,
     change: Change<Operator, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    let host = host_of(&find_maintenance(&app, &name).await?.value, &host)?;
-    Wish { app, caller, envelope }.maintain(&name, &MaintenanceWish::SkipHost { host }).await
+    let (wish, Nothing {}) = change.wish(app);
+    let host = host_of(&find_maintenance(&wish.app, &name).await?.value, &host)?;
+    wish.maintain(&name, &MaintenanceWish::SkipHost { host }).await
 }
 
-fn host_of(maintenance: &Maintenance, given: &str) -> Result<HostName, Problem> {
+pub(crate) fn host_of(maintenance: &Maintenance, given: &str) -> Result<HostName, Problem> {
     let found = maintenance.hosts.keys().find(|host| host.as_str() == given);
     found.cloned().ok_or_else(|| {
         let near = suggestions(given, maintenance.hosts.keys().map(HostName::as_str));

@@ -25,7 +25,7 @@ use crate::app::App;
 use crate::auth::{Caller, Operator, Person};
 use crate::commands::migrations::MigrationWish;
 use crate::commands::{
-    Reply, Wish, find_maintenance, find_migration, find_server, owned, store_problem, with_time,
+    Reply, find_maintenance, find_migration, find_server, owned, store_problem, with_time,
 };
 use crate::replicas;
 use crate::situation::Loaded;
@@ -145,7 +145,11 @@ async fn filter(app: &App, caller: &Caller, which: &Which) -> Result<MigrationFi
 }
 
 /// Migrations as their caller sees them, each with its replica if it has one.
-async fn views(app: &App, caller: &Caller, migrations: &[&Migration]) -> Result<Vec<MigrationView>, Problem> {
+pub(crate) async fn views(
+    app: &App,
+    caller: &Caller,
+    migrations: &[&Migration],
+) -> Result<Vec<MigrationView>, Problem> {
     let replicas = replicas::of_migrations(app, migrations).await.map_err(|error| store_problem(&error))?;
     let view = |migration: &&Migration| {
         let progress = migration.state.operation().and_then(|operation| app.progress(operation));
@@ -239,8 +243,8 @@ async fn abort(
     Named(name): Named,
     change: Change<Operator, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.migration(&name, MigrationWish::Abort).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.migration(&name, MigrationWish::Abort).await
 }
 
 /// Begin a failed migration anew
@@ -252,8 +256,8 @@ async fn retry(
     Named(name): Named,
     change: Change<Operator, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.migration(&name, MigrationWish::Retry).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.migration(&name, MigrationWish::Retry).await
 }
 
 /// Force a migration
@@ -268,8 +272,8 @@ async fn force(
     Named(name): Named,
     change: Change<Operator, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.migration(&name, MigrationWish::Force).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.migration(&name, MigrationWish::Force).await
 }
 
 /// Agree to the proposed time
@@ -281,8 +285,8 @@ async fn approve(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.migration(&name, MigrationWish::Approve).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.migration(&name, MigrationWish::Approve).await
 }
 /// Decline the proposed time
 ///
@@ -297,8 +301,8 @@ async fn decline(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.migration(&name, MigrationWish::Decline).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.migration(&name, MigrationWish::Decline).await
 }
 
 /// Choose another time
@@ -312,9 +316,9 @@ async fn reschedule(
     Named(name): Named,
     change: Change<Person, RescheduleBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, RescheduleBody { start }) = change.split();
+    let (wish, RescheduleBody { start }) = change.wish(app);
     let start = drover_policies::time::to_microseconds(start);
-    Wish { app, caller, envelope }.migration(&name, MigrationWish::Reschedule { start }).await
+    wish.migration(&name, MigrationWish::Reschedule { start }).await
 }
 
 /// Start a reboot migration now
@@ -326,8 +330,8 @@ async fn start_now(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.migration(&name, MigrationWish::StartNow).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.migration(&name, MigrationWish::StartNow).await
 }
 
 /// Take back what was asked for
@@ -341,8 +345,8 @@ async fn cancel(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.cancel(&name).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.cancel(&name).await
 }
 
 /// Say that all is well after a reboot migration
@@ -357,8 +361,8 @@ async fn confirm(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.migration(&name, MigrationWish::Confirm).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.migration(&name, MigrationWish::Confirm).await
 }
 
 /// Take a server back to where it was before a reboot migration
@@ -375,8 +379,8 @@ async fn revert(
     Named(name): Named,
     change: Change<Person, RevertBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, RevertBody { at, accept_data_loss }) = change.split();
+    let (wish, RevertBody { at, accept_data_loss }) = change.wish(app);
     let at = at.map(drover_policies::time::to_microseconds);
     let loss = if accept_data_loss { Loss::Accepted } else { Loss::None };
-    Wish { app, caller, envelope }.revert(&name, at, loss).await
+    wish.revert(&name, at, loss).await
 }

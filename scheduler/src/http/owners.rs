@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::views::{ContactBody, ContactView, Page};
 use crate::app::App;
 use crate::auth::{Operator, Person};
-use crate::commands::{Reply, Wish, store_problem};
+use crate::commands::{Reply, store_problem};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show, put))
@@ -80,6 +80,6 @@ async fn put(
     Named(name): Named,
     change: Change<Person, ContactBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.put_owner(&name, &body).await
+    let (wish, body) = change.wish(app);
+    wish.put_owner(&name, &body).await
 }

@@ -64,8 +64,12 @@ pub(super) fn settings(effective: &Effective) -> Vec<RuleView> {
 #[utoipa::path(get, path = "/v1/policy", tag = "policy", security(("token" = [])),
     responses((status = 200, description = "The policy", body = PolicyView), Problems))]
 async fn show(State(app): State<Arc<App>>, _: Operator, known: Known) -> Result<Response, Problem> {
-    let general = app.policies.effective(&anybody(&Labels::new()));
-    known.answer(None, &PolicyView { settings: settings(&general) })
+    known.answer(None, &PolicyView { settings: in_force(&app.policies) })
+}
+
+/// What holds where no rule says otherwise.
+pub(crate) fn in_force(policies: &PolicySet) -> Vec<RuleView> {
+    settings(&policies.effective(&anybody(&Labels::new())))
 }
 
 /// No server in particular, so that no rule is about it.
@@ -88,10 +92,8 @@ async fn check(
     State(_): State<Arc<App>>,
     change: Change<Operator, PolicyBody>,
 ) -> Result<Json<PolicyView>, Problem> {
-    let (_, _, body) = change.split();
     let files: Vec<(&str, &str)> =
-        body.files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
+        change.body.files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
     let set = PolicySet::parse(&files).map_err(|problems| bad(&problems))?;
-    let general = set.effective(&anybody(&Labels::new()));
-    Ok(Json(PolicyView { settings: settings(&general) }))
+    Ok(Json(PolicyView { settings: in_force(&set) }))
 }

@@ -20,7 +20,7 @@ use super::views::{Page, ReplicaView};
 use crate::app::App;
 use crate::auth::{Caller, Operator, Person};
 use crate::commands::replicas::{ReplicaWish, find_replica, view};
-use crate::commands::{Reply, Wish, find_server, owned, store_problem};
+use crate::commands::{Reply, find_server, owned, store_problem};
 use crate::replicas::Present;
 use crate::store::{ReplicaFilter, Versioned};
 
@@ -161,8 +161,8 @@ async fn sync(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.replica(&name, ReplicaWish::Sync).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.replica(&name, ReplicaWish::Sync).await
 }
 
 /// Pause a replica
@@ -177,8 +177,8 @@ async fn pause(
     Named(name): Named,
     change: Change<Operator, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.replica(&name, ReplicaWish::Pause).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.replica(&name, ReplicaWish::Pause).await
 }
 
 /// Resume a replica
@@ -190,8 +190,8 @@ async fn resume(
     Named(name): Named,
     change: Change<Operator, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.replica(&name, ReplicaWish::Resume).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.replica(&name, ReplicaWish::Resume).await
 }
 
 /// Launch a test
@@ -207,8 +207,8 @@ async fn launch_test(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.replica(&name, ReplicaWish::LaunchTest).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.replica(&name, ReplicaWish::LaunchTest).await
 }
 
 /// End a test
@@ -222,8 +222,8 @@ async fn end_test(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.replica(&name, ReplicaWish::EndTest).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.replica(&name, ReplicaWish::EndTest).await
 }
 
 /// Say that a test has passed
@@ -237,8 +237,8 @@ async fn test_passed(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.replica(&name, ReplicaWish::MarkTest(TestResult::Passed)).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.replica(&name, ReplicaWish::MarkTest(TestResult::Passed)).await
 }
 
 /// Say that a test has failed
@@ -252,6 +252,6 @@ async fn test_failed(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.replica(&name, ReplicaWish::MarkTest(TestResult::Failed)).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.replica(&name, ReplicaWish::MarkTest(TestResult::Failed)).await
 }

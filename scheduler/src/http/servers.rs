@@ -20,7 +20,7 @@ use super::problem::{Kind, Problem};
 use super::views::{Eyes, MayReasonBody, MigrateBody, MigrationBrief, MigrationView, Page, ServerView};
 use crate::app::App;
 use crate::auth::Person;
-use crate::commands::{Reply, Wish, find_server, owned, store_problem};
+use crate::commands::{Reply, find_server, owned, store_problem};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -128,8 +128,8 @@ async fn migrate_now(
     Named(name): Named,
     change: Change<Person, MayReasonBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.migrate(&name, None, body.reason.as_deref()).await
+    let (wish, body) = change.wish(app);
+    wish.migrate(&name, None, body.reason.as_deref()).await
 }
 
 /// Move a server by a reboot, at a time
@@ -145,7 +145,7 @@ async fn migrate(
     Named(name): Named,
     change: Change<Person, MigrateBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, MigrateBody { at, reason }) = change.split();
+    let (wish, MigrateBody { at, reason }) = change.wish(app);
     let at = drover_policies::time::to_microseconds(at);
-    Wish { app, caller, envelope }.migrate(&name, Some(at), reason.as_deref()).await
+    wish.migrate(&name, Some(at), reason.as_deref()).await
 }

@@ -169,9 +169,8 @@ impl Follower {
 
     /// A stream outlives the request that opened it, but not the token.
     async fn still_allowed(&self) -> Result<(), Gone> {
-        let tokens = self.app.store.tokens().await.map_err(|error| self.log(&error))?;
-        let valid = tokens.iter().any(|token| token.id == self.caller.token && token.revoked_at.is_none());
-        if valid { Ok(()) } else { Err(Gone) }
+        let token = self.app.store.token(self.caller.token).await.map_err(|error| self.log(&error))?;
+        if token.is_some_and(|token| token.revoked_at.is_none()) { Ok(()) } else { Err(Gone) }
     }
 
     async fn catch_up(&mut self) -> Result<(), Gone> {

@@ -10,7 +10,7 @@ use drover_policies::appointment::Appointment;
 use drover_policies::channels::ChannelName;
 use drover_policies::ids::MigrationId;
 use drover_policies::migration::Migration;
-use drover_policies::notices::Via;
+use drover_policies::notices::{Reader, Via};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -25,7 +25,7 @@ use super::views::{
 };
 use crate::app::App;
 use crate::auth::{Caller, Person};
-use crate::commands::{Reply, Wish, find_server, find_ticket, owned, reverting, store_problem};
+use crate::commands::{Reply, find_server, find_ticket, owned, reverting, store_problem};
 use crate::store::{LastWord, Only, StoredDelivery, StoredNotice, Ticket, TicketFilter};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -83,11 +83,21 @@ impl NoticeView {
             id: stored.notice.id.0,
             kind: stored.notice.tells.kind().to_owned(),
             said: SaidView::of(&stored.notice, eyes),
+            text: sent(stored, eyes),
             bounces: Vec::new(),
             at: stored.notice.at,
             deliveries: deliveries.map(|delivery| DeliveryView::of(delivery, eyes)).collect(),
         }
     }
+}
+
+/// The text of a notice's mail, for those to whom it went. What people have said is not said again.
+fn sent(stored: &StoredNotice, eyes: Eyes) -> Option<String> {
+    let tells = &stored.notice.tells;
+    let reads = eyes == Eyes::Operator || tells.mailed_to() == Reader::Owner;
+    let texts = stored.deliveries.iter().filter_map(|delivery| delivery.text.clone());
+    let mut texts = texts.filter(|_| reads && SaidView::of(&stored.notice, eyes).is_none());
+    texts.next()
 }
 
 /// What operators have set up for themselves is not shown to owners.
@@ -113,7 +123,7 @@ async fn views(app: &App, caller: &Caller, tickets: &[Ticket]) -> Result<Vec<Tic
     Ok(views.collect())
 }
 
-async fn migrations_of(
+pub(crate) async fn migrations_of(
     app: &App,
     ids: impl Iterator<Item = MigrationId>,
 ) -> Result<BTreeMap<MigrationId, Migration>, Problem> {
@@ -192,6 +202,6 @@ async fn write(
     Named(name): Named,
     change: Change<Person, MessageBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, MessageBody { text }) = change.split();
-    Wish { app, caller, envelope }.write(&name, &text, Via::Api).await
+    let (wish, MessageBody { text }) = change.wish(app);
+    wish.write(&name, &text, Via::Api).await
 }

@@ -21,6 +21,7 @@ mod rolling;
 mod scheduled;
 mod test_launches;
 mod threads;
+mod times;
 mod webhooks;
 
 pub use blueprints::*;
@@ -41,4 +42,5 @@ pub use rolling::*;
 pub use scheduled::*;
 pub use test_launches::*;
 pub use threads::*;
+pub use times::*;
 pub use webhooks::*;

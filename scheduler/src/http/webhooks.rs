@@ -15,7 +15,7 @@ use super::problem::Problem;
 use super::views::{IssuedWebhook, Page, RotateBody, TestedWebhook, WebhookBody, WebhookView};
 use crate::app::App;
 use crate::auth::Person;
-use crate::commands::{Reply, Wish, owned};
+use crate::commands::{Reply, owned};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -56,8 +56,8 @@ async fn list(
 #[utoipa::path(post, path = "/v1/webhooks", tag = "webhooks", request_body = WebhookBody, security(("token" = [])),
     responses((status = 201, description = "The webhook", body = IssuedWebhook), Problems))]
 async fn add(State(app): State<Arc<App>>, change: Change<Person, WebhookBody>) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.add_webhook(&body).await
+    let (wish, body) = change.wish(app);
+    wish.add_webhook(&body).await
 }
 
 /// Remove a webhook
@@ -71,8 +71,8 @@ async fn remove(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.remove_webhook(&name).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.remove_webhook(&name).await
 }
 
 /// Give a webhook another secret
@@ -88,8 +88,8 @@ async fn rotate(
     Named(name): Named,
     change: Change<Person, RotateBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
-    Wish { app, caller, envelope }.rotate_webhook(&name, &body).await
+    let (wish, body) = change.wish(app);
+    wish.rotate_webhook(&name, &body).await
 }
 
 /// Try a webhook out
@@ -104,6 +104,6 @@ async fn test(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.test_webhook(&name).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.test_webhook(&name).await
 }

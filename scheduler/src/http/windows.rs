@@ -19,7 +19,7 @@ use super::views::{Page, WindowBody, WindowView};
 use crate::app::App;
 use crate::auth::Person;
 use crate::commands::owners::{Really, next_openings};
-use crate::commands::{Reply, Wish, owned, store_problem};
+use crate::commands::{Reply, owned, store_problem};
 use crate::store::StoredWindow;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
@@ -36,7 +36,7 @@ struct How {
     dry_run: bool,
 }
 
-fn view(app: &App, stored: &StoredWindow) -> WindowView {
+pub(crate) fn view(app: &App, stored: &StoredWindow) -> WindowView {
     WindowView::of(stored.id, &stored.window, next_openings(&stored.window.opens, app.clock.now()))
 }
 
@@ -91,9 +91,9 @@ async fn put(
     Params(how): Params<How>,
     change: Change<Person, WindowBody>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, body) = change.split();
+    let (wish, body) = change.wish(app);
     let really = if how.dry_run { Really::Preview } else { Really::Do };
-    Wish { app, caller, envelope }.put_window(&name, &body, really).await
+    wish.put_window(&name, &body, really).await
 }
 
 /// Remove a window
@@ -107,6 +107,6 @@ async fn remove(
     Named(name): Named,
     change: Change<Person, Nothing>,
 ) -> Result<Reply, Problem> {
-    let (caller, envelope, Nothing {}) = change.split();
-    Wish { app, caller, envelope }.remove_window(&name).await
+    let (wish, Nothing {}) = change.wish(app);
+    wish.remove_window(&name).await
 }

@@ -1,5 +1,6 @@
 //! The one way in which decisions are written: all that belongs together, in one transaction, under a lease.
 
+use drover_policies::bulletins::Bulletin;
 use drover_policies::channels::Listener;
 use drover_policies::conduct::HookRun;
 use drover_policies::events::Event;
@@ -72,6 +73,8 @@ pub struct Batch {
     pub tickets_reopened: Vec<TicketId>,
     /// Messages. One whose key is stored already is left out, and the rest is written.
     pub notices: Vec<Notice>,
+    /// Messages to operators, in the same way.
+    pub bulletins: Vec<Bulletin>,
     /// Webhooks that owners register.
     pub webhooks_added: Vec<StoredWebhook>,
     /// Webhooks that get another secret; a conflict when one has another than was read.
@@ -141,6 +144,7 @@ impl Batch {
             tickets_closed: Vec::new(),
             tickets_reopened: Vec::new(),
             notices: Vec::new(),
+            bulletins: Vec::new(),
             webhooks_added: Vec::new(),
             webhooks_rotated: Vec::new(),
             webhooks_removed: Vec::new(),
@@ -247,6 +251,11 @@ async fn write_tickets(
         let theirs = theirs.get(&notice.ticket.owner).into_iter().flatten();
         if notices::insert(conn, notice, listeners.iter().chain(theirs)).await? {
             stored.push(notice.id);
+        }
+    }
+    for bulletin in &batch.bulletins {
+        if notices::insert_bulletin(conn, bulletin, listeners).await? {
+            stored.push(bulletin.id);
         }
     }
     for webhook in &batch.webhooks_removed {

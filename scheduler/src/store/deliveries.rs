@@ -8,13 +8,13 @@ use std::str::FromStr;
 
 use drover_policies::channels::ChannelName;
 use drover_policies::ids::{NoticeId, OwnerId, TicketId};
-use drover_policies::notices::Notice;
 use drover_policies::time::Instant;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::db::{Conn, execute, fetch_all, fetch_optional};
 use super::error::BadContent;
+use super::notices::{New, Post};
 use super::page::{Cursor, Page, cut, rows_for};
 use super::records::{corrupt, from_json, to_json, to_u64};
 use super::{Store, StoreResult};
@@ -53,6 +53,8 @@ pub struct StoredDelivery {
     pub tries: u32,
     /// What went wrong last.
     pub last_error: Option<String>,
+    /// What was sent, where it was in words: a mail's.
+    pub text: Option<String>,
 }
 
 /// How a delivery stands.
@@ -83,7 +85,7 @@ pub struct Due {
     /// Which delivery.
     pub id: DeliveryId,
     /// The message.
-    pub notice: Notice,
+    pub post: Post,
     /// How often it has been tried.
     pub tries: u32,
     /// From when on the time counts after which it is given up.
@@ -123,12 +125,14 @@ pub enum Tried {
 pub struct Settled {
     /// Of which delivery.
     pub id: DeliveryId,
-    /// Of which ticket.
-    pub ticket: TicketId,
+    /// Of which ticket; nothing of a message about a maintenance.
+    pub ticket: Option<TicketId>,
     /// How it went.
     pub tried: Tried,
     /// What the ticket is called on the channel, when it has told that now.
     pub external: Option<String>,
+    /// What was sent, where it was in words.
+    pub text: Option<String>,
 }
 
 /// A message that was given up on a channel.
@@ -139,7 +143,7 @@ pub struct DeadLetter {
     /// The channel.
     pub channel: ChannelName,
     /// The message.
-    pub notice: Notice,
+    pub post: Post,
     /// How often it was tried.
     pub tries: u32,
     /// Since when it is given up.
@@ -205,6 +209,7 @@ struct Row {
     settled_at: Option<Instant>,
     how: Option<String>,
     last_error: Option<String>,
+    text: Option<String>,
 }
 
 impl Row {
@@ -224,6 +229,7 @@ impl Row {
             state,
             tries: tries(self.tries),
             last_error: self.last_error,
+            text: self.text,
         };
         Ok((NoticeId(self.notice), delivery))
     }
@@ -233,6 +239,7 @@ impl Row {
 struct DueRow {
     id: i64,
     body: String,
+    is_bulletin: bool,
     tries: i64,
     since: Instant,
     still_to_get: String,
@@ -244,6 +251,7 @@ struct DeadRow {
     id: i64,
     channel: String,
     body: String,
+    is_bulletin: bool,
     tries: i64,
     settled_at: Instant,
     last_error: Option<String>,
@@ -258,7 +266,7 @@ fn tries(number: i64) -> u32 {
 }
 
 impl Store {
-    /// Those to be delivered on a channel now, at most one of each ticket: a later message never overtakes an earlier one, so it is
+    /// Those to be delivered on a channel now, at most one of each ticket or maintenance: a later message never overtakes an earlier one, so it is
     /// due only when the earlier one has arrived or was given up.
     ///
     /// # Errors
@@ -273,15 +281,15 @@ impl Store {
             &mut self.db.read().await?.conn(),
             "reading the deliveries that are due",
             DueRow,
-            "SELECT due.id, notices.body, due.tries, due.since, due.still_to_get, channel_tickets.external
+            "SELECT due.id, notices.body, notices.maintenance IS NOT NULL AS is_bulletin, due.tries, due.since, due.still_to_get, channel_tickets.external
              FROM deliveries AS due
              JOIN notices ON notices.id = due.notice
-             LEFT JOIN channel_tickets ON channel_tickets.channel = due.channel AND channel_tickets.ticket = due.ticket
+             LEFT JOIN channel_tickets ON channel_tickets.channel = due.channel AND channel_tickets.ticket = due.thread
              WHERE due.state = 'pending' AND due.channel = $1 AND due.next_try_at <= $2
                AND NOT EXISTS (
                    SELECT 1 FROM deliveries AS earlier
                    WHERE earlier.state = 'pending' AND earlier.channel = due.channel
-                     AND earlier.ticket = due.ticket AND earlier.notice_seq < due.notice_seq)
+                     AND earlier.thread = due.thread AND earlier.notice_seq < due.notice_seq)
              ORDER BY due.next_try_at, due.notice_seq LIMIT $3",
             channel.to_string(),
             now,
@@ -290,7 +298,7 @@ impl Store {
         let due = rows.into_iter().map(|row| {
             Ok(Due {
                 id: DeliveryId(row.id),
-                notice: from_json(TABLE, &row.id, &row.body)?,
+                post: Post::read(row.id, &row.body, row.is_bulletin)?,
                 tries: tries(row.tries),
                 since: row.since,
                 still_to_get: from_json(TABLE, &row.id, &row.still_to_get)?,
@@ -314,7 +322,7 @@ impl Store {
                AND NOT EXISTS (
                    SELECT 1 FROM deliveries AS earlier
                    WHERE earlier.state = 'pending' AND earlier.channel = due.channel
-                     AND earlier.ticket = due.ticket AND earlier.notice_seq < due.notice_seq)
+                     AND earlier.thread = due.thread AND earlier.notice_seq < due.notice_seq)
              GROUP BY due.channel ORDER BY due.channel",
         )?;
         rows.into_iter().map(|(name, at)| Ok((channel(0, name)?, at))).collect()
@@ -343,8 +351,8 @@ impl Store {
         let conn = &mut session.conn();
         for settled in settled {
             note(conn, settled, at).await?;
-            if let Some(external) = &settled.external {
-                name_ticket(conn, channel, settled.ticket, external).await?;
+            if let (Some(external), Some(ticket)) = (&settled.external, settled.ticket) {
+                name_ticket(conn, channel, ticket, external).await?;
             }
         }
         session.commit().await
@@ -383,10 +391,10 @@ impl Store {
             &mut self.db.read().await?.conn(),
             "reading a page of dead letters",
             DeadRow,
-            "SELECT deliveries.id, deliveries.channel, notices.body, deliveries.tries, deliveries.settled_at, deliveries.last_error
+            "SELECT deliveries.id, deliveries.channel, notices.body, notices.maintenance IS NOT NULL AS is_bulletin, deliveries.tries, deliveries.settled_at, deliveries.last_error
              FROM deliveries
              JOIN notices ON notices.id = deliveries.notice
-             JOIN tickets ON tickets.id = deliveries.ticket
+             LEFT JOIN tickets ON tickets.id = deliveries.thread
              WHERE deliveries.state = 'failed' AND deliveries.id < $1
                AND ($2 IS NULL OR deliveries.id = $2)
                AND ($3 IS NULL OR deliveries.channel = $3)
@@ -406,7 +414,7 @@ impl Store {
                 Ok(DeadLetter {
                     id: DeliveryId(row.id),
                     channel: channel(row.id, row.channel)?,
-                    notice: from_json(TABLE, &row.id, &row.body)?,
+                    post: Post::read(row.id, &row.body, row.is_bulletin)?,
                     tries: tries(row.tries),
                     failed_at: row.settled_at,
                     last_error: row.last_error.unwrap_or_default(),
@@ -429,7 +437,7 @@ impl Store {
              WHERE state = 'failed'
                AND ($1 IS NULL OR id = $1)
                AND ($2 IS NULL OR channel = $2)
-               AND ($3 IS NULL OR ticket IN (SELECT id FROM tickets WHERE owner = $3))
+               AND ($3 IS NULL OR thread IN (SELECT id FROM tickets WHERE owner = $3))
                AND ($4 IS NULL OR channel LIKE $4)",
             filter.id.map(|id| id.0),
             filter.channel.as_ref().map(ToString::to_string),
@@ -502,14 +510,15 @@ async fn note(conn: &mut Conn<'_>, settled: &Settled, at: Instant) -> StoreResul
         conn,
         "noting a delivery",
         "UPDATE deliveries SET state = $1, next_try_at = $2, settled_at = $3, how = $4,
-             last_error = COALESCE($5, last_error), still_to_get = $6, tries = tries + 1
-         WHERE id = $7 AND state = 'pending'",
+             last_error = COALESCE($5, last_error), still_to_get = $6, text = COALESCE($7, text), tries = tries + 1
+         WHERE id = $8 AND state = 'pending'",
         state,
         next_try_at,
         settled_at,
         how,
         error,
         to_json(TABLE, still_to_get)?,
+        settled.text.as_deref(),
         settled.id.0,
     )?;
     Ok(())
@@ -542,8 +551,8 @@ pub(super) async fn of_ticket(
         conn,
         "reading the deliveries of a ticket",
         Row,
-        "SELECT id, notice, channel, state, tries, next_try_at, settled_at, how, last_error FROM deliveries
-         WHERE ticket = $1 ORDER BY notice_seq, id",
+        "SELECT id, notice, channel, state, tries, next_try_at, settled_at, how, last_error, text FROM deliveries
+         WHERE thread = $1 ORDER BY notice_seq, id",
         ticket.0,
     )?;
     rows.into_iter().map(Row::record).collect()
@@ -551,18 +560,18 @@ pub(super) async fn of_ticket(
 
 pub(super) async fn insert(
     conn: &mut Conn<'_>,
-    new: &Notice,
+    new: &New<'_>,
     seq: i64,
     channel: &ChannelName,
 ) -> StoreResult<()> {
     execute!(
         conn,
         "storing a delivery",
-        "INSERT INTO deliveries (notice, channel, ticket, notice_seq, state, tries, since, next_try_at)
+        "INSERT INTO deliveries (notice, channel, thread, notice_seq, state, tries, since, next_try_at)
          VALUES ($1, $2, $3, $4, 'pending', 0, $5, $5)",
         new.id.0,
         channel.to_string(),
-        new.ticket.id.0,
+        new.thread.id(),
         seq,
         new.at,
     )?;
@@ -579,7 +588,7 @@ pub(super) async fn replay(conn: &mut Conn<'_>, filter: &DeadLetterFilter, at: I
          WHERE state = 'failed'
            AND ($2 IS NULL OR id = $2)
            AND ($3 IS NULL OR channel = $3)
-           AND ($4 IS NULL OR ticket IN (SELECT id FROM tickets WHERE owner = $4))
+           AND ($4 IS NULL OR thread IN (SELECT id FROM tickets WHERE owner = $4))
            AND ($5 IS NULL OR channel LIKE $5)",
         at,
         filter.id.map(|id| id.0),

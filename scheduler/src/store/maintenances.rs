@@ -91,29 +91,29 @@ impl Store {
         row.map(record).transpose()
     }
 
-    /// The plans of a maintenance, latest first.
+    /// The latest plan of a maintenance.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn plans(&self, maintenance: MaintenanceId) -> StoreResult<Vec<StoredPlan>> {
-        let rows = fetch_all!(
+    pub async fn latest_plan(&self, maintenance: MaintenanceId) -> StoreResult<Option<StoredPlan>> {
+        let row = fetch_optional!(
             &mut self.db.read().await?.conn(),
-            "reading the plans of a maintenance",
+            "reading the latest plan of a maintenance",
             (Uuid, Uuid, Option<Uuid>, Instant, String),
-            "SELECT id, maintenance, parent, at, body FROM plans WHERE maintenance = $1 ORDER BY at DESC, id DESC",
+            "SELECT id, maintenance, parent, at, body FROM plans WHERE maintenance = $1
+             ORDER BY at DESC, id DESC LIMIT 1",
             maintenance.0,
         )?;
-        rows.into_iter()
-            .map(|(id, maintenance, parent, at, body)| {
-                Ok(StoredPlan {
-                    id: PlanId(id),
-                    maintenance: MaintenanceId(maintenance),
-                    parent: parent.map(PlanId),
-                    at,
-                    plan: from_json(PLAN, &id, &body)?,
-                })
+        row.map(|(id, maintenance, parent, at, body)| {
+            Ok(StoredPlan {
+                id: PlanId(id),
+                maintenance: MaintenanceId(maintenance),
+                parent: parent.map(PlanId),
+                at,
+                plan: from_json(PLAN, &id, &body)?,
             })
-            .collect()
+        })
+        .transpose()
     }
 }
 

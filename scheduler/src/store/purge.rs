@@ -12,6 +12,8 @@ pub struct Keep {
     pub history_since: Instant,
     /// Answers to requests with an idempotency key.
     pub answers_since: Instant,
+    /// Sessions of the pages, by their last use.
+    pub sessions_since: Instant,
 }
 
 /// How many were thrown away.
@@ -27,6 +29,8 @@ pub struct Purged {
     pub events: u64,
     /// Answers.
     pub answers: u64,
+    /// Sessions.
+    pub sessions: u64,
 }
 
 impl Store {
@@ -49,6 +53,12 @@ impl Store {
                 "DELETE FROM answers WHERE at < $1",
                 keep.answers_since
             )?,
+            sessions: execute!(
+                conn,
+                "purging sessions",
+                "DELETE FROM sessions WHERE last_used_at < $1",
+                keep.sessions_since
+            )?,
         };
         session.commit().await?;
         Ok(purged)
@@ -67,7 +77,7 @@ macro_rules! old_migrations {
            AND NOT EXISTS (SELECT 1 FROM operations WHERE operations.migration = migrations.id AND operations.wanted)
            AND NOT EXISTS (
                SELECT 1 FROM tickets WHERE tickets.migration = migrations.id AND (tickets.is_open OR EXISTS (
-                   SELECT 1 FROM deliveries WHERE deliveries.ticket = tickets.id AND deliveries.state = 'pending')))"
+                   SELECT 1 FROM deliveries WHERE deliveries.thread = tickets.id AND deliveries.state = 'pending')))"
     };
 }
 
@@ -76,7 +86,7 @@ async fn purge_migrations(conn: &mut Conn<'_>, before: Instant) -> StoreResult<u
         conn,
         "purging deliveries",
         concat!(
-            "DELETE FROM deliveries WHERE ticket IN (SELECT id FROM tickets WHERE migration IN (",
+            "DELETE FROM deliveries WHERE thread IN (SELECT id FROM tickets WHERE migration IN (",
             old_migrations!(),
             "))"
         ),
@@ -142,28 +152,45 @@ async fn purge_migrations(conn: &mut Conn<'_>, before: Instant) -> StoreResult<u
     )
 }
 
+/// Which maintenances go, in the same way.
+macro_rules! old_maintenances {
+    () => {
+        "SELECT id FROM maintenances WHERE NOT is_open AND updated_at < $1
+           AND NOT EXISTS (SELECT 1 FROM migrations WHERE migrations.maintenance = maintenances.id)
+           AND NOT EXISTS (
+               SELECT 1 FROM deliveries WHERE deliveries.thread = maintenances.id AND deliveries.state = 'pending')"
+    };
+}
+
 async fn purge_maintenances(conn: &mut Conn<'_>, before: Instant) -> StoreResult<u64> {
     execute!(
         conn,
         "purging plans",
-        "DELETE FROM plans WHERE maintenance IN (
-             SELECT id FROM maintenances WHERE NOT is_open AND updated_at < $1
-               AND NOT EXISTS (SELECT 1 FROM migrations WHERE migrations.maintenance = maintenances.id))",
+        concat!("DELETE FROM plans WHERE maintenance IN (", old_maintenances!(), ")"),
         before,
     )?;
     execute!(
         conn,
         "purging the hooks of maintenances",
-        "DELETE FROM hook_runs WHERE maintenance IN (
-             SELECT id FROM maintenances WHERE NOT is_open AND updated_at < $1
-               AND NOT EXISTS (SELECT 1 FROM migrations WHERE migrations.maintenance = maintenances.id))",
+        concat!("DELETE FROM hook_runs WHERE maintenance IN (", old_maintenances!(), ")"),
+        before,
+    )?;
+    execute!(
+        conn,
+        "purging the deliveries of bulletins",
+        concat!("DELETE FROM deliveries WHERE thread IN (", old_maintenances!(), ")"),
+        before,
+    )?;
+    execute!(
+        conn,
+        "purging bulletins",
+        concat!("DELETE FROM notices WHERE maintenance IN (", old_maintenances!(), ")"),
         before,
     )?;
     execute!(
         conn,
         "purging maintenances",
-        "DELETE FROM maintenances WHERE NOT is_open AND updated_at < $1
-           AND NOT EXISTS (SELECT 1 FROM migrations WHERE migrations.maintenance = maintenances.id)",
+        concat!("DELETE FROM maintenances WHERE id IN (", old_maintenances!(), ")"),
         before,
     )
 }

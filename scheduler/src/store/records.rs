@@ -191,7 +191,7 @@ pub struct Token {
     pub id: Uuid,
     /// Its hash, in hex; the token itself is stored nowhere.
     pub hash: String,
-    /// For people; stands in the story.
+    /// For people: an operator's name, or which of an owner's tokens it is.
     pub name: String,
     /// What it may do.
     pub role: Role,
@@ -201,6 +201,18 @@ pub struct Token {
     pub last_used_at: Option<Instant>,
     /// Since when it is refused.
     pub revoked_at: Option<Instant>,
+}
+
+impl Token {
+    /// Whom it speaks for: the operator, the account or the host.
+    #[must_use]
+    pub fn subject(&self) -> &str {
+        match &self.role {
+            Role::Operator => &self.name,
+            Role::Owner(owner) => owner.as_str(),
+            Role::Agent(host) => host.as_str(),
+        }
+    }
 }
 
 /// What a token may do.

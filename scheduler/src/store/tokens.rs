@@ -63,17 +63,34 @@ impl Store {
         row.map(Row::record).transpose()
     }
 
-    /// Every token, revoked ones included, oldest first.
+    /// The token of an id, revoked or not.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub async fn tokens(&self) -> StoreResult<Vec<Token>> {
+    pub async fn token(&self, id: Uuid) -> StoreResult<Option<Token>> {
+        let row = fetch_optional!(
+            &mut self.db.read().await?.conn(),
+            "looking up a token",
+            Row,
+            "SELECT hash, id, name, role, subject, created_at, last_used_at, revoked_at FROM tokens WHERE id = $1",
+            id,
+        )?;
+        row.map(Row::record).transpose()
+    }
+
+    /// Every token, or every one of an account, revoked ones included, oldest first.
+    ///
+    /// # Errors
+    /// See [`StoreError`].
+    pub async fn tokens(&self, of: Option<&OwnerId>) -> StoreResult<Vec<Token>> {
         let rows = fetch_all!(
             &mut self.db.read().await?.conn(),
             "reading the tokens",
             Row,
             "SELECT hash, id, name, role, subject, created_at, last_used_at, revoked_at FROM tokens
+             WHERE CAST($1 AS TEXT) IS NULL OR (role = 'owner' AND subject = $1)
              ORDER BY created_at, id",
+            of.map(OwnerId::as_str),
         )?;
         rows.into_iter().map(Row::record).collect()
     }

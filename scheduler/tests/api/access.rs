@@ -72,6 +72,66 @@ async fn a_revoked_token_is_worthless_at_once_and_the_last_operator_stays() {
     assert_eq!(api.get(&api.operator, "/v1/whoami").await.status, StatusCode::OK);
 }
 
+#[tokio::test]
+async fn an_owner_has_tokens_of_his_own_and_nobody_elses() {
+    let api = Api::new().await;
+    for body in
+        [json!({ "role": "owner" }), json!({ "role": "owner", "subject": "acme", "note": "backup script" })]
+    {
+        let issued = api.post(&api.acme, "/v1/tokens", &body).await;
+        assert_eq!(issued.status, StatusCode::CREATED, "{issued:?}");
+        let issued = issued.json();
+        assert_eq!((&issued["subject"], &issued["note"]), (&json!("acme"), &body["note"]));
+        let secret = issued["secret"].as_str().expect("shown once");
+        let who = api.get(secret, "/v1/whoami").await.json();
+        assert_eq!((who["name"].as_str(), who["role"].as_str()), (Some("acme"), Some("owner")), "{who}");
+    }
+    for (body, refused) in [
+        (json!({ "role": "owner", "subject": "globex" }), "not-found"),
+        (json!({ "role": "operator", "subject": "mallory" }), "wrong-token"),
+        (json!({ "role": "agent", "subject": "h1" }), "wrong-token"),
+        (json!({ "role": "owner", "note": "two\nlines" }), "invalid-field"),
+        (json!({ "role": "owner", "note": "x".repeat(201) }), "invalid-field"),
+    ] {
+        assert_eq!(api.post(&api.acme, "/v1/tokens", &body).await.problem(), refused, "{body}");
+    }
+    let own = api.get(&api.acme, "/v1/tokens").await;
+    let items = own.json()["items"].as_array().expect("a list").clone();
+    assert_eq!(items.len(), 3, "{items:?}");
+    assert!(items.iter().all(|token| token["subject"] == "acme") && !own.text.contains("secret"), "{own:?}");
+
+    let backup = items.iter().find(|token| token["note"] == "backup script").expect("it is listed");
+    let path = format!("/v1/tokens/{}", backup["id"].as_str().expect("an id"));
+    let revoke = |token: &str| api.ask(Method::DELETE, &path).token(token).send();
+    assert_eq!(revoke(&api.globex).await.problem(), "not-found");
+    assert_eq!(revoke(&api.acme).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(revoke(&api.acme).await.status, StatusCode::NO_CONTENT, "it is so already");
+    let audit = api.get(&api.operator, "/v1/events").await.json();
+    let told: Vec<&str> = audit["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|event| event["kind"].as_str().filter(|kind| kind.starts_with("token_")))
+        .collect();
+    assert_eq!(told, ["token_issued", "token_issued", "token_revoked"], "{audit}");
+}
+
+#[tokio::test]
+async fn an_owner_has_at_most_fifty_valid_tokens() {
+    let api = Api::new().await;
+    let body = json!({ "role": "owner" });
+    // The one that he asks with is one of them.
+    for _ in 1..50 {
+        assert_eq!(api.post(&api.acme, "/v1/tokens", &body).await.status, StatusCode::CREATED);
+    }
+    let refused = api.post(&api.acme, "/v1/tokens", &body).await.json();
+    assert_eq!((&refused["rule"], &refused["most"]), (&json!("token_limit"), &json!(50)));
+    let own = api.get(&api.acme, "/v1/whoami").await.json();
+    let mine = format!("/v1/tokens/{}", own["token"].as_str().expect("an id"));
+    assert_eq!(api.ask(Method::DELETE, &mine).token(&api.acme).send().await.status, StatusCode::NO_CONTENT);
+    assert_eq!(api.get(&api.acme, "/v1/whoami").await.status, StatusCode::UNAUTHORIZED);
+}
+
 /// Every route of the description, with each part of the path replaced by something of the other owner's.
 async fn routes_against(api: &Api, foreign: &Value) -> Vec<(Method, String)> {
     let description = api.ask(Method::GET, "/openapi.json").send().await.json();
@@ -131,9 +191,12 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
     let hook = api.post(&api.globex, "/v1/webhooks", &webhook).await.json();
     api.put(&api.globex, "/v1/owners/globex", &json!({ "mail": ["ops@globex.example"] })).await;
     let tokens = api.get(&api.operator, "/v1/tokens").await.json();
+    let of_globex = |token: &&Value| token["subject"] == "globex";
+    let token =
+        tokens["items"].as_array().and_then(|all| all.iter().find(of_globex)).expect("one")["id"].clone();
     let foreign = json!({
         "host": "h1", "server": id(3), "maintenance": maintenance["id"], "migration": shop["id"], "event": shop["id"], "import": shop["id"],
-        "webhook": hook["id"], "letter": 1, "replica": shop["ticket"], "window": id(700), "freeze": id(700), "limit": id(700), "check": id(700), "ticket": shop["ticket"], "owner": "globex", "token": tokens["items"][0]["id"],
+        "webhook": hook["id"], "letter": 1, "replica": shop["ticket"], "window": id(700), "freeze": id(700), "limit": id(700), "check": id(700), "ticket": shop["ticket"], "owner": "globex", "token": token,
     });
     let routes = routes_against(&api, &foreign).await;
     assert!(routes.len() > 40, "{}", routes.len());
@@ -144,6 +207,7 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
             Some("migrate") => json!({ "at": "2026-01-20T02:00:00Z" }),
             Some("messages") => json!({ "text": "What is this?" }),
             Some("webhooks") => webhook.clone(),
+            Some("tokens") => json!({ "role": "owner", "subject": "globex" }),
             _ if path == "/v1/dead-letters/replay" => json!({ "channel": "mail" }),
             _ if path.starts_with("/v1/windows/") && *method == Method::PUT => window.clone(),
             _ if path.starts_with("/v1/freezes/") && *method == Method::PUT => freeze.clone(),
@@ -171,6 +235,7 @@ async fn an_owner_reaches_nothing_of_anothers_by_any_route() {
                 "/v1/scheduled-events",
                 "/v1/webhooks",
                 "/v1/dead-letters",
+                "/v1/tokens",
                 "/v1/whoami",
             ];
             assert!(

@@ -10,8 +10,9 @@ use drover_agent_api::{
     GuestsAnswer, GuestsAsk, Inventory, Operation, OperationReport, OperationState, Order, PROTOCOL,
     SyncRequest,
 };
+use drover_notifier::reply::Keys;
 use drover_policies::fleet::{
-    Ability, Allowance, CertificateDigest, Fleet, LocalStorage, Replication, Server,
+    Ability, Allowance, CertificateDigest, Fleet, HostFacts, LocalStorage, Replication, Server,
 };
 use drover_policies::ids::{HostName, IdSource};
 use drover_policies::policy::PolicySet;
@@ -126,6 +127,9 @@ impl Asking<'_> {
 }
 
 /// The agents here carry out nothing, so no look before a move would ever end.
+/// A stream that says nothing for so long has said all: longer than the pages' one gathers what happens.
+const SILENCE: Duration = Duration::from_millis(700);
+
 const NO_LOOK: &str = "[validation]\nbefore_within = \"0s\"\n";
 
 fn fleet() -> Fleet {
@@ -189,6 +193,12 @@ impl Api {
         self.report().await;
     }
 
+    /// A host is another than it was.
+    pub async fn host_is(&mut self, host: &str, change: impl FnOnce(&mut HostFacts)) {
+        change(&mut self.fleet.hosts.get_mut(&host_name(host)).expect("it is there").facts);
+        self.report().await;
+    }
+
     /// The same with another configuration.
     pub async fn configured(change: impl FnOnce(&mut Config)) -> Self {
         Self::with("", change).await
@@ -228,6 +238,7 @@ impl Api {
                 PolicySet::parse(&[("a.toml", NO_LOOK), ("policy.toml", policy)]).expect("a policy"),
             ),
             lease,
+            page_keys: Some(Keys::read(&Keys::write([7; 32])).expect("a key")),
         };
         let app = App::open(parts).await.expect("an app");
         let [operator, acme, globex, agent] = <[String; 4]>::try_from(tokens).expect("four");
@@ -288,14 +299,29 @@ impl Api {
 
     /// What a stream tells within a moment.
     pub async fn stream(&self, token: &str, path: &str, meanwhile: impl Future<Output = ()>) -> String {
-        let request = Request::builder().uri(path).header("authorization", format!("Bearer {token}"));
+        self.streamed("authorization", &format!("Bearer {token}"), path, meanwhile).await
+    }
+
+    /// The same for somebody who is signed in on the pages.
+    pub async fn stream_of(&self, cookie: &str, path: &str, meanwhile: impl Future<Output = ()>) -> String {
+        self.streamed("cookie", cookie, path, meanwhile).await
+    }
+
+    async fn streamed(
+        &self,
+        name: &str,
+        value: &str,
+        path: &str,
+        meanwhile: impl Future<Output = ()>,
+    ) -> String {
+        let request = Request::builder().uri(path).header(name, value);
         let request = request.body(Body::empty()).expect("a request");
         let response = self.router.clone().oneshot(request).await.expect("infallible");
         assert_eq!(response.status(), StatusCode::OK);
         meanwhile.await;
         let mut body = response.into_body();
         let mut text = String::new();
-        while let Ok(Some(frame)) = tokio::time::timeout(Duration::from_millis(300), body.frame()).await {
+        while let Ok(Some(frame)) = tokio::time::timeout(SILENCE, body.frame()).await {
             let bytes = frame.expect("a frame").into_data().expect("data");
             text.push_str(std::str::from_utf8(&bytes).expect("text"));
         }

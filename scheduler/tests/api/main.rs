@@ -1,6 +1,7 @@
 //! The API over a real store: what it answers, what it refuses, and what it keeps from whom.
 
 mod access;
+mod agents;
 mod answers;
 mod bad_input;
 mod blueprints;
@@ -11,6 +12,8 @@ mod fleet;
 mod guests;
 mod imports;
 mod owners;
+mod pages;
+mod portal;
 mod receiver;
 mod replicas;
 mod rolling;

@@ -40,7 +40,7 @@ pub async fn tells(api: &Api, status: ReplicaStatus) {
 /// 430 of 1000 MiB of a round are there.
 pub fn in_a_round(kind: RoundKind, rounds: u64) -> ReplicaStatus {
     let disk = DiskFigures { target: "vdb".to_owned(), total_bytes: 1000 * MIB, done_bytes: 430 * MIB };
-    let figures = RoundFigures { kind, began_at: NOON, disks: vec![disk], rate: 110 * MIB };
+    let figures = RoundFigures { kind, began_at: NOON, disks: vec![disk], rate: 110 * MIB, held_percent: 60 };
     ReplicaStatus { activity: Activity::Round(figures), rounds, ..ReplicaStatus::new(NOON) }
 }
 

@@ -90,7 +90,7 @@ async fn what_is_wrong_is_named_field_by_field() {
     let api = Api::new().await;
     let cases = [
         (all(&json!({})), "rolling.no_hooks", "no hook maintain on h1"),
-        (all(&json!({ "kind": "reboot" })), "rolling.kind", "write patch, drain or decommission"),
+        (all(&json!({ "kind": "reboot" })), "rolling.kind", "write patch, drain, decommission or rebalance"),
         (all(&json!({ "kind": "drain", "hosts_at_once": 0 })), "rolling.hosts_at_once", "write 1 or more"),
         (all(&json!({ "kind": "drain", "per": { "rack": 1 } })), "rolling.per", "has a label rack"),
         (
@@ -115,6 +115,9 @@ async fn what_is_wrong_is_named_field_by_field() {
             "rolling.order[0]",
             "either after or before",
         ),
+        (all(&json!({ "kind": "drain", "within": 5 })), "rolling.within", "only a rebalance evens hosts out"),
+        (all(&json!({ "kind": "rebalance", "within": 0 })), "rolling.within", "write 1 to 100"),
+        (all(&json!({ "kind": "rebalance", "no_hooks": true })), "rolling.no_hooks", "nothing is emptied"),
         (json!({ "select": {}, "reason": "x" }), "select", "selects nothing"),
         (json!({ "select": { "labels": { "rack": "r9" } }, "reason": "x" }), "select.labels", "no host has"),
         (
@@ -130,4 +133,69 @@ async fn what_is_wrong_is_named_field_by_field() {
         assert!(answer.detail().contains(says), "{body}: {}", answer.detail());
     }
     assert_eq!(api.get(&api.operator, "/v1/maintenances?only=all").await.json()["items"], json!([]));
+}
+
+#[tokio::test]
+async fn a_rebalance_is_drafted_beside_a_drain_and_shows_what_it_moves() {
+    let api = Api::new().await;
+    let body = all(&json!({ "kind": "rebalance", "within": 1 }));
+    let mut dry_run = body.clone();
+    dry_run["dry_run"] = json!(true);
+    let plan = api.post(&api.operator, "/v1/maintenances", &dry_run).await;
+    assert_eq!(plan.status, StatusCode::OK, "{plan:?}");
+    let answer = api.post(&api.operator, "/v1/maintenances", &body).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    api.look().await;
+    let planned = api.get(&api.operator, "/v1/maintenances/MT-1").await.json();
+    assert_eq!((&planned["state"], &planned["rolling"]["kind"]), (&json!("planned"), &json!("rebalance")));
+    let moves = &planned["rolling"]["moves"];
+    assert_eq!(*moves, plan.json()["moves"], "what was shown is what is drafted");
+    let shown = api.get(&api.operator, "/v1/maintenances/MT-1/plan").await.json();
+    assert_eq!(shown["moves"], *moves);
+    let again = api.post(&api.operator, "/v1/maintenances", &body).await;
+    assert!(again.detail().contains("MT-1 evens out some of these hosts already"), "{}", again.detail());
+    let approve = api.post(&api.operator, "/v1/maintenances/MT-1/approve", &json!({})).await;
+    assert_eq!(approve.status, StatusCode::OK, "{approve:?}");
+    let why = json!({ "why": "smoke" });
+    let refused = api.post(&api.operator, "/v1/maintenances/MT-1/emergency", &why).await;
+    assert!(refused.detail().contains("never an emergency"), "{}", refused.detail());
+    let drain = json!({ "hosts": ["h1"], "reason": "x" });
+    let drain = api.post(&api.operator, "/v1/maintenances", &drain).await;
+    assert_eq!(drain.status, StatusCode::CREATED, "nobody is kept from emptying a host: {drain:?}");
+}
+
+#[tokio::test]
+async fn a_host_is_explained_with_what_keeps_it_from_beginning() {
+    let api = Api::new().await;
+    api.post(&api.operator, "/v1/maintenances", &all(&json!({ "kind": "drain", "hosts_at_once": 1 }))).await;
+    api.look().await;
+    let explained = api.get(&api.operator, "/v1/hosts/h1/explain").await.json();
+    let turn = &explained["turns"][0];
+    assert_eq!((&turn["maintenance"], &turn["turn"]["state"]), (&json!("MT-1"), &json!("waiting")));
+    assert!(turn["turn"]["why_this_wave"]["text"].is_string(), "{explained}");
+    let why = turn["why_not_yet"].to_string();
+    assert!(why.contains("nobody has approved MT-1: drover maintenance approve MT-1"), "{why}");
+    assert_eq!(explained["why_no_servers"], json!([]), "a draft keeps nobody away");
+
+    api.post(&api.operator, "/v1/maintenances/MT-1/approve", &json!({ "anyway": true })).await;
+    api.look().await;
+    let all = api.get(&api.operator, "/v1/maintenances/MT-1").await.json();
+    let at = |state: &str| {
+        let hosts = all["hosts"].as_array().expect("hosts").iter();
+        hosts
+            .filter(|host| host["state"] == state)
+            .find_map(|host| host["host"].as_str())
+            .map(ToOwned::to_owned)
+    };
+    // It was empty already, so its libvirt is being asked.
+    let (begun, waits) = (at("confirming").expect("one has begun"), at("waiting").expect("another waits"));
+    let explained = api.get(&api.operator, &format!("/v1/hosts/{waits}/explain")).await.json();
+    let why = explained["turns"][0]["why_not_yet"].to_string();
+    assert!(why.contains("as many hosts are in work as may be") && why.contains(&begun), "{why}");
+    assert!(explained["why_no_servers"].to_string().contains("yet to come"), "{explained}");
+    let explained = api.get(&api.operator, &format!("/v1/hosts/{begun}/explain")).await.json();
+    assert_eq!(explained["host"]["standing"]["state"], "draining");
+    assert!(!explained["why_no_servers"].as_array().expect("a list").is_empty(), "{explained}");
+    let unknown = api.get(&api.operator, "/v1/hosts/h99/explain").await;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND);
 }

@@ -1,6 +1,8 @@
 //! Whole stories: a drain, an owner who moves the date, one who does not wait.
 
 use axum::http::{Method, StatusCode};
+use drover_policies::fleet::Server;
+use drover_policies::samples::{NOON, host_name, server_facts, server_id};
 use drover_policies::time::Span;
 use serde_json::{Value, json};
 
@@ -58,6 +60,36 @@ async fn a_drain_begins_at_once_and_shows_what_waits_for_what() {
         kinds.iter().any(|kind| kind == "began") && kinds.iter().any(|kind| kind == "proposed"),
         "{kinds:?}"
     );
+}
+
+#[tokio::test]
+async fn a_plan_stays_whole_when_somebody_appears_in_one_of_its_clusters() {
+    let mut api = Api::new().await;
+    for host in ["h3", "h4"] {
+        api.host_is(host, |facts| facts.cluster = "c2".to_owned()).await;
+    }
+    let body = json!({ "hosts": ["h1", "h3"], "reason": "kernel-update", "deadline": "30d" });
+    let answer = api.post(&api.operator, "/v1/maintenances", &body).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    let planned = async |api: &Api| {
+        api.look().await;
+        let plan = api.get(&api.operator, "/v1/maintenances/MT-1/plan").await.json();
+        let servers = plan["servers"].as_array().expect("servers").iter();
+        let mut planned: Vec<String> =
+            servers.map(|one| format!("{} to {}", one["name"], one["to"]).replace('"', "")).collect();
+        planned.sort();
+        planned
+    };
+    let before = planned(&api).await;
+    let names: Vec<&str> = before.iter().filter_map(|one| one.split(' ').next()).collect();
+    assert_eq!(names, ["db", "shop", "twin", "web"]);
+    let late =
+        Server { host: host_name("h3"), facts: server_facts(server_id(77), "late"), observed_at: NOON };
+    api.appears("h3", late).await;
+    let mut with_late = before;
+    with_late.push("late to h4".to_owned());
+    with_late.sort();
+    assert_eq!(planned(&api).await, with_late);
 }
 
 #[tokio::test]

@@ -66,8 +66,7 @@ async fn a_test_is_launched_shown_marked_and_ended_by_its_owner() {
         (&shown["state"], &shown["name"], &shown["alive"]),
         (&json!("running"), &json!("stuck-test"), &json!(true))
     );
-    assert_eq!(shown["console"], Value::Null, "where it is on a host is for operators");
-    assert_eq!(test(&api, &api.operator, &number).await["console"], "vnc://127.0.0.1:5901");
+    assert_eq!(shown["console"], "vnc://127.0.0.1:5901", "whoever tests looks at it");
     let passed = ask(&api, &owner, &number, "/passed").await;
     assert_eq!(passed.json()["test"]["result"], "passed", "{passed:?}");
     let ended = ask(&api, &owner, &number, "/end").await;

@@ -496,6 +496,32 @@ async fn the_operators_own_webhooks_hear_of_what_they_want_to_and_no_owner_hears
 }
 
 #[tokio::test]
+async fn the_operators_own_webhooks_hear_of_maintenances() {
+    let receiver = Receiver::new().await;
+    let desk = WebhookConfig {
+        name: "desk".to_owned(),
+        url: receiver.url(),
+        secret: Some(SECRET.to_owned()),
+        secret_file: None,
+        kinds: ["maintenance_begun".to_owned(), "maintenance_over".to_owned()].into(),
+        owner: None,
+    };
+    let api = Api::configured(|config| config.webhooks = vec![desk]).await;
+    api.drain_h1().await;
+    api.post(&api.operator, "/v1/maintenances/1/cancel", &json!({})).await;
+    // Cancelled once more, it is told no second time.
+    api.post(&api.operator, "/v1/maintenances/1/cancel", &json!({})).await;
+    deliver(&api).await;
+    let got: Vec<_> = receiver.got().iter().map(|got| got.json()).collect();
+    let types: Vec<_> = got.iter().filter_map(|event| event["type"].as_str()).collect();
+    assert_eq!(types, ["dev.drover.notice.maintenance_begun", "dev.drover.notice.maintenance_over"]);
+    assert_eq!((&got[1]["subject"], &got[1]["data"]["maintenance"]["hosts"]), (&json!("MT-1"), &json!(1)));
+    let fact = &got[1]["data"]["fact"];
+    assert_eq!((&fact["end"]["end"], &fact["tally"]["left"]), (&json!("cancelled"), &json!(1)));
+    assert!(fact["tally"]["servers"].is_object(), "{fact}");
+}
+
+#[tokio::test]
 async fn mails_go_on_while_a_program_hangs() {
     let receiver = Receiver::new().await;
     receiver.answers(Manner::Silence);

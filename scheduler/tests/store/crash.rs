@@ -14,7 +14,7 @@ const FILE: &str = "drover.db";
 /// Not a test of its own: what the next one starts as another process and kills. Writes without end, and says aloud what
 /// was acknowledged.
 #[tokio::test]
-#[ignore = "after_a_kill_all_that_was_acknowledged_is_there_and_nothing_by_half starts it, and kills it"]
+#[ignore = "no test: after_a_kill_all_that_was_acknowledged_is_there_and_nothing_by_half starts it, and kills it"]
 async fn a_writer_that_is_going_to_be_killed() {
     let store = Store::open(FILE).await.expect("it opens");
     store.migrate().await.expect("it is brought up to date");

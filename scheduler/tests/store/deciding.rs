@@ -46,7 +46,11 @@ async fn a_batch_is_found_again_as_it_was_written(place: Place) {
     let (store, fence) = place.open_and_claim().await;
     let batch = everything();
     let committed = store.commit(&fence, batch.clone()).await.expect("written");
-    assert_eq!(committed.notices, [notice_id(1), notice_id(2)]);
+    assert_eq!(
+        committed.notices,
+        [notice_id(1), notice_id(2), notice_id(3)],
+        "the last one is for operators"
+    );
     store.close().await;
 
     let store = place.open().await;
@@ -71,9 +75,9 @@ async fn a_batch_is_found_again_as_it_was_written(place: Place) {
     assert_eq!(frozen.collect::<Vec<_>>(), batch.freezes);
     assert_eq!(picture.history, [(server_id(2), vec![Span::milliseconds(41_500)])].into());
     assert_eq!(picture.next_number, 1003);
-    assert_eq!(store.plans(maintenance_id(1)).await.expect("plans"), batch.plans);
+    assert_eq!(store.latest_plan(maintenance_id(1)).await.expect("a plan").as_slice(), batch.plans);
     assert_eq!(store.owner(&owner("acme")).await.expect("owner"), Some(contact("acme")));
-    assert_eq!(store.tokens().await.expect("tokens"), batch.tokens_added);
+    assert_eq!(store.tokens(None).await.expect("tokens"), batch.tokens_added);
     let events = store.events_after(Seq::START, &EventFilter::default(), 10).await.expect("events");
     assert_eq!(events, committed.events);
     assert_eq!(events.into_iter().map(|(_, event)| event).collect::<Vec<_>>(), batch.events);

@@ -10,8 +10,8 @@ use drover_policies::migration::Migration;
 use drover_policies::replica::{Replica, ReplicaState};
 use drover_policies::time::Span;
 use drover_scheduler::store::{
-    Batch, Cursor, EventFilter, Fence, ImportFilter, Keep, MigrationFilter, Only, Purged, Seq, Store,
-    TicketFilter, Tried, Write,
+    Batch, Cursor, EventFilter, Fence, ImportFilter, Keep, MigrationFilter, Only, Order, Purged, Seq,
+    Settled, Store, StoryPage, TicketFilter, Tried, Write,
 };
 
 use crate::place::{Place, on_both_engines};
@@ -23,6 +23,7 @@ on_both_engines![
     pages_of_tickets_are_complete_even_where_many_are_of_one_moment,
     migrations_are_found_by_all_that_can_be_asked,
     events_come_in_order_and_only_the_ones_asked_for,
+    the_whole_story_is_looked_through_page_by_page,
     moments_sort_in_time_whatever_their_fractions,
     downtimes_are_the_latest_ten_of_each_server,
     history_is_purged_and_what_is_needed_stays,
@@ -215,7 +216,7 @@ async fn imports_are_found_by_name_host_and_state_and_their_story_by_themselves(
     let told = store.events_after(Seq::START, &filter, 10).await.expect("events");
     assert_eq!(told.into_iter().map(|(_, event)| event).collect::<Vec<_>>(), [of_import]);
 
-    let keep = Keep { history_since: at(1_000), answers_since: at(1_000) };
+    let keep = Keep { history_since: at(1_000), answers_since: at(1_000), sessions_since: at(1_000) };
     assert_eq!(store.purge(keep).await.expect("purged").imports, 1, "those that are not over stay");
     assert_eq!(found(any()).await, [2, 3].map(|n| import(n).id));
 }
@@ -259,7 +260,7 @@ async fn downtimes_are_the_latest_ten_of_each_server(place: Place) {
 async fn history_is_purged_and_what_is_needed_stays(place: Place) {
     let (store, fence) = place.open_and_claim().await;
     store.commit(&fence, everything()).await.expect("written");
-    let long_after = Keep { history_since: at(1_000), answers_since: at(1_000) };
+    let long_after = Keep { history_since: at(1_000), answers_since: at(1_000), sessions_since: at(1_000) };
 
     // Migration 2 is over, but its last message has not been delivered.
     let purged = store.purge(long_after).await.expect("purged");
@@ -271,7 +272,12 @@ async fn history_is_purged_and_what_is_needed_stays(place: Place) {
     assert_eq!(store.ticket(ticket_id(2)).await.expect("read"), None);
     assert_eq!(store.notices_of(ticket_id(1)).await.expect("read").len(), 1, "what goes on stays");
 
-    // A maintenance goes with its last migration, and no number comes again.
+    // A maintenance goes with its last migration when its operators have been told, and no number comes again.
+    let told = store.deliveries_due(&ChannelName::Mail, at(1), 10).await.expect("deliveries");
+    let bulletin = told.into_iter().find(|due| due.post.id() == notice_id(3)).expect("it waits");
+    let settled =
+        [Settled { id: bulletin.id, ticket: None, tried: arrived.clone(), external: None, text: None }];
+    store.deliveries_tried(&ChannelName::Mail, &settled, at(1)).await.expect("noted");
     let migration = store.migration(migration_id(1)).await.expect("read").expect("it is there");
     let maintenance = store.maintenance(maintenance_id(1)).await.expect("read").expect("it is there");
     let over = Batch {
@@ -299,4 +305,48 @@ async fn history_is_purged_and_what_is_needed_stays(place: Place) {
     let picture = store.picture().await.expect("a picture");
     assert_eq!((picture.maintenances.len(), picture.migrations.len(), picture.next_number), (0, 0, 1003));
     assert_eq!(picture.windows.len(), 1);
+}
+
+async fn the_whole_story_is_looked_through_page_by_page(place: Place) {
+    let (store, fence) = place.open_and_claim().await;
+    let mut events: Vec<Event> = (1..=23).map(|n| event(1, &format!("told {n}."))).collect();
+    events.push(event(2, "50% off_by\\one"));
+    events.push(Event { what: drover_policies::events::Happened::HostEmpty, ..event(2, "") });
+    store.commit(&fence, Batch { events, ..Batch::new(at(0)) }).await.expect("written");
+
+    let page = |skip, order| StoryPage { order, skip, take: 10, ..StoryPage::default() };
+    let seen = |found: Vec<(Seq, Event)>| found.into_iter().map(|(seq, _)| seq.0).collect::<Vec<_>>();
+    for (order, all) in
+        [(Order::NewestFirst, (1..=25).rev().collect::<Vec<i64>>()), (Order::OldestFirst, (1..=25).collect())]
+    {
+        let mut pages = Vec::new();
+        for skip in [0, 10, 20, 30] {
+            let (found, total) = store.events_page(&page(skip, order)).await.expect("a page");
+            assert_eq!(total, 25, "of all pages together");
+            pages.extend(seen(found));
+        }
+        assert_eq!(pages, all, "{order:?}");
+    }
+    let of = |kind: &str, text: &str| StoryPage {
+        kind: kind.to_owned(),
+        text: text.to_owned(),
+        take: 100,
+        ..StoryPage::default()
+    };
+    // What is typed is looked for as it stands: nothing in it means anything else to the database.
+    for (kind, text, total) in [
+        ("host_empty", "", 1),
+        ("failed", "", 24),
+        ("", "TOLD 7.", 1),
+        ("host_empty", "told", 0),
+        ("", "50% off_by", 1),
+        ("", "%", 1),
+        ("", "told_", 0),
+        ("", "' OR 1=1 --", 0),
+        ("' OR '1'='1", "", 0),
+    ] {
+        let (found, counted) = store.events_page(&of(kind, text)).await.expect("a page");
+        assert_eq!((found.len(), counted), (total, total as u64), "{kind:?} {text:?}");
+    }
+    assert_eq!(store.event_kinds().await.expect("kinds"), ["failed", "host_empty"]);
 }

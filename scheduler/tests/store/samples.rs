@@ -8,6 +8,7 @@ use drover_agent_api::{Destination, Inventory, LiveMigrate, Operation, Order, Wi
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::{Method, Moved, PowerOff};
 use drover_policies::blueprint::Blueprint;
+use drover_policies::bulletins::{Bulletin, End, Says, Tally};
 use drover_policies::checks::Validation;
 use drover_policies::conduct::HookRun;
 use drover_policies::events::{Event, Happened};
@@ -20,8 +21,8 @@ use drover_policies::ids::{
 use drover_policies::import::{Chosen, Heard, Import, ImportState, Start, Written};
 use drover_policies::language::Language;
 use drover_policies::maintenance::{
-    Because, Hint, Kind, Maintenance, Rolling, Stage, State as MaintenanceState, Step, Terms, Turn, Urgency,
-    Versions, Warned, Wave, Waves,
+    Balance, Because, Hint, Kind, Maintenance, Rolling, Stage, State as MaintenanceState, Step, Terms, Turn,
+    Urgency, Versions, Warned, Wave, Waves,
 };
 use drover_policies::migration::{Migration, Purpose, State, Waiting};
 use drover_policies::notices::{Actor, Contact, Notice, Reminders, Tells};
@@ -118,6 +119,7 @@ pub fn rolling(n: u32) -> Maintenance {
         was: Standing::Cordoned { reason: "flaky".to_owned(), since: at(0) },
         warned: Warned::No,
         had: Versions { libvirt: 11_003_000, qemu: 10_000_002, boot_id: Some("boot-1".to_owned()) },
+        failure_told: Some(at(2)),
     };
     let wave = Wave { number: 2, hosts: vec![host("h2")], because: Because::Owners { servers: 3 } };
     let which = |text: &str| text.parse().expect("a host or a label");
@@ -137,6 +139,8 @@ pub fn rolling(n: u32) -> Maintenance {
             waves: Waves { ahead: vec![wave], ..Waves::default() },
             borne: 1,
             halted_at: None,
+            late_told: Warned::Yes,
+            balance: Balance::default(),
         },
         ..maintenance(n)
     }
@@ -227,6 +231,7 @@ pub fn operation(n: u32, of: Option<u32>) -> NewOperation {
                         migration_address: None,
                     },
                     auto_converge: drover_agent_api::AutoConverge::Off,
+                    connections: 1,
                     replica: None,
                 }),
             },
@@ -263,6 +268,18 @@ pub fn notice(n: u32, of: u32, fact: &str) -> Notice {
         tells: Tells::Accepted { slot: slot(), by: operator() },
         at: at(0),
     }
+}
+
+/// What operators are told of the first maintenance.
+pub fn bulletin(n: u32, fact: &str) -> Bulletin {
+    let about = maintenance(1);
+    let says = match fact {
+        "begun" => Says::Begun { by: operator() },
+        "late" => Says::Late { expected: Some(at(11_000)) },
+        "over" => Says::Over { end: End::Completed, tally: Tally::of(&about, at(1)) },
+        other => panic!("no bulletin is called {other}"),
+    };
+    Bulletin::new(notice_id(n), &about, says, at(0))
 }
 
 pub fn event(of: u32, text: &str) -> Event {
@@ -321,9 +338,13 @@ pub fn contact(of: &str) -> Contact {
     }
 }
 
+pub fn token_id(n: u32) -> Uuid {
+    id(8, n)
+}
+
 pub fn token(n: u32, role: Role) -> Token {
     Token {
-        id: id(8, n),
+        id: token_id(n),
         hash: format!("{n:064x}"),
         name: format!("token {n}"),
         role,
@@ -442,6 +463,7 @@ pub fn everything() -> Batch {
         tickets_opened: vec![ticket(1), ticket(2)],
         tickets_closed: vec![ticket_id(2)],
         notices: vec![notice(1, 1, "proposed"), notice(2, 2, "done")],
+        bulletins: vec![bulletin(3, "begun")],
         events: vec![event(1, "one"), event(2, "two")],
         windows_put: vec![window(1, "acme")],
         freezes: vec![Write::Insert(freeze(1, "acme"))],

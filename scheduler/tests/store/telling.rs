@@ -2,10 +2,11 @@
 
 use drover_policies::channels::{ChannelName, Listener};
 use drover_policies::ids::NoticeId;
+use drover_policies::maintenance::{Maintenance, State as MaintenanceState};
 use drover_policies::migration::Migration;
 use drover_scheduler::store::{
-    Batch, DeadLetterFilter, Delivery, DeliveryId, Due, Fence, Settled, Store, StoredDelivery, Tried,
-    Undelivered, Write,
+    Batch, DeadLetterFilter, Delivery, DeliveryId, Due, Fence, Keep, Post, Settled, Store, StoredDelivery,
+    Tried, Undelivered, Write,
 };
 
 use crate::place::{Place, on_both_engines};
@@ -20,6 +21,8 @@ on_both_engines![
     what_a_ticket_is_called_on_a_channel_comes_with_its_next_message,
     how_far_a_channel_was_read_never_goes_back,
     what_was_told_is_known_as_long_as_it_matters,
+    what_operators_are_told_of_a_maintenance_is_delivered_like_a_notice_and_to_nobody_else,
+    what_operators_were_told_goes_with_its_maintenance_and_not_before_it_has_arrived,
 ];
 
 const MAIL: ChannelName = ChannelName::Mail;
@@ -51,7 +54,7 @@ async fn all_due(store: &Store, channel: &ChannelName, now: i64) -> Vec<Due> {
 }
 
 async fn due(store: &Store, channel: &ChannelName, now: i64) -> Vec<NoticeId> {
-    all_due(store, channel, now).await.into_iter().map(|due| due.notice.id).collect()
+    all_due(store, channel, now).await.into_iter().map(|due| due.post.id()).collect()
 }
 
 /// Every delivery of a ticket on a channel, in order.
@@ -75,7 +78,8 @@ async fn id_of(store: &Store, channel: &ChannelName, notice: u32, ticket: u32) -
 /// The end of a try at notice `n` of a ticket.
 pub async fn tried(store: &Store, channel: &ChannelName, (n, of): (u32, u32), tried: &Tried, now: i64) {
     let id = id_of(store, channel, n, of).await;
-    let settled = [Settled { id, ticket: ticket_id(of), tried: tried.clone(), external: None }];
+    let settled =
+        [Settled { id, ticket: Some(ticket_id(of)), tried: tried.clone(), external: None, text: None }];
     store.deliveries_tried(channel, &settled, at(now)).await.expect("noted");
 }
 
@@ -197,7 +201,7 @@ async fn what_was_given_up_is_listed_and_can_be_tried_again(place: Place) {
             let page = store.dead_letters_page(&filter, None, 10).await.expect("a page");
             assert_eq!(store.dead_letters(&filter).await.expect("counted"), page.items.len() as u64);
             let letters = page.items.into_iter();
-            letters.map(|letter| (letter.channel, letter.notice.id)).collect::<Vec<_>>()
+            letters.map(|letter| (letter.channel, letter.post.id())).collect::<Vec<_>>()
         }
     };
     let (all, of_mail, of_acme) = (
@@ -218,7 +222,7 @@ async fn what_was_given_up_is_listed_and_can_be_tried_again(place: Place) {
     let one = DeadLetterFilter { id: Some(id_of(&store, &MAIL, 2, 1).await), ..DeadLetterFilter::default() };
     store.commit(&fence, Batch { replays: vec![one], ..Batch::new(at(60)) }).await.expect("replayed");
     let due_again = all_due(&store, &MAIL, 60).await;
-    assert_eq!(due_again.iter().map(|due| due.notice.id).collect::<Vec<_>>(), [notice_id(2)]);
+    assert_eq!(due_again.iter().map(|due| due.post.id()).collect::<Vec<_>>(), [notice_id(2)]);
     assert_eq!((due_again[0].tries, due_again[0].since), (0, at(60)), "it has its whole time again");
     store.commit(&fence, Batch { replays: vec![of_mail], ..Batch::new(at(61)) }).await.expect("replayed");
     assert_eq!(due(&store, &MAIL, 61).await, [notice_id(1), notice_id(3)], "in their order");
@@ -245,7 +249,8 @@ async fn what_a_ticket_is_called_on_a_channel_comes_with_its_next_message(place:
         async move {
             let id = id_of(&store, &portal(), n, 2).await;
             let tried = arrived();
-            let settled = [Settled { id, ticket: ticket_id(2), tried, external: Some(external) }];
+            let settled =
+                [Settled { id, ticket: Some(ticket_id(2)), tried, external: Some(external), text: None }];
             store.deliveries_tried(&portal(), &settled, at(0)).await.expect("noted");
         }
     };
@@ -297,4 +302,78 @@ async fn what_was_told_is_known_as_long_as_it_matters(place: Place) {
     close(1, false).await;
     close(2, true).await;
     assert_eq!(store.told().await.expect("read"), [keys[0].clone()].into());
+}
+
+/// Operators' own webhook, which hears of everything.
+fn desk() -> ChannelName {
+    "webhook:desk".parse().expect("a channel")
+}
+
+async fn with_a_desk(place: &Place) -> (Store, Fence) {
+    let (store, fence) = with_two_channels(place).await;
+    let portal = Listener { owner: Some(owner("acme")), ..Listener::to_all(portal()) };
+    let over = Listener {
+        kinds: ["maintenance_over".to_owned()].into(),
+        ..Listener::to_all("webhook:over".parse().expect("a channel"))
+    };
+    let rt = Listener::to_all(ChannelName::Rt);
+    let all = vec![Listener::to_all(MAIL), portal, Listener::to_all(desk()), over, rt];
+    (store.with_listeners(all), fence)
+}
+
+async fn what_operators_are_told_of_a_maintenance_is_delivered_like_a_notice_and_to_nobody_else(
+    place: Place,
+) {
+    let (store, fence) = with_a_desk(&place).await;
+    let batch = Batch {
+        maintenances: vec![Write::Insert(maintenance(1))],
+        notices: vec![notice(3, 2, "proposed")],
+        bulletins: vec![bulletin(21, "begun"), bulletin(22, "late")],
+        ..Batch::new(at(0))
+    };
+    let committed = store.commit(&fence, batch).await.expect("written").notices;
+    assert_eq!(committed, [notice_id(3), notice_id(21), notice_id(22)]);
+    assert_eq!(due(&store, &MAIL, 0).await, [notice_id(3), notice_id(21)], "they are a thread of their own");
+    assert_eq!(due(&store, &desk(), 0).await, [notice_id(3), notice_id(21)]);
+    assert_eq!(due(&store, &portal(), 0).await, [notice_id(3)], "an owner's program hears of no maintenance");
+    assert_eq!(due(&store, &ChannelName::Rt, 0).await, [notice_id(3)], "it belongs into no ticket");
+    let others = "webhook:over".parse().expect("a channel");
+    assert_eq!(due(&store, &others, 0).await, [], "it wants to hear of another kind");
+    let again = Batch { bulletins: vec![bulletin(23, "begun")], ..Batch::new(at(1)) };
+    assert_eq!(store.commit(&fence, again).await.expect("written").notices, [], "that has been told");
+    assert_eq!(store.told().await.expect("read").len(), 1, "what owners were told is what tickets go by");
+
+    let first = all_due(&store, &MAIL, 0).await.pop().expect("the bulletin");
+    assert_eq!(first.post, Post::Bulletin(Box::new(bulletin(21, "begun"))));
+    let given_up =
+        |due: Due| [Settled { id: due.id, ticket: None, tried: failed(), external: None, text: None }];
+    store.deliveries_tried(&MAIL, &given_up(first), at(2)).await.expect("noted");
+    let letters =
+        store.dead_letters_page(&DeadLetterFilter::default(), None, 10).await.expect("a page").items;
+    assert_eq!(letters.iter().map(|letter| letter.post.number()).collect::<Vec<_>>(), ["MT-1"]);
+    let of_acme = DeadLetterFilter { owner: Some(owner("acme")), ..DeadLetterFilter::default() };
+    assert_eq!(store.dead_letters(&of_acme).await.expect("counted"), 0, "no owner is told of it");
+    assert_eq!(due(&store, &MAIL, 2).await, [notice_id(3), notice_id(22)], "the next one goes");
+    let replay = DeadLetterFilter { id: Some(letters[0].id), ..DeadLetterFilter::default() };
+    store.commit(&fence, Batch { replays: vec![replay], ..Batch::new(at(3)) }).await.expect("replayed");
+    assert_eq!(due(&store, &MAIL, 3).await, [notice_id(3), notice_id(21)]);
+}
+
+async fn what_operators_were_told_goes_with_its_maintenance_and_not_before_it_has_arrived(place: Place) {
+    let (store, fence) = place.open_and_claim().await;
+    let store = store.with_listeners(vec![Listener::to_all(MAIL)]);
+    let over = Maintenance { state: MaintenanceState::Completed { at: at(1) }, ..maintenance(1) };
+    let batch = Batch {
+        maintenances: vec![Write::Insert(over)],
+        bulletins: vec![bulletin(21, "over")],
+        ..Batch::new(at(1))
+    };
+    store.commit(&fence, batch).await.expect("written");
+    let keep = Keep { history_since: at(60), answers_since: at(60), sessions_since: at(60) };
+    assert_eq!(store.purge(keep).await.expect("purged").maintenances, 0, "the mail has not been delivered");
+    let waiting = all_due(&store, &MAIL, 1).await.pop().expect("the bulletin");
+    let settled = [Settled { id: waiting.id, ticket: None, tried: arrived(), external: None, text: None }];
+    store.deliveries_tried(&MAIL, &settled, at(2)).await.expect("noted");
+    assert_eq!(store.purge(keep).await.expect("purged").maintenances, 1);
+    assert_eq!(store.undelivered().await.expect("counted"), []);
 }

@@ -72,5 +72,8 @@ async fn a_mail_that_came_back_twice_is_noted_once_and_goes_with_its_ticket(plac
     assert_eq!(store.bounced_since(at(1)).await.expect("addresses"), ["ada@acme.example"]);
     assert_eq!(store.bounced_since(at(2)).await.expect("addresses"), Vec::<String>::new());
     // A foreign key would refuse to let the message go.
-    store.purge(Keep { history_since: at(1_000_000), answers_since: at(0) }).await.expect("purged");
+    store
+        .purge(Keep { history_since: at(1_000_000), answers_since: at(0), sessions_since: at(0) })
+        .await
+        .expect("purged");
 }

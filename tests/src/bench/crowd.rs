@@ -9,10 +9,6 @@ mod owners;
 mod postbox;
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant as Moment};
 
@@ -23,11 +19,12 @@ use serde_json::json;
 
 use self::agents::Played;
 use self::postbox::Postbox;
+use super::asking::keep_asking;
 use super::report::{Against, Row, Sample, Unit};
 use super::say;
-use super::start::{free_address, wait_until_ready};
+use super::scheduler::Scheduler;
 use crate::demo::interrupt::Interrupt;
-use crate::installation::{Api, Programs, init, write_secret};
+use crate::installation::Api;
 
 /// How long all reminders may take to reach the mail server, in seconds.
 const DELIVERED_WITHIN_S: f64 = 60.0;
@@ -76,6 +73,15 @@ silent_after = "1h"
 deadline = "14d"
 "#;
 
+/// What people ask meanwhile.
+const QUESTIONS: [&str; 5] = [
+    "/v1/tickets?limit=20",
+    "/v1/servers/server-7",
+    "/v1/migrations?limit=20",
+    "/v1/tickets?limit=20&owner=owner-7",
+    "/v1/hosts/from-0",
+];
+
 /// How large.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Crowd {
@@ -97,8 +103,8 @@ impl Crowd {
 pub(super) fn measure(crowd: Crowd, interrupt: &Interrupt) -> Result<Vec<Row>> {
     let scene = Scene::set()?;
     say(&format!("{} servers on {} hosts, of {} owners", crowd.servers, crowd.hosts, crowd.owners));
-    owners::register(&scene.api, crowd)?;
-    let played = Played::begin(&scene.api, crowd)?;
+    owners::register(scene.api(), crowd)?;
+    let played = Played::begin(scene.api(), crowd)?;
     let opening = wait_for_the_hour(interrupt)?;
     let tickets = scene.open_tickets(crowd, opening, interrupt)?;
     let mut rows = scene.remind(crowd, opening, interrupt)?;
@@ -135,46 +141,24 @@ fn sleep_until(at: Instant, interrupt: &Interrupt) -> Result<()> {
 
 /// The scheduler and the mail server.
 struct Scene {
-    api: Api,
+    scheduler: Scheduler,
     post: Postbox,
-    scheduler: Child,
-    // Deleted last.
-    _dir: tempfile::TempDir,
-}
-
-impl Drop for Scene {
-    fn drop(&mut self) {
-        let _ = self.scheduler.kill();
-        let _ = self.scheduler.wait();
-    }
 }
 
 impl Scene {
     fn set() -> Result<Self> {
-        let programs = Programs::find()?;
-        // On a disk, as in earnest.
-        fs::create_dir_all(crate::lab::DEFAULT_DIR)?;
-        let dir = tempfile::tempdir_in(crate::lab::DEFAULT_DIR)?;
         let post = Postbox::open()?;
-        let address = free_address()?;
-        write_config(dir.path(), address, post.address())?;
-        let token = init(&programs, dir.path())?;
-        write_secret(&dir.path().join("token"), &token)?;
-        let log = dir.path().join("log");
-        let mut scheduler = Command::new(&programs.scheduler)
-            .arg("--config")
-            .arg(dir.path().join("scheduler.toml"))
-            .arg("serve")
-            .env("DROVER_LOG", "warn")
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(fs::File::create(&log)?)
-            .spawn()
-            .with_context(|| format!("cannot start {}", programs.scheduler.display()))?;
-        wait_until_ready(&mut scheduler, address, Moment::now())
-            .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
-        let api = Api::new(&format!("http://{address}"), &token)?;
-        Ok(Self { api, post, scheduler, _dir: dir })
+        let address = post.address();
+        let mail = format!(
+            "[mail.channel]\nkind = \"smtp\"\nhost = \"{}\"\nport = {}\ntls = \"none\"\n",
+            address.ip(),
+            address.port()
+        );
+        Ok(Self { scheduler: Scheduler::start(POLICY, &mail)?, post })
+    }
+
+    fn api(&self) -> &Api {
+        &self.scheduler.api
     }
 
     /// Orders the maintenance, and waits until every owner has his ticket in his mail box. Gives back how long it took until all were stored.
@@ -182,10 +166,10 @@ impl Scene {
         let hosts: Vec<String> = (0..crowd.hosts).map(agents::source).collect();
         let began = Moment::now();
         let body = json!({ "hosts": hosts, "reason": "security" });
-        self.api.post("/v1/maintenances", &body)?.ok().context("the maintenance was refused")?;
+        self.api().post("/v1/maintenances", &body)?.ok().context("the maintenance was refused")?;
         let wanted = format!("{} tickets to be open", crowd.servers);
         self.wait(&wanted, interrupt, || {
-            let newest = self.api.get("/v1/migrations?limit=1")?.ok()?;
+            let newest = self.api().get("/v1/migrations?limit=1")?.ok()?;
             let number = newest["items"][0]["number"].as_u64().unwrap_or(0);
             Ok(number >= 1000 + crowd.servers as u64)
         })?;
@@ -210,7 +194,7 @@ impl Scene {
         let due = Moment::now();
         let enough = AtomicBool::new(false);
         let answered = std::thread::scope(|scope| -> Result<Sample> {
-            let asking = scope.spawn(|| owners::keep_asking(&self.api, &enough));
+            let asking = scope.spawn(|| keep_asking(self.api(), &QUESTIONS, &enough));
             let all = self.wait("all reminders to be delivered", interrupt, || {
                 Ok(self.post.of("reminder").len() >= crowd.servers)
             });
@@ -278,16 +262,4 @@ fn begun(played: &Played, crowd: Crowd, opening: Instant, interrupt: &Interrupt)
         },
         Row::told("  of them half", Unit::Milliseconds, Sample::from([late.median()])),
     ])
-}
-
-fn write_config(dir: &Path, listen: SocketAddr, post: SocketAddr) -> Result<()> {
-    fs::write(dir.join("policy.toml"), POLICY)?;
-    let config = format!(
-        "data_dir = {:?}\nlisten = \"{listen}\"\npolicies = {:?}\n[mail.channel]\nkind = \"smtp\"\nhost = \"{}\"\nport = {}\ntls = \"none\"\n",
-        dir.join("data"),
-        dir.join("policy.toml"),
-        post.ip(),
-        post.port(),
-    );
-    fs::write(dir.join("scheduler.toml"), config).map_err(Into::into)
 }

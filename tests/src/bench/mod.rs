@@ -3,13 +3,18 @@
 //! A shared machine is noisy, so nothing here fails because of a time: a goal that was missed is said to be missed, and the
 //! spread shows how much the figure is worth. What must be right (every guest has arrived, each host is empty) is checked.
 
+mod agent;
+mod asking;
 mod btrplace;
 mod crowd;
 mod drain;
 mod fleet;
 mod overhead;
+mod pages;
 mod process;
 mod report;
+mod scheduler;
+mod simulate;
 mod stage;
 mod start;
 mod story;
@@ -40,6 +45,10 @@ pub enum Part {
     Crowd,
     /// Planning for whole fleets, beside Ganeti's tools.
     Fleet,
+    /// Simulating a maintenance over a whole fleet.
+    Simulate,
+    /// The console before 1,000 hosts, and 1,000 people before one drain.
+    Pages,
     /// Reboot migrations of servers with local disks, beside qemu-img and virtnbdbackup.
     Warm,
 }
@@ -105,6 +114,12 @@ pub fn run(options: &Options) -> Result<Report> {
     if wants(Part::Fleet) {
         rows.extend(fleet::measure(&interrupt)?);
         rows.extend(btrplace::measure(options.btrplace.as_deref())?);
+    }
+    if wants(Part::Simulate) {
+        rows.extend(simulate::measure(&interrupt)?);
+    }
+    if wants(Part::Pages) {
+        rows.extend(pages::measure(&interrupt)?);
     }
     if wants(Part::Warm) {
         if let Some(reason) = lab::unable() {

@@ -1,6 +1,8 @@
 //! `drover-lab`: a lab of real hypervisors by hand.
 
+use std::fmt::Write as _;
 use std::fs::File;
+use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
 use std::time::Duration;
@@ -136,9 +138,9 @@ fn main() -> Result<()> {
             }
             Ok(())
         }
-        Command::List => list(),
+        Command::List => say(&list()?),
         Command::Add(add) => add_guest(&add),
-        Command::Guests { lab } => guests(&lab.name),
+        Command::Guests { lab } => say(&guests(&lab.name)?),
         Command::Collector { lab } => {
             let lab = Lab::attach(&lab.name)?;
             let _collector = lab.start_collector()?;
@@ -176,16 +178,26 @@ fn up(name: String, hosts: usize) -> Result<()> {
     Ok(())
 }
 
-fn list() -> Result<()> {
+/// Whoever reads may have had enough before the end, as in `drover-lab list | head -1`.
+fn say(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}
+
+fn list() -> Result<String> {
+    let mut text = String::new();
     for lab in LabState::all()? {
         let life = match lab.creator {
             _ if lab.is_dead() => "dead",
             Some(_) => "in use",
             None => "up",
         };
-        println!("{}  {life}  {} hosts  {}  {}", lab.name, lab.hosts, lab.address(1), lab.dir.display());
+        let (address, dir) = (lab.address(1), lab.dir.display());
+        writeln!(text, "{}  {life}  {} hosts  {address}  {dir}", lab.name, lab.hosts)?;
     }
-    Ok(())
+    Ok(text)
 }
 
 fn add_guest(add: &Add) -> Result<()> {
@@ -200,18 +212,21 @@ fn add_guest(add: &Add) -> Result<()> {
     Ok(())
 }
 
-fn guests(name: &str) -> Result<()> {
+fn guests(name: &str) -> Result<String> {
+    let mut text = String::new();
     let lab = Lab::attach(name)?;
     let heard = collector::read(&lab.heard_file()).unwrap_or_default();
-    println!(
+    writeln!(
+        text,
         "{:<16} {:<8} {:>10} {:>12} {:>6} {:>8}",
         "GUEST", "RUNS ON", "LAST", "DOWNTIME", "BOOTS", "SILENT"
-    );
+    )?;
     for guest in lab.guests()? {
         let hosts: Vec<&str> = lab.where_running(&guest.name)?.iter().map(|host| host.name()).collect();
         let heard = heard.get(&guest.name).cloned().unwrap_or_default();
         let silent = Duration::from_millis(collector::clock_ms().saturating_sub(heard.last_heard_ms));
-        println!(
+        writeln!(
+            text,
             "{:<16} {:<8} {:>10} {:>9} ms {:>6} {:>6} s",
             guest.name,
             hosts.join(","),
@@ -219,7 +234,7 @@ fn guests(name: &str) -> Result<()> {
             heard.gap_ms,
             heard.boots,
             silent.as_secs(),
-        );
+        )?;
     }
-    Ok(())
+    Ok(text)
 }

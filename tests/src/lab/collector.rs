@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::image::write_whole;
@@ -40,6 +40,12 @@ pub struct Heard {
     pub last_heard_ms: u64,
     /// Where its numbers did not rise.
     pub steps_back: Vec<StepBack>,
+    /// The largest number that was heard before each boot, by the boots that the guest has counted.
+    #[serde(default)]
+    pub before_boot: BTreeMap<u64, u64>,
+    /// Who has said that what was acknowledged beyond this number may be lost, once.
+    #[serde(default)]
+    pub may_lose_beyond: Option<u64>,
 }
 
 /// A number that was not larger than the one before.
@@ -69,8 +75,22 @@ impl Heard {
         (self.epoch == self.wanted_epoch).then(|| Duration::from_millis(self.gap_ms))
     }
 
+    /// The guest has been taken back, as was said that it may be: what was acknowledged from this number on is given up. Another step back
+    /// is one.
+    fn give_up_from(&mut self, number: u64) {
+        self.may_lose_beyond = None;
+        self.acknowledged.retain(|(first, _)| *first < number);
+        if let Some((_, end)) = self.acknowledged.last_mut() {
+            *end = (*end).min(number - 1);
+        }
+    }
+
     fn take(&mut self, beat: &Beat, now: u64) {
+        if self.may_lose_beyond.is_some_and(|kept| kept < beat.number && beat.number <= self.last()) {
+            self.give_up_from(beat.number);
+        }
         let last = self.last();
+        self.before_boot.entry(beat.boots).or_insert(last);
         match self.acknowledged.last_mut() {
             Some((_, end)) if beat.number == *end + 1 => *end = beat.number,
             _ if beat.number > last => self.acknowledged.push((beat.number, beat.number)),
@@ -158,6 +178,20 @@ impl Collector {
         wait_for(limit, Duration::from_millis(5), || self.of(guest).downtime())
             .map(drop)
             .with_context(|| format!("{guest} was not heard for {limit:?}"))
+    }
+
+    /// The guest is about to be taken back to its disks as they were when it ended before its last boot, which somebody has accepted. One
+    /// step back is none then, to no number that it had acknowledged before that boot. Returns the last of those.
+    ///
+    /// # Errors
+    /// If nothing was heard of it before its last boot.
+    pub fn may_lose_last_boot(&self, guest: &str) -> Result<u64> {
+        let mut all = lock(&self.heard);
+        let heard = all.get_mut(guest).with_context(|| format!("{guest} was never heard"))?;
+        let before = heard.before_boot.get(&heard.boots).copied().unwrap_or(0);
+        ensure!(before > 0, "{guest} was heard in one boot alone, so there is nothing to go back to");
+        heard.may_lose_beyond = Some(before);
+        Ok(before)
     }
 
     /// Waits until a guest has acknowledged a number larger than `number`, and returns what was heard of it.
@@ -262,6 +296,28 @@ mod tests {
         let back = |number| StepBack { after: 3, number, boots: 1, at_ms: 7 };
         assert_eq!(heard.steps_back, [back(3), back(2)]);
         assert_eq!(heard.acknowledged, [(1, 4)]);
+    }
+
+    #[test]
+    fn a_loss_that_was_accepted_is_forgiven_once_and_no_further_than_it_was() {
+        let boot = |boots, number| Beat { boots, ..beat(number) };
+        let story = |back_to: u64| {
+            let mut heard = Heard::default();
+            [boot(1, 1), boot(1, 2), boot(2, 3), boot(2, 4), boot(2, 5)]
+                .iter()
+                .for_each(|beat| heard.take(beat, 0));
+            heard.may_lose_beyond = heard.before_boot.get(&2).copied();
+            heard.take(&boot(2, 6), 0);
+            heard.take(&boot(2, back_to), 0);
+            heard
+        };
+        let mut back = story(3);
+        assert!(back.steps_back.is_empty(), "{:?}", back.steps_back);
+        assert_eq!(back.acknowledged, [(1, 3)]);
+        assert_eq!(back.before_boot, BTreeMap::from([(1, 0), (2, 2)]));
+        back.take(&boot(2, 3), 0);
+        assert_eq!(back.steps_back.len(), 1, "only once");
+        assert_eq!(story(2).steps_back.len(), 1, "what it had before that boot is not given up");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::collector::COLLECTOR_PORT;
 use super::host::{Host, LOCAL_STORAGE, SHARED_STORAGE};
-use super::image::{Flavour, Image};
+use super::image::{Flavour, Image, PACKED_KERNEL};
 use super::network::{EVENTS_ADDRESS, EVENTS_BRIDGE};
 use super::process::run;
 use super::state::{LabState, MOST_GUESTS, RegistryLock, check_name};
@@ -68,10 +68,53 @@ pub struct GuestSpec {
     pub ignore_acpi: bool,
     /// Whether it asks its host's agent for its events.
     pub events: Events,
+    /// What it is booted by.
+    pub firmware: Firmware,
     /// Whether libvirtd starts it when it starts itself.
     pub autostart: bool,
     /// Whether it is started now, or only defined.
     pub start: bool,
+}
+
+/// What a guest is booted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Firmware {
+    /// QEMU's own, which keeps nothing.
+    Bios,
+    /// UEFI, which keeps variables in a file beside its disks, with a TPM, which has a state of its own.
+    UefiWithTpm,
+}
+
+impl Firmware {
+    const CODE: &str = "/usr/share/OVMF/OVMF_CODE_4M.fd";
+    const VARIABLES: &str = "/usr/share/OVMF/OVMF_VARS_4M.fd";
+
+    /// What is missing for guests that keep something, in words for whoever wants to run the test; none if nothing is.
+    #[must_use]
+    pub fn lacks() -> Option<String> {
+        let needed =
+            [(Self::CODE, "ovmf"), ("/usr/bin/swtpm", "swtpm"), ("/usr/bin/swtpm_setup", "swtpm-tools")];
+        let missing = needed.iter().find(|(file, _)| !Path::new(file).exists());
+        missing.map(|(file, package)| {
+            format!("{file} is missing (package {package}); tests/lab/install.sh installs it where it can")
+        })
+    }
+
+    /// What the definition says of it in `<os>`, and among the devices.
+    fn elements(self, name: &str) -> (String, &'static str) {
+        match self {
+            Self::Bios => (String::new(), ""),
+            Self::UefiWithTpm => (
+                format!(
+                    "<loader readonly='yes' type='pflash'>{}</loader>
+    <nvram template='{}'>/var/lib/libvirt/qemu/nvram/{name}_VARS.fd</nvram>",
+                    Self::CODE,
+                    Self::VARIABLES
+                ),
+                "<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>",
+            ),
+        }
+    }
 }
 
 /// What a guest does with its events. All but the first have an interface of their own for that.
@@ -127,7 +170,9 @@ pub enum DiskFormat {
 }
 
 impl DiskFormat {
-    fn word(self) -> &'static str {
+    /// As QEMU calls it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
         match self {
             Self::Raw => "raw",
             Self::Qcow2 => "qcow2",
@@ -158,6 +203,7 @@ impl GuestSpec {
             agent: false,
             ignore_acpi: false,
             events: Events::Nothing,
+            firmware: Firmware::Bios,
             autostart: false,
             start: true,
         }
@@ -385,6 +431,11 @@ fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) 
         flag(spec.agent),
         flag(spec.ignore_acpi),
     );
+    let (firmware, tpm) = spec.firmware.elements(&guest.name);
+    let kernel = match spec.firmware {
+        Firmware::Bios => kernel,
+        Firmware::UefiWithTpm => PACKED_KERNEL,
+    };
     let agent = if spec.agent {
         "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
     } else {
@@ -399,6 +450,7 @@ fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) 
   <vcpu>{vcpus}</vcpu>
   <os>
     <type arch='x86_64' machine='q35'>hvm</type>
+    {firmware}
     <kernel>{SHARED_STORAGE}/image/{kernel}</kernel>
     <initrd>{SHARED_STORAGE}/image/{initramfs}</initrd>
     <cmdline>{kernel_line}</cmdline>
@@ -417,6 +469,7 @@ fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) 
     <controller type='usb' model='none'/>
     <memballoon model='none'/>
     {agent}
+    {tpm}
     {extra}
   </devices>
 </domain>

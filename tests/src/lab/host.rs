@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use drover_host_agent::clock::RandomIds;
 use drover_policies::ids::IdSource as _;
 
+use super::certificates::CERTIFICATES;
 use super::image;
 use super::network::{self, LinkState};
 use super::process::{self, ProcessId, run, wait_for};
@@ -500,11 +501,12 @@ fn write_configuration(state: &LabState, number: usize, etc: &Path) -> Result<()
     );
     let qemu = format!(
         "# The lab's directories belong to root, and there is neither systemd nor a security module.\n\
-         user = \"root\"\ngroup = \"root\"\ndynamic_ownership = 0\nremember_owner = 0\n\
+         user = \"root\"\ngroup = \"root\"\nswtpm_user = \"root\"\nswtpm_group = \"root\"\ndynamic_ownership = 0\nremember_owner = 0\n\
          security_driver = \"none\"\ncgroup_controllers = []\nnamespaces = []\nstdio_handler = \"file\"\n\
          shared_filesystems = [ \"{SHARED_STORAGE}\" ]\n\
          # Otherwise the address is found by the host's name, which no other host can resolve.\n\
-         migration_host = \"{ip}\"\n"
+         migration_host = \"{ip}\"\n\
+         migrate_tls_x509_cert_dir = \"/etc/libvirt/{CERTIFICATES}\"\nmigrate_tls_x509_verify = 1\n"
     );
     fs::write(etc.join("libvirtd.conf"), libvirtd)?;
     fs::write(etc.join("qemu.conf"), qemu)?;

@@ -78,6 +78,7 @@ impl Image {
         fs::create_dir_all(dir)?;
         let kernel = newest_kernel()?;
         unpack_kernel(&kernel, &dir.join(KERNEL))?;
+        fs::copy(Path::new(BOOT).join(format!("vmlinuz-{kernel}")), dir.join(PACKED_KERNEL))?;
         let program = build_program()?;
         for flavour in [Flavour::Plain, Flavour::WithAgent] {
             let root = tempfile::tempdir()?;
@@ -107,6 +108,9 @@ impl Image {
 }
 
 const KERNEL: &str = "kernel";
+
+/// As Debian packs it, for a firmware that boots no other.
+pub(super) const PACKED_KERNEL: &str = "kernel-packed";
 
 impl Flavour {
     fn file_name(self) -> &'static str {

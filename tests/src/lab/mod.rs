@@ -8,6 +8,7 @@
 //! [`GuestSpec`] describes a guest; [`Collector`] hears what guests acknowledge and how long they were away;
 //! [`Watcher`] sees that nothing runs twice; [`Witness`] sees what guests begin with.
 
+mod certificates;
 pub mod cleanup;
 pub mod collector;
 pub mod foreign;
@@ -31,7 +32,9 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 
 use collector::COLLECTOR_PORT;
 pub use collector::{Collector, Heard};
-pub use guest::{DiskFormat, DiskLoad, DiskPlace, Events, Guest, GuestDisk, GuestSpec, ring_on_disk};
+pub use guest::{
+    DiskFormat, DiskLoad, DiskPlace, Events, Firmware, Guest, GuestDisk, GuestSpec, ring_on_disk,
+};
 pub use host::{Ballast, Host, LIBVIRT_PORT, LOCAL_STORAGE, SHARED_STORAGE, Said};
 use image::Image;
 pub use network::{EVENTS_ADDRESS, EVENTS_BRIDGE};
@@ -462,6 +465,7 @@ fn register(options: &LabOptions) -> Result<LabState> {
 /// Makes all hosts at once; most of the time each waits for libvirtd to look at QEMU.
 fn bring_up(state: &LabState) -> Result<Vec<Host>> {
     fs::create_dir_all(state.shared_dir()).with_context(|| format!("cannot make {}", state.dir.display()))?;
+    certificates::issue(state)?;
     let hosts: Vec<Host> = std::thread::scope(|scope| {
         let started: Vec<_> =
             (1..=state.hosts).map(|number| scope.spawn(move || Host::create(state, number))).collect();

@@ -1,7 +1,7 @@
 #!/bin/sh
 # libvirt calls this at each step of a guest's life: guest, what is done, which step; its definition comes on standard
-# input. Writes down what is on the guest's local disks when it has ended and before it begins, and lets it wait before
-# it begins as long as somebody holds it. libvirt waits for this script, so nothing runs from a disk meanwhile.
+# input. Writes down what is on the guest's local disks, what its firmware keeps and what its TPM keeps when it has ended
+# and before it begins, and lets it wait before it begins as long as somebody holds it. libvirt waits for this script, so nothing runs from a disk meanwhile.
 set -eu
 guest=$1 what=$2 step=$3
 dir=/var/lib/libvirt/shared/witness
@@ -19,6 +19,13 @@ tell() {
         rm -f "$raw"
         # One short line at a time: a host's does not end up within another's.
         echo "$1 $(hostname) $guest ${disk##*/} ${sum%% *}" >>"$dir/log"
+    done
+    nvram=$(printf '%s\n' "$xml" | sed -n 's/.*<nvram[^>]*>\([^<]*\)<.*/\1/p')
+    uuid=$(printf '%s\n' "$xml" | sed -n 's/.*<uuid>\([^<]*\)<.*/\1/p' | head -n 1)
+    for kept in "$nvram" "/var/lib/libvirt/swtpm/$uuid/tpm2/tpm2-00.permall"; do
+        [ -f "$kept" ] || continue
+        sum=$(b2sum <"$kept")
+        echo "$1 $(hostname) $guest ${kept##*/} ${sum%% *}" >>"$dir/log"
     done
 }
 

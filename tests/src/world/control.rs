@@ -124,6 +124,7 @@ impl Control {
             ids: Arc::clone(&self.ids) as Arc<dyn IdSource>,
             policies: Arc::clone(&self.policies),
             lease,
+            page_keys: None,
         };
         self.app = Some(App::open(parts).await?);
         // Production looks once as soon as it runs.

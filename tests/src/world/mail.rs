@@ -1,10 +1,11 @@
-//! What owners get: the maildir, read as a mail program would.
+//! What owners and operators get: the maildir, read as a mail program would.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use drover_policies::bulletins::Says;
 use drover_policies::time::Instant;
 use mailparse::MailHeaderMap;
 
@@ -21,16 +22,24 @@ pub struct Mail {
     pub kind: String,
     /// Its notice's id.
     pub notice: String,
-    /// The ticket's number.
+    /// The number of the ticket, or of the maintenance that operators are told of.
     pub ticket: String,
     /// Where an answer to it goes.
     pub answer_to: String,
     /// Its own id.
     pub message_id: String,
+    /// The link that opens its ticket's page.
+    pub page: Option<String>,
     /// The calendar entry that comes with it.
     pub calendar: Option<Entry>,
     /// What it says before it explains what can be done: one line per paragraph or row.
     pub says: Vec<String>,
+}
+
+impl Mail {
+    fn is_bulletin(&self) -> bool {
+        Says::KINDS.contains(&self.kind.as_str())
+    }
 }
 
 /// A calendar entry, as far as it is looked at.
@@ -55,7 +64,7 @@ impl std::fmt::Display for Entry {
     }
 }
 
-/// A maildir that owners' mails arrive in.
+/// A maildir that mails arrive in.
 pub struct Mailbox {
     directory: PathBuf,
     known: BTreeSet<String>,
@@ -134,11 +143,21 @@ impl Mailbox {
         ))
     }
 
-    /// All of it as text, for `mail.expect`.
+    /// What belongs to tickets as text, for `mail.expect`.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn of_tickets(&self) -> String {
+        self.text(|mail| !mail.is_bulletin())
+    }
+
+    /// What operators were told of maintenances as text, for `operators.expect`.
+    #[must_use]
+    pub fn of_maintenances(&self) -> String {
+        self.text(Mail::is_bulletin)
+    }
+
+    fn text(&self, which: impl Fn(&Mail) -> bool) -> String {
         let mut text = String::new();
-        for mail in &self.mails {
+        for mail in self.mails.iter().filter(|mail| which(mail)) {
             // Writing to a string can't fail.
             let _ =
                 writeln!(text, "{}  to {}\n  {}", mail.at.format("%m-%d %H:%M:%S"), mail.to, mail.subject);
@@ -164,13 +183,14 @@ fn read(bytes: &[u8], at: Instant) -> Result<Mail> {
         subject: header("Subject")?,
         kind: header("X-Drover-Kind")?,
         notice: header("X-Drover-Notice")?,
-        ticket: header("X-Drover-Ticket")?,
+        ticket: header("X-Drover-Ticket").or_else(|_| header("X-Drover-Maintenance"))?,
         answer_to: parsed
             .headers
             .get_first_value("Reply-To")
             .or_else(|| parsed.headers.get_first_value("From"))
             .context("no sender")?,
         message_id: header("Message-ID")?,
+        page: body.split_whitespace().find(|word| word.contains("/t/")).map(ToOwned::to_owned),
         calendar: calendar(&parsed),
         says: says(&body),
     })

@@ -31,6 +31,8 @@ pub struct Ran {
     pub log: String,
     /// For `mail.expect`.
     pub mail: String,
+    /// For `operators.expect`, which only those stories have that show what operators are told.
+    pub operators: String,
 }
 
 /// What is used where a scenario brings no policy of its own: hours in place of days.
@@ -68,7 +70,11 @@ impl Scenario {
             Mode::Story => {
                 let mut world = self.begin().await?;
                 self.perform(&mut world).await?;
-                Ok(Ran { log: world.story.text().to_owned(), mail: world.mailbox.text() })
+                Ok(Ran {
+                    log: world.story.text().to_owned(),
+                    mail: world.mailbox.of_tickets(),
+                    operators: world.mailbox.of_maintenances(),
+                })
             }
             Mode::EachCallOf(host) => self.each_call(host).await,
             Mode::EachStepOfScheduler => self.each_step().await,
@@ -143,8 +149,10 @@ impl Scenario {
     /// The run failed, or came to something else.
     pub async fn check(&self, update: bool) -> Result<()> {
         let ran = self.run().await?;
+        let operators = ("operators.expect", &ran.operators);
         let differences: Vec<String> = [("log.expect", &ran.log), ("mail.expect", &ran.mail)]
             .into_iter()
+            .chain(self.folder.join(operators.0).exists().then_some(operators))
             .filter_map(|(name, text)| compare(&self.folder.join(name), text, update).transpose())
             .collect::<Result<_>>()?;
         if differences.is_empty() {
@@ -190,7 +198,7 @@ impl Summary {
             // Writing to a string can't fail.
             let _ = writeln!(log, "dead {kind} {points}:\n{end}");
         }
-        Ran { log, mail: String::new() }
+        Ran { log, mail: String::new(), operators: String::new() }
     }
 }
 

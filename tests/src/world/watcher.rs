@@ -166,7 +166,7 @@ impl Watcher {
             Happened::PhaseReached { phase: Phase::PowerOffSource } => {
                 self.agreed_to_reboot(event, around.fleet)
             }
-            Happened::PhaseReached { .. } => {}
+            Happened::PhaseReached { .. } | Happened::PhaseDone { .. } => {}
             Happened::Arrived { .. } => {
                 if let (Some(maintenance), Some((server, name))) = (event.maintenance, &event.server) {
                     let moves = self.arrived.entry((maintenance, *server)).or_default();
@@ -226,6 +226,8 @@ impl Watcher {
             | Happened::ReplicaGoesOn
             | Happened::Import { .. }
             | Happened::Rolling { .. }
+            | Happened::TokenIssued { .. }
+            | Happened::TokenRevoked { .. }
             | Happened::StandingChanged { .. } => {}
         }
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
+use drover_policies::attempt::FailureClass;
 use drover_policies::fleet::{Autostart, Definition};
 use drover_policies::ids::ServerId;
 use virt::connect::Connect;
@@ -14,6 +15,7 @@ use virt_sys as sys;
 use super::super::libvirt_sys::{self, Called, Job, Which};
 use super::super::{Answer, DiskFigures, Domains, Figures, Refusal, RefusalKind, Sighting, State};
 use super::classify::refusal;
+use super::lost;
 
 /// For calls that only look. libvirt itself waits 30 s for a domain's lock.
 pub(super) const LOOK: Duration = Duration::from_secs(35);
@@ -190,6 +192,8 @@ pub(super) fn state_of(domain: &Domain) -> Called<State> {
             _ => State::HeldOtherwise,
         },
         sys::VIR_DOMAIN_PMSUSPENDED => State::Paused,
+        // One that libvirt has lost is anything but off: who took it for that would start it a second time.
+        sys::VIR_DOMAIN_SHUTOFF if lost::process(domain)?.is_some() => State::Running,
         sys::VIR_DOMAIN_SHUTOFF => State::Off,
         sys::VIR_DOMAIN_CRASHED => State::Crashed,
         _ => State::HeldOtherwise,
@@ -237,12 +241,9 @@ impl Domains for Daemon {
         let undefined = self.call_with(ACT, move |connect| {
             let told = |error| refusal(&error);
             let domain = connect.lookup_domain_by_uuid(server.0).map_err(told)?;
-            if domain.is_active().map_err(told)? {
+            if domain.is_active().map_err(told)? || lost::process(&domain).map_err(told)?.is_some() {
                 let words = "it is running, so its definition is not taken away";
-                return Err(Refusal::new(
-                    RefusalKind::Failed(drover_policies::attempt::FailureClass::Busy),
-                    words,
-                ));
+                return Err(Refusal::new(RefusalKind::Failed(FailureClass::Busy), words));
             }
             let flags = sys::VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
                 | sys::VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
@@ -263,15 +264,25 @@ impl Domains for Daemon {
     }
 
     fn start(&self, server: ServerId) -> Answer<()> {
-        self.on(server, ACT, Domain::create)
+        self.call_with(ACT, move |connect| {
+            let told = |error| refusal(&error);
+            let domain = connect.lookup_domain_by_uuid(server.0).map_err(told)?;
+            if let Some(lost) = lost::process(&domain).map_err(told)? {
+                return Err(Refusal::new(RefusalKind::Failed(FailureClass::Busy), lost.words()));
+            }
+            domain.create().map_err(told)
+        })
     }
 
     fn destroy(&self, server: ServerId) -> Answer<()> {
         let destroyed = self.on(server, ACT, |domain| match domain.destroy() {
             Err(error) if domain.is_active()? => Err(error),
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) | Err(_) => lost::process(domain),
         });
-        unless_gone(destroyed).map(drop)
+        match unless_gone(destroyed)?.flatten() {
+            Some(lost) => lost.end(),
+            None => Ok(()),
+        }
     }
 
     fn resume(&self, server: ServerId) -> Answer<()> {

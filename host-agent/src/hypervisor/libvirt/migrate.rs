@@ -183,6 +183,10 @@ fn call(connect: &Connect, order: &LiveMigrate, tuning: Tuning, encryption: Encr
     if order.auto_converge == AutoConverge::On {
         flags |= sys::VIR_MIGRATE_AUTO_CONVERGE;
     }
+    if order.connections > 1 {
+        flags |= sys::VIR_MIGRATE_PARALLEL;
+        params.int(sys::VIR_MIGRATE_PARAM_PARALLEL_CONNECTIONS, order.connections)?;
+    }
     if encryption == Encryption::Tls {
         flags |= sys::VIR_MIGRATE_TLS;
         params.text(sys::VIR_MIGRATE_PARAM_TLS_DESTINATION, host_of(&order.destination.libvirt_uri))?;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use drover_policies::fleet::{
-    Ability, Autostart, Blocker, Definition, HostCpu, HostFacts, Plug, Power, ServerFacts,
+    Ability, AgentFacts, Autostart, Blocker, Definition, HostCpu, HostFacts, Plug, Power, ServerFacts,
 };
 use std::collections::BTreeSet;
 use virt::connect::Connect;
@@ -14,8 +14,9 @@ use super::super::libvirt_sys::{self, Called, Which};
 use super::super::{Answer, Observed, Refusal, RefusalKind};
 use super::classify::refusal;
 use super::daemon::{ACT, Daemon, state_of};
-use super::{HostConfig, lock};
+use super::{HostConfig, lock, lost};
 use crate::capabilities;
+use crate::certificates;
 use crate::convert::fixes;
 use crate::domain_edit::is_test_guest;
 use crate::domain_xml::{self, DomainFacts};
@@ -80,7 +81,7 @@ impl Reader {
 
     pub(super) fn observe(&self) -> Answer<Observed> {
         let (config, cache) = (Arc::clone(&self.config), Arc::clone(&self.capabilities));
-        let (mut observed, warnings) = self.daemon.call_with(ACT, move |connect| {
+        let (mut observed, mut warnings) = self.daemon.call_with(ACT, move |connect| {
             let host = read_host(connect, &config, &cache).map_err(|error| refusal(&error))?;
             let mut warnings = BTreeSet::new();
             let domains = connect.list_all_domains(0).map_err(|error| refusal(&error))?;
@@ -91,7 +92,12 @@ impl Reader {
             servers.sort_by_key(|server| server.id);
             Ok((Observed { host, servers }, warnings))
         })?;
+        let (mut certificates, unread) = certificates::read(&self.config.certificates);
+        warnings.extend(unread);
         self.warn(warnings);
+        certificates.extend(self.ends.iter().map(|ends| ends.certificate().clone()));
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        observed.host.agent = Some(AgentFacts { version, certificates });
         if let Some(ends) = &self.ends {
             observed.host.replication = Some(ends.facts());
             observed.host.abilities.insert(Ability::CopyLive);
@@ -156,14 +162,17 @@ fn read_host(connect: &Connect, config: &HostConfig, cache: &Mutex<Option<Cached
         qemu_version: cached.qemu.into(),
         replication: None,
         abilities: BTreeSet::from([
+            Ability::Parallel,
             Ability::ReturnToRetained,
             Ability::Reshape,
             Ability::ReshapeDisks,
+            Ability::HoldBack,
             Ability::Import,
         ]),
         plugs: Some(plugs(connect)),
         boot_id: None,
         hooks: BTreeSet::new(),
+        agent: None,
     })
 }
 
@@ -217,9 +226,10 @@ fn read_server(
             domain.is_persistent()?,
             domain.is_persistent()? && domain.autostart()?,
             domain.num_snapshots(0)?,
+            lost::process(domain)?.is_some(),
         ))
     };
-    let (xml, state, persistent, autostart, snapshots) = match read() {
+    let (xml, state, persistent, autostart, snapshots, lost) = match read() {
         Ok(read) => read,
         Err(error) => {
             return match refusal(&error) {
@@ -240,6 +250,9 @@ fn read_server(
     let mut server = put_together(facts, state.power());
     server.definition = if persistent { Definition::Persistent } else { Definition::Transient };
     server.autostart = if autostart { Autostart::Yes } else { Autostart::No };
+    if lost {
+        server.blockers.push(Blocker::LostByLibvirt);
+    }
     if snapshots > 0 {
         server.blockers.push(Blocker::Snapshots { count: snapshots });
     }

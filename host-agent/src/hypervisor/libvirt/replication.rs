@@ -12,7 +12,7 @@ use drover_policies::ids::{OperationId, ReplicaId, ServerId};
 use drover_policies::replica::{DiskBacklog, Point, ReplicaDisk};
 
 use super::super::replication::{
-    FilledBy, Held, Launched, Replication, RoundOrder, RoundStatus, TestOf, Touched,
+    FilledBy, Held, Launched, Limits, Replication, RoundOrder, RoundStatus, TestOf, Touched,
 };
 use super::super::{Answer, Refusal, RefusalKind, Waker};
 use super::daemon::{Daemon, LOOK};
@@ -93,8 +93,8 @@ impl Replication for Replicating {
         Ok(())
     }
 
-    fn limit_round(&self, server: ServerId, bandwidth: Option<u64>) -> Answer<()> {
-        self.rounds.limit(server, bandwidth);
+    fn limit_round(&self, server: ServerId, limits: Limits) -> Answer<()> {
+        self.rounds.limit(server, limits);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ use drover_policies::ids::{OperationId, ReplicaId, ServerId};
 use drover_policies::replica::{DiskBacklog, Frozen, ReplicaDisk, Round, RoundKind};
 use drover_policies::time::{Clock, Instant, Span};
 
-use super::super::replication::{ReadFrom, RoundOrder, RoundStatus};
+use super::super::replication::{Limits, ReadFrom, RoundOrder, RoundStatus};
 use super::super::{Answer, Refusal, RefusalKind, Wake, Waker};
 use super::daemon::Daemon;
 use super::lock;
@@ -24,7 +24,9 @@ use crate::replica::Ends;
 use crate::replica::peer::{PeerError, PeerReplica, Peers};
 
 mod copy;
+mod courtesy;
 mod domain;
+mod gate;
 mod image;
 mod limiter;
 mod plan;
@@ -112,7 +114,7 @@ impl Rounds {
             ReadFrom::PoweredOff => RoundKind::Tail,
         };
         let progress =
-            Arc::new(Progress::new(SystemClock.now(), kind, order.bandwidth, Arc::clone(&self.limit)));
+            Arc::new(Progress::new(SystemClock.now(), kind, order.limits, Arc::clone(&self.limit)));
         {
             let mut rounds = lock(&self.rounds);
             if let Some(Standing { state: State::Running(_), .. }) = rounds.get(&order.server) {
@@ -184,9 +186,9 @@ impl Rounds {
         }
     }
 
-    pub(super) fn limit(&self, server: ServerId, bandwidth: Option<u64>) {
+    pub(super) fn limit(&self, server: ServerId, limits: Limits) {
         if let Some(progress) = self.progress(server) {
-            progress.limit(bandwidth);
+            progress.limit(limits);
         }
     }
 

@@ -15,7 +15,7 @@ use drover_policies::replica::{
 };
 use drover_policies::time::{Instant, Span};
 
-use super::super::replication::{FilledBy, Held, ReadFrom, RoundOrder, TestOf, Touched};
+use super::super::replication::{FilledBy, Held, Limits, ReadFrom, RoundOrder, TestOf, Touched};
 use super::super::{Answer, Refusal, RefusalKind, State, Wake};
 use super::launches::Test;
 use super::precopy::{amount, duration_of};
@@ -23,6 +23,8 @@ use super::{Condition, Fault, Inside, SimulatedFleet, World};
 
 /// Until bytes flow: connections, a checkpoint, the overlays at the destination.
 const SETUP: TimeDelta = TimeDelta::milliseconds(200);
+/// Each guest writes as fast as it can: a round that is held back for it takes so many times as long.
+const HELD_BACK: u64 = 5;
 /// The agents' own keepalive gives a cut link up after so long.
 const KEEPALIVE: TimeDelta = TimeDelta::seconds(15);
 
@@ -61,7 +63,7 @@ pub(super) struct Copying {
     pub(super) source: HostName,
     /// Which start of the agent began it.
     pub(super) session: u64,
-    pub(super) limit: Option<u64>,
+    pub(super) limits: Limits,
     pub(super) ended: Option<Answer<Round>>,
     began_at: Instant,
     kind: RoundKind,
@@ -85,7 +87,8 @@ impl Copying {
     }
 
     pub(super) fn rate(&self, share: u64) -> u64 {
-        self.limit.map_or(share, |limit| limit.min(share)).max(1)
+        let held_back = if self.limits.guest_percent.is_some() { HELD_BACK } else { 1 };
+        self.limits.bandwidth.map_or(share, |limit| limit.min(share)).max(1).div_ceil(held_back)
     }
 
     fn goal(&self) -> u64 {
@@ -123,6 +126,7 @@ impl Copying {
             began_at: self.began_at,
             disks: self.order.disks.iter().map(of).collect(),
             rate: if self.cut_since.is_none() { rate } else { 0 },
+            held_percent: 0,
         }
     }
 }
@@ -443,7 +447,7 @@ impl World {
             order: order.clone(),
             source: source.clone(),
             session,
-            limit: order.bandwidth,
+            limits: order.limits,
             ended: None,
             began_at: self.now,
             kind: match order.from {

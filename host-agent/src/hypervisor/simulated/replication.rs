@@ -6,7 +6,7 @@ use drover_policies::ids::{OperationId, ReplicaId, ServerId};
 use drover_policies::replica::{DiskBacklog, Point, ReplicaDisk};
 
 use super::super::replication::{
-    FilledBy, Held, Launched, NotConfigured, Replication, RoundOrder, RoundStatus, TestOf, Touched,
+    FilledBy, Held, Launched, Limits, NotConfigured, Replication, RoundOrder, RoundStatus, TestOf, Touched,
 };
 use super::super::{Answer, Refusal, RefusalKind};
 use super::World;
@@ -82,10 +82,10 @@ impl Replication for Port {
         })
     }
 
-    fn limit_round(&self, server: ServerId, bandwidth: Option<u64>) -> Answer<()> {
+    fn limit_round(&self, server: ServerId, limits: Limits) -> Answer<()> {
         self.counted(|world| {
             if let Some(round) = world.rounds.get_mut(&server) {
-                round.limit = bandwidth;
+                round.limits = limits;
             }
             Ok(())
         })

@@ -94,6 +94,24 @@ impl fmt::Display for Other {
 }
 
 impl Refusal {
+    /// A stable word for programs, and for those who say it in other languages; that of a time is with its figures.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TooOften(limit) => limit.code(),
+            Self::Time(_) => "time",
+            Self::State(refusal) => refusal.code(),
+            Self::NotSeen => "not_seen",
+            Self::UnderWay { .. } => "under_way",
+            Self::MovedSince => "moved_since",
+            Self::NoPlace { .. } => "no_place",
+            Self::NotThere { .. } => "not_there",
+            Self::NotCopiedBack { .. } => "not_copied_back",
+            Self::NothingToLose => "nothing_to_lose",
+            Self::TooOld { .. } => "too_old",
+        }
+    }
+
     /// As an owner may read it: no host is named, nobody else's server, and nothing of how full they are.
     #[must_use]
     pub fn for_owner(&self) -> String {

@@ -3,38 +3,83 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::Conductor;
-use super::Moves;
-use crate::fleet::Fleet;
+use super::super::counted::cluster_of;
+use super::{Line, Moves};
+use crate::fleet::Server;
 use crate::host::Standing;
-use crate::ids::{HostName, OwnerId};
+use crate::ids::{HostName, OwnerId, ServerId};
 use crate::maintenance::{Because, Maintenance};
-use crate::packing::{Evacuation, HostRow, Rows, evacuate, rows};
+use crate::migration::Migration;
+use crate::packing::{Evacuation, Held, HostRow, Open, Rows, Shown, evacuate, rows_of};
 
 impl Conductor<'_> {
-    /// The fleet as it will be when all has come about that is decided, as far as room goes: servers are where they are bound for. Nobody
-    /// goes to hosts that nothing is heard of, nor to those that are `closed`.
-    pub(super) fn settled(&self, closed: &BTreeSet<HostName>) -> Fleet {
-        let mut fleet = self.fleet.clone();
-        for migration in self.migrations.iter().filter(|migration| migration.is_open()) {
-            let Some(to) = migration.to().filter(|to| **to != migration.from) else { continue };
-            let leaving = fleet.sightings.get_mut(&migration.from);
-            if let Some(mut server) = leaving.and_then(|servers| servers.remove(&migration.server)) {
-                server.host = to.clone();
-                fleet.sightings.entry(to.clone()).or_default().insert(migration.server, server);
+    /// The clusters of these hosts as rows, as they will be when all has come about that is decided: servers are where they are bound for, and
+    /// the places of imports are taken. Nobody goes to hosts that nothing is heard of, nor to those that are `closed`.
+    pub(super) fn settled_rows<'b>(
+        &self,
+        of: impl IntoIterator<Item = &'b HostName>,
+        closed: &BTreeSet<HostName>,
+    ) -> Rows {
+        // Nobody leaves his cluster.
+        let clusters: BTreeSet<&str> =
+            of.into_iter().filter_map(|host| cluster_of(self.fleet, host)).collect();
+        let names = || clusters.iter().flat_map(|cluster| self.room.hosts_of(cluster)).copied();
+        let mut shown = Shown::default();
+        let mut leaving: BTreeSet<(&HostName, ServerId)> = BTreeSet::new();
+        let mut coming = BTreeSet::new();
+        for (migration, to) in self.bound_elsewhere(names()) {
+            coming.insert(migration.server);
+            let Some(seen) = self.fleet.seen(&migration.from, migration.server) else { continue };
+            if leaving.insert((&migration.from, migration.server)) {
+                shown.moved(seen, to);
             }
         }
-        for (name, host) in &mut fleet.hosts {
-            if host.standing == Standing::Open && (closed.contains(name) || self.is_silent(name)) {
-                host.standing = Standing::Cordoned { reason: String::new(), since: self.now };
-            }
+        for name in names() {
+            let Some(host) = self.fleet.hosts.get(name) else { continue };
+            let takes = host.standing == Standing::Open && !closed.contains(name) && !self.is_silent(name);
+            shown.host(host, if takes { Open::Yes } else { Open::No });
+            let stay = |server: &&Server| !leaving.contains(&(name, server.facts.id));
+            self.fleet.on(name).filter(stay).for_each(|server| shown.server(server));
         }
-        fleet
+        let places = self.imports.iter().filter(|import| import.is_being_done());
+        let places = places.map(|import| self.place_of(import)).collect();
+        rows_of(self.fleet, &shown, self.policies, &Held { coming, places })
+    }
+
+    /// Open migrations from these hosts, and where each goes.
+    pub(super) fn bound_elsewhere<'b>(
+        &self,
+        from: impl Iterator<Item = &'b HostName>,
+    ) -> impl Iterator<Item = (&Migration, &HostName)> {
+        let of = from.flat_map(|host| self.at_hand.from(host)).map(|place| &*self.migrations[place]);
+        let open = of.filter(|migration| migration.is_open());
+        open.filter_map(|migration| Some((migration, migration.to().filter(|to| **to != migration.from)?)))
+    }
+
+    /// Who of those in line in a cluster begins, and where their servers go.
+    pub(super) fn who_begins(
+        &self,
+        maintenance: &Maintenance,
+        cluster: &str,
+        line: &Line,
+    ) -> Vec<(HostName, Moves)> {
+        let mut settled = Settled::new(self, cluster);
+        let begin = self.with_room(maintenance, &mut settled, line);
+        if begin.is_empty() && (line.idle || line.late_may_begin) {
+            return self.late_with_room(maintenance, &mut settled, &line.late);
+        }
+        begin
     }
 
     /// As many of these as can be emptied now, each with where its servers go: onto hosts whose own turn is yet to come only where the plan
     /// has nothing better, and then onto those that come last.
-    pub(super) fn with_room(&self, maintenance: &Maintenance, line: &[HostName]) -> Vec<(HostName, Moves)> {
-        let begin = self.emptied(line, &self.doomed);
+    fn with_room(
+        &self,
+        maintenance: &Maintenance,
+        settled: &mut Settled,
+        line: &Line,
+    ) -> Vec<(HostName, Moves)> {
+        let begin = settled.emptied(&line.early, &self.doomed);
         if !begin.is_empty() {
             return begin;
         }
@@ -42,58 +87,69 @@ impl Conductor<'_> {
             let wave = maintenance.rolling.waves.of(host);
             wave.is_some_and(|wave| wave.because == Because::First)
         };
-        let first: Vec<HostName> = line.iter().filter(first).cloned().collect();
+        if line.first {
+            let first: Vec<HostName> = line.early.iter().filter(first).cloned().collect();
+            return self.onto_later_ones(maintenance, settled, &first);
+        }
         // When nobody is in work nothing will make room by itself.
-        let line = match (first.is_empty(), self.in_work(maintenance).is_empty()) {
-            (false, _) => &first[..],
-            (true, true) => line,
-            (true, false) => return Vec::new(),
-        };
-        let later: Vec<&HostName> = maintenance.rolling.waves.hosts().map(|(_, host)| host).collect();
+        if line.idle { self.onto_later_ones(maintenance, settled, &line.early) } else { Vec::new() }
+    }
+
+    /// Their servers move twice, so they go to hosts that come as late as can be.
+    fn onto_later_ones(
+        &self,
+        maintenance: &Maintenance,
+        settled: &mut Settled,
+        line: &[HostName],
+    ) -> Vec<(HostName, Moves)> {
+        let waiting = maintenance.rolling.waves.hosts().map(|(_, host)| host);
+        let later: Vec<&HostName> = waiting.filter(|host| settled.rows.contains_key(*host)).collect();
         let last: BTreeSet<&HostName> = later[later.len() / 2..].iter().copied().collect();
         let closed = self.doomed.iter().filter(|host| !last.contains(host)).cloned().collect();
-        let begin = self.emptied(line, &closed);
-        if begin.is_empty() { self.emptied(line, &BTreeSet::new()) } else { begin }
+        let begin = settled.emptied(line, &closed);
+        if begin.is_empty() { settled.emptied(line, &BTreeSet::new()) } else { begin }
     }
 
-    /// These begin whatever becomes of their servers: those that wait for people do so in any case.
-    pub(super) fn as_far_as_possible(&self, line: &[HostName]) -> Vec<(HostName, Moves)> {
-        if line.is_empty() {
-            return Vec::new();
+    /// Those that wait for their owners begin where there is a place for all that they have. A host that is being emptied takes nobody, so of
+    /// several that have no place but each other none would ever be empty. Where a server has to be freed by a person first, a host begins
+    /// whatever becomes of the others: it waits in any case.
+    fn late_with_room(
+        &self,
+        maintenance: &Maintenance,
+        settled: &mut Settled,
+        line: &[HostName],
+    ) -> Vec<(HostName, Moves)> {
+        let for_owners = |host: &&HostName| {
+            let wave = maintenance.rolling.waves.of(host);
+            wave.is_some_and(|wave| matches!(wave.because, Because::Owners { .. }))
+        };
+        let (owners, others): (Vec<HostName>, Vec<HostName>) =
+            line.iter().cloned().partition(|host| for_owners(&host));
+        let mut begin = settled.emptied(&owners, &self.doomed);
+        begin.extend(settled.as_far_as_possible(&others, &self.doomed));
+        // While another one is being emptied or worked on there will be room when it is done.
+        if !begin.is_empty() || self.comes_to_an_end(maintenance, settled.rows.keys()) {
+            return begin;
         }
-        let rows = rows(&self.settled(&self.doomed), self.policies);
-        let hosts = rows_of(&rows, line);
-        by_host(&rows, &hosts, &evacuate(&rows.problem, &hosts))
+        let begin = self.onto_later_ones(maintenance, settled, &owners);
+        if begin.is_empty() {
+            settled.as_far_as_possible(&owners[..owners.len().min(1)], &self.doomed)
+        } else {
+            begin
+        }
     }
 
-    /// As many of these as can be emptied at once without anybody going to hosts that are closed: the first ones, and of the others those that
-    /// still fit beside them.
-    fn emptied(&self, line: &[HostName], closed: &BTreeSet<HostName>) -> Vec<(HostName, Moves)> {
-        if line.is_empty() {
-            return Vec::new();
-        }
-        let rows = rows(&self.settled(closed), self.policies);
-        let hosts = rows_of(&rows, line);
-        let fits = |hosts: &[HostRow]| evacuate(&rows.problem, hosts).unplaced.is_empty();
-        // Who fits in larger company fits in smaller, as good as always; what is chosen in the end is tried in any case.
-        let (mut fit, mut unfit) = (0, hosts.len() + 1);
-        let mut next = hosts.len();
-        while unfit - fit > 1 {
-            if fits(&hosts[..next]) {
-                fit = next
-            } else {
-                unfit = next
-            }
-            next = fit + (unfit - fit) / 2;
-        }
-        let mut chosen = hosts[..fit].to_vec();
-        for host in hosts.iter().skip(unfit).take(BESIDE) {
-            chosen.push(*host);
-            if !fits(&chosen) {
-                chosen.pop();
-            }
-        }
-        by_host(&rows, &chosen, &evacuate(&rows.problem, &chosen))
+    /// Whether one of these hosts is in work that needs nobody's help to be over some time.
+    pub(super) fn comes_to_an_end<'b>(
+        &self,
+        maintenance: &Maintenance,
+        hosts: impl IntoIterator<Item = &'b HostName>,
+    ) -> bool {
+        let kind = maintenance.kind();
+        hosts.into_iter().any(|host| {
+            let in_work = maintenance.hosts.get(host).is_some_and(|stage| stage.is_in_work(kind));
+            in_work && !self.only_waits_for_operators(maintenance, host)
+        })
     }
 
     /// What keeps the next host from being emptied.
@@ -106,12 +162,21 @@ impl Conductor<'_> {
 
     /// Which server of a host finds no place, and what is missing; nothing when all do.
     pub(super) fn lacks(&self, host: &HostName) -> Option<String> {
-        let rows = rows(&self.settled(&BTreeSet::new()), self.policies);
-        let plan = crate::packing::plan_evacuation(&rows, &[host.to_string()]).ok()?;
-        let first = plan.not_placed.first()?;
-        let more = plan.not_placed.len() - 1;
-        let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-        Some(format!("{} of {host} finds no place: {}{more}", first.server, first.why))
+        lacks(&self.settled_rows([host], &BTreeSet::new()), host)
+    }
+
+    /// [`Self::lacks`] of many hosts, cluster by cluster.
+    pub(super) fn lacks_of(&self, hosts: &BTreeSet<HostName>) -> BTreeMap<HostName, Option<String>> {
+        let mut clusters: BTreeMap<Option<&str>, Vec<&HostName>> = BTreeMap::new();
+        for host in hosts {
+            clusters.entry(cluster_of(self.fleet, host)).or_default().push(host);
+        }
+        let mut found = BTreeMap::new();
+        for hosts in clusters.into_values() {
+            let rows = self.settled_rows(hosts.iter().copied(), &BTreeSet::new());
+            found.extend(hosts.into_iter().map(|host| (host.clone(), lacks(&rows, host))));
+        }
+        found
     }
 
     /// Groups of servers that must not meet, of which one is on these hosts: two of one group don't move at the same time.
@@ -129,25 +194,107 @@ impl Conductor<'_> {
 /// How many of those that come after one without room are tried in its stead.
 const BESIDE: usize = 32;
 
-fn rows_of(rows: &Rows, names: &[HostName]) -> Vec<HostRow> {
-    let by_name: BTreeMap<&str, HostRow> = rows
-        .problem
-        .host_rows()
-        .zip(&rows.problem.hosts)
-        .map(|(row, host)| (host.name.as_str(), row))
-        .collect();
-    names.iter().filter_map(|name| by_name.get(name.as_str()).copied()).collect()
+/// Which server of a host finds no place among these rows, and what is missing.
+fn lacks(rows: &Rows, host: &HostName) -> Option<String> {
+    let plan = crate::packing::plan_evacuation(rows, &[host.to_string()]).ok()?;
+    let first = plan.not_placed.first()?;
+    let more = plan.not_placed.len() - 1;
+    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+    Some(format!("{} of {host} finds no place: {}{more}", first.server, first.why))
 }
 
-fn by_host(rows: &Rows, hosts: &[HostRow], evacuation: &Evacuation) -> Vec<(HostName, Moves)> {
-    let name = |row: HostRow| HostName::new(rows.problem.hosts[row.0 as usize].name.clone()).ok();
-    let mut moves: BTreeMap<HostRow, Moves> = hosts.iter().map(|host| (*host, Moves::new())).collect();
-    for one in &evacuation.moves {
-        let servers = rows.servers[one.server.0 as usize].iter();
-        if let Some(to) = name(one.to) {
-            moves.entry(one.from).or_default().extend(servers.map(|server| (*server, to.clone())));
+/// A cluster as rows, as it will be when all has come about that is decided.
+struct Settled {
+    problem: Rows,
+    /// By host.
+    rows: BTreeMap<HostName, HostRow>,
+    /// By row, whether a host takes servers if it is not closed besides.
+    takes: Vec<Open>,
+}
+
+impl Settled {
+    fn new(conductor: &Conductor<'_>, cluster: &str) -> Self {
+        let hosts = conductor.room.hosts_of(cluster);
+        let problem = conductor.settled_rows(hosts.iter().copied().take(1), &BTreeSet::new());
+        Self {
+            rows: hosts.iter().copied().cloned().zip(problem.problem.host_rows()).collect(),
+            takes: problem.problem.hosts.iter().map(|host| host.open).collect(),
+            problem,
         }
     }
-    // In the order in which they were given.
-    hosts.iter().filter_map(|host| Some((name(*host)?, moves.remove(host)?))).collect()
+
+    /// Nobody goes to these hosts.
+    fn close(&mut self, closed: &BTreeSet<HostName>) {
+        for (name, row) in &self.rows {
+            let row = row.0 as usize;
+            let open = if closed.contains(name) { Open::No } else { self.takes[row] };
+            self.problem.problem.hosts[row].open = open;
+        }
+    }
+
+    fn rows_of(&self, names: &[HostName]) -> Vec<HostRow> {
+        names.iter().filter_map(|name| self.rows.get(name).copied()).collect()
+    }
+
+    /// As many of these as can be emptied at once without anybody going to hosts that are closed: the first ones, and of the others those that
+    /// still fit beside them.
+    fn emptied(&mut self, line: &[HostName], closed: &BTreeSet<HostName>) -> Vec<(HostName, Moves)> {
+        let hosts = self.rows_of(line);
+        if hosts.is_empty() {
+            return Vec::new();
+        }
+        self.close(closed);
+        let fits = |hosts: &[HostRow]| {
+            let evacuation = evacuate(&self.problem.problem, hosts);
+            evacuation.unplaced.is_empty().then_some(evacuation)
+        };
+        // Who fits in larger company fits in smaller, as good as always; what is chosen in the end is tried in any case.
+        let (mut fit, mut unfit) = (0, hosts.len() + 1);
+        let mut next = hosts.len();
+        let mut found = None;
+        while unfit - fit > 1 {
+            match fits(&hosts[..next]) {
+                Some(evacuation) => (fit, found) = (next, Some(evacuation)),
+                None => unfit = next,
+            }
+            next = fit + (unfit - fit) / 2;
+        }
+        let mut chosen = hosts[..fit].to_vec();
+        for host in hosts.iter().skip(unfit).take(BESIDE) {
+            chosen.push(*host);
+            match fits(&chosen) {
+                Some(evacuation) => found = Some(evacuation),
+                None => drop(chosen.pop()),
+            }
+        }
+        found.map(|evacuation| self.by_host(&chosen, &evacuation)).unwrap_or_default()
+    }
+
+    /// These begin whatever becomes of their servers: those that wait for people do so in any case.
+    fn as_far_as_possible(
+        &mut self,
+        line: &[HostName],
+        closed: &BTreeSet<HostName>,
+    ) -> Vec<(HostName, Moves)> {
+        let hosts = self.rows_of(line);
+        if hosts.is_empty() {
+            return Vec::new();
+        }
+        self.close(closed);
+        self.by_host(&hosts, &evacuate(&self.problem.problem, &hosts))
+    }
+
+    /// In the order in which they were given.
+    fn by_host(&self, hosts: &[HostRow], evacuation: &Evacuation) -> Vec<(HostName, Moves)> {
+        let names: BTreeMap<HostRow, &HostName> = self.rows.iter().map(|(name, row)| (*row, name)).collect();
+        let mut moves: BTreeMap<HostRow, Moves> = hosts.iter().map(|host| (*host, Moves::new())).collect();
+        for one in &evacuation.moves {
+            let servers = self.problem.servers[one.server.0 as usize].iter();
+            if let Some(to) = names.get(&one.to) {
+                let moved = servers.map(|server| (*server, (*to).clone()));
+                moves.entry(one.from).or_default().extend(moved);
+            }
+        }
+        hosts.iter().filter_map(|host| Some(((*names.get(host)?).clone(), moves.remove(host)?))).collect()
+    }
 }

@@ -1,16 +1,18 @@
 //! The waves of a maintenance: first those that can be emptied at any time, in the order that moves servers once, then those that wait for people.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU32;
 
 use super::super::Conductor;
+use super::super::counted::cluster_of;
 use crate::eligibility::{Suits, WhyBlocked, suits};
 use crate::fleet::Server;
 use crate::ids::HostName;
 use crate::maintenance::{Because, Maintenance, Urgency, Wave};
 use crate::owners::Whose;
-use crate::packing::{FleetPlan, Impossible, Stuck, Wishes, plan_rolling, rows};
+use crate::packing::{FleetPlan, Impossible, Stuck, Wishes, plan_rolling};
 use crate::plan::Agreement;
-use crate::policy::{Policy, Subject};
+use crate::policy::Policy;
 use crate::time::Span;
 use crate::windows::Slot;
 
@@ -61,7 +63,7 @@ impl Conductor<'_> {
         }
         let mut waiting = 0;
         for server in self.fleet.on(host) {
-            let effective = self.policies.shared(&Subject::of(server, self.fleet));
+            let effective = self.policies.shared_of(server, self.fleet);
             match suits(server, self.fleet, None, &effective.policy) {
                 Suits::Live => {}
                 Suits::Nothing(why) => return Some(blocked(server, &why)),
@@ -107,13 +109,40 @@ impl Conductor<'_> {
         ))
     }
 
-    /// The waves of hosts that can be emptied at any time, and those for which there is no room.
+    /// The waves of hosts that can be emptied at any time, and those for which there is no room. Nobody leaves his cluster: unless all of them
+    /// share the hosts that may be in work at once, each is planned by itself, and their waves go on side by side.
     fn roll(&self, maintenance: &Maintenance, hosts: &BTreeSet<HostName>) -> Vec<Alike> {
+        let terms = &maintenance.rolling.terms;
+        let number = |most: NonZeroU32| most.get() as usize;
+        if let Some(at_once) = terms.hosts_at_once {
+            return self.roll_together(maintenance, hosts, Some(number(at_once)));
+        }
+        let mut clusters: BTreeMap<Option<&str>, BTreeSet<HostName>> = BTreeMap::new();
+        for host in hosts {
+            clusters.entry(cluster_of(self.fleet, host)).or_default().insert(host.clone());
+        }
+        // By turn, and of one turn those whose servers move again first.
+        let mut waves: BTreeMap<(usize, bool, String), Alike> = BTreeMap::new();
+        for hosts in clusters.values() {
+            let planned = self.roll_together(maintenance, hosts, terms.per_cluster.map(number));
+            for (turn, (hosts, because)) in planned.into_iter().enumerate() {
+                let key = (turn, because != Because::First, because.to_string());
+                waves.entry(key).or_insert_with(|| (Vec::new(), because)).0.extend(hosts);
+            }
+        }
+        waves.into_values().collect()
+    }
+
+    fn roll_together(
+        &self,
+        maintenance: &Maintenance,
+        hosts: &BTreeSet<HostName>,
+        at_once: Option<usize>,
+    ) -> Vec<Alike> {
         if hosts.is_empty() {
             return Vec::new();
         }
         let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
-        let at_once = maintenance.rolling.terms.hosts_at_once.map(|most| most.get() as usize);
         // A second plan begins in the middle of the first: as many waves as it takes are better than servers that move twice.
         let begun = !maintenance.rolling.turns.is_empty();
         let fewest = at_once.map_or(1, |at_once| names.len().div_ceil(at_once) + 1);
@@ -127,7 +156,7 @@ impl Conductor<'_> {
         let doomed = self.doomed.iter().chain(maintenance.waiting());
         let doomed: BTreeSet<HostName> = doomed.filter(|host| !hosts.contains(*host)).cloned().collect();
         for closed in [doomed, BTreeSet::new()] {
-            let rows = rows(&self.settled(&closed), self.policies);
+            let rows = self.settled_rows(hosts, &closed);
             let mut planned = plan_rolling(&rows, Some(&names), wishes);
             if let Err(Impossible::Stuck(Stuck::MoreWaves { least, .. })) = planned {
                 wishes.waves = least;
@@ -143,11 +172,11 @@ impl Conductor<'_> {
     /// Not all of them can be emptied: those are left aside that could not be even if they were alone.
     fn one_by_one(&self, hosts: &BTreeSet<HostName>) -> Vec<Alike> {
         let (mut room, mut full, mut lacks) = (Vec::new(), Vec::new(), String::new());
-        for host in hosts {
-            match self.lacks(host) {
-                None => room.push(host.clone()),
+        for (host, lacking) in self.lacks_of(hosts) {
+            match lacking {
+                None => room.push(host),
                 Some(why) => {
-                    full.push(host.clone());
+                    full.push(host);
                     if lacks.is_empty() {
                         lacks = why;
                     }
@@ -181,7 +210,7 @@ fn blocked(server: &Server, why: &WhyBlocked) -> Because {
 /// In which order those come that are late.
 fn turn(because: &Because) -> u8 {
     match because {
-        Because::Room | Because::First => 0,
+        Because::Room | Because::First | Because::Gives { .. } => 0,
         Because::Owners { .. } => 1,
         Because::NoRoom { .. } => 2,
         Because::Blocked { .. } => 3,

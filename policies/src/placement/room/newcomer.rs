@@ -23,7 +23,7 @@ impl<'a> Room<'a> {
         host: &HostName,
         chosen: &Chosen,
     ) -> Result<Score, WhyNotHere> {
-        let place = self.places.get(host).ok_or(WhyNotHere::Unknown)?;
+        let place = self.place(host).ok_or(WhyNotHere::Unknown)?;
         let facts = &place.host.facts;
         if let Some(lacks) = NEEDED.into_iter().find(|needed| !facts.can(*needed)) {
             return Err(WhyNotHere::NotImporting { lacks });

@@ -13,8 +13,11 @@ pub enum Tokens {
     Create {
         /// For whom
         role: Role,
-        /// The operator's, owner's or host's name
-        subject: String,
+        /// The operator's, owner's or host's name; owners leave it out
+        subject: Option<String>,
+        /// Which of an owner's tokens it is, such as "backup script"
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
     },
     /// Make one worthless
     Revoke {

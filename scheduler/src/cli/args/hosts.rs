@@ -21,6 +21,11 @@ pub enum Hosts {
         /// Its name
         host: String,
     },
+    /// Why it is treated as it is: what keeps servers away, why its turn comes when it does, what it waits for
+    Explain {
+        /// Its name
+        host: String,
+    },
     /// Keep new servers away
     Cordon {
         /// Its name

@@ -21,6 +21,14 @@ pub struct WhichHosts {
     pub all: bool,
 }
 
+impl WhichHosts {
+    /// Every host where none is named.
+    pub fn or_all(mut self) -> Self {
+        self.all |= self.hosts.is_empty() && self.label.is_empty() && self.cluster.is_empty();
+        self
+    }
+}
+
 /// `rack=r12`.
 fn label(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
@@ -74,20 +82,13 @@ pub enum MaintenanceKind {
     Drain,
     /// It is emptied and stays out of service for good.
     Decommission,
+    /// It stays in service; as few servers as it takes are moved so that all are used about alike.
+    Rebalance,
 }
 
-/// Plan a maintenance over many hosts.
+/// What is done with hosts, how many of them at once, and in which order.
 #[derive(Debug, Args)]
-pub struct Draft {
-    /// Which hosts.
-    #[command(flatten)]
-    pub which: WhichHosts,
-    /// Why: policies choose the notice by it, owners read it
-    #[arg(long)]
-    pub reason: String,
-    /// When all must be over: `7d` from now, or a time [default: as policy says]
-    #[arg(long, value_name = "SPAN|TIME")]
-    pub deadline: Option<String>,
+pub struct RollingTerms {
     /// What is done with each host
     #[arg(long, default_value = "patch", value_name = "KIND")]
     pub kind: MaintenanceKind,
@@ -130,6 +131,29 @@ pub struct Draft {
     /// How long a host may be out of reach, or not healthy, before it has failed [default: 30m]
     #[arg(long, value_name = "SPAN")]
     pub return_within: Option<String>,
+    /// In a rebalance: by so many percentage points a host's use may be off [default: 10]
+    #[arg(long, value_name = "POINTS")]
+    pub within: Option<u32>,
+    /// In a rebalance: move servers that can't go live as well, at times that their owners agree to
+    #[arg(long)]
+    pub with_reboots: bool,
+}
+
+/// Plan a maintenance over many hosts.
+#[derive(Debug, Args)]
+pub struct Draft {
+    /// Which hosts.
+    #[command(flatten)]
+    pub which: WhichHosts,
+    /// Why: policies choose the notice by it, owners read it
+    #[arg(long)]
+    pub reason: String,
+    /// When all must be over: `7d` from now, or a time [default: as policy says]
+    #[arg(long, value_name = "SPAN|TIME")]
+    pub deadline: Option<String>,
+    /// What it keeps to.
+    #[command(flatten)]
+    pub terms: RollingTerms,
     /// Begin at once
     #[arg(long, conflicts_with = "dry_run")]
     pub approve: bool,

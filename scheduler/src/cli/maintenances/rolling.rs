@@ -1,6 +1,6 @@
 //! Maintenances over many hosts.
 
-use super::super::args::{Draft, MaintenanceKind, WhichHosts};
+use super::super::args::{Draft, MaintenanceKind, RollingTerms, WhichHosts};
 use super::super::client::Answer;
 use super::super::exit::Failed;
 use super::super::screen::{Rows, Screen, Tone};
@@ -9,47 +9,60 @@ use super::super::{Context, part};
 use super::deadline;
 use crate::http::views::{
     DrainView, HintBody, HostTurnView, MaintenanceBody, MaintenanceView, PlanView, RollingBody, RollingView,
-    SelectBody, WaveView,
+    SelectBody, TimeView, WaveView,
 };
 
-pub(super) fn which(which: WhichHosts) -> (Vec<String>, Option<SelectBody>) {
+pub(in crate::cli) fn which(which: WhichHosts) -> (Vec<String>, Option<SelectBody>) {
     let WhichHosts { hosts, label, cluster, all } = which;
     let selects = all || !label.is_empty() || !cluster.is_empty();
     let select = SelectBody { labels: label.into_iter().collect(), clusters: cluster, all };
     (hosts, selects.then_some(select))
 }
 
-pub(super) async fn draft(context: &Context, draft: Draft) -> Result<(), Failed> {
-    let deadline = draft.deadline.map(|text| deadline(&context.screen, &text)).transpose()?;
-    let (hosts, select) = which(draft.which);
-    let kind = match draft.kind {
+fn kind(kind: MaintenanceKind) -> &'static str {
+    match kind {
         MaintenanceKind::Patch => "patch",
         MaintenanceKind::Drain => "drain",
         MaintenanceKind::Decommission => "decommission",
-    };
-    let order = draft.order.into_iter().map(|hint| HintBody {
+        MaintenanceKind::Rebalance => "rebalance",
+    }
+}
+
+/// As the API has them; not approved.
+pub(in crate::cli) fn terms(terms: RollingTerms) -> RollingBody {
+    let order = terms.order.into_iter().map(|hint| HintBody {
         hosts: hint.hosts,
         after: hint.after,
         before: hint.before,
     });
-    let rolling = RollingBody {
-        kind: Some(kind.to_owned()),
-        hosts_at_once: draft.hosts_at_once,
-        per: draft.per.into_iter().collect(),
-        per_cluster: draft.per_cluster,
-        live_out_per_host: draft.live_out_per_host,
-        live_in_per_host: draft.live_in_per_host,
-        per_owner: draft.per_owner,
-        waves: draft.waves,
-        max_failed_hosts: draft.max_failed_hosts,
-        warn_after: draft.warn_after,
-        pause_between: draft.pause_between,
+    RollingBody {
+        kind: Some(kind(terms.kind).to_owned()),
+        hosts_at_once: terms.hosts_at_once,
+        per: terms.per.into_iter().collect(),
+        per_cluster: terms.per_cluster,
+        live_out_per_host: terms.live_out_per_host,
+        live_in_per_host: terms.live_in_per_host,
+        per_owner: terms.per_owner,
+        waves: terms.waves,
+        max_failed_hosts: terms.max_failed_hosts,
+        warn_after: terms.warn_after,
+        pause_between: terms.pause_between,
         order: order.collect(),
-        no_hooks: draft.no_hooks,
-        return_within: draft.return_within,
-        approve: draft.approve,
-        anyway: draft.anyway,
-    };
+        no_hooks: terms.no_hooks,
+        return_within: terms.return_within,
+        within: terms.within,
+        with_reboots: terms.with_reboots,
+        approve: false,
+        anyway: false,
+    }
+}
+
+pub(super) async fn draft(context: &Context, draft: Draft) -> Result<(), Failed> {
+    let deadline = draft.deadline.map(|text| deadline(&context.screen, &text)).transpose()?;
+    let (hosts, select) = which(draft.which);
+    let evens_out = draft.terms.kind == MaintenanceKind::Rebalance;
+    let kind = kind(draft.terms.kind);
+    let rolling = RollingBody { approve: draft.approve, anyway: draft.anyway, ..terms(draft.terms) };
     let body = MaintenanceBody {
         hosts,
         select,
@@ -62,7 +75,12 @@ pub(super) async fn draft(context: &Context, draft: Draft) -> Result<(), Failed>
     if draft.dry_run {
         let answer: Answer<PlanView> = context.client.post("/v1/maintenances", &body).await?;
         context.show(&answer, |screen, plan| {
-            waves(screen, &plan.waves);
+            if evens_out {
+                screen.line(plan.text.trim_end());
+            } else {
+                waves(screen, &plan.waves);
+                times(screen, &plan.times);
+            }
             screen.line("\nNothing was stored. Without --dry-run this becomes a draft.");
         });
         return Ok(());
@@ -90,7 +108,7 @@ pub(super) async fn host(context: &Context, maintenance: &str, host: &str) -> Re
     Ok(())
 }
 
-fn turn(screen: &Screen, turn: &HostTurnView) {
+pub(in super::super) fn turn(screen: &Screen, turn: &HostTurnView) {
     let times = screen.times();
     let host = &turn.host;
     let at = |moment: Option<_>| moment.map(|at| times.both(at)).unwrap_or_default();
@@ -174,9 +192,34 @@ pub(super) fn hosts(screen: &Screen, maintenance: &MaintenanceView, rolling: &Ro
         ]);
     }
     screen.table(&rows, "No host's turn has come yet.");
+    for shift in &rolling.moves {
+        let begun = if shift.begun_at.is_some() { " (begun)" } else { "" };
+        screen.line(format!("{} of {} goes to {}{begun}", shift.name, shift.from, shift.to));
+    }
+    for uneven in &rolling.uneven {
+        screen.line(screen.paint(uneven, Tone::Bad));
+    }
     if !rolling.waves.is_empty() {
         screen.line("\nTo come:");
         waves(screen, &rolling.waves);
+    }
+}
+
+fn times(screen: &Screen, times: &[TimeView]) {
+    let mut rows = Rows::new(&["server", "host", "would be rebooted", "why not"]);
+    for time in times {
+        let slot = time.slot.map(|slot| screen.times().both(slot.start)).unwrap_or_default();
+        let why = [&time.why, &time.would_help].into_iter().flatten().cloned().collect::<Vec<_>>().join("; ");
+        rows.push_toned(vec![
+            (time.name.clone(), Tone::Plain),
+            (time.from.to_string(), Tone::Plain),
+            (slot, Tone::Plain),
+            (why, Tone::Bad),
+        ]);
+    }
+    if !times.is_empty() {
+        screen.line("");
+        screen.table(&rows, "");
     }
 }
 

@@ -3,14 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use drover_policies::conduct::waves_of;
+use drover_policies::bulletins::Says;
+use drover_policies::conduct::{balance_of, times_of, waves_of};
 use drover_policies::events::{Event, Happened};
+use drover_policies::fleet::Fleet;
 use drover_policies::host::Standing;
 use drover_policies::ids::{HostName, MaintenanceId};
 use drover_policies::maintenance::{
-    InPart, Kind, Maintenance, Rolling, RollingHappened, Stage, State, Terms, Urgency, Warned, Wave,
+    Balance, InPart, Kind, Maintenance, Rolling, RollingHappened, Stage, State, Terms, Urgency, Warned, Wave,
 };
+use drover_policies::notices::Actor;
 use drover_policies::planner::{self, Input};
+use drover_policies::policy::PolicySet;
 use drover_policies::time::{Instant, Span};
 
 use super::super::hosts::{number_of, reason, standing};
@@ -55,11 +59,15 @@ impl Wish {
                 .await
                 .map_err(|error| store_problem(&error))?;
             let maintenance = self.maintenance(&asked, id, number, batch.at);
-            if let Some(in_part) = asked.approved {
+            if let Some(in_part) = asked.approved.filter(|_| maintenance.empties()) {
                 let waves = self.waves_of(&maintenance).await?;
                 self.is_approvable(&maintenance, waves, in_part)?;
             }
             batch.events.extend(self.requested(&maintenance));
+            if maintenance.state == State::Running {
+                let says = Says::Begun { by: self.caller.actor() };
+                batch.bulletins.push(self.bulletin(&maintenance, says, batch.at));
+            }
             let view = MaintenanceView::of(&maintenance, [], &self.app.fleet(), batch.at);
             batch.maintenances.push(Write::Insert(maintenance));
             Ok(Decided::new(batch, Reply::created(format!("/v1/maintenances/{id}"), &view)?))
@@ -78,7 +86,13 @@ impl Wish {
         if asked.rolling.is_some() {
             let maintenance =
                 self.maintenance(&asked, MaintenanceId::draw(self.app.ids.as_ref()), 0, unused.at);
-            return Ok(PlanView::of_waves(unused.at, &self.waves_of(&maintenance).await?));
+            if !maintenance.empties() {
+                return Ok(PlanView::of_balance(unused.at, &self.balance_of(&maintenance).await?));
+            }
+            let loaded = Loaded::read(&self.app).await.map_err(|error| store_problem(&error))?;
+            let waves = waves_of(loaded.situation(&self.app), &maintenance);
+            let times = times_of(loaded.situation(&self.app), &maintenance, []);
+            return Ok(PlanView::of_waves(unused.at, &waves).at_times(times));
         }
         let open = self.app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
         let mut reservations: Vec<_> =
@@ -99,13 +113,21 @@ impl Wish {
             history: &history,
             blueprints: &by_server(&blueprints),
         });
-        Ok(PlanView::of(&plan, &report))
+        let maintenance = self.maintenance(&asked, MaintenanceId::draw(self.app.ids.as_ref()), 0, unused.at);
+        let times = times_of(loaded.situation(&self.app), &maintenance, plan.servers());
+        Ok(PlanView::of(&plan, &report).at_times(times))
     }
 
     /// In which order hosts would be taken as things are now.
     async fn waves_of(&self, maintenance: &Maintenance) -> Result<Vec<Wave>, Problem> {
         let loaded = Loaded::read(&self.app).await.map_err(|error| store_problem(&error))?;
         Ok(waves_of(loaded.situation(&self.app), maintenance))
+    }
+
+    /// What a rebalance would move as things are now.
+    async fn balance_of(&self, maintenance: &Maintenance) -> Result<Balance, Problem> {
+        let loaded = Loaded::read(&self.app).await.map_err(|error| store_problem(&error))?;
+        Ok(balance_of(loaded.situation(&self.app), maintenance))
     }
 
     fn is_approvable(
@@ -121,25 +143,7 @@ impl Wish {
     }
 
     fn asked(&self, body: &MaintenanceBody) -> Result<Asked, Problem> {
-        let now = self.app.clock.now();
-        let policy = &self.app.policies.general().maintenance;
-        let deadline = match &body.deadline {
-            Some(text) => deadline(text, now)?,
-            None => now + policy.deadline.delta(),
-        };
-        let urgency = match &body.emergency {
-            Some(emergency) => Urgency::Emergency { why: reason("emergency.why", &emergency.why)? },
-            None => Urgency::Normal,
-        };
-        let fleet = self.app.fleet();
-        let hosts = hosts(&fleet, &body.hosts, body.select.as_ref())?;
-        let rolling = body.rolling.as_ref().map(|rolling| terms(rolling, &hosts, &fleet)).transpose()?;
-        let approved = body
-            .rolling
-            .as_ref()
-            .filter(|rolling| rolling.approve)
-            .map(|rolling| if rolling.anyway { InPart::Accepted } else { InPart::Refused });
-        Ok(Asked { hosts, reason: reason("reason", &body.reason)?, deadline, urgency, rolling, approved })
+        asked(body, &self.app.fleet(), &self.app.policies, self.app.clock.now())
     }
 
     /// No other maintenance may have any of the hosts. Of a drain every host is cordoned with the request, so that nothing new is placed on it
@@ -147,6 +151,24 @@ impl Wish {
     async fn take_hosts(&self, asked: &Asked, id: MaintenanceId, batch: &mut Batch) -> Result<(), Problem> {
         let fleet = self.app.fleet();
         let open = self.app.store.maintenances_open().await.map_err(|error| store_problem(&error))?;
+        if let Some((Kind::Rebalance, _)) = asked.rolling {
+            // It empties none of them, so others may. But two that even out the same hosts would undo each other's work.
+            let evens = |other: &&Versioned<Maintenance>| {
+                !other.value.empties() && !other.value.hosts.keys().all(|host| !asked.hosts.contains(host))
+            };
+            return match open.iter().find(evens) {
+                None => Ok(()),
+                Some(other) => Err(Problem::new(
+                    ProblemKind::HostTaken,
+                    format!(
+                        "MT-{0} evens out some of these hosts already; wait for its end, or cancel it first (`drover maintenance cancel MT-{0}`)",
+                        other.value.number
+                    ),
+                )
+                .with("field", "hosts")
+                .with("number", format!("MT-{}", other.value.number))),
+            };
+        }
         for name in &asked.hosts {
             let waiting = open.iter().find(|other| other.value.frees(name));
             let host = find_host(&fleet, name.as_str())?;
@@ -195,31 +217,7 @@ impl Wish {
     }
 
     fn maintenance(&self, asked: &Asked, id: MaintenanceId, number: u32, now: Instant) -> Maintenance {
-        let warn_before = self.app.policies.general().maintenance.warn_before;
-        let (stage, rolling) = match &asked.rolling {
-            None => (Stage::Draining, Rolling::default()),
-            Some((kind, terms)) => {
-                (Stage::Waiting, Rolling { kind: *kind, terms: terms.clone(), ..Rolling::default() })
-            }
-        };
-        Maintenance {
-            id,
-            number,
-            hosts: asked.hosts.iter().map(|host| (host.clone(), stage.clone())).collect(),
-            reason: asked.reason.clone(),
-            deadline: asked.deadline,
-            warn_at: (asked.deadline - warn_before.delta()).max(now),
-            warned: Warned::No,
-            urgency: asked.urgency.clone(),
-            requested_by: self.caller.actor(),
-            requested_at: now,
-            state: match (&asked.rolling, asked.approved) {
-                (None, _) => State::Running,
-                (Some(_), Some(_)) => State::Approved { at: now, by: self.caller.actor() },
-                (Some(_), None) => State::Draft,
-            },
-            rolling,
-        }
+        maintenance(asked, &self.app.policies, self.caller.actor(), (id, number), now)
     }
 
     fn requested(&self, maintenance: &Maintenance) -> Vec<Event> {
@@ -249,6 +247,87 @@ impl Wish {
             .flatten()
             .map(|what| event(maintenance, maintenance.requested_at, what))
             .collect()
+    }
+}
+
+/// What a maintenance that is asked for is like, of hosts of a fleet, before anybody looks whether another has them.
+///
+/// # Errors
+/// A host is unknown, or something that is asked for can't be meant.
+pub(crate) fn drafted(
+    body: &MaintenanceBody,
+    (fleet, policies): (&Fleet, &PolicySet),
+    by: Actor,
+    id: MaintenanceId,
+    now: Instant,
+) -> Result<Maintenance, Problem> {
+    let asked = asked(body, fleet, policies, now)?;
+    Ok(maintenance(&asked, policies, by, (id, 1), now))
+}
+
+fn asked(
+    body: &MaintenanceBody,
+    fleet: &Fleet,
+    policies: &PolicySet,
+    now: Instant,
+) -> Result<Asked, Problem> {
+    let policy = &policies.general().maintenance;
+    let deadline = match &body.deadline {
+        Some(text) => deadline(text, now)?,
+        None => now + policy.deadline.delta(),
+    };
+    let urgency = match &body.emergency {
+        Some(emergency) => Urgency::Emergency { why: reason("emergency.why", &emergency.why)? },
+        None => Urgency::Normal,
+    };
+    let hosts = hosts(fleet, &body.hosts, body.select.as_ref())?;
+    let rolling = body.rolling.as_ref().map(|rolling| terms(rolling, &hosts, fleet)).transpose()?;
+    let evens_out = rolling.as_ref().is_some_and(|(kind, _)| *kind == Kind::Rebalance);
+    if evens_out && body.emergency.is_some() {
+        return Err(Problem::field(
+            "emergency",
+            "field emergency means nothing here: hosts are never evened out in an emergency; drain those that are in danger",
+        ));
+    }
+    let approved = body
+        .rolling
+        .as_ref()
+        .filter(|rolling| rolling.approve)
+        .map(|rolling| if rolling.anyway { InPart::Accepted } else { InPart::Refused });
+    Ok(Asked { hosts, reason: reason("reason", &body.reason)?, deadline, urgency, rolling, approved })
+}
+
+fn maintenance(
+    asked: &Asked,
+    policies: &PolicySet,
+    by: Actor,
+    (id, number): (MaintenanceId, u32),
+    now: Instant,
+) -> Maintenance {
+    let warn_before = policies.general().maintenance.warn_before;
+    let (stage, rolling) = match &asked.rolling {
+        None => (Stage::Draining, Rolling::default()),
+        Some((kind, terms)) => {
+            (Stage::Waiting, Rolling { kind: *kind, terms: terms.clone(), ..Rolling::default() })
+        }
+    };
+    Maintenance {
+        id,
+        number,
+        hosts: asked.hosts.iter().map(|host| (host.clone(), stage.clone())).collect(),
+        reason: asked.reason.clone(),
+        deadline: asked.deadline,
+        warn_at: (asked.deadline - warn_before.delta()).max(now),
+        warned: Warned::No,
+        urgency: asked.urgency.clone(),
+        requested_by: by.clone(),
+        requested_at: now,
+        state: match (&asked.rolling, asked.approved) {
+            (None, _) => State::Running,
+            (Some(_), Some(_)) => State::Approved { at: now, by },
+            (Some(_), None) => State::Draft,
+        },
+        rolling,
     }
 }
 

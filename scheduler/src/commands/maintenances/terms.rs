@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use drover_policies::fleet::{Ability, Fleet};
 use drover_policies::ids::{HookName, HostName};
 use drover_policies::maintenance::{Hint, Hooks, Kind, Terms, Which, label_of};
+use drover_policies::packing::Reboots;
 use drover_policies::time::Span;
 
 use crate::commands::suggestions;
@@ -111,10 +112,13 @@ pub(super) fn terms(
         Some(name) => Kind::named(name).ok_or_else(|| {
             Problem::field(
                 "rolling.kind",
-                format!("field rolling.kind: {name:?} is no kind; write patch, drain or decommission"),
+                format!(
+                    "field rolling.kind: {name:?} is no kind; write patch, drain, decommission or rebalance"
+                ),
             )
         })?,
     };
+    means_something(body, kind)?;
     let shipped = Terms::default();
     let hints = body.order.iter().enumerate().map(|(at, hint)| read_hint(at, hint));
     let terms = Terms {
@@ -132,6 +136,8 @@ pub(super) fn terms(
         hooks: if body.no_hooks { Hooks::None } else { Hooks::Run },
         return_within: span("rolling.return_within", body.return_within.as_deref())?
             .unwrap_or(shipped.return_within),
+        within: within(body.within)?,
+        reboots: if body.with_reboots { Reboots::Agreed } else { Reboots::None },
     };
     terms
         .check_order(hosts, fleet)
@@ -140,6 +146,49 @@ pub(super) fn terms(
         hooks(hosts, fleet)?;
     }
     Ok((kind, terms))
+}
+
+/// Fields that say nothing of what is asked for are refused, so that nobody relies on them.
+fn means_something(body: &RollingBody, kind: Kind) -> Result<(), Problem> {
+    let (of_rebalance, of_others) = (
+        [("within", body.within.is_some()), ("with_reboots", body.with_reboots)],
+        [
+            ("waves", body.waves.is_some()),
+            ("order", !body.order.is_empty()),
+            ("no_hooks", body.no_hooks),
+            ("return_within", body.return_within.is_some()),
+        ],
+    );
+    let (given, why) = match kind {
+        Kind::Rebalance => {
+            (of_others.iter().find(|(_, given)| *given), "nothing is emptied or worked on in a rebalance")
+        }
+        Kind::Drain | Kind::Patch | Kind::Decommission => {
+            (of_rebalance.iter().find(|(_, given)| *given), "only a rebalance evens hosts out")
+        }
+    };
+    match given {
+        None => Ok(()),
+        Some((name, _)) => {
+            let field = format!("rolling.{name}");
+            let detail =
+                format!("field {field} means nothing here: {why}; leave it out, or ask for another kind");
+            Err(Problem::field(&field, detail))
+        }
+    }
+}
+
+fn within(given: Option<u32>) -> Result<Option<NonZeroU32>, Problem> {
+    match given {
+        None => Ok(None),
+        Some(points @ 1..=100) => Ok(NonZeroU32::new(points)),
+        Some(other) => Err(Problem::field(
+            "rolling.within",
+            format!(
+                "field rolling.within: {other} is no number of percentage points; write 1 to 100, such as 10"
+            ),
+        )),
+    }
 }
 
 /// A host without the hook that does the work would be emptied for nothing.

@@ -6,7 +6,7 @@ use drover_policies::ids::{NoticeId, OwnerId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::store::{DeadLetter, Delivery, StoredDelivery};
+use crate::store::{DeadLetter, Delivery, Post, StoredDelivery};
 
 use super::common::Eyes;
 
@@ -90,15 +90,21 @@ pub struct DeadLetterView {
     /// The message.
     #[schema(value_type = uuid::Uuid)]
     pub notice: NoticeId,
-    /// `proposed`, `reminder`, `done`, …
+    /// `proposed`, `reminder`, `done`, … of a ticket, `maintenance_begun`, … of a maintenance.
     pub kind: String,
     /// The ticket: `DR-1001`.
-    pub ticket: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
     /// The server's name.
-    pub server_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server_name: Option<String>,
     /// Whose ticket it is.
-    #[schema(value_type = String)]
-    pub owner: OwnerId,
+    #[schema(value_type = Option<String>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<OwnerId>,
+    /// The maintenance, of what is told of one: `MT-12`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maintenance: Option<String>,
     /// When the fact came about.
     pub at: DateTime<Utc>,
     /// When it was given up.
@@ -111,16 +117,20 @@ pub struct DeadLetterView {
 
 impl From<&DeadLetter> for DeadLetterView {
     fn from(letter: &DeadLetter) -> Self {
-        let notice = &letter.notice;
+        let (ticket, maintenance) = match &letter.post {
+            Post::Notice(notice) => (Some(&notice.ticket), None),
+            Post::Bulletin(bulletin) => (None, Some(bulletin.maintenance.number.clone())),
+        };
         Self {
             id: letter.id.0,
             channel: letter.channel.to_string(),
-            notice: notice.id,
-            kind: notice.tells.kind().to_owned(),
-            ticket: notice.ticket.number.clone(),
-            server_name: notice.ticket.server_name.clone(),
-            owner: notice.ticket.owner.clone(),
-            at: notice.at,
+            notice: letter.post.id(),
+            kind: letter.post.kind().to_owned(),
+            ticket: ticket.map(|ticket| ticket.number.clone()),
+            server_name: ticket.map(|ticket| ticket.server_name.clone()),
+            owner: ticket.map(|ticket| ticket.owner.clone()),
+            maintenance,
+            at: letter.post.at(),
             failed_at: letter.failed_at,
             tries: letter.tries,
             problem: letter.last_error.clone(),

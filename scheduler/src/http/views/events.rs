@@ -108,6 +108,7 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         Happened::Missed { slot, .. } => format!("missed its time {}", at(&slot.start)),
         Happened::Began { method, .. } => format!("{method} migration begins"),
         Happened::PhaseReached { phase } => phase.to_string(),
+        Happened::PhaseDone { done } => done.to_string(),
         Happened::AttemptFailed { method, failure, .. } => {
             format!("{method} migration did not succeed: {}", failure.class)
         }
@@ -205,6 +206,8 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         | Happened::ReplicaReleased { .. }
         | Happened::ReplicaLeft { .. }
         | Happened::Import { .. }
+        | Happened::TokenIssued { .. }
+        | Happened::TokenRevoked { .. }
         | Happened::StandingChanged { .. } => return None,
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
-use drover_policies::fleet::{Allowance, Host, Reach, Server};
+use drover_policies::fleet::{Allowance, Certificate, Host, Reach, Server};
 use drover_policies::host::Standing;
 use drover_policies::ids::{HostName, MaintenanceId, OwnerId, ServerId};
 use drover_policies::time::{Instant, Span};
@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use super::common::{Eyes, Reason, word};
 use super::migrations::MigrationBrief;
+use super::rolling::HostTurnView;
 
 /// Whether servers may be placed on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -86,6 +87,68 @@ pub struct AgentView {
     pub last_seen: DateTime<Utc>,
     /// Whether it has been silent for longer than policy allows: nothing new is begun from or to its host.
     pub silent: bool,
+    /// Its version, if it tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "0.1.0")]
+    pub version: Option<String>,
+    /// The version of the protocol that it speaks; nothing until it has called this scheduler.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<u32>,
+    /// Certificates by which its host is known to others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateView>,
+}
+
+/// A certificate of a host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CertificateView {
+    /// The file that it is in.
+    #[schema(example = "/etc/pki/libvirt/servercert.pem")]
+    pub file: String,
+    /// Whom it names.
+    #[schema(example = "CN=h1.example")]
+    pub subject: String,
+    /// Until when it is good; nothing for one that is known by its digest, whatever date is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<DateTime<Utc>>,
+    /// That it is over, or ends within a month.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "ends in 12days; replace it")]
+    pub warning: Option<String>,
+}
+
+impl CertificateView {
+    fn of(certificate: &Certificate, now: Instant) -> Self {
+        Self {
+            file: certificate.file.display().to_string(),
+            subject: certificate.subject.clone(),
+            until: certificate.until,
+            warning: certificate.ending(now).map(|ending| ending.to_string()),
+        }
+    }
+}
+
+/// What is known of an agent beside what it tells of its host.
+#[derive(Debug, Clone, Copy)]
+pub struct AgentHeard {
+    /// Silent for longer than this, it counts as silent.
+    pub silent_after: Span,
+    /// The version of the protocol in which it called.
+    pub protocol: Option<u32>,
+}
+
+impl AgentView {
+    fn of(host: &Host, heard: AgentHeard, now: Instant) -> Self {
+        let told = host.facts.agent.as_ref();
+        let certificates = told.map_or(&[][..], |agent| &agent.certificates);
+        Self {
+            last_seen: host.observed_at,
+            silent: now - host.observed_at > heard.silent_after.delta(),
+            version: told.map(|agent| agent.version.clone()),
+            protocol: heard.protocol,
+            certificates: certificates.iter().map(|one| CertificateView::of(one, now)).collect(),
+        }
+    }
 }
 
 /// A host and what is on it.
@@ -103,20 +166,43 @@ pub struct HostDetail {
     pub on_it: Vec<ServerView>,
 }
 
+/// Why a host is treated as it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct HostExplanation {
+    /// The host.
+    pub host: HostView,
+    /// Why no server is placed on it, or only where no other host can take it, each with what would help; nothing when it takes servers.
+    pub why_no_servers: Vec<String>,
+    /// What maintenances have to do with it.
+    pub turns: Vec<TurnOf>,
+    /// Migrations that leave it, and what each waits for.
+    pub leaving: Vec<MigrationBrief>,
+    /// Migrations for which a place is held on it.
+    pub coming: Vec<MigrationBrief>,
+}
+
+/// A host's part in a maintenance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TurnOf {
+    /// `MT-12`.
+    pub maintenance: String,
+    /// How far it is, and why it comes when it does.
+    pub turn: HostTurnView,
+    /// What keeps it from beginning now, each with what would help.
+    pub why_not_yet: Vec<String>,
+}
+
 impl HostView {
     /// A host with the servers on it.
     #[must_use]
-    pub fn of(host: &Host, servers: &[&Server], silent_after: Span, now: Instant) -> Self {
+    pub fn of(host: &Host, servers: &[&Server], heard: AgentHeard, now: Instant) -> Self {
         let facts = &host.facts;
         Self {
             name: host.name.clone(),
             cluster: facts.cluster.clone(),
             labels: facts.labels.clone(),
             standing: StandingView::from(&host.standing),
-            agent: AgentView {
-                last_seen: host.observed_at,
-                silent: now - host.observed_at > silent_after.delta(),
-            },
+            agent: AgentView::of(host, heard, now),
             servers: u32::try_from(servers.len()).unwrap_or(u32::MAX),
             memory_bytes: facts.memory_bytes,
             memory_used_bytes: servers.iter().map(|server| server.facts.memory_bytes).sum(),

@@ -52,7 +52,7 @@ pub struct SelectBody {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RollingBody {
-    /// `patch` (emptied, worked on by hooks, back in service), `drain` (emptied) or `decommission` (emptied, out of service for good). A patch unless said.
+    /// `patch` (emptied, worked on by hooks, back in service), `drain` (emptied), `decommission` (emptied, out of service for good) or `rebalance` (in service, evened out by as few moves as it takes). A patch unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "patch")]
     pub kind: Option<String>,
@@ -96,6 +96,12 @@ pub struct RollingBody {
     /// How long a host that is worked on may be out of reach, or not healthy, before it has failed; 30m unless said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub return_within: Option<String>,
+    /// In a rebalance: by so many percentage points a host's use may be more or less than that of its cluster; 10 unless said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<u32>,
+    /// In a rebalance: servers that can't go live are moved as well, at times that their owners agree to.
+    #[serde(default)]
+    pub with_reboots: bool,
     /// Begin at once, without anybody's looking at the plan.
     #[serde(default)]
     pub approve: bool,

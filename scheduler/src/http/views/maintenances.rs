@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use drover_policies::attempt::Method;
+use drover_policies::bulletins::Servers;
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{HostName, MaintenanceId, ServerId};
 use drover_policies::maintenance::{Maintenance, Urgency};
@@ -16,7 +17,8 @@ use utoipa::ToSchema;
 
 use super::common::{ActorView, Eyes, Reason, tag};
 use super::migrations::{MigrationBrief, needs_person};
-use super::rolling::{DrainView, RollingView, WaveView};
+use super::rolling::{DrainView, RollingView, ShiftView, WaveView};
+use super::times::TimeView;
 
 /// A maintenance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -101,6 +103,12 @@ impl Counts {
             *counts.of_state(migration) += 1;
         }
         counts
+    }
+
+    /// As operators are told of them when it is over.
+    #[must_use]
+    pub fn servers(&self) -> Servers {
+        Servers { live: self.moved_live, by_reboot: self.moved_by_reboot, need_person: self.needs_person }
     }
 
     fn of_state(&mut self, migration: &Migration) -> &mut u32 {
@@ -226,6 +234,12 @@ pub struct PlanView {
     /// The hosts whose turn is yet to come, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<WaveView>,
+    /// Of a rebalance, every server that is moved.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<ShiftView>,
+    /// When servers would be rebooted whose owners have to agree. Nobody has been told of those that are not proposed yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<TimeView>,
     /// What waits for what, and what an operator should know, as sentences.
     pub remarks: Vec<String>,
     /// The plan as text for people.
@@ -281,6 +295,8 @@ impl PlanView {
             made_at: plan.made_at,
             servers: plan.servers().map(PlannedView::from).collect(),
             waves: Vec::new(),
+            moves: Vec::new(),
+            times: Vec::new(),
             remarks: waits.chain(warnings).collect(),
             text: text(plan, report),
         }

@@ -175,6 +175,20 @@ pub struct AttemptView {
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failure: Option<FailureView>,
+    /// Of a cutover: the phases that are over, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseView>,
+}
+
+/// A phase of a cutover that is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PhaseView {
+    /// `final_delta`, `power_off_source`, `finalize`, `boot_target`, `rolling_back`.
+    pub phase: String,
+    /// How long it took, in milliseconds.
+    pub took_ms: u64,
+    /// What it sent of local disks, in bytes.
+    pub sent_bytes: u64,
 }
 
 impl From<&Attempt> for AttemptView {
@@ -189,6 +203,15 @@ impl From<&Attempt> for AttemptView {
             failure: end
                 .and_then(|end| end.failure.as_ref())
                 .map(|failure| FailureView::of(failure, Eyes::Operator)),
+            phases: attempt
+                .phases
+                .iter()
+                .map(|done| PhaseView {
+                    phase: word(&done.phase),
+                    took_ms: done.took.as_milliseconds(),
+                    sent_bytes: done.sent_bytes,
+                })
+                .collect(),
         }
     }
 }
@@ -528,6 +551,9 @@ pub struct NoticeView {
     /// What was said, where people speak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<SaidView>,
+    /// The text that went out by mail, without what opens the ticket to whoever has the mail; nothing before one has gone out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// Addresses for which its mail came back; operators only.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bounces: Vec<BounceView>,

@@ -203,6 +203,10 @@ pub struct TokenView {
     pub role: RoleView,
     /// The operator's, owner's or host's name.
     pub subject: String,
+    /// Which of an owner's it is, if he has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "backup script")]
+    pub note: Option<String>,
     /// When it was issued.
     pub created_at: DateTime<Utc>,
     /// When it was last used, to a quarter of an hour.
@@ -229,10 +233,14 @@ pub struct IssuedToken {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenBody {
-    /// What it is for.
+    /// What it is for; an owner issues tokens of owners only.
     pub role: RoleView,
-    /// The operator's, owner's or host's name.
+    /// The operator's, owner's or host's name; an owner may leave it out, for it is his own.
+    #[serde(default)]
     pub subject: String,
+    /// Of an owner's token: which of his it is, such as `backup script`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What a token is for.

@@ -134,6 +134,9 @@ pub struct RunningRoundView {
     pub done_bytes: u64,
     /// Bytes per second on the wire, of late.
     pub rate: u64,
+    /// How much of the time it was held back for the server's own reading and writing, 0 to 100.
+    #[serde(default)]
+    pub held_percent: u8,
 }
 
 /// A disk that is copied.
@@ -355,6 +358,7 @@ impl From<&RoundFigures> for RunningRoundView {
             total_bytes: figures.total_bytes(),
             done_bytes: figures.done_bytes(),
             rate: figures.rate,
+            held_percent: figures.held_percent,
         }
     }
 }

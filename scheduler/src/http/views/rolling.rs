@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use drover_policies::conduct::HookRun;
 use drover_policies::fleet::Fleet;
-use drover_policies::ids::HostName;
-use drover_policies::maintenance::{Because, Maintenance, Stage, Wave};
+use drover_policies::ids::{HostName, ServerId};
+use drover_policies::maintenance::{Balance, Because, Maintenance, Shift, Stage, Wave};
 use drover_policies::time::Instant;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -18,7 +18,7 @@ pub struct DrainView {
     /// The host.
     #[schema(value_type = String)]
     pub host: HostName,
-    /// `waiting` (its turn has not come), `draining`, `confirming` (its libvirt is asked whether it is empty), `drained`, `working`, `done`, `skipped` or `failed`.
+    /// `waiting` (its turn has not come), `giving` (in a rebalance: some of its servers leave it), `draining`, `confirming` (its libvirt is asked whether it is empty), `drained`, `working`, `done`, `skipped` or `failed`.
     pub state: String,
     /// While it is worked on, and where it failed: `hook pre`, `hook maintain`, `health check`, `hook health` or `hook post`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +55,7 @@ impl DrainView {
             Stage::Failed { step, attempt, why, .. } => (Some(*step), Some(*attempt), Some(why.clone())),
             Stage::Skipped { by, .. } => (None, None, Some(by.to_string())),
             Stage::Waiting
+            | Stage::Giving
             | Stage::Draining
             | Stage::Confirming { .. }
             | Stage::Drained { .. }
@@ -81,13 +82,19 @@ impl DrainView {
 /// What a maintenance over many hosts has besides.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RollingView {
-    /// `patch`, `drain` or `decommission`.
+    /// `patch`, `drain`, `decommission` or `rebalance`.
     pub kind: String,
     /// What it keeps to, as it was asked for.
     #[schema(value_type = Object)]
     pub terms: serde_json::Value,
     /// The hosts whose turn is yet to come, in their order.
     pub waves: Vec<WaveView>,
+    /// Of a rebalance, every server that is moved, or has been.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<ShiftView>,
+    /// Of a rebalance, hosts that stay uneven, each with why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uneven: Vec<String>,
     /// Hosts that are over.
     pub done: u32,
     /// Hosts in work.
@@ -108,7 +115,7 @@ impl RollingView {
     pub(super) fn of(maintenance: &Maintenance, now: Instant) -> Option<Self> {
         let rolling = &maintenance.rolling;
         let begun_or_planned = !rolling.turns.is_empty() || maintenance.waiting().next().is_some();
-        if !begun_or_planned {
+        if maintenance.empties() && !begun_or_planned {
             return None;
         }
         let kind = maintenance.kind();
@@ -119,6 +126,8 @@ impl RollingView {
             kind: kind.to_string(),
             terms: serde_json::to_value(&rolling.terms).unwrap_or_default(),
             waves: rolling.waves.ahead.iter().map(WaveView::from).collect(),
+            moves: rolling.balance.shifts.iter().map(ShiftView::from).collect(),
+            uneven: uneven(&rolling.balance),
             done: count(&|stage| stage.is_over(kind)),
             in_work: count(&|stage| stage.is_in_work(kind)),
             failed,
@@ -138,6 +147,41 @@ impl RollingView {
     }
 }
 
+/// A server that goes where less is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ShiftView {
+    /// The server.
+    #[schema(value_type = uuid::Uuid)]
+    pub server: ServerId,
+    /// Its name.
+    pub name: String,
+    /// The host that it leaves.
+    #[schema(value_type = String)]
+    pub from: HostName,
+    /// Where it goes, as planned.
+    #[schema(value_type = String)]
+    pub to: HostName,
+    /// When its migration was opened; nothing before that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_at: Option<DateTime<Utc>>,
+}
+
+impl From<&Shift> for ShiftView {
+    fn from(shift: &Shift) -> Self {
+        Self {
+            server: shift.server,
+            name: shift.name.clone(),
+            from: shift.from.clone(),
+            to: shift.to.clone(),
+            begun_at: shift.begun_at,
+        }
+    }
+}
+
+fn uneven(balance: &Balance) -> Vec<String> {
+    balance.uneven.iter().map(|uneven| format!("{} stays uneven: {}", uneven.host, uneven.why)).collect()
+}
+
 /// Hosts that are emptied together, as far as limits allow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct WaveView {
@@ -145,7 +189,7 @@ pub struct WaveView {
     pub number: u32,
     /// They.
     pub hosts: Vec<String>,
-    /// Why they come in this wave: `room`, `first`, `owners`, `blocked`, `no_room` or `silent`.
+    /// Why they come in this wave: `room`, `first`, `owners`, `blocked`, `no_room`, `silent`, or of a rebalance `gives`.
     pub because: Reason,
     /// Whether somebody has to do something before they can be emptied.
     pub obstacle: bool,
@@ -171,6 +215,8 @@ impl PlanView {
             made_at,
             servers: Vec::new(),
             waves: waves.iter().map(WaveView::from).collect(),
+            moves: Vec::new(),
+            times: Vec::new(),
             remarks: obstacles.map(line).collect(),
             text: waves.iter().map(|wave| line(wave) + "\n").collect(),
         }
@@ -178,6 +224,30 @@ impl PlanView {
 }
 
 impl PlanView {
+    /// What a rebalance moves.
+    #[must_use]
+    pub fn of_balance(made_at: Instant, balance: &Balance) -> Self {
+        let line = |shift: &Shift| {
+            let begun = if shift.begun_at.is_some() { " (begun)" } else { "" };
+            format!("{} of {} goes to {}{begun}\n", shift.name, shift.from, shift.to)
+        };
+        let remarks = uneven(balance);
+        let mut text: String = balance.shifts.iter().map(line).collect();
+        if text.is_empty() {
+            text.push_str("nothing is to be moved\n");
+        }
+        text.extend(remarks.iter().map(|remark| format!("{remark}\n")));
+        Self {
+            made_at,
+            servers: Vec::new(),
+            waves: Vec::new(),
+            moves: balance.shifts.iter().map(ShiftView::from).collect(),
+            times: Vec::new(),
+            remarks,
+            text,
+        }
+    }
+
     /// With the hosts whose turn is yet to come.
     #[must_use]
     pub fn followed_by(mut self, waves: &[Wave]) -> Self {
@@ -275,6 +345,7 @@ fn would_help(maintenance: &Maintenance, view: &DrainView, because: Option<&Beca
         Because::NoRoom { .. } => {
             "room on other hosts: open one that is cordoned, add one, or leave this host out".to_owned()
         }
+        Because::Gives { .. } => "more hosts at once (hosts_at_once, per, per_cluster)".to_owned(),
         Because::Silent => format!("its agent: see that drover-agent runs on {host} and reaches the scheduler"),
     })
 }

@@ -44,7 +44,7 @@ pub struct TestView {
     /// What a person says came of it: `passed` or `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<String>,
-    /// Where its console is on its host; operators only.
+    /// Where its console is on its host.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub console: Option<String>,
 }
@@ -80,7 +80,7 @@ impl TestView {
             seen,
             ended,
             result: test.mark.as_ref().map(|mark| mark.result.to_string()),
-            console: status.and_then(|status| status.console.clone()).filter(|_| eyes == Eyes::Operator),
+            console: status.and_then(|status| status.console.clone()),
         }
     }
 }

@@ -14,6 +14,9 @@ use crate::warm::local_guest;
 /// At least 0.85 times as fast, as a time.
 const GOAL: f64 = 1.0 / 0.85;
 
+/// MiB of noise on the disk whose first copy is made meanwhile: it takes some seconds.
+const COPIED_MIB: u32 = 768;
+
 /// How long it is looked at, each time: two rounds that come as usual.
 const FOR: Duration = Duration::from_secs(20);
 
@@ -21,16 +24,18 @@ const FOR: Duration = Duration::from_secs(20);
 pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>> {
     let usual = while_replicated(stage, ("writes", Rounds::Usual), repetitions)?;
     let often = while_replicated(stage, ("writes-often", Rounds::Often), repetitions)?;
-    let row = |what: &str, (replicated, idle): (Sample, Sample), goal| Row {
+    let first = during_first_copy(stage, repetitions)?;
+    let row = |what: &str, (replicated, idle): (Sample, Sample)| Row {
         what: what.to_owned(),
         unit: Unit::Milliseconds,
         sample: replicated,
         against: Against::Peer { name: "the same guest in peace".to_owned(), sample: idle },
-        goal,
+        goal: Some(GOAL),
     };
     Ok(vec![
-        row("local disks: the guest writes a MB while replicated", usual, Some(GOAL)),
-        row("  the same while one round follows the other", often, None),
+        row("local disks: the guest writes a MB while replicated", usual),
+        row("  the same while one round follows the other", often),
+        row("  the same while the whole disk is copied for the first time", first),
     ])
 }
 
@@ -68,10 +73,42 @@ fn while_replicated(
     Ok((replicated, idle))
 }
 
-/// By QEMU's own account of what the guest has written, in milliseconds.
+/// What a megabyte takes while the whole disk is copied, and before that is asked for. There is no limit on the copying.
+fn during_first_copy(stage: &Stage<'_>, repetitions: usize) -> Result<(Sample, Sample)> {
+    let server = "writes-first";
+    let mut spec = local_guest(server, &[DiskFormat::Qcow2], &[Rounds::Rare.label()]);
+    spec.disk_mib = COPIED_MIB + 128;
+    spec.load = DiskLoad { mib: COPIED_MIB, kib_per_second: 0 };
+    stage.add(&spec)?;
+    let source = stage.host(Side::First)?;
+    let (mut copied, mut idle) = (Sample::default(), Sample::default());
+    for number in 1..=repetitions {
+        let alone = time_for_a_megabyte(source, server)?;
+        let maintenance = stage.drain(Side::First)?;
+        stage.until(server, "its first copy to begin", |replica| replica["state"] == "initial_sync")?;
+        let together = time_for_a_megabyte_until(source, server, || stage.replica(server, 1).map(drop))?;
+        stage.cancel(&maintenance, Side::First)?;
+        say(&format!(
+            "writing {number} of {repetitions}, during the first copy: {together:.2} ms for a MB, in peace {alone:.2} ms"
+        ));
+        idle.add(alone);
+        copied.add(together);
+    }
+    stage.remove(server)?;
+    Ok((copied, idle))
+}
+
 fn time_for_a_megabyte(source: &Host, server: &str) -> Result<f64> {
+    time_for_a_megabyte_until(source, server, || {
+        std::thread::sleep(FOR);
+        Ok(())
+    })
+}
+
+/// By QEMU's own account of what the guest has written, in milliseconds.
+fn time_for_a_megabyte_until(source: &Host, server: &str, over: impl FnOnce() -> Result<()>) -> Result<f64> {
     let (from, began) = (written(source, server)?, Instant::now());
-    std::thread::sleep(FOR);
+    over()?;
     let (bytes, took) = (written(source, server)? - from, began.elapsed());
     ensure!(bytes > 0.0, "the guest writes nothing");
     Ok(took.as_secs_f64() * 1e3 / (bytes / 1e6))

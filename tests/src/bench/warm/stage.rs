@@ -44,6 +44,7 @@ vcpu_overcommit = 16.0
 silent_after = "60s"
 [replication]
 bandwidth = 0
+guest_share = 0.85
 
 [[rule]]
 name = "without a pause"

@@ -10,6 +10,7 @@ use drover_policies::attempt::FailureClass;
 use drover_policies::replica::{DiskFigures, ReplicaDisk};
 
 use super::super::lock;
+use super::gate::Watched;
 use super::progress::Progress;
 use super::stretches::{self, Act, Queue, Stretch, Wanted};
 use super::workers::Workers;
@@ -59,6 +60,8 @@ pub(super) struct Copy<'a> {
     pub(super) offers: &'a [Offer<'a>],
     pub(super) progress: &'a Progress,
     pub(super) workers: &'a Workers,
+    /// Who reads and writes the disks meanwhile; nobody when the server is off.
+    pub(super) guest: Option<&'a dyn Watched>,
 }
 
 /// A disk's two connections.
@@ -112,7 +115,11 @@ impl Copy<'_> {
                 })
                 .collect();
             drop(ended);
+            if let Some(guest) = self.guest {
+                scope.spawn(|| self.progress.gate.keep(guest));
+            }
             self.watch(&ends, may_go_on);
+            self.progress.gate.end();
             others
                 .into_iter()
                 .chain([first])
@@ -264,7 +271,7 @@ impl Copy<'_> {
         match piece.act {
             Act::Copy => {
                 let buffer = sized(buffer, piece.length);
-                line.source.read(piece.offset, buffer).map_err(|error| at_source(disk, &error))?;
+                self.read(line, disk, piece.offset, buffer)?;
                 self.send(line, disk, piece.offset, buffer)?;
             }
             Act::Zero => {
@@ -276,6 +283,11 @@ impl Copy<'_> {
         }
         self.progress.done(piece.disk, piece.length);
         Ok(())
+    }
+
+    fn read(&self, line: &mut Line, disk: &ReplicaDisk, offset: u64, buffer: &mut [u8]) -> Answer<()> {
+        let _reading = self.progress.may_read()?;
+        line.source.read(offset, buffer).map_err(|error| at_source(disk, &error))
     }
 
     fn send(&self, line: &mut Line, disk: &ReplicaDisk, offset: u64, bytes: &[u8]) -> Answer<()> {
@@ -297,9 +309,8 @@ impl Copy<'_> {
         let end = piece.offset + piece.length;
         let mut at = piece.offset;
         while at < end {
-            self.progress.goes_on()?;
             let bytes = sized(buffer, READ.min(end - at));
-            line.source.read(at, bytes).map_err(|error| at_source(disk, &error))?;
+            self.read(line, disk, at, bytes)?;
             let differs: Vec<bool> = chunks(bytes)
                 .map(|chunk| theirs.next().is_none_or(|theirs| blake3::hash(chunk).as_bytes() != theirs))
                 .collect();

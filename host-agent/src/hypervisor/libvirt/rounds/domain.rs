@@ -48,13 +48,17 @@ pub(super) enum Unfit {
         "libvirt's daemon was ended while a backup of this server began, and has held the server for that backup since: its disks can be read again when it has been off; until then all that it writes is brought over by its cutover"
     )]
     LostBackup,
+    #[error(
+        "libvirt's daemon was ended while a backup of this server began, and can't read its own note of it: {0}; its disks can be read again when it has been off; until then all that it writes is brought over by its cutover"
+    )]
+    LostServer(String),
 }
 
 impl From<Unfit> for Refusal {
     fn from(unfit: Unfit) -> Self {
         let class = match unfit {
             Unfit::OtherBackup | Unfit::Job(_) => FailureClass::Busy,
-            Unfit::LostBackup => FailureClass::NeedsPowerCycle,
+            Unfit::LostBackup | Unfit::LostServer(_) => FailureClass::NeedsPowerCycle,
             Unfit::Xml(_) => FailureClass::Unexpected,
             Unfit::Missing(_)
             | Unfit::NotAFile { .. }

@@ -102,6 +102,7 @@ fn send(doing: &Doing<'_>, plan: &Plan, status: &Status) -> Answer<PeerRound> {
         offers: &offers,
         progress: doing.progress,
         workers: &doing.rounds.workers,
+        guest: None,
     };
     copy.run(&|| Ok(()))?;
     served.into_iter().for_each(Served::end);

@@ -9,8 +9,10 @@ use drover_policies::replica::{DiskFigures, RoundFigures, RoundKind};
 use drover_policies::time::Instant;
 
 use super::super::lock;
+use super::gate::{Gate, Reading};
 use super::limiter::Limiter;
 use crate::hypervisor::nbd_sys::{Cut, Nbd, NbdError};
+use crate::hypervisor::replication::Limits;
 use crate::hypervisor::{Answer, Refusal, RefusalKind};
 
 /// The rate is that of about so long.
@@ -26,6 +28,8 @@ pub(super) struct Progress {
     rate: Mutex<Rate>,
     /// The limits of this round and of this host.
     limits: [Arc<Limiter>; 2],
+    /// What reads of the source wait for.
+    pub(super) gate: Gate,
     end: Mutex<End>,
 }
 
@@ -47,13 +51,14 @@ struct End {
 }
 
 impl Progress {
-    pub(super) fn new(began_at: Instant, kind: RoundKind, limit: Option<u64>, host: Arc<Limiter>) -> Self {
+    pub(super) fn new(began_at: Instant, kind: RoundKind, limits: Limits, host: Arc<Limiter>) -> Self {
         Self {
             began_at,
             shape: Mutex::new(Shape { kind, disks: Vec::new() }),
             dirty: AtomicU64::new(0),
             rate: Mutex::new(Rate { per_second: 0.0, last: None }),
-            limits: [Arc::new(Limiter::new(limit)), host],
+            limits: [Arc::new(Limiter::new(limits.bandwidth)), host],
+            gate: Gate::new(limits.guest_percent),
             end: Mutex::default(),
         }
     }
@@ -66,7 +71,13 @@ impl Progress {
             reason = "a rate is finite and not negative, and no more than a network's"
         )]
         let rate = lock(&self.rate).per_second as u64;
-        RoundFigures { kind: shape.kind, began_at: self.began_at, disks: shape.disks.clone(), rate }
+        RoundFigures {
+            kind: shape.kind,
+            began_at: self.began_at,
+            disks: shape.disks.clone(),
+            rate,
+            held_percent: self.gate.held_percent(),
+        }
     }
 
     pub(super) fn set_kind(&self, kind: RoundKind) {
@@ -109,8 +120,19 @@ impl Progress {
         rate.last = Some((now, bytes));
     }
 
-    pub(super) fn limit(&self, bandwidth: Option<u64>) {
-        self.limits[0].set(bandwidth);
+    pub(super) fn limit(&self, limits: Limits) {
+        self.limits[0].set(limits.bandwidth);
+        self.gate.set(limits.guest_percent);
+    }
+
+    /// Waits until the source may be read; while it is, keep what is given.
+    pub(super) fn may_read(&self) -> Answer<Reading<'_>> {
+        loop {
+            self.goes_on()?;
+            if let Some(reading) = self.gate.enter() {
+                return Ok(reading);
+            }
+        }
     }
 
     /// Waits until so many bytes may be sent.

@@ -6,12 +6,15 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use drover_policies::attempt::FailureClass;
+use drover_policies::ids::ServerId;
 use drover_policies::replica::{Frozen, ImageFormat, ReplicaDisk, Round, RoundKind};
 use drover_policies::time::{Clock, Instant as Moment};
 
 use super::super::lock;
 use super::copy::{Copy, Offer, What};
+use super::courtesy::Done;
 use super::domain::{self, Unfit};
+use super::gate::{Seen, Watched};
 use super::image::{self, Image, allocated};
 use super::plan::{Bitmaps, Plan};
 use super::scratch::Ahead;
@@ -32,7 +35,11 @@ pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
     if server.state()? == State::Off {
         return Err(failed(FailureClass::Busy, "the server is off; rounds go on when it runs"));
     }
+    if let Some(words) = server.lost()? {
+        return Err(Unfit::LostServer(words).into());
+    }
     let source = domain::read(&xml, disks)?;
+    let guest = Guest::new(doing);
     let socket = scratch.socket(&doing.names);
     match server.backup(&socket)? {
         Backup::None if server.has_lost_backup()? => {
@@ -56,12 +63,12 @@ pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
         server.thaw(scratch);
     }
     scratch.clean(&doing.names);
-    scratch.check()?;
+    let _turn = scratch.enter(&|| doing.progress.goes_on())?;
     let status = doing.replica.status().map_err(PeerError::in_round)?;
     look_at_images(doing, &status, &source.targets)?;
 
     let backup = begin(doing, &xml, &source.targets, &status)?;
-    let copied = backup.copy(doing);
+    let copied = backup.copy(doing, &guest);
     let ended = backup.end(doing);
     let round = copied.and_then(|round| ended.map(|()| round))?;
     let landed = doing.landed(&backup.plan, backup.at, backup.frozen);
@@ -95,26 +102,44 @@ struct Running {
     ahead: Ahead,
 }
 
-/// Begins a backup. Bitmaps that turn out to be broken are given up, and everything is compared.
+/// What stands in the way of a backup and can be put right.
+enum NotBegun {
+    /// Bitmaps are of no use.
+    Inconsistent(String),
+    /// The new checkpoint's bitmap is there already.
+    Unknown(String),
+}
+
+/// Begins a backup. Bitmaps that turn out to be broken are given up, and everything is compared; one that libvirt does not know of is
+/// made known to it, so that it is deleted like any other that is of no use. Each is done once.
 fn begin(doing: &Doing<'_>, xml: &str, targets: &[String], status: &Status) -> Answer<Running> {
-    match try_to_begin(doing, xml, targets, status, Bitmaps::Usable)? {
-        Ok(running) => Ok(running),
-        Err(why) => {
-            tracing::info!(server = %doing.order.server, "everything is compared, as its checkpoint is of no use: {why}");
-            try_to_begin(doing, xml, targets, status, Bitmaps::Broken)?
-                .map_err(|why| failed(FailureClass::RefusedBySource, why))
+    let (mut bitmaps, mut known) = (Bitmaps::Usable, false);
+    loop {
+        match try_to_begin(doing, xml, targets, status, bitmaps)? {
+            Ok(running) => return Ok(running),
+            Err(NotBegun::Inconsistent(why)) if bitmaps == Bitmaps::Usable => {
+                tracing::info!(server = %doing.order.server, "everything is compared, as its checkpoint is of no use: {why}");
+                bitmaps = Bitmaps::Broken;
+            }
+            Err(NotBegun::Unknown(why)) if !known => {
+                tracing::info!(server = %doing.order.server, "libvirt has not noted a checkpoint of ours: {why}");
+                doing.server.make_known(status.landed + 1, &doing.order.disks, targets)?;
+                known = true;
+            }
+            Err(NotBegun::Inconsistent(why) | NotBegun::Unknown(why)) => {
+                return Err(failed(FailureClass::RefusedBySource, why));
+            }
         }
     }
 }
 
-/// The inner error says why bitmaps are of no use.
 fn try_to_begin(
     doing: &Doing<'_>,
     xml: &str,
     targets: &[String],
     status: &Status,
     bitmaps: Bitmaps,
-) -> Answer<Result<Running, String>> {
+) -> Answer<Result<Running, NotBegun>> {
     let (scratch, server, disks) = (&doing.rounds.scratch, &doing.server, &doing.order.disks);
     let has_bitmaps = disks.iter().any(|disk| disk.format == ImageFormat::Qcow2);
     let plan = Plan::running(status, &server.rounds()?, bitmaps);
@@ -148,7 +173,8 @@ fn try_to_begin(
     }
     match begun {
         Ok(Begun::Yes) => Ok(Ok(Running { plan, at, frozen, socket, ahead })),
-        Ok(Begun::Inconsistent(why)) => Ok(Err(why)),
+        Ok(Begun::Inconsistent(why)) => Ok(Err(NotBegun::Inconsistent(why))),
+        Ok(Begun::Unknown(why)) => Ok(Err(NotBegun::Unknown(why))),
         Err(refusal) => {
             // It may have begun all the same, if only the answer was lost.
             let _ = server.end_backup(&socket);
@@ -159,7 +185,7 @@ fn try_to_begin(
 
 impl Running {
     /// Brings over what this round is to bring over.
-    fn copy(&self, doing: &Doing<'_>) -> Answer<PeerRound> {
+    fn copy(&self, doing: &Doing<'_>, guest: &Guest<'_>) -> Answer<PeerRound> {
         let disks = &doing.order.disks;
         let written = match self.plan.covers {
             Covers::Changes => doing.server.written().unwrap_or_default(),
@@ -196,8 +222,8 @@ impl Running {
             offers: &offers,
             progress: doing.progress,
             workers: &doing.rounds.workers,
+            guest: Some(guest),
         };
-        let guest = Guest { server: &doing.server, looked: Mutex::new(Instant::now()) };
         copy.run(&|| {
             doing.rounds.scratch.check()?;
             self.ahead.keep()?;
@@ -232,13 +258,29 @@ fn what(plan: &Plan, disk: &ReplicaDisk, context: &str) -> What {
     }
 }
 
-/// Whether the guest still runs while it is backed up: QEMU stops it when its scratch file can't grow.
+/// The guest while it is backed up.
 struct Guest<'a> {
     server: &'a Server,
+    id: ServerId,
     looked: Mutex<Instant>,
+    /// What it had read and written before.
+    before: Option<Seen>,
 }
 
-impl Guest<'_> {
+impl<'a> Guest<'a> {
+    fn new(doing: &'a Doing<'_>) -> Self {
+        let server = &doing.server;
+        let is_held_back = doing.order.limits.guest_percent.is_some();
+        let before = if is_held_back { server.done().ok() } else { None };
+        Self {
+            server,
+            id: doing.order.server,
+            looked: Mutex::new(Instant::now()),
+            before: before.map(|done| (done, Instant::now())),
+        }
+    }
+
+    /// Whether it still runs: QEMU stops it when its scratch file can't grow.
     fn runs(&self) -> Answer<()> {
         let mut looked = lock(&self.looked);
         if looked.elapsed() < LOOK_AT_GUEST {
@@ -254,5 +296,19 @@ impl Guest<'_> {
             // What libvirt can't say now, the copying will find out.
             Ok(false) | Err(Refusal { .. }) => Ok(()),
         }
+    }
+}
+
+impl Watched for Guest<'_> {
+    fn server(&self) -> ServerId {
+        self.id
+    }
+
+    fn done(&self) -> Option<Done> {
+        self.server.done().ok()
+    }
+
+    fn before(&self) -> Option<Seen> {
+        self.before
     }
 }

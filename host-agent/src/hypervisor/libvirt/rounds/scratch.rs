@@ -5,6 +5,10 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use drover_policies::attempt::FailureClass;
 use drover_policies::ids::ServerId;
@@ -24,10 +28,26 @@ const AHEAD_PART: u64 = 64;
 /// … and no more than this, in bytes: at ten looks a second, for a guest that overwrites 640 MiB a second.
 const AHEAD_MOST: u64 = 64 << 20;
 
+/// So long a round waits for others to give their room back, before it counts as one for which there is none.
+const WAIT: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
+
 /// The directory.
 #[derive(Debug, Clone)]
 pub(super) struct Scratch {
     dir: PathBuf,
+    /// Rounds that may set room aside now.
+    users: Arc<AtomicUsize>,
+}
+
+/// While it lives, a round may set room aside.
+#[derive(Debug)]
+pub(super) struct Turn(Arc<AtomicUsize>);
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 /// Room in a file system, in bytes.
@@ -80,7 +100,7 @@ fn refused(what: &str, path: &Path, error: &io::Error) -> Refusal {
 impl Scratch {
     /// Below the configured directory, as that may be one that others use as well.
     pub(super) fn new(configured: &Path) -> Self {
-        Self { dir: configured.join("rounds") }
+        Self { dir: configured.join("rounds"), users: Arc::default() }
     }
 
     /// Makes the directory, for the user that QEMU runs as and for nobody else.
@@ -158,6 +178,25 @@ impl Scratch {
         let ahead = Ahead { files: files.into_iter().map(open).collect::<Answer<_>>()?, each };
         ahead.keep()?;
         Ok(ahead)
+    }
+
+    /// Waits for room to begin a round with, as long as there are others that will give theirs back: many that begin at once would
+    /// otherwise fail together, and again at their next try.
+    pub(super) fn enter(&self, goes_on: &dyn Fn() -> Answer<()>) -> Answer<Turn> {
+        let until = Instant::now() + WAIT;
+        loop {
+            match self.check() {
+                Ok(()) => {
+                    self.users.fetch_add(1, Ordering::AcqRel);
+                    return Ok(Turn(Arc::clone(&self.users)));
+                }
+                Err(refusal) if self.users.load(Ordering::Acquire) == 0 || Instant::now() > until => {
+                    return Err(refusal);
+                }
+                Err(_) => thread::sleep(LOOK_AGAIN),
+            }
+            goes_on()?;
+        }
     }
 
     /// An error when there is too little room for a round to go on.

@@ -13,6 +13,7 @@ use drover_policies::time::Clock;
 use virt::domain::Domain;
 use virt_sys as sys;
 
+use super::courtesy::Done;
 use super::domain::{self, Unfit};
 use super::failed;
 use super::image::{self, Image};
@@ -22,6 +23,7 @@ use crate::clock::SystemClock;
 use crate::domain_xml::{self, Storage};
 use crate::hypervisor::libvirt::classify::refusal;
 use crate::hypervisor::libvirt::daemon::{ACT, Daemon, LOOK, state_of};
+use crate::hypervisor::libvirt::lost;
 use crate::hypervisor::libvirt_backup_sys::{self as backup_sys, Delete, Validate};
 use crate::hypervisor::libvirt_sys::{self, Called, Which};
 use crate::hypervisor::{Answer, Domains, Refusal, RefusalKind, State};
@@ -56,6 +58,8 @@ pub(super) enum Begun {
     Yes,
     /// The checkpoint that it was to go on from is of no use.
     Inconsistent(String),
+    /// QEMU has a bitmap of that checkpoint's name already: of a round whose checkpoint libvirt was ended before it could note it.
+    Unknown(String),
 }
 
 impl Server {
@@ -70,6 +74,18 @@ impl Server {
     /// Whether it stands still as its storage failed.
     pub(super) fn is_stopped_by_storage(&self) -> Answer<bool> {
         self.daemon.on(self.id, LOOK, is_stopped_by_storage)
+    }
+
+    /// What its guest has read and written of all its disks. What is read for a backup is not counted.
+    pub(super) fn done(&self) -> Answer<Done> {
+        self.daemon.on(self.id, LOOK, |domain| {
+            let stats = domain.block_stats("")?;
+            let count = |one: i64, other: i64| u64::try_from(one.saturating_add(other)).unwrap_or(0);
+            Ok(Done {
+                bytes: count(stats.rd_bytes, stats.wr_bytes),
+                requests: count(stats.rd_req, stats.wr_req),
+            })
+        })
     }
 
     pub(super) fn resume(&self) -> Answer<()> {
@@ -156,18 +172,21 @@ impl Server {
     pub(super) fn adopt(&self, disks: &[ReplicaDisk], targets: &[String]) -> Answer<()> {
         let known: BTreeSet<u64> = self.rounds()?.into_iter().collect();
         let kept: BTreeSet<u64> = self.bitmaps(disks)?.difference(&known).copied().collect();
-        for round in kept {
-            let name = self.names.checkpoint(round);
-            let Some(xml) = domain::checkpoint(&name, targets, disks) else { continue };
-            self.daemon.on(self.id, ACT, move |domain| {
-                let definition = domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?;
-                let xml = domain::known_checkpoint(&xml, SystemClock.now().timestamp(), &definition);
-                // One that is broken is made known as well, or it could not be deleted.
-                backup_sys::redefine_checkpoint(domain, &xml, Validate::Bitmaps)
-                    .or_else(|_| backup_sys::redefine_checkpoint(domain, &xml, Validate::Nothing))
-            })?;
-            tracing::info!(server = %self.id, checkpoint = name, "libvirt knows it again");
-        }
+        kept.into_iter().try_for_each(|round| self.make_known(round, disks, targets))
+    }
+
+    /// Makes the checkpoint of a round known to libvirt again.
+    pub(super) fn make_known(&self, round: u64, disks: &[ReplicaDisk], targets: &[String]) -> Answer<()> {
+        let name = self.names.checkpoint(round);
+        let Some(xml) = domain::checkpoint(&name, targets, disks) else { return Ok(()) };
+        self.daemon.on(self.id, ACT, move |domain| {
+            let definition = domain.xml_desc(sys::VIR_DOMAIN_XML_INACTIVE)?;
+            let xml = domain::known_checkpoint(&xml, SystemClock.now().timestamp(), &definition);
+            // One that is broken is made known as well, or it could not be deleted.
+            backup_sys::redefine_checkpoint(domain, &xml, Validate::Bitmaps)
+                .or_else(|_| backup_sys::redefine_checkpoint(domain, &xml, Validate::Nothing))
+        })?;
+        tracing::info!(server = %self.id, checkpoint = name, "libvirt knows it again");
         Ok(())
     }
 
@@ -191,6 +210,9 @@ impl Server {
                     Err(error) if error.code().to_raw() == sys::VIR_ERR_CHECKPOINT_INCONSISTENT => {
                         Ok(Begun::Inconsistent(error.message().to_owned()))
                     }
+                    Err(error) if error.message().contains("Bitmap already exists: ") => {
+                        Ok(Begun::Unknown(error.message().to_owned()))
+                    }
                     Err(error) => Err(refusal(&error)),
                 }
             }
@@ -210,6 +232,11 @@ impl Server {
     /// other until it forgets the server.
     pub(super) fn has_lost_backup(&self) -> Answer<bool> {
         self.daemon.on(self.id, LOOK, backup_sys::has_lost_backup)
+    }
+
+    /// What a person is told when libvirt takes a server for off that runs.
+    pub(super) fn lost(&self) -> Answer<Option<String>> {
+        Ok(self.daemon.on(self.id, LOOK, lost::process)?.map(|lost| lost.words()))
     }
 
     /// Of a lost backup of ours QEMU may do its part all the same, for ever: it would set aside what the guest overwrites until its scratch

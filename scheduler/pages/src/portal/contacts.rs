@@ -1,0 +1,15 @@
+//! How an owner is reached.
+
+use crate::form::Form;
+use crate::page;
+
+/// How an owner is reached, to be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContactsPage {
+    /// Name, mail addresses, zone, language, reminders.
+    pub form: Form,
+    /// Addresses from which mail came back lately, and why.
+    pub bounces: Vec<String>,
+}
+
+page!(ContactsPage, "portal/contacts.html", |_p, f| f.t("nav-my-contacts"));

@@ -1,0 +1,166 @@
+# Words that only operators read.
+
+asked-for-by = asked for by { $what }
+attempts = Attempts
+blueprint = Blueprint
+check-policy = Check a policy file
+check-policy-hint = Nothing is changed: you are told what is wrong with it, and what it would do.
+policy-good = Nothing is wrong with it.
+settings = What holds where no rule says otherwise
+settings-hint = A setting that nobody set is said by the shipped defaults.
+explain = Explain a server
+explain-hint = Which rule led to which decision, by the server's name or id.
+f-policy-file = The file
+f-deadline = Deadline
+f-deadline-hint = A span from now such as 7d, or a moment such as 2026-12-24T18:00+01:00. Empty for what policy says.
+f-hosts = Hosts
+f-hosts-hint = Their names, one a line.
+f-host-labels = Or hosts with these labels
+f-host-labels-hint = One label=value a line.
+f-clusters = In these clusters
+f-maintenance-reason-hint = Policies choose the notice by it, and owners read it: kernel-update, broken-fan.
+f-rolling = Many hosts, one after the other: it is planned first, and begins when it is approved
+f-hosts-at-once = At most so many hosts at once
+f-why-emergency = What endangers the hosts
+f-why-emergency-hint = Owners are told it.
+f-anyway = Also if not all of it can be done
+approve = Approve
+pause = Pause
+resume = Resume
+emergency = Emergency
+abort = Abort
+retry = Try again
+force = Force
+cordon = Cordon
+uncordon = Uncordon
+drain-host = Drain
+retry-host = Try again
+skip-host = Leave out
+look-at-plan = Look at the plan
+begin = Begin
+check = Check
+col-agent = Agent
+col-agreement = Agreement
+certificate-over = has ended: replace it
+certificate-pinned = known by its digest, so it has no end
+certificate-soon = ends soon: replace it
+certificate-until = until
+col-certificate = Certificates
+col-cluster = Cluster
+col-expected = Takes
+col-forecast = Forecast
+col-from = From
+col-hosts = Hosts
+col-kind = What happened
+col-left = Servers left
+col-maintenance = Maintenance
+col-memory = Memory
+col-method = Method
+col-servers = Servers
+col-to = To
+col-turn = Its turn
+col-version = Version
+col-wave = Wave
+col-way = From, to
+count-total = servers
+count-moved-live = moved live
+count-moved-by-reboot = moved by reboot
+count-avoided = not needed any more
+count-moving = being moved
+count-waiting-for-owner = wait for owners
+count-waiting = wait
+count-needs-person = need a person
+count-cancelled = cancelled
+n-need-a-person = { $n ->
+    [one] { $n } needs a person
+   *[other] { $n } need a person
+}
+needs-a-person = What needs a person
+moving-now = Moving now
+nothing-moves = Nothing moves.
+waiting-for = Waiting
+nothing-waits = Nothing waits.
+over-time = Over time
+frozen = frozen: { $what }
+gantt-label = Migrations over time, with the windows and freezes of those owners that they wait for. The page of each migration says its times in words.
+key-now = now
+key-window = an owner's window
+key-freeze = frozen: nothing may be done
+key-deadline = deadline
+found-for = Found for “{ $what }”
+nothing-found = Nothing has this name or number.
+nothing-found-hint = Names, ids, numbers of tickets (DR-1042) and of maintenances (MT-12) are searched.
+host-empty = Nothing is on it.
+hosts-n = { $n ->
+    [one] { $n } host
+   *[other] { $n } hosts
+}
+servers-n = { $n ->
+    [one] { $n } server
+   *[other] { $n } servers
+}
+threads = { $n ->
+    [one] { $n } thread
+   *[other] { $n } threads
+}
+look-needs-person = needs a person
+look-moving = being moved
+look-waits = to be moved
+look-runs = running
+look-off = off
+no-rack = without a rack
+moved = Moved
+stood-still = stood still for { $what }
+new-maintenance = New maintenance
+no-agents = No agent has been heard of.
+no-hosts = No hosts here.
+no-hosts-hint = A host appears when its agent has told of it: install drover-agent there, with a token of the role agent.
+no-maintenances = No maintenances here.
+no-maintenances-hint = Begin with a new one: it shows its plan before anything is touched.
+no-migrations = No migrations here.
+no-migrations-hint = Migrations come from maintenances, and from owners who ask for one.
+no-planned = Nothing is on the hosts whose turn has come.
+no-ticket = It has no ticket: a live migration needs none.
+on-it = Servers on it
+plan-for = Plan: { $what }
+plan-of = Plan of { $what }
+plan-made = Made from facts of
+processors = Processors
+remarks = What should be known
+shared-storage = Shared storage
+tab-plan = Plan
+tab-progress = Progress
+wave-n = Wave { $n }
+waves = Whose turn is yet to come
+plan-live = live
+plan-reboot = by reboot
+plan-blocked = blocked
+plan-no-place = no place
+agree-not-needed = not needed
+agree-owner = owner
+agree-operator = operator
+ask-approve = Approve { $what }?
+approve-begins = Hosts begin in the order of the plan, as limits allow: the first of them are cordoned at once.
+approve-live = Servers that can go live do so, without notice to their owners.
+approve-owners = Owners of the others get a ticket with a proposed time, or are held to the time already agreed.
+approve-hooks = When a host is empty, what was asked for is done with it, and the next one has its turn.
+ask-pause = Pause { $what }?
+pause-nothing-new = Nothing new is begun: no host, no migration.
+pause-goes-on = What runs goes on to its end.
+pause-times = Times that come meanwhile are missed, and are proposed anew.
+ask-resume = Resume { $what }?
+resume-goes-on = What waited for this goes on with the next look.
+ask-cancel-maintenance = Cancel { $what }?
+cancel-running = What runs is ended in order; no server is moved back.
+cancel-open = Its hosts are given back once nothing of it runs there.
+cancel-tickets = Open tickets are closed, and their owners are told.
+ask-emergency = Declare an emergency for { $what }?
+emergency-windows = Windows, freezes and notice periods are skipped: servers are restarted as soon as they can be.
+emergency-told = Every owner is told so afterwards, with the reason.
+ask-abort = Abort the migration of { $what }?
+abort-stays = What runs is stopped, and the server stays where it is.
+abort-person = The migration has failed then, and waits for you: try it again, or cancel the maintenance.
+ask-force = Force the migration of { $what }?
+force-wait = A wait that needs nobody's consent ends: for its turn, or for another try.
+force-live = A live migration may stand still for as long as a reboot would take, so that it comes to its end.
+force-window = No window is broken: that is what an emergency is for.

@@ -1,0 +1,556 @@
+//! Migrations as pages show them, to operators and to owners alike: what the API shows to the same eyes, in the models of the pages.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::get;
+use drover_pages::chart::{Curve, CurvePoint};
+use drover_pages::console::migrations::{
+    Attempt, MigrationLive, MigrationPage, MigrationRow, MigrationsPage, Moved,
+};
+use drover_pages::form::{Action, Actions, Weight};
+use drover_pages::html::segment;
+use drover_pages::parts::{
+    Check, Checks, Event, Events, Message, Messages, Phase, PhaseStanding, Phases, Progress, Replica, Test,
+    Thread, Voice,
+};
+use drover_pages::{Label, Tone};
+use drover_policies::appointment::Appointment;
+use drover_policies::attempt::Method;
+use drover_policies::migration::{Confirmation, Migration, State as Life};
+use drover_policies::notices::Tells;
+use drover_policies::time::Span;
+use drover_policies::windows::Slot;
+
+use super::lists::{By, Column, Sought, arranged};
+use super::session::{AtConsole, Visitor};
+use super::shown::Shown;
+use super::tickets::message_form;
+use crate::app::App;
+use crate::commands::migrations::policy_of;
+use crate::commands::{find_maintenance, store_problem};
+use crate::http::events::story;
+use crate::http::migrations::views;
+use crate::http::problem::Problem;
+use crate::http::views::{
+    ActorKind, AttemptView, DeliveryState, EventView, FindingView, MigrationView, NoticeView, ProgressView,
+    ReplicaView, TestView,
+};
+use crate::store::{EventFilter, MigrationFilter, Only, Ticket, Versioned};
+use crate::upcoming::estimate;
+
+/// A migration with all that its page shows.
+pub(super) struct Read {
+    pub found: Versioned<Migration>,
+    pub view: MigrationView,
+    pub events: Vec<EventView>,
+}
+
+impl Read {
+    pub(super) async fn of(
+        app: &App,
+        visitor: &Visitor,
+        found: Versioned<Migration>,
+    ) -> Result<Self, Problem> {
+        let filter = EventFilter { migration: Some(found.value.id), ..EventFilter::default() };
+        let events = story(app, &visitor.caller, &filter).await?;
+        let view = views(app, &visitor.caller, &[&found.value]).await?.pop();
+        let view = view.ok_or_else(|| Problem::not_found("migration", &found.value.number.to_string()))?;
+        Ok(Self { found, view, events })
+    }
+
+    pub(super) fn migration(&self) -> &Migration {
+        &self.found.value
+    }
+}
+
+/// How long a server is expected to be off.
+pub(super) async fn expected(
+    app: &App,
+    migration: &Migration,
+) -> Result<drover_policies::estimate::Estimate, Problem> {
+    let history = app.store.reboot_downtimes().await.map_err(|error| store_problem(&error))?;
+    let downtimes = history.get(&migration.server).map_or(&[][..], Vec::as_slice);
+    let fleet = app.fleet();
+    let server = fleet.server(migration.server).map(|server| &server.facts);
+    Ok(estimate(migration, &policy_of(app, migration), server, downtimes))
+}
+
+/// What can be done with it now, at `root`.
+pub(super) fn actions(read: &Read, root: &str, owner: bool) -> Vec<Action> {
+    let migration = read.migration();
+    let at = |act: &str| format!("{root}/{}/{act}", migration.number);
+    let mut actions = Vec::new();
+    if migration.has_appointment().is_ok() {
+        if matches!(migration.appointment, Appointment::Proposed { .. }) {
+            actions.push(Action::ask("accept-time", at("approve"), Weight::Main));
+        }
+        let times = if owner { "times" } else { "reschedule" };
+        actions.push(Action::ask("pick-another-time", at(times), Weight::Plain));
+    }
+    if migration.can_be_started().is_ok() {
+        actions.push(Action::ask("migrate-now", at("start-now"), Weight::Plain));
+        if migration.maintenance.is_none() {
+            actions.push(Action::ask("cancel", at("cancel"), Weight::Danger));
+        }
+    }
+    if let Life::Completed { confirmation: Confirmation::Awaited { .. }, .. } = migration.state {
+        actions.push(Action::ask("confirm-good", at("confirm"), Weight::Main));
+        actions.push(Action::ask("revert", at("revert"), Weight::Danger));
+    }
+    if read.view.replica.as_ref().is_some_and(|replica| replica.figures.ready && !replica.figures.paused) {
+        actions.push(Action::ask("launch-test", at("test"), Weight::Plain));
+        actions.push(Action::ask("sync-now", at("sync"), Weight::Plain));
+    }
+    if !owner {
+        actions.extend(operators_actions(migration, &at));
+    }
+    actions
+}
+
+fn operators_actions(migration: &Migration, at: &impl Fn(&str) -> String) -> Vec<Action> {
+    let can_retry = migration.clone().retry().is_ok();
+    let can_force = migration.clone().force(Span::ZERO).is_ok();
+    [
+        (can_force, "force", "force", Weight::Danger),
+        (can_retry, "retry", "retry", Weight::Plain),
+        (migration.abort().is_ok(), "abort", "abort", Weight::Danger),
+    ]
+    .into_iter()
+    .filter(|(can, ..)| *can)
+    .map(|(_, label, act, weight)| Action::ask(label, at(act), weight))
+    .collect()
+}
+
+/// The steps of a migration's life.
+pub(super) fn phases(read: &Read) -> Phases {
+    let names: &[&'static str] = match read.migration().method {
+        Method::Live => &["Planned", "Moved while it runs", "Checked"],
+        Method::Reboot => &["Prepared", "Its time", "Restarted on its new host", "Checked", "Confirmed"],
+    };
+    let (now, stuck) = step(read.migration(), names.len());
+    let phase = |(index, name): (usize, &&'static str)| {
+        let standing = match index.cmp(&now) {
+            std::cmp::Ordering::Less => PhaseStanding::Past,
+            std::cmp::Ordering::Equal if stuck => PhaseStanding::Stuck,
+            std::cmp::Ordering::Equal => PhaseStanding::Now,
+            std::cmp::Ordering::Greater => PhaseStanding::Ahead,
+        };
+        Phase { name, standing, text: if index == now { figures(&read.view) } else { String::new() } }
+    };
+    Phases(names.iter().enumerate().map(phase).collect())
+}
+
+/// Which step it is at, and whether it came to nothing there.
+fn step(migration: &Migration, steps: usize) -> (usize, bool) {
+    let reboot = migration.method == Method::Reboot;
+    match &migration.state {
+        Life::Pending { .. } | Life::Preflight { .. } | Life::Preparing { .. } => (0, false),
+        Life::Ready { .. } | Life::Transferring { .. } => (1, false),
+        Life::CuttingOver { .. } | Life::Rehearsing { .. } => (2, false),
+        Life::Verifying { .. } => (if reboot { 3 } else { 2 }, false),
+        Life::Completed { .. } | Life::Reverting { .. } | Life::Discarding { .. } => (4, false),
+        Life::Succeeded { .. } | Life::Closed { .. } | Life::Rehearsed { .. } | Life::Reverted { .. } => {
+            (steps, false)
+        }
+        Life::RolledBack { .. } | Life::Failed { .. } => (if reboot { 2 } else { 1 }, true),
+        Life::Cancelled { .. } | Life::Avoided { .. } => (0, true),
+    }
+}
+
+fn figures(view: &MigrationView) -> String {
+    let phase = view.phase.as_ref().map(|phase| phase.replace('_', " "));
+    let percent = view.progress.as_ref().map(|progress| format!("{} %", progress.percent));
+    phase.into_iter().chain(percent).collect::<Vec<_>>().join(", ")
+}
+
+/// How far it is; nothing for steps that send nothing.
+pub(super) fn progress(view: &ProgressView) -> Option<Progress> {
+    (view.total_bytes > 0).then(|| Progress {
+        at: view.at,
+        percent: view.percent,
+        total_bytes: view.total_bytes,
+        sent_bytes: view.sent_bytes,
+        remaining_bytes: view.remaining_bytes,
+        rate: view.rate,
+        dirty_rate: view.dirty_rate,
+        iteration: view.iteration,
+        expected_downtime: Span::milliseconds(view.expected_downtime_ms),
+        allowed_downtime: (view.allowed_downtime_ms > 0)
+            .then(|| Span::milliseconds(view.allowed_downtime_ms)),
+    })
+}
+
+/// What it had left, over time, as far as the story has kept it.
+pub(super) fn curve(read: &Read) -> Option<Curve> {
+    let latest = read.view.progress.as_ref()?;
+    let points: Vec<CurvePoint> = read
+        .events
+        .iter()
+        .filter_map(|event| {
+            let progress = event.figures.as_ref()?.get("progress")?;
+            let figure = |name: &str| progress.get(name)?.as_u64();
+            Some(CurvePoint {
+                at: event.at,
+                remaining_bytes: figure("remaining_bytes")?,
+                dirty_rate: figure("dirty_rate")?,
+            })
+        })
+        .chain([CurvePoint {
+            at: latest.at,
+            remaining_bytes: latest.remaining_bytes,
+            dirty_rate: latest.dirty_rate,
+        }])
+        .collect();
+    (points.len() > 1).then_some(Curve { total_bytes: latest.total_bytes, points })
+}
+
+pub(super) fn replica(view: &ReplicaView) -> Replica {
+    let figures = &view.figures;
+    let tone = match (&figures.stalled, figures.late, figures.ready) {
+        (Some(_), _, _) => Tone::Bad,
+        (None, true, _) => Tone::Warn,
+        (None, false, true) => Tone::Good,
+        (None, false, false) => Tone::Busy,
+    };
+    Replica {
+        text: figures.text.clone(),
+        tone,
+        initial_percent: figures.initial_percent,
+        lag: figures.lag_seconds.map(Span::seconds),
+        lag_bytes: figures.lag_bytes,
+        late: figures.late,
+        rounds: figures.rounds,
+        round_percent: figures.round.as_ref().map(|round| round.percent),
+        next_at: figures.next_at,
+        dirty_rate: figures.dirty_rate,
+        stalled: figures.stalled.as_ref().map(|stalled| stalled.failure.meaning.clone()),
+    }
+}
+
+pub(super) fn test(view: &TestView, number: u32, root: &str) -> Test {
+    let at = |act: &str| format!("{root}/{number}/{act}");
+    let tone = match (view.result.as_deref(), view.alive) {
+        (Some("passed"), _) | (None, Some(true)) => Tone::Good,
+        (Some(_), _) | (None, Some(false)) => Tone::Warn,
+        (None, None) => Tone::Busy,
+    };
+    let result = view.result.as_ref().map(|result| format!("said to have {result}"));
+    let words = [Some(view.state.replace('_', " ")), view.ended.clone(), result];
+    let mut actions = Vec::new();
+    if view.alive.is_some() {
+        actions.push(Action::ask("test-passed", at("test-passed"), Weight::Plain));
+        actions.push(Action::ask("test-failed", at("test-failed"), Weight::Plain));
+    }
+    if view.name.is_some() && view.ended.is_none() {
+        actions.push(Action::ask("end-test", at("end-test"), Weight::Plain));
+    }
+    Test {
+        text: words.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        tone,
+        name: view.name.clone(),
+        consistent_at: view.consistent_at,
+        until: view.until,
+        seen: view.seen.clone(),
+        console: view.console.clone(),
+        actions: drover_pages::form::Actions(actions),
+    }
+}
+
+pub(super) fn checks(findings: &[FindingView]) -> Checks {
+    let check = |finding: &FindingView| {
+        let tone = match (finding.verdict.as_str(), finding.must_pass) {
+            ("passed", _) => Tone::Good,
+            ("failed", true) => Tone::Bad,
+            ("failed", false) => Tone::Warn,
+            (_, _) => Tone::Quiet,
+        };
+        Check {
+            what: finding.name.clone(),
+            came_to: format!("{}: {}", finding.verdict.replace('_', " "), finding.seen),
+            tone,
+        }
+    };
+    Checks(findings.iter().map(check).collect())
+}
+
+/// Whether there is a word to be said of its time: what goes live has none, and what is over without one never had any.
+fn needs_time(migration: &Migration) -> bool {
+    migration.appointment != Appointment::Unscheduled
+        || (migration.is_open() && migration.method == Method::Reboot)
+}
+
+/// What happened, the latest first; of a page about one thing without its name.
+pub(super) fn events(views: &[EventView]) -> Events {
+    let nameless = |view| Event { subject: String::new(), href: None, ..event(view) };
+    Events(views.iter().rev().map(nameless).collect())
+}
+
+/// The same of a page about several things: each says of whom it is.
+pub(super) fn events_of_several(views: &[EventView]) -> Events {
+    Events(views.iter().rev().map(event).collect())
+}
+
+pub(super) fn event(view: &EventView) -> Event {
+    let host = view.host.as_ref().map(ToString::to_string);
+    Event {
+        at: view.at,
+        href: view
+            .migration
+            .map(|id| format!("/migrations/{id}"))
+            .or_else(|| host.as_ref().map(|host| format!("/hosts/{}", segment(host)))),
+        subject: view.server_name.clone().or(host).unwrap_or_default(),
+        text: view.text.clone(),
+        tone: tone_of(&view.kind),
+    }
+}
+
+/// What a kind of event means for whoever looks.
+fn tone_of(kind: &str) -> Tone {
+    if ["failed", "gave_up", "not_alive", "checks_failed"].iter().any(|word| kind.contains(word)) {
+        Tone::Bad
+    } else if ["rolled_back", "aborting", "missed", "stalled"].iter().any(|word| kind.contains(word)) {
+        Tone::Warn
+    } else if ["arrived", "completed", "succeeded", "drained", "confirmed"]
+        .iter()
+        .any(|word| kind.contains(word))
+    {
+        Tone::Good
+    } else {
+        Tone::Quiet
+    }
+}
+
+/// The time that a message tells of.
+fn told_slot(tells: &Tells) -> Option<Slot> {
+    // Each kind that tells of one has it under the same name.
+    let value = serde_json::to_value(tells).ok()?;
+    serde_json::from_value(value.get("slot")?.clone()).ok()
+}
+
+/// What was said in a ticket.
+pub(super) async fn thread(app: &App, visitor: &Visitor, ticket: &Ticket) -> Result<Thread, Problem> {
+    let notices = app.store.notices_of(ticket.id).await.map_err(|error| store_problem(&error))?;
+    let eyes = visitor.caller.eyes();
+    let mut messages = Vec::with_capacity(notices.len());
+    for stored in &notices {
+        let view = NoticeView::of(stored, eyes);
+        let slot = told_slot(&stored.notice.tells);
+        let (voice, name, text) = match &view.said {
+            Some(said) => {
+                let voice = match said.by.who {
+                    ActorKind::Operator => Voice::Operator,
+                    ActorKind::Owner => Voice::Owner,
+                    ActorKind::Drover => Voice::Drover,
+                };
+                (voice, said.by.name.clone().unwrap_or_default(), said.text.clone())
+            }
+            None => (Voice::Drover, String::new(), view.text.clone().unwrap_or_default()),
+        };
+        let deliveries = view.deliveries.iter().map(|delivery| {
+            let tone = match delivery.state {
+                DeliveryState::Delivered => Tone::Good,
+                DeliveryState::Waiting => Tone::Busy,
+                DeliveryState::Undeliverable => Tone::Bad,
+            };
+            (tone, format!("{} {}", delivery.channel, delivery.state.as_str()))
+        });
+        let kind = view.kind.replace('_', " ");
+        messages.push(Message {
+            at: view.at,
+            voice,
+            name,
+            kind,
+            text,
+            slot,
+            deliveries: deliveries.collect(),
+        });
+    }
+    Ok(Thread {
+        number: ticket.number.clone(),
+        messages: Messages(messages),
+        reply: Some(message_form(&ticket.number, "", None)),
+    })
+}
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/migrations", get(list))
+        .route("/migrations/{migration}", get(show))
+        .route("/fragments/migrations/{migration}", get(show_live))
+}
+
+/// The most migrations that a list is made of, the newest first.
+const MOST: usize = 5_000;
+
+/// Migrations that a visitor may see, the newest first.
+pub(super) async fn newest(app: &App, filter: &MigrationFilter) -> Result<Vec<Migration>, Problem> {
+    let mut migrations = Vec::new();
+    let mut cursor = None;
+    while migrations.len() < MOST {
+        let page = app.store.migrations_page(filter, cursor.as_ref(), 500).await;
+        let page = page.map_err(|error| store_problem(&error))?;
+        migrations.extend(page.items.into_iter().map(|read| read.value));
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Ok(migrations)
+}
+
+/// A migration in a list.
+fn row(migration: &Migration, view: &MigrationView) -> MigrationRow {
+    let text = view.waits_for.as_ref().or(view.outcome.as_ref()).map(|why| why.text.clone());
+    MigrationRow {
+        number: migration.number,
+        server: migration.server_name.clone(),
+        owner: migration.owner.as_ref().map(ToString::to_string).unwrap_or_default(),
+        method: view.method.clone(),
+        state: Label::from(&migration.state),
+        text: text.unwrap_or_default(),
+        from: migration.from.to_string(),
+        to: migration.to().map(ToString::to_string).unwrap_or_default(),
+        slot: migration.appointment.slot(),
+        percent: view.progress.as_ref().map(|progress| progress.percent),
+        needs_person: view.needs_person,
+        deadline: migration.deadline,
+    }
+}
+
+const COLUMNS: [Column<MigrationRow>; 6] = [
+    ("number", |a, b| a.number.cmp(&b.number)),
+    ("server", |a, b| a.server.cmp(&b.server)),
+    ("owner", |a, b| a.owner.cmp(&b.owner)),
+    ("state", |a, b| (a.state.tone, a.state.key).cmp(&(b.state.tone, b.state.key))),
+    ("slot", |a, b| a.slot.map(|slot| slot.start).cmp(&b.slot.map(|slot| slot.start))),
+    ("deadline", |a, b| a.deadline.cmp(&b.deadline)),
+];
+
+const BY: [By<MigrationRow>; 2] = [
+    ("state", "col-state", |row| row.state.key.to_owned()),
+    ("method", "col-method", |row| row.method.clone()),
+];
+
+async fn list(
+    State(app): State<Arc<App>>,
+    AtConsole(visitor): AtConsole,
+    sought: Sought,
+    shown: Shown,
+) -> Result<Response, Problem> {
+    let maintenance = match sought.text("maintenance") {
+        "" => None,
+        given => Some(find_maintenance(&app, given).await?.value.id),
+    };
+    let filter = MigrationFilter { maintenance, only: Only::All, ..MigrationFilter::default() };
+    let migrations = newest(&app, &filter).await?;
+    let views = views(&app, &visitor.caller, &migrations.iter().collect::<Vec<_>>()).await?;
+    let rows = migrations.iter().zip(&views).map(|(migration, view)| row(migration, view)).collect();
+    let words = |row: &MigrationRow| {
+        format!("DR-{} {} {} {} {} {}", row.number, row.server, row.owner, row.from, row.to, row.text)
+    };
+    let (list, migrations) = arranged(&sought, rows, &COLUMNS, &BY, words);
+    shown.page(&app, &MigrationsPage { list, migrations }).await
+}
+
+fn reason(why: &crate::http::views::Reason) -> (String, String) {
+    (why.code.clone(), why.text.clone())
+}
+
+async fn live(app: &App, visitor: &Visitor, given: &str) -> Result<(Read, MigrationLive), Problem> {
+    let read = Read::of(app, visitor, visitor.migration(app, given).await?).await?;
+    let (migration, view) = (read.migration(), &read.view);
+    let text = view.waits_for.as_ref().or(view.outcome.as_ref()).map(|why| why.text.clone());
+    let maintenance = match migration.maintenance {
+        Some(id) => Some(crate::commands::hosts::number_of(app, id).await?),
+        None => None,
+    };
+    let attempt = |view: &AttemptView| Attempt {
+        method: view.method.clone(),
+        to: view.to.to_string(),
+        began_at: view.began_at,
+        ended_at: view.ended_at,
+        failure: view.failure.as_ref().map(|failure| {
+            (failure.class.clone(), failure.meaning.clone(), failure.text.clone().unwrap_or_default())
+        }),
+    };
+    let live = MigrationLive {
+        number: migration.number,
+        server_id: migration.server.to_string(),
+        server: migration.server_name.clone(),
+        owner: migration.owner.as_ref().map(ToString::to_string).unwrap_or_default(),
+        method: view.method.clone(),
+        state: Label::from(&migration.state),
+        needs_person: view.needs_person,
+        text: text.unwrap_or_default(),
+        reason: migration.reason.clone(),
+        why_not_live: view.why_not_live.as_ref().map(reason),
+        maintenance,
+        from: migration.from.to_string(),
+        to: migration.to().map(ToString::to_string),
+        place_why: migration.place_why.clone(),
+        slot: migration.appointment.slot(),
+        appointment: needs_time(migration).then(|| Label::from(&migration.appointment)),
+        deadline: migration.deadline,
+        opened_at: migration.opened_at,
+        confirm_until: view.confirm_until,
+        estimate: if migration.is_open() { Some(expected(app, migration).await?) } else { None },
+        blueprint: view.blueprint.clone(),
+        phases: phases(&read),
+        progress: view.progress.as_ref().and_then(progress),
+        curve: curve(&read),
+        replica: view.replica.as_deref().map(replica),
+        test: view
+            .replica
+            .as_ref()
+            .and_then(|replica| replica.test.as_ref())
+            .map(|of| test(of, migration.number, "/migrations")),
+        checks: checks(&view.checks),
+        attempts: view.inside.iter().flat_map(|inside| inside.attempts.iter().map(attempt)).collect(),
+        moved: view.moved.as_ref().map(|moved| Moved {
+            sent_bytes: moved.sent_bytes,
+            downtime: moved.downtime_ms.map(Span::milliseconds),
+            power_off: moved.power_off.clone(),
+        }),
+        events: events(&read.events),
+        actions: Actions(actions(&read, "/migrations", false)),
+    };
+    Ok((read, live))
+}
+
+/// The thread of a migration's ticket, if it has one.
+pub(super) async fn thread_of(
+    app: &App,
+    visitor: &Visitor,
+    migration: &Migration,
+) -> Result<Option<Thread>, Problem> {
+    let Some(id) = migration.ticket else { return Ok(None) };
+    let ticket = app.store.ticket(id).await.map_err(|error| store_problem(&error))?;
+    match ticket {
+        Some(ticket) => Ok(Some(thread(app, visitor, &ticket).await?)),
+        None => Ok(None),
+    }
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    AtConsole(visitor): AtConsole,
+    Path(given): Path<String>,
+    shown: Shown,
+) -> Result<Response, Problem> {
+    let (read, live) = live(&app, &visitor, &given).await?;
+    let thread = thread_of(&app, &visitor, read.migration()).await?;
+    shown.page(&app, &MigrationPage { live, thread }).await
+}
+
+async fn show_live(
+    State(app): State<Arc<App>>,
+    AtConsole(visitor): AtConsole,
+    Path(given): Path<String>,
+    shown: Shown,
+) -> Result<Response, Problem> {
+    let (_, live) = live(&app, &visitor, &given).await?;
+    shown.part(&app, |frame| live.html(frame)).await
+}

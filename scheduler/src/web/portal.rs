@@ -1,0 +1,372 @@
+//! What an owner sees and does: his servers and what is coming, one migration, and another time for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::get;
+use chrono::{NaiveDate, Timelike};
+use chrono_tz::Tz;
+use drover_pages::form::Actions;
+use drover_pages::portal::migration::{MyMigration, MyMigrationPage};
+use drover_pages::portal::my::{Coming, ComingMove, MyPage, MyServer};
+use drover_pages::portal::times::{Day, Free, TimesPage};
+use drover_pages::{Label, Tone};
+use drover_policies::appointment::Appointment;
+use drover_policies::conduct;
+use drover_policies::fleet::Allowance;
+use drover_policies::migration::{Confirmation, Migration, State as Life};
+use drover_policies::owners::Whose;
+use drover_policies::time::Instant;
+use drover_policies::windows::Slot;
+
+use super::acts::owners;
+use super::lists::{Column, Sought, arranged};
+use super::migrations::{
+    Read, actions, checks, curve, events, expected, newest, phases, progress, replica, test, thread_of,
+};
+use super::session::{Anybody, AtPortal, Visitor};
+use super::shown::Shown;
+use crate::app::App;
+use crate::commands::migrations::policy_of;
+use crate::commands::{store_problem, with_time};
+use crate::http::problem::{Kind, Problem};
+use crate::http::views::Reason;
+use crate::situation::Loaded;
+use crate::store::{MigrationFilter, Only, Versioned};
+
+const ROOT: &str = "/my/migrations";
+
+/// How many free times are looked at at the most: every quarter of an hour of all days that are shown.
+const LOOKED_AT: usize = DAYS * 96;
+
+/// About how many of them are offered: more is no choice but a search.
+const OFFERED: usize = 240;
+
+/// How many days are shown at the most.
+const DAYS: usize = 62;
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/my", get(my))
+        .route("/fragments/my", get(coming_anew))
+        .route("/my/migrations/{migration}", get(show))
+        .route("/my/migrations/{migration}/times", get(times))
+        .route("/fragments/my/migrations/{migration}", get(show_live))
+}
+
+fn reason(why: &Reason) -> (String, String) {
+    (why.code.clone(), why.text.clone())
+}
+
+/// Whether something is still to be said about a migration: it lies ahead, goes on, or can be taken back.
+fn concerns(migration: &Migration) -> bool {
+    migration.is_open()
+        || matches!(migration.state, Life::Completed { .. } | Life::Reverting { .. } | Life::Failed { .. })
+}
+
+async fn coming(app: &App, visitor: &Visitor) -> Result<Coming, Problem> {
+    let filter = MigrationFilter {
+        owner: visitor.caller.owner().cloned(),
+        only: Only::All,
+        ..MigrationFilter::default()
+    };
+    let mut moves = Vec::new();
+    for migration in newest(app, &filter).await?.into_iter().filter(concerns) {
+        let found = app.store.migration(migration.id).await.map_err(|error| store_problem(&error))?;
+        let Some(found) = found else { continue };
+        let read = Read::of(app, visitor, found).await?;
+        moves.push(ComingMove {
+            number: migration.number,
+            server: migration.server_name.clone(),
+            state: Label::from(&migration.state),
+            appointment: Label::from(&migration.appointment),
+            slot: migration.appointment.slot(),
+            reason: migration.reason.clone(),
+            why: read.view.why_not_live.as_ref().map(reason),
+            estimate: Some(expected(app, &migration).await?),
+            deadline: migration.deadline,
+            confirm_until: read.view.confirm_until,
+            needs_owner: needs_owner(&migration),
+            actions: Actions(actions(&read, ROOT, true)),
+        });
+    }
+    moves.sort_by_key(|one| (one.slot.map_or(one.deadline, |slot| slot.start), one.number));
+    Ok(Coming(moves))
+}
+
+/// Whether nothing better will come of it than what its owner says now.
+fn needs_owner(migration: &Migration) -> bool {
+    match (&migration.state, &migration.appointment) {
+        (Life::Completed { confirmation: Confirmation::Awaited { .. }, .. }, _) => true,
+        (_, Appointment::Proposed { .. }) => migration.is_open(),
+        (_, _) => false,
+    }
+}
+
+const COLUMNS: [Column<MyServer>; 3] = [
+    ("name", |a, b| a.name.cmp(&b.name)),
+    ("power", |a, b| (a.power.tone, a.power.key).cmp(&(b.power.tone, b.power.key))),
+    ("memory", |a, b| a.memory_bytes.cmp(&b.memory_bytes)),
+];
+
+async fn my(
+    State(app): State<Arc<App>>,
+    AtPortal(visitor): AtPortal,
+    sought: Sought,
+    shown: Shown,
+) -> Result<Response, Problem> {
+    let fleet = app.fleet();
+    let own: Vec<_> = fleet
+        .servers()
+        .into_values()
+        .filter(|server| {
+            server.facts.owner.is_some() && server.facts.owner.as_ref() == visitor.caller.owner()
+        })
+        .collect();
+    let open = app.store.migrations_open_of(own.iter().map(|server| server.facts.id)).await;
+    let open: BTreeMap<_, _> = open
+        .map_err(|error| store_problem(&error))?
+        .into_iter()
+        .map(|read| (read.value.server, (read.value.number, Label::from(&read.value.state))))
+        .collect();
+    let rows = own.iter().map(|server| MyServer {
+        id: server.facts.id.to_string(),
+        name: server.facts.name.clone(),
+        power: Label::from(server.facts.power),
+        memory_bytes: server.facts.memory_bytes,
+        vcpus: server.facts.vcpus,
+        live: match server.facts.rules.live_migration {
+            Some(Allowance::Forbidden) => Label::new("live-forbidden", Tone::Quiet),
+            Some(Allowance::Allowed) | None => Label::new("live-allowed", Tone::Good),
+        },
+        migration: open.get(&server.facts.id).copied(),
+        observed_at: server.observed_at,
+    });
+    let (list, servers) = arranged(&sought, rows.collect(), &COLUMNS, &[], |row: &MyServer| row.name.clone());
+    shown.page(&app, &MyPage { coming: coming(&app, &visitor).await?, list, servers }).await
+}
+
+async fn coming_anew(
+    State(app): State<Arc<App>>,
+    AtPortal(visitor): AtPortal,
+    shown: Shown,
+) -> Result<Response, Problem> {
+    let coming = coming(&app, &visitor).await?;
+    shown.part(&app, |frame| coming.html(frame)).await
+}
+
+/// Whether nothing is left to happen that its owner would look at. What is thrown away once a move is confirmed is nobody's business but ours,
+/// and after it the link of the mails opens nothing any more.
+fn is_settled(migration: &Migration) -> bool {
+    let confirmed = matches!(
+        migration.state,
+        Life::Completed { confirmation: Confirmation::Given { .. }, .. } | Life::Discarding { .. }
+    );
+    confirmed || migration.is_over()
+}
+
+async fn live(app: &App, visitor: &Visitor, given: &str) -> Result<(Read, MyMigration), Problem> {
+    owners(visitor)?;
+    let read = Read::of(app, visitor, visitor.migration(app, given).await?).await?;
+    let (migration, view) = (read.migration(), &read.view);
+    let replica_view = view.replica.as_deref();
+    let tested = replica_view.and_then(|replica| replica.test.as_ref());
+    let live = MyMigration {
+        number: migration.number,
+        server: migration.server_name.clone(),
+        state: Label::from(&migration.state),
+        drill: matches!(migration.state, Life::Rehearsing { .. } | Life::Rehearsed { .. }),
+        over: is_settled(migration),
+        waits_for: view.waits_for.as_ref().map(reason),
+        outcome: view.outcome.as_ref().map(reason),
+        reason: migration.reason.clone(),
+        why: view.why_not_live.as_ref().map(reason),
+        slot: migration.appointment.slot(),
+        appointment: Label::from(&migration.appointment),
+        estimate: if migration.is_open() { Some(expected(app, migration).await?) } else { None },
+        deadline: migration.deadline,
+        reserved: migration.is_open() && migration.place.is_some(),
+        done_at: view.done_at,
+        confirm_until: view.confirm_until,
+        revert_loses: replica_view.is_some(),
+        phases: phases(&read),
+        progress: view.progress.as_ref().and_then(progress),
+        curve: curve(&read),
+        replica: replica_view.map(replica),
+        test: tested.map(|of| test(of, migration.number, ROOT)),
+        test_advised: tested.is_none() && replica_view.is_some_and(|replica| replica.figures.ready),
+        checks: checks(&view.checks),
+        events: events(&read.events),
+        actions: Actions(actions(&read, ROOT, true)),
+    };
+    Ok((read, live))
+}
+
+async fn show(
+    State(app): State<Arc<App>>,
+    Anybody(visitor): Anybody,
+    Path(given): Path<String>,
+    shown: Shown,
+) -> Result<Response, Problem> {
+    let (read, live) = live(&app, &visitor, &given).await?;
+    let thread = thread_of(&app, &visitor, read.migration()).await?;
+    shown.page(&app, &MyMigrationPage { live, thread }).await
+}
+
+async fn show_live(
+    State(app): State<Arc<App>>,
+    Anybody(visitor): Anybody,
+    Path(given): Path<String>,
+    shown: Shown,
+) -> Result<Response, Problem> {
+    let (_, live) = live(&app, &visitor, &given).await?;
+    shown.part(&app, |frame| live.html(frame)).await
+}
+
+async fn times(
+    State(app): State<Arc<App>>,
+    Anybody(visitor): Anybody,
+    Path(given): Path<String>,
+    shown: Shown,
+) -> Result<Response, Problem> {
+    owners(&visitor)?;
+    let found = visitor.migration(&app, &given).await?;
+    found.value.has_appointment().map_err(|refusal| Problem::new(Kind::Refused, refusal.to_string()))?;
+    let zone = shown.zone(&app).await?;
+    let page = times_page(&app, &found, zone, &Refused::default()).await?;
+    shown.page(&app, &page).await
+}
+
+/// Why the last choice was not taken, and what it was.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Refused {
+    /// Why not, and what would be accepted.
+    pub why: Option<String>,
+    /// What was typed.
+    pub typed: String,
+    /// What is wrong with that.
+    pub error: Option<String>,
+}
+
+/// The page on which another time is chosen.
+pub(super) async fn times_page(
+    app: &App,
+    found: &Versioned<Migration>,
+    zone: Tz,
+    refused: &Refused,
+) -> Result<TimesPage, Problem> {
+    let generation = super::acts::seen(app, found).await?;
+    let number = found.value.number;
+    let migration = with_time(app, found.clone()).await?.value;
+    let loaded = Loaded::read(app).await.map_err(|error| store_problem(&error))?;
+    let free = conduct::free_slots(loaded.situation(app), migration.id, LOOKED_AT);
+    let policy = policy_of(app, &migration);
+    let now = app.clock.now();
+    let range = Slot { start: now, end: migration.deadline.max(now) };
+    let fleet = app.fleet();
+    let labels = fleet.server(migration.server).map(|server| &server.facts.labels);
+    let whose = Whose { owner: migration.owner.as_ref(), server: migration.server, labels };
+    let (open, _) = loaded.owners().open_for(&whose, &policy, range);
+    let chosen = migration.appointment.slot();
+    let offered = thinned(&free, chosen, zone);
+    Ok(TimesPage {
+        number,
+        server: migration.server_name.clone(),
+        slot: chosen,
+        deadline: migration.deadline,
+        estimate: Some(expected(app, &migration).await?),
+        all_shown: offered.len() == free.len(),
+        days: days(&offered, &open, range, zone),
+        generation: Some(generation),
+        refusal: refused.why.clone(),
+        typed: refused.typed.clone(),
+        typed_error: refused.error.clone(),
+        earliest: now + policy.owners.reschedule_ahead.delta(),
+    })
+}
+
+fn day_of(at: Instant, zone: Tz) -> NaiveDate {
+    at.with_timezone(&zone).date_naive()
+}
+
+/// Of many times those on round hours, as few as it takes; the one that holds now stays. So each day has some, however far away it is.
+fn thinned(free: &[Slot], chosen: Option<Slot>, zone: Tz) -> Vec<Slot> {
+    let every = |minutes: u32| {
+        let stays = move |slot: &&Slot| {
+            let local = slot.start.with_timezone(&zone);
+            (local.hour() * 60 + local.minute()).is_multiple_of(minutes)
+                || chosen.is_some_and(|chosen| chosen.start == slot.start)
+        };
+        free.iter().filter(stays).copied().collect::<Vec<Slot>>()
+    };
+    if free.len() <= OFFERED {
+        return free.to_vec();
+    }
+    let rounder = [30, 60, 120, 180, 360].into_iter().map(every);
+    let few = rounder.into_iter().find(|times| times.len() <= OFFERED && !times.is_empty());
+    few.unwrap_or_else(|| free[..OFFERED].to_vec())
+}
+
+/// Every day until the end of a range, with what is free on it and when the owner's windows are open.
+fn days(free: &[Slot], open: &[Slot], range: Slot, zone: Tz) -> Vec<Day> {
+    let last = day_of(range.end, zone);
+    day_of(range.start, zone)
+        .iter_days()
+        .take_while(|day| *day <= last)
+        .take(DAYS)
+        .map(|day| {
+            let of_day: Vec<Free> = free
+                .iter()
+                .filter(|slot| day_of(slot.start, zone) == day)
+                .map(|slot| Free { slot: *slot, in_window: true })
+                .collect();
+            // Noon is on its day in every zone.
+            let noon = day.and_hms_opt(12, 0, 0).unwrap_or_default().and_local_timezone(zone).earliest();
+            Day {
+                at: noon.map_or(range.start, |noon| noon.to_utc()),
+                frozen: None,
+                windows: open.iter().filter(|slot| day_of(slot.start, zone) == day).copied().collect(),
+                free: of_day,
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_free_times_round_ones_are_offered_on_every_day() {
+        let start = "2026-03-27T23:00:00Z".parse::<Instant>().expect("a moment");
+        let slot = |quarter: i64| {
+            let start = start + chrono::TimeDelta::minutes(15 * quarter);
+            Slot { start, end: start + chrono::TimeDelta::minutes(30) }
+        };
+        let free: Vec<Slot> = (0..14 * 96).map(slot).collect();
+        let offered = thinned(&free, Some(slot(5)), chrono_tz::Europe::Berlin);
+        assert!(offered.len() <= OFFERED && offered.contains(&slot(5)), "{}", offered.len());
+        let range = Slot { start, end: start + chrono::TimeDelta::days(13) };
+        let days = days(&offered, &[], range, chrono_tz::Europe::Berlin);
+        assert!(days.iter().all(|day| day.free.len() >= 11), "the clocks go forward on one of them");
+        assert_eq!(thinned(&free[..OFFERED], None, chrono_tz::UTC), free[..OFFERED], "few are all offered");
+    }
+
+    #[test]
+    fn a_free_time_stands_on_the_day_that_its_reader_calls_so() {
+        let at = |text: &str| text.parse::<Instant>().expect("a moment");
+        let slot = |start: &str| Slot { start: at(start), end: at(start) };
+        let range = Slot { start: at("2026-03-28T12:00:00Z"), end: at("2026-03-30T22:30:00Z") };
+        let free = [slot("2026-03-28T22:59:00Z"), slot("2026-03-28T23:00:00Z"), slot("2026-03-29T22:00:00Z")];
+        let days = days(&free, &[], range, chrono_tz::Europe::Berlin);
+        let counts: Vec<usize> = days.iter().map(|day| day.free.len()).collect();
+        assert_eq!(
+            counts,
+            [1, 1, 1, 0],
+            "the deadline is on the 31st in Berlin, and the clocks go forward on the 29th"
+        );
+    }
+}

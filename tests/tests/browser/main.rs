@@ -1,0 +1,104 @@
+//! The pages in a real browser: an operator plans, begins and watches a drain; an owner opens the link of a mail, moves the date, tests, has the
+//! server moved now, and confirms it. Every page is looked at for barriers and validated, and its picture taken: in the light, in the dark, on
+//! a phone and on a wall.
+
+mod stage;
+
+use anyhow::{Context as _, Result, ensure};
+use drover_tests::browser::story::{
+    begin_a_drain, migrate_now_and_confirm, open_and_move_the_date, see_left, test,
+};
+use drover_tests::browser::{Browser, Judges, unable};
+use stage::Stage;
+
+/// Somebody before his browser; nothing where there is none, which is said.
+fn signed_in(stage: &Stage, token: &str) -> Result<Option<Browser>> {
+    if let Some(reason) = unable() {
+        eprintln!("SKIPPED: {reason}");
+        return Ok(None);
+    }
+    let browser = Browser::start(&stage.root)?;
+    browser.sign_in(token)?;
+    Ok(Some(browser))
+}
+
+#[test]
+fn an_operator_plans_begins_and_watches_a_drain_and_an_owner_has_his_server_moved() -> Result<()> {
+    let stage = Stage::set()?;
+    let Some(operator) = signed_in(&stage, &stage.operator)? else { return Ok(()) };
+    let mut judges = Judges::gather();
+    operator.wait_for("a.tile")?;
+    ensure!(operator.path()? == "/fleet", "{}", operator.path()?);
+
+    let maintenance = begin_a_drain(&operator, "h1", "db-1", &mut |page, name| judges.look_at(page, name))?;
+    ensure!(maintenance == "MT-1", "{maintenance}");
+
+    // Two go live; what is read on the page changes by itself until the third waits for its owner.
+    let link = stage.link("db-1")?;
+    operator.open("/fleet")?;
+    see_left(&operator, "h1", "1 server")?;
+    judges.look_at(&operator, "fleet")?;
+
+    let owner = Browser::start(&stage.root)?;
+    let mut look = |page: &Browser, name: &str| judges.look_at(page, name);
+    open_and_move_the_date(&owner, &link, "db-1", &mut look)?;
+    test(&owner, "db-1", "vnc://127.0.0.1:5900", &mut look)?;
+    migrate_now_and_confirm(&owner, &mut look)?;
+
+    // Its last server has left by now, and the page of the fleet has said so without anybody's reloading it.
+    see_left(&operator, "h1", "0 servers")?;
+    operator.open("/maintenances/MT-1")?;
+    operator.wait_for_text("done")?;
+    for (name, path) in [
+        ("hosts", "/hosts"),
+        ("host", "/hosts/h1"),
+        ("servers", "/servers?sort=-memory"),
+        ("maintenances", "/maintenances"),
+        ("maintenance-done", "/maintenances/MT-1"),
+        ("plan", "/maintenances/MT-1/plan"),
+        ("migrations", "/migrations"),
+        ("migration", "/migrations/1001"),
+        ("tickets", "/tickets"),
+        ("search", "/search?q=db"),
+        ("audit", "/audit"),
+        ("agents", "/agents"),
+        ("policies", "/policies"),
+        ("windows", "/windows"),
+        ("nothing-there", "/hosts/h77"),
+    ] {
+        operator.open(path)?;
+        if name == "nothing-there" {
+            // A page that is itself a refusal is one that browsers complain of.
+            operator.complaints()?;
+        }
+        judges.look_at(&operator, name)?;
+    }
+    judges.rule()
+}
+
+#[test]
+fn an_owner_sees_his_pages_in_any_light() -> Result<()> {
+    let stage = Stage::set()?;
+    let Some(owner) = signed_in(&stage, &stage.acme)? else { return Ok(()) };
+    let mut judges = Judges::gather();
+    owner.wait_for_text("web-1")?;
+    let server = "return [...document.querySelectorAll('a')].find((a) => a.textContent === 'db-1').getAttribute('href')";
+    let server = owner.run(server)?.as_str().context("a link")?.to_owned();
+    for (name, path) in [
+        ("my", "/my"),
+        ("my-windows", "/my/windows"),
+        ("my-contacts", "/my/contacts"),
+        ("my-tokens", "/my/tokens"),
+        ("my-tickets", "/tickets"),
+        ("my-server", server.as_str()),
+        ("my-migrate", &format!("{server}/migrate")),
+    ] {
+        owner.open(path)?;
+        judges.look_at(&owner, name)?;
+    }
+    owner.open("/my")?;
+    owner.run("document.querySelector('form.who button').click()")?;
+    owner.wait_for("input[name=token]")?;
+    judges.look_at(&owner, "login")?;
+    judges.rule()
+}
