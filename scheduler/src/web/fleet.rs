@@ -53,9 +53,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 /// The open migration of each server that has one.
-pub(super) type Open = BTreeMap<ServerId, Migration>;
+type Open = BTreeMap<ServerId, Migration>;
 
-pub(super) async fn open(app: &App) -> Result<Open, Problem> {
+async fn open(app: &App) -> Result<Open, Problem> {
     let open = app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
     Ok(open.into_iter().map(|read| (read.value.server, read.value)).collect())
 }

@@ -1,5 +1,6 @@
 //! What an owner wishes for all that is his: windows, freezes, limits, and how he is reached.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,11 +12,12 @@ use drover_pages::portal::contacts::ContactsPage;
 use drover_pages::portal::windows::{self as model, Scope, What, WithoutOpening};
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::Method;
+use drover_policies::ids::ServerId;
+use drover_policies::migration::Migration;
 use drover_policies::owners::Whose;
 use drover_policies::time::Span;
 use drover_policies::windows::{Slot, Slots};
 
-use super::fleet::open;
 use super::form::{Posted, Typed};
 use super::see;
 use super::session::{AtConsole, AtPortal, Visitor};
@@ -216,9 +218,9 @@ struct Openings {
 async fn openings(app: &App, visitor: &Visitor) -> Result<Openings, Problem> {
     let Some(owner) = visitor.caller.owner() else { return Ok(Openings::default()) };
     let loaded = Loaded::read(app).await.map_err(|error| store_problem(&error))?;
-    let open = open(app).await?;
-    let now = app.clock.now();
-    let range = Slot::from_start(now, AHEAD);
+    let range = Slot::from_start(loaded.now, AHEAD);
+    let open: BTreeMap<ServerId, &Migration> =
+        loaded.migrations().map(|migration| (migration.server, migration)).collect();
     let seen = loaded.fleet.servers();
     let (mut all, mut without) = (Vec::new(), Vec::new());
     for server in seen.values().filter(|server| server.facts.owner.as_ref() == Some(owner)) {

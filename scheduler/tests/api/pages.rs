@@ -98,6 +98,7 @@ async fn pages_are_compressed_unless_somebody_else_may_have_made_their_address_u
         ("/fleet?anything=typed", false),
         ("/hosts/anything", false),
         ("/v1/hosts", false),
+        ("/live", false),
         ("/live?on=fleet", false),
     ] {
         let asking = api.ask(Method::HEAD, path).header("accept", "text/html,*/*;q=0.8");
