@@ -10,7 +10,7 @@ use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::installation::{Installation, Options, Replicas};
 use crate::lab::state::REGISTRY;
-use crate::lab::{GuestSpec, Host, Lab, LabLife, LabOptions, Witness, unable};
+use crate::lab::{GuestSpec, Host, Lab, LabLife, LabOptions, WatchReport, Watcher, Witness, unable};
 
 /// How long a guest may take to boot while others do the same, on a machine that is busy with other things.
 pub const BOOT: Duration = Duration::from_secs(90);
@@ -200,6 +200,8 @@ pub struct Scene {
     lab: Lab,
     // There where servers with local disks are moved.
     witness: Option<Witness>,
+    // While a test is performed.
+    watcher: Mutex<Option<Watcher>>,
 }
 
 impl Scene {
@@ -220,7 +222,7 @@ impl Scene {
         let drover = Installation::start(&lab, &options)?;
         let contact = json!({ "name": "Ada", "mail": ["ada@acme.example"], "timezone": "Europe/Berlin" });
         drover.api().put("/v1/owners/acme", &contact)?.ok()?;
-        Ok(Self { drover, lab, witness })
+        Ok(Self { drover, lab, witness, watcher: Mutex::default() })
     }
 
     /// Performs a test, with a watch over all hosts.
@@ -228,11 +230,24 @@ impl Scene {
     /// # Errors
     /// If it fails, or what must never happen has happened meanwhile.
     pub fn perform(&self, test: impl FnOnce(&Self) -> Result<()>) -> Result<()> {
-        let watcher = self.lab.watch()?;
+        *self.watching() = Some(self.lab.watch()?);
         let done = catch_unwind(AssertUnwindSafe(|| test(self)))
             .unwrap_or_else(|_| Err(anyhow!("the test panicked; see above")));
-        let watched = watcher.finish().ok().and_then(|()| self.check_guests());
-        done.and(watched)
+        let watcher = self.watching().take();
+        let watched = watcher.map_or(Ok(()), |watcher| watcher.finish().ok());
+        done.and(watched.and_then(|()| self.check_guests()))
+    }
+
+    fn watching(&self) -> MutexGuard<'_, Option<Watcher>> {
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the watch over all hosts has seen since the test began.
+    ///
+    /// # Errors
+    /// Outside of a test nobody watches.
+    pub fn watched(&self) -> Result<WatchReport> {
+        self.watching().as_ref().map(Watcher::report).context("nobody watches")
     }
 
     /// Whether no guest has lost an acknowledged write, counted anything twice, or begun with disks that it did not end with.

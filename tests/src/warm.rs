@@ -4,9 +4,12 @@ mod crowd;
 mod fault;
 mod moment;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
+use chrono::{DateTime, TimeDelta, Utc};
+use drover_policies::time::Clock as _;
+use drover_scheduler::clock::SystemClock;
 use serde_json::Value;
 
 pub use crowd::{Crowd, Report, Seed};
@@ -14,7 +17,7 @@ pub use fault::{Broken, Fault};
 pub use moment::Moment;
 
 use crate::installation::{Options, Replicas};
-use crate::lab::{DiskFormat, DiskLoad, DiskPlace, Guest, GuestSpec};
+use crate::lab::{Absence, DiskFormat, DiskLoad, DiskPlace, Guest, GuestSpec};
 use crate::scene::{self, BOOT, MOVED, POLICY, REPLICA_MARK, Scene, text};
 
 /// Rounds follow each other closely, and a label makes them slow, so that there is time to break something meanwhile. What breaks costs
@@ -94,6 +97,33 @@ pub fn until_well(scene: &Scene, server: &str) -> Result<Value> {
         Ok(replica_files(scene, &guest)?.is_empty().then_some(()))
     })?;
     Ok(migration)
+}
+
+/// Whether a server ran somewhere all the time but for its cutovers, as the watch over all hosts saw it with virsh.
+///
+/// # Errors
+/// If it was off without one, with when.
+pub fn was_off_only_in_cutovers(scene: &Scene, server: &str) -> Result<()> {
+    let uuid = scene.lab().guest(server)?.uuid;
+    let (now, clock) = (Instant::now(), SystemClock.now());
+    let at = |moment: Instant| clock - TimeDelta::from_std(now - moment).unwrap_or_default();
+    let time = |value: &Value| text(value)?.parse::<DateTime<Utc>>().context("a time of the scheduler's");
+    let mut tries = Vec::new();
+    for migration in scene.drover().api().all(&format!("/v1/migrations?server={server}"))? {
+        let path = format!("/v1/migrations/{}", migration["number"]);
+        let migration = scene.drover().api().get(&path)?.ok()?;
+        for attempt in migration["attempts"].as_array().into_iter().flatten() {
+            let ended = &attempt["ended_at"];
+            tries.push((time(&attempt["began_at"])?, if ended.is_null() { clock } else { time(ended)? }));
+        }
+    }
+    let absences = scene.watched()?.absences.into_iter().filter(|absence| absence.uuid == uuid);
+    for Absence { from, until, .. } in absences {
+        let (from, until) = (at(from), at(until));
+        let in_one = tries.iter().any(|(began, ended)| *began <= from && until <= *ended);
+        ensure!(in_one, "{server} ran nowhere from {from} to {until}; its cutovers: {tries:?}");
+    }
+    Ok(())
 }
 
 /// Whether a migration was carried out, or is over otherwise: a server that was off when it was moved has nobody to confirm it.

@@ -12,7 +12,7 @@ use drover_tests::lab::{Firmware, LOCAL_STORAGE};
 use drover_tests::scene::{self, BOOT, Scene, Stage, text};
 use drover_tests::warm::{
     self, Crowd, FAR_WINDOW, Fault, Moment, REPAIRED, SLOW_ROUNDS, Seed, confirm, loaded_guest, local_guest,
-    until_well,
+    until_well, was_off_only_in_cutovers,
 };
 use serde_json::{Value, json};
 
@@ -302,6 +302,10 @@ fn break_at_every_moment(scene: &Scene, fault: Fault) -> Result<()> {
     }
     drop(held);
     let migration = until_well(scene, &name).with_context(|| format!("{fault}"))?;
+    // That is what some faults are: it is off until somebody starts it.
+    if fault != Fault::SourceQemu {
+        was_off_only_in_cutovers(scene, &name).with_context(|| format!("{fault}"))?;
+    }
     scene.until_drained("h1")?;
     // One that was moved as a server that was off has nobody who has to look at it.
     if migration["state"] == "completed" { confirm(scene, &name) } else { Ok(()) }

@@ -41,7 +41,7 @@ pub use network::{EVENTS_ADDRESS, EVENTS_BRIDGE};
 use process::ProcessId;
 pub use state::LabState;
 use state::{MOST_HOSTS, RegistryLock};
-pub use watcher::{WatchReport, Watcher};
+pub use watcher::{Absence, WatchReport, Watcher};
 pub use witness::Witness;
 
 /// Where labs keep their files if nobody says otherwise: on a disk, as `cache=none` needs O_DIRECT, which tmpfs has

@@ -1,4 +1,4 @@
-//! Watches all hosts all the time for a guest that runs twice, by virsh alone.
+//! Watches all hosts all the time for a guest that runs twice, or nowhere, by virsh alone.
 //!
 //! No view of two hosts is taken at one instant, so "running here, running there" of two questions one after the other
 //! proves nothing: a migration may have ended in between. What does prove it is a *sandwich*: host A says running, then
@@ -11,6 +11,8 @@
 //! the others heard. Two copies that both run for a fifth of a second are found. While a host's libvirtd does not
 //! answer, nothing can be said about it; [`WatchReport::silences`] tells for how long, and [`super::Heard::steps_back`]
 //! is the second witness, which needs no libvirtd.
+//!
+//! That a guest runs nowhere is taken for proven only while the latest answers of all hosts are fresh and none of them has it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufReader, Read as _, Write as _};
@@ -29,6 +31,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// How many answers of each host are kept to be compared: those of the last ten seconds.
 const KEPT: usize = 200;
+
+/// An answer that is older than this says nothing of the present.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// What a domain's UUID is to libvirt on one host: the number changes each time a QEMU is started for it.
 type Running = BTreeMap<String, u32>;
@@ -56,6 +61,17 @@ pub struct Violation {
     pub times: u32,
 }
 
+/// A time for which a guest that had run ran nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Absence {
+    /// The domain's UUID.
+    pub uuid: String,
+    /// The first moment at which no host ran it.
+    pub from: Instant,
+    /// The last one.
+    pub until: Instant,
+}
+
 /// What a watch has seen.
 #[derive(Debug, Clone, Default)]
 pub struct WatchReport {
@@ -63,6 +79,8 @@ pub struct WatchReport {
     pub violations: Vec<Violation>,
     /// How many answers each host gave.
     pub answers: BTreeMap<String, u64>,
+    /// Times for which guests ran nowhere, those that go on included.
+    pub absences: Vec<Absence>,
     /// The longest time in which each host gave none.
     pub silences: BTreeMap<String, Duration>,
 }
@@ -138,6 +156,9 @@ impl Drop for Watcher {
 struct Board {
     hosts: Vec<HostView>,
     violations: Vec<Violation>,
+    absences: Vec<Absence>,
+    /// By guest that has ever run: the place in `absences` of the time for which it has been away, if it is.
+    away: BTreeMap<String, Option<usize>>,
     started: Instant,
 }
 
@@ -153,7 +174,13 @@ impl Board {
     fn new(names: impl Iterator<Item = String>) -> Self {
         let view =
             |name| HostView { name, answers: VecDeque::new(), count: 0, longest_silence: Duration::ZERO };
-        Self { hosts: names.map(view).collect(), violations: Vec::new(), started: Instant::now() }
+        Self {
+            hosts: names.map(view).collect(),
+            violations: Vec::new(),
+            absences: Vec::new(),
+            away: BTreeMap::new(),
+            started: Instant::now(),
+        }
     }
 
     /// Takes an answer in and compares it with all others, as the filling of a sandwich and as its upper half: which of
@@ -182,6 +209,33 @@ impl Board {
         for (uuid, around, between) in found {
             self.record(uuid, around, between);
         }
+        self.look_for_absences(host);
+    }
+
+    /// After an answer of a host.
+    fn look_for_absences(&mut self, host: usize) {
+        let Some(answer) = self.hosts[host].answers.back() else { return };
+        let fresh = |latest: &Answer| answer.heard.saturating_duration_since(latest.heard) < FRESH;
+        let latest = || self.hosts.iter().map(|host| host.answers.back());
+        let all_fresh = latest().all(|latest| latest.is_some_and(fresh));
+        for uuid in answer.running.keys() {
+            self.away.insert(uuid.clone(), None);
+        }
+        for (uuid, away) in &mut self.away {
+            let runs = latest().flatten().any(|latest| latest.running.contains_key(uuid));
+            match (runs || !all_fresh, *away) {
+                (true, _) => *away = None,
+                (false, Some(known)) => self.absences[known].until = answer.asked,
+                (false, None) => {
+                    *away = Some(self.absences.len());
+                    self.absences.push(Absence {
+                        uuid: uuid.clone(),
+                        from: answer.asked,
+                        until: answer.asked,
+                    });
+                }
+            }
+        }
     }
 
     fn last_heard(&self, host: usize) -> Instant {
@@ -207,6 +261,7 @@ impl Board {
         let silence = |host: usize| self.hosts[host].longest_silence.max(now - self.last_heard(host));
         WatchReport {
             violations: self.violations.clone(),
+            absences: self.absences.clone(),
             answers: self.hosts.iter().map(|view| (view.name.clone(), view.count)).collect(),
             silences: (0..self.hosts.len())
                 .map(|host| (self.hosts[host].name.clone(), silence(host)))
@@ -325,6 +380,15 @@ mod tests {
 
     /// Plays answers of two hosts, given as (host, asked, heard, id if running), and returns how many violations.
     fn play(answers: &[(usize, u64, u64, Option<u32>)]) -> usize {
+        board(answers).violations.len()
+    }
+
+    /// The same, and returns for how many milliseconds at a time it ran nowhere.
+    fn absences(answers: &[(usize, u64, u64, Option<u32>)]) -> Vec<u128> {
+        board(answers).absences.iter().map(|away| (away.until - away.from).as_millis()).collect()
+    }
+
+    fn board(answers: &[(usize, u64, u64, Option<u32>)]) -> Board {
         let start = Instant::now();
         let at = |ms| start + Duration::from_millis(ms);
         let mut board = Board::new(["a".to_owned(), "b".to_owned()].into_iter());
@@ -333,7 +397,20 @@ mod tests {
             let running = id.iter().map(|id| (GUEST.to_owned(), *id)).collect();
             board.take(*host, Answer { asked: at(*asked), heard: at(*heard), running });
         }
-        board.violations.len()
+        board
+    }
+
+    #[test]
+    fn a_guest_that_runs_nowhere_is_missed_until_it_runs_again() {
+        let off = [(0, 0, 1, Some(1)), (1, 2, 3, None), (0, 50, 51, None), (1, 500, 501, None)];
+        assert_eq!(absences(&off), [450]);
+        assert_eq!(absences(&[&off[..], &[(1, 600, 601, Some(4)), (0, 700, 701, None)]].concat()), [450]);
+    }
+
+    #[test]
+    fn while_a_host_is_silent_nobody_knows_whether_it_runs_there() {
+        let silent = [(0, 0, 1, Some(1)), (1, 2, 3, None), (0, 50, 51, None), (0, 2000, 2001, None)];
+        assert_eq!(absences(&silent), [0]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use super::{REPAIRED, confirm, local_guest, until_well};
+use super::{REPAIRED, confirm, local_guest, until_well, was_off_only_in_cutovers};
 use crate::lab::{DiskFormat, DiskLoad, GuestSpec};
 use crate::scene::{BOOT, Scene, text};
 
@@ -115,6 +115,7 @@ impl<'a> Crowd<'a> {
         for server in &self.servers {
             let migration = until_well(scene, server)?;
             check_arrival(server, &migration, to)?;
+            was_off_only_in_cutovers(scene, server)?;
         }
         let moved_in = began.elapsed();
         scene.until_drained(from)?;

@@ -10,10 +10,13 @@ use super::stage::{Rounds, Stage};
 use crate::bench::report::{Row, Sample, Unit};
 use crate::bench::say;
 use crate::bench::stage::Side;
-use crate::lab::{DiskFormat, Host};
+use crate::lab::{DiskFormat, GuestSpec, Host};
 use crate::warm::local_guest;
 
 const SERVER: &str = "tried";
+
+/// The same guest, started without anything of ours.
+const BARE: &str = "bare";
 
 /// What libvirt calls it while it is tested.
 const TEST: &str = "tried-test";
@@ -25,16 +28,18 @@ const LIMIT_MS: f64 = 1500.0;
 const BOOTS_WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>> {
-    stage.add(&local_guest(SERVER, &[DiskFormat::Qcow2], &[Rounds::Rare.label()]))?;
-    let (source, destination) = (stage.host(Side::First)?, stage.host(Side::Second)?);
+    let guest = |name: &str| local_guest(name, &[DiskFormat::Qcow2], &[Rounds::Rare.label()]);
+    let destination = stage.host(Side::Second)?;
+    stage.add(&guest(SERVER))?;
+    // Its like, on the host that tests it: the two are started in turn.
+    stage.add(&GuestSpec { host: destination.name().to_owned(), ..guest(BARE) })?;
     let (mut bare, mut ours) = (Sample::default(), Sample::default());
-    for _ in 0..repetitions {
-        source.virsh(["destroy", SERVER])?.ok()?;
-        bare.add(until_it_writes(source, SERVER, || source.virsh(["start", SERVER])?.ok().map(drop))?);
-    }
     let maintenance = stage.drain(Side::First)?;
     stage.replica(SERVER, 2)?;
     for number in 1..=repetitions {
+        destination.virsh(["destroy", BARE])?.ok()?;
+        let start = || destination.virsh(["start", BARE])?.ok().map(drop);
+        bare.add(until_it_writes(destination, BARE, start)?);
         let took = until_it_writes(destination, TEST, || stage.wish(SERVER, "replica/test"))?;
         say(&format!(
             "test launch {number} of {repetitions}: {took:.0} ms, a bare boot {:.0} ms",
@@ -47,6 +52,7 @@ pub(super) fn measure(stage: &Stage<'_>, repetitions: usize) -> Result<Vec<Row>>
     }
     stage.cancel(&maintenance, Side::First)?;
     stage.remove(SERVER)?;
+    stage.remove(BARE)?;
     let (ms, beyond) = (Unit::Milliseconds, ours.less(bare.median()));
     Ok(vec![
         Row::limited("local disks: a test launch beyond its boot", ms, beyond, LIMIT_MS),
