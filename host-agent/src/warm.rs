@@ -14,11 +14,13 @@
 //! - A round that runs is never cut to obey a pause. It would have to be done again as a whole, so what it has sent would be lost; who
 //!   needs the network back now lowers the bandwidth, which a running round takes up at once.
 
+use std::collections::VecDeque;
+
 use chrono::TimeDelta;
 use drover_agent_api::{OperationState, Replicate, Wish};
 use drover_policies::attempt::{Failure, FailureClass};
 use drover_policies::replica::{
-    Activity, DiskBacklog, Going, Pace, ReplicaStatus, Round, RoundFigures, RoundKind,
+    Activity, DiskBacklog, Going, Pace, RECENT_ROUNDS, ReplicaStatus, Round, RoundFigures, RoundKind, Shown,
 };
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
@@ -65,6 +67,9 @@ pub struct Warm {
     backlog: Vec<DiskBacklog>,
     /// What the guest writes, in bytes per second.
     dirty_rate: u64,
+    /// What the last rounds have shown, latest last.
+    #[serde(default)]
+    recent: VecDeque<Shown>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +100,7 @@ impl Warm {
             last: None,
             backlog: Vec::new(),
             dirty_rate: 0,
+            recent: VecDeque::new(),
         }
     }
 
@@ -130,6 +136,7 @@ impl Warm {
             last: self.last.clone(),
             backlog: self.backlog.clone(),
             dirty_rate: self.dirty_rate,
+            recent: self.recent.iter().copied().collect(),
         }
     }
 
@@ -314,12 +321,13 @@ impl Warm {
     }
 
     fn landed(self, round: Round) -> Self {
-        let measured = self.last.as_ref().filter(|_| round.kind == RoundKind::Incremental).and_then(|last| {
-            let between = Span::between(last.consistent_at, round.consistent_at).as_milliseconds();
-            round.dirty_bytes.saturating_mul(1000).checked_div(between)
-        });
+        let before = self.last.as_ref().filter(|_| round.kind == RoundKind::Incremental);
+        let shown = before.and_then(|before| Shown::by(&round, before));
+        let mut recent = self.recent;
+        recent.extend(shown);
+        recent.drain(..recent.len().saturating_sub(RECENT_ROUNDS));
         // The one before counts as much as all before that: a rate that is calm, and follows within a few rounds.
-        let dirty_rate = match (measured, self.dirty_rate) {
+        let dirty_rate = match (shown.map(|shown| shown.dirty_rate), self.dirty_rate) {
             (None, known) => known,
             (Some(measured), 0) => measured,
             (Some(measured), known) => measured.midpoint(known),
@@ -331,6 +339,7 @@ impl Warm {
             backlog: Vec::new(),
             failing_since: None,
             dirty_rate,
+            recent,
             ..self
         }
     }

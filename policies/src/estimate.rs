@@ -2,24 +2,25 @@
 //!
 //! For people and for finding room in windows; nothing is ever aborted because an estimate was wrong.
 
+mod replicas;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::eligibility::{has_local_disks, local_bytes};
-use crate::fleet::{Server, ServerFacts};
-use crate::policy::{LivePolicy, Policy, RebootPolicy, ReplicationPolicy};
-use crate::replica::{Activity, ReplicaStatus};
+use crate::eligibility::has_local_disks;
+use crate::fleet::ServerFacts;
+use crate::policy::{LivePolicy, Policy, RebootPolicy};
+use crate::replica::ReplicaStatus;
 use crate::time::Span;
+
+pub use replicas::{FinalDelta, expected_cutover, expected_final_delta, expected_sync};
 
 /// What a link carries when nothing is known about it: one gigabit per second, less what TCP and Ethernet need.
 pub const ASSUMED_BANDWIDTH: u64 = 117_000_000;
 
 /// How many of a server's own downtimes make nine in ten more than a guess.
 const ENOUGH_HISTORY: usize = 5;
-
-/// A round from powered-off disks that has nothing to send still takes this long: both ends open the images and say that they are done.
-const TAIL_AT_LEAST: Span = Span::seconds(2);
 
 /// What to expect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -156,9 +157,7 @@ pub fn expected_reboot(policy: &RebootPolicy, history: &[Span]) -> Estimate {
     let slow = Span(policy.expected_downtime.0.saturating_add(shutdown.0));
     let mut ordered = history.to_vec();
     ordered.sort_unstable();
-    let rank = |percent: usize| {
-        ordered.get((ordered.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
-    };
+    let rank = |percent| rank(&ordered, percent);
     let (downtime, downtime_p90, basis) = match ordered.len() {
         0 => (policy.expected_downtime, slow, Basis::Policy),
         samples @ 1..ENOUGH_HISTORY => (rank(50), rank(90).max(slow), Basis::History { samples }),
@@ -166,23 +165,6 @@ pub fn expected_reboot(policy: &RebootPolicy, history: &[Span]) -> Estimate {
     };
     // The server is off from the beginning to the end: on shared storage nothing is copied before.
     Estimate { duration: downtime, downtime, downtime_p90, basis }
-}
-
-/// How long it will take until a server's local disks have been copied once; nothing when they have.
-#[must_use]
-pub fn expected_sync(server: &Server, known: Option<&ReplicaStatus>, policy: &ReplicationPolicy) -> Span {
-    let whole = || local_bytes(&server.facts);
-    let (bytes, measured): (u64, u64) = match known.map(|status| (&status.activity, status.rounds)) {
-        Some((_, 1..)) => return Span::ZERO,
-        Some((Activity::Round(figures), 0)) => {
-            (figures.total_bytes().saturating_sub(figures.done_bytes()), figures.rate)
-        }
-        Some(_) | None => (whole(), 0),
-    };
-    // A limit that holds for a part of the day only may hold for all of the copying.
-    let limit = policy.least_bandwidth().unwrap_or(ASSUMED_BANDWIDTH).min(ASSUMED_BANDWIDTH);
-    let rate = if measured > 0 { measured } else { limit };
-    span(bytes as f64 / rate as f64)
 }
 
 /// What to expect of moving a server by a reboot: over shared storage, or with a copy of its local disks as far as that is known.
@@ -200,57 +182,9 @@ pub fn expected_move(
     }
 }
 
-/// What to expect of a reboot migration with a replica: what is left to be sent when the server is off comes on top of a reboot over shared
-/// storage. A server whose downtimes are known has it in them already.
-#[must_use]
-pub fn expected_cutover(policy: &Policy, history: &[Span], known: Option<&ReplicaStatus>) -> Estimate {
-    let reboot = expected_reboot(&policy.reboot, history);
-    let alone = known.filter(|status| status.needs_power_cycle());
-    // The tail is what is written while the last round of the running server is made, and while it shuts down; or all since the last round,
-    // where none can follow.
-    let near = policy.replication.near.0.as_secs_f64();
-    let since = alone.and_then(|status| status.lag(status.at)).map_or(near, |lag| near + lag.0.as_secs_f64());
-    let bytes = known.map_or(0.0, |status| status.dirty_rate as f64 * since);
-    let bytes = alone.and_then(ReplicaStatus::lag_bytes).map_or(bytes, |behind| bytes.max(behind as f64));
-    let tail = span(bytes / round_rate(&policy.replication, known)).max(TAIL_AT_LEAST);
-    let tail = if history.is_empty() || alone.is_some() { tail } else { Span::ZERO };
-    // Past `tail_within` it would be brought back; what is written until its time is not known.
-    let longest = if alone.is_some() { policy.replication.tail_within } else { Span(tail.0 * 3) };
-    Estimate {
-        duration: Span(reboot.duration.0 + tail.0 + policy.replication.near.0),
-        downtime: Span(reboot.downtime.0 + tail.0),
-        // Earlier downtimes say by themselves how far they spread.
-        downtime_p90: Span(reboot.downtime_p90.0 + longest.0.min(policy.replication.tail_within.0)),
-        basis: reboot.basis,
-    }
-}
-
-/// What the last round of a running server would bring over if its time came now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FinalDelta {
-    /// What it has written since the last round, in bytes.
-    pub bytes: u64,
-    /// How long that takes, as often longer as shorter.
-    pub duration: Span,
-    /// Nine times in ten it will be no longer than this.
-    pub duration_p90: Span,
-}
-
-/// What to expect of the last round of a running server; nothing before the whole disks have been copied once.
-#[must_use]
-pub fn expected_final_delta(policy: &ReplicationPolicy, known: &ReplicaStatus) -> Option<FinalDelta> {
-    let bytes = known.lag_bytes()?;
-    let duration = span(bytes as f64 / round_rate(policy, Some(known))).max(TAIL_AT_LEAST);
-    Some(FinalDelta { bytes, duration, duration_p90: Span(duration.0 * 3) })
-}
-
-/// Bytes per second of a replica's rounds: as the last one has shown, or else what a link carries.
-fn round_rate(policy: &ReplicationPolicy, known: Option<&ReplicaStatus>) -> f64 {
-    let limit = policy.least_bandwidth().unwrap_or(ASSUMED_BANDWIDTH).min(ASSUMED_BANDWIDTH) as f64;
-    let last = known.and_then(|status| status.last.as_ref()).filter(|last| !last.took.0.is_zero());
-    let measured = last.map(|last| last.sent_bytes as f64 / last.took.0.as_secs_f64());
-    // A round that had next to nothing to send says little about the link.
-    measured.filter(|rate| *rate > 1.0).unwrap_or(limit).max(limit / 10.0)
+/// Of ordered figures the one that so many percent of them don't exceed.
+fn rank<T: Copy + Default>(ordered: &[T], percent: usize) -> T {
+    ordered.get((ordered.len() * percent).div_ceil(100).saturating_sub(1)).copied().unwrap_or_default()
 }
 
 fn span(seconds: f64) -> Span {
@@ -380,68 +314,6 @@ mod tests {
             many.to_string(),
             "off for about 5s (nine times in ten at most 9s), going by 10 earlier times"
         );
-    }
-
-    fn writes(dirty_rate: u64, round: (u64, Span)) -> ReplicaStatus {
-        let mut status = ReplicaStatus::new(crate::time::Instant::UNIX_EPOCH);
-        status.rounds = 2;
-        status.dirty_rate = dirty_rate;
-        status.last = Some(crate::replica::Round {
-            number: 2,
-            kind: crate::replica::RoundKind::Incremental,
-            consistent_at: status.at,
-            frozen: crate::replica::Frozen::Yes,
-            dirty_bytes: round.0,
-            sent_bytes: round.0,
-            took: round.1,
-        });
-        status
-    }
-
-    #[test]
-    fn what_is_written_in_the_last_round_is_brought_over_while_the_server_is_off() {
-        let policies = PolicySet::default();
-        let policy = policies.general();
-        // 40 MiB/s for the ten seconds between two rounds, at 20 MiB/s.
-        let known = writes(40 * MIB, (200 * MIB, Span::seconds(10)));
-        let estimate = expected_cutover(policy, &[], Some(&known));
-        assert_eq!(estimate.downtime, Span(policy.reboot.expected_downtime.0 + Span::seconds(20).0));
-        assert!(estimate.downtime_p90 > estimate.downtime && estimate.duration > estimate.downtime);
-        let idle = expected_cutover(policy, &[], Some(&writes(0, (MIB, Span::seconds(1)))));
-        assert_eq!(idle.downtime, Span(policy.reboot.expected_downtime.0 + TAIL_AT_LEAST.0));
-    }
-
-    #[test]
-    fn all_that_no_round_can_bring_over_is_expected_in_the_tail() {
-        let policies = PolicySet::default();
-        let policy = policies.general();
-        let mut known = writes(MIB, (20 * MIB, Span::seconds(1)));
-        let calm = expected_cutover(policy, &[], Some(&known));
-        let history: Vec<Span> = (1..=10).map(|n| Span::seconds(n * 10)).collect();
-        let before = expected_cutover(policy, &history, Some(&known));
-        known.at += Span::minutes(10).delta();
-        let failure = crate::attempt::Failure {
-            class: crate::attempt::FailureClass::NeedsPowerCycle,
-            text: "libvirt has lost its backup".to_owned(),
-        };
-        known.activity = Activity::Stalled { failure, since: known.at, next_at: known.at };
-        let alone = expected_cutover(policy, &[], Some(&known));
-        // Ten minutes and ten seconds at 1 MiB/s, sent at 20 MiB/s.
-        assert_eq!(alone.downtime, Span(calm.downtime.0 - TAIL_AT_LEAST.0 + Span::milliseconds(30_500).0));
-        assert_eq!(alone.downtime_p90, Span(policy.replication.tail_within.0 + Span::minutes(10).0));
-        assert!(
-            expected_cutover(policy, &history, Some(&known)).downtime > before.downtime,
-            "it was never like this"
-        );
-    }
-
-    #[test]
-    fn what_a_server_was_off_for_before_has_its_last_round_in_it() {
-        let policies = PolicySet::default();
-        let history: Vec<Span> = (1..=10).map(|n| Span::seconds(n * 10)).collect();
-        let known = writes(40 * MIB, (200 * MIB, Span::seconds(10)));
-        let estimate = expected_cutover(policies.general(), &history, Some(&known));
-        assert_eq!((estimate.downtime, estimate.downtime_p90), (Span::seconds(50), Span::seconds(90)));
     }
 
     proptest! {

@@ -17,7 +17,7 @@ use crate::attempt::{Failure, FailureClass};
 use crate::time::{Instant, Span};
 
 pub use kept::{Base, Filled, Images, Peers, Refusal, Replica, ReplicaState};
-pub use test_launch::{EndOfTest, Point, Seen, TestNetwork, TestStatus, TestStep, test_name};
+pub use test_launch::{EndOfTest, Point, Seen, TEST_AHEAD, TestNetwork, TestStatus, TestStep, test_name};
 pub use tested::{Mark, Test, TestHappened, TestRefusal, TestResult, TestState, test_story};
 
 /// An image's format.
@@ -168,6 +168,36 @@ pub struct Round {
     pub took: Span,
 }
 
+/// How many of the last rounds an agent keeps in mind.
+pub const RECENT_ROUNDS: usize = 20;
+
+/// What a round has shown that what comes is estimated by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shown {
+    /// What the guest had written since the round before, in bytes per second.
+    pub dirty_rate: u64,
+    /// What it sent, in bytes per second; nothing of one that had too little to send to say anything about the link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
+}
+
+/// A round that has sent less than this says nothing about the link.
+const TELLS_OF_LINK: u64 = 1 << 20;
+
+impl Shown {
+    /// By a round and the one before it; nothing where no time lies between them.
+    #[must_use]
+    pub fn by(round: &Round, before: &Round) -> Option<Self> {
+        let between = Span::between(before.consistent_at, round.consistent_at).as_milliseconds();
+        let rate = |bytes: u64, milliseconds: u64| bytes.saturating_mul(1000).checked_div(milliseconds);
+        let took = round.took.as_milliseconds();
+        Some(Self {
+            dirty_rate: rate(round.dirty_bytes, between)?,
+            rate: rate(round.sent_bytes, took).filter(|_| round.sent_bytes >= TELLS_OF_LINK),
+        })
+    }
+}
+
 /// What an agent tells of a replica that it keeps up to date.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -184,6 +214,9 @@ pub struct ReplicaStatus {
     pub backlog: Vec<DiskBacklog>,
     /// What the guest writes, in bytes per second, as the last rounds have shown.
     pub dirty_rate: u64,
+    /// What the last [`RECENT_ROUNDS`] that found something out have shown, latest last. Agents of before never told it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<Shown>,
 }
 
 /// What has not been brought over of one disk.
@@ -290,7 +323,15 @@ impl ReplicaStatus {
     /// Before anything was done.
     #[must_use]
     pub fn new(at: Instant) -> Self {
-        Self { at, activity: Activity::Initiating, rounds: 0, last: None, backlog: Vec::new(), dirty_rate: 0 }
+        Self {
+            at,
+            activity: Activity::Initiating,
+            rounds: 0,
+            last: None,
+            backlog: Vec::new(),
+            dirty_rate: 0,
+            recent: Vec::new(),
+        }
     }
 
     /// Whether a server can be cut over with it: the whole disks are there and at least one round after that; or no round can follow until
