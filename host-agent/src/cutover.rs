@@ -25,7 +25,9 @@
 //! - Until the source is undefined an abort is honoured; after that the server is on its way and comes up at one of both ends.
 
 use drover_agent_api::{AbortBecause, IfRunning, RebootMigrate, Shape, Wish};
-use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, Phase, PowerOff, Progress, Tail};
+use drover_policies::attempt::{
+    Failure, FailureClass, LeftOff, Moved, Outcome, Phase, PowerOff, Progress, Tail,
+};
 use drover_policies::fleet::Autostart;
 use drover_policies::replica::ReplicaDisk;
 use drover_policies::time::{Instant, Span};
@@ -304,7 +306,7 @@ fn due(order: &RebootMigrate, context: &Context<'_>) -> Due {
 /// Waits for its time. Once it has come there is nothing left to do but look whether the server still is as it was.
 fn armed(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
     if let Some(failure) = called_off(order, context.wish) {
-        return Step::ended(Outcome::StayedAtSource { failure });
+        return Step::ended(Outcome::stayed(failure));
     }
     match due(order, context) {
         Due::Later(when) => Cutover::Armed.go(context, when),
@@ -312,7 +314,7 @@ fn armed(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
         Due::Now => match context.hypervisor.here().find(order.server) {
             Ok(Some(here)) => match life_of(order, &here) {
                 Ok(life) => begin(order, life, &here, context),
-                Err(failure) => Step::ended(Outcome::StayedAtSource { failure }),
+                Err(failure) => Step::ended(Outcome::stayed(failure)),
             },
             Ok(None) => find_elsewhere(order, context),
             Err(refusal) => Cutover::Armed.unanswered(&refusal, context),
@@ -320,8 +322,17 @@ fn armed(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
     }
 }
 
+/// How it is to be left, wherever it ends. One that an earlier cutover has left off is off by our doing, and so is its autostart mark.
+fn before(order: &RebootMigrate, life: Life, here: &Sighting) -> Before {
+    match order.left_off {
+        Some(LeftOff { autostart: Autostart::Yes }) => Before { life: Life::On, autostart: Autostart::Yes },
+        Some(LeftOff { autostart: Autostart::No }) => Before { life: Life::On, autostart: here.autostart },
+        None => Before { life, autostart: here.autostart },
+    }
+}
+
 fn begin(order: &RebootMigrate, life: Life, here: &Sighting, context: &Context<'_>) -> Step<Cutover> {
-    let before = Before { life, autostart: here.autostart };
+    let before = before(order, life, here);
     match (life, &order.replica) {
         (Life::On, Some(_)) => {
             Cutover::FinalDelta { before, bringing: Bringing::new(context.now) }.go(context, When::AtOnce)
@@ -349,7 +360,7 @@ fn life_of(order: &RebootMigrate, here: &Sighting) -> Result<Life, Failure> {
 
 fn preflight(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
     if let Some(failure) = called_off(order, context.wish) {
-        return Step::ended(Outcome::StayedAtSource { failure });
+        return Step::ended(Outcome::stayed(failure));
     }
     let here = match context.hypervisor.here().find(order.server) {
         Ok(Some(here)) => here,
@@ -361,14 +372,14 @@ fn preflight(order: &RebootMigrate, context: &Context<'_>) -> Step<Cutover> {
     }
     let life = match life_of(order, &here) {
         Ok(life) => life,
-        Err(failure) => return Step::ended(Outcome::StayedAtSource { failure }),
+        Err(failure) => return Step::ended(Outcome::stayed(failure)),
     };
     let peer = || context.hypervisor.peer(&order.destination);
     if let Err(failure) = destination_is_free(order.server, &here, order.destination.host.as_str(), peer)
         .and_then(|()| images::ready(order, &here, context))
         .and_then(|()| can_be_shaped(order, context))
     {
-        return Step::ended(Outcome::StayedAtSource { failure });
+        return Step::ended(Outcome::stayed(failure));
     }
     match due(order, context) {
         Due::Later(when) => Cutover::Armed.go(context, when),

@@ -336,7 +336,7 @@ impl<S> Step<S> {
     /// The end of a migration that has changed nothing.
     #[must_use]
     pub fn stayed(class: FailureClass, text: impl Into<String>) -> Self {
-        Self::ended(Outcome::StayedAtSource { failure: Failure { class, text: text.into() } })
+        Self::ended(Outcome::stayed(Failure { class, text: text.into() }))
     }
 }
 

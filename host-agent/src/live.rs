@@ -166,7 +166,7 @@ fn aborted(because: AbortBecause) -> Failure {
 
 fn preflight(order: &LiveMigrate, context: &Context<'_>) -> Step<Live> {
     if let Wish::Abort { because } = context.wish {
-        return Step::ended(Outcome::StayedAtSource { failure: aborted(because) });
+        return Step::ended(Outcome::stayed(aborted(because)));
     }
     let here = match context.hypervisor.here().find(order.server) {
         Ok(Some(here)) => here,
@@ -190,7 +190,7 @@ fn preflight(order: &LiveMigrate, context: &Context<'_>) -> Step<Live> {
         context.hypervisor.peer(&order.destination)
     }) {
         Ok(()) => disks::approach(order, &here, context),
-        Err(failure) => Step::ended(Outcome::StayedAtSource { failure }),
+        Err(failure) => Step::ended(Outcome::stayed(failure)),
     }
 }
 
@@ -220,7 +220,7 @@ pub(crate) fn destination_is_free(
 
 fn start(order: &LiveMigrate, autostart: Autostart, context: &Context<'_>) -> Step<Live> {
     if let Wish::Abort { because } = context.wish {
-        return disks::not_moved(order, Outcome::StayedAtSource { failure: aborted(because) }, context);
+        return disks::not_moved(order, Outcome::stayed(aborted(because)), context);
     }
     let tuning = wished_tuning(context.wish);
     match context.hypervisor.start_migration(order, tuning) {
@@ -372,13 +372,13 @@ impl Decision {
             },
             Verdict::Stayed => {
                 let failure = self.failure(context.wish, here, there);
-                disks::not_moved(order, Outcome::StayedAtSource { failure }, context)
+                disks::not_moved(order, Outcome::stayed(failure), context)
             }
             Verdict::StoppedHere => {
                 let text =
                     "it was powered off while it was being moved; it is still at its source".to_owned();
                 let failure = Failure { class: FailureClass::RefusedBySource, text };
-                disks::not_moved(order, Outcome::StayedAtSource { failure }, context)
+                disks::not_moved(order, Outcome::stayed(failure), context)
             }
             Verdict::Gone => disks::not_moved(order, Outcome::Gone, context),
             Verdict::ClearSource => {

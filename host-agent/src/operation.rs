@@ -209,6 +209,7 @@ mod tests {
                     tail_within: Span::minutes(5),
                 }),
                 if_failed: IfFailed::RestartSource,
+                left_off: None,
                 leaves: Vec::new(),
                 shape: Shape::AsItIs,
             })

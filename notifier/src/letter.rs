@@ -98,6 +98,16 @@ struct Choices {
     answers: Option<AnswerLines>,
 }
 
+/// How a server is tried before it is moved.
+#[derive(Debug, Clone, Serialize)]
+struct TrialWords {
+    command: String,
+    /// Whether a copy of its disks is there by now.
+    copied: bool,
+    /// Whether its time is nearer than is good for that.
+    soon: bool,
+}
+
 /// The variables that only this kind has. `when` is always the time that holds now.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
@@ -107,14 +117,14 @@ enum Told {
         downtime: String,
         reserved: bool,
         window: String,
+        trial: Option<TrialWords>,
         choices: Choices,
     },
     Reminder {
         when: When,
         left: String,
         downtime: String,
-        /// The command that tries it before.
-        trial: Option<String>,
+        trial: Option<TrialWords>,
         stop: Option<&'static str>,
         choices: Choices,
     },
@@ -162,6 +172,7 @@ enum Told {
         revert: String,
     },
     RolledBack {
+        left_off: bool,
         why: String,
         downtime: Option<String>,
         when: Option<When>,

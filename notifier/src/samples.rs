@@ -168,6 +168,13 @@ impl Kit {
             why: "it did not come up at the destination".to_owned(),
             downtime,
             slot,
+            left_off: false,
+        };
+        let left_off = Tells::RolledBack {
+            why: "it did not come up at the destination".to_owned(),
+            downtime: None,
+            slot: None,
+            left_off: true,
         };
         vec![
             self.sample("started", Tells::Started { downtime: Span::seconds(110) }),
@@ -190,6 +197,7 @@ impl Kit {
             self.sample("checks_failed_and_reverting", checks_failed(AfterFailedChecks::Reverting)),
             self.sample("rolled_back", rolled_back(Some(Span::seconds(188)), Some(slot(50, 2)))),
             self.sample("rolled_back_without_another_time", rolled_back(None, None)),
+            self.sample("rolled_back_and_left_off", left_off),
             self.sample("cancelled", Tells::Cancelled),
             self.sample("avoided_deleted", avoided(Avoidance::Deleted)),
             self.sample("avoided_moved_elsewhere", avoided(Avoidance::MovedElsewhere)),
@@ -369,6 +377,7 @@ impl Kit {
                         why: "the server did not start in its new place".to_owned(),
                         downtime: None,
                         slot: Some(slot(98, 2)),
+                        left_off: false,
                     },
                 ),
             ),

@@ -39,7 +39,7 @@ pub(crate) const GERMAN_WORDS: &str = include_str!("../templates/de/words.ftl");
 
 /// The English templates that come with Drover; their names are the names that there are.
 const ENGLISH: Texts = shipped! { in "";
-    "shared": "layout.txt", "layout.html", "hello.txt", "hello.html", "when.txt", "when.html", "choices.txt", "choices.html", "copied.txt", "copied.html", "shape.txt", "shape.html", "footer.txt",
+    "shared": "layout.txt", "layout.html", "hello.txt", "hello.html", "when.txt", "when.html", "choices.txt", "choices.html", "copied.txt", "copied.html", "trial.txt", "trial.html", "shape.txt", "shape.html", "footer.txt",
         "footer.html", "calendar.txt", "drill.txt", "drill.html", "checks.txt", "checks.html";
     "proposed": "subject.txt", "body.txt", "body.html";
     "reminder": "subject.txt", "body.txt", "body.html";
@@ -68,7 +68,7 @@ const ENGLISH: Texts = shipped! { in "";
 
 /// The German ones. Layouts have no words, so those of English do for every language.
 const GERMAN: Texts = shipped! { in "de/";
-    "shared": "hello.txt", "hello.html", "when.txt", "when.html", "choices.txt", "choices.html", "copied.txt", "copied.html", "shape.txt", "shape.html", "footer.txt", "footer.html", "calendar.txt",
+    "shared": "hello.txt", "hello.html", "when.txt", "when.html", "choices.txt", "choices.html", "copied.txt", "copied.html", "trial.txt", "trial.html", "shape.txt", "shape.html", "footer.txt", "footer.html", "calendar.txt",
         "drill.txt", "drill.html", "checks.txt", "checks.html";
     "proposed": "subject.txt", "body.txt", "body.html";
     "reminder": "subject.txt", "body.txt", "body.html";

@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{Finding, Looked};
+use crate::fleet::Autostart;
 use crate::hooks::{Health, HookRan, HookStatus};
 use crate::import::{ImportEnd, ImportStatus, LogLine};
 use crate::replica::{EndOfTest, ReplicaStatus, Seen, TestStatus};
@@ -176,9 +177,28 @@ pub enum Outcome {
     StayedAtSource {
         /// Why.
         failure: Failure,
+        /// Set where it ran before and is off now, because policy wants it so. Agents of before never said it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left_off: Option<LeftOff>,
     },
     /// The server is neither here nor at the destination: its owner deleted it, or it was moved by other means.
     Gone,
+}
+
+impl Outcome {
+    /// The server is at the source as before.
+    #[must_use]
+    pub fn stayed(failure: Failure) -> Self {
+        Self::StayedAtSource { failure, left_off: None }
+    }
+}
+
+/// A server that ran and was left off at its source after a cutover that failed: it is not started with its host either, or it might come up
+/// where nobody looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOff {
+    /// Whether it was started with its host before. The next cutover gives that to it again.
+    pub autostart: Autostart,
 }
 
 /// What an attempt that succeeded cost.

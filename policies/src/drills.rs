@@ -151,6 +151,7 @@ impl DrillWish {
             opened_at: self.now,
             validation: Validation::default(),
             shaped: None,
+            left_off: None,
         }
     }
 }

@@ -172,7 +172,7 @@ impl WhyNotLive {
                     .to_owned()
             }
             Self::LiveFailed { .. } => {
-                "Moving it while it was running was tried and did not succeed; the server was not affected."
+                "Moving it while it was running was tried and did not succeed; the server was not affected. It is most likely to succeed with an up-to-date kernel in the server."
                     .to_owned()
             }
         }

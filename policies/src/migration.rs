@@ -28,7 +28,7 @@ mod wishes;
 use serde::{Deserialize, Serialize};
 
 use crate::appointment::Appointment;
-use crate::attempt::{Failure, Method, Moved, Phase, PhaseDone};
+use crate::attempt::{Failure, LeftOff, Method, Moved, Phase, PhaseDone};
 use crate::blueprint::{Blueprint, Shaped};
 use crate::checks::Validation;
 use crate::eligibility::WhyNotLive;
@@ -92,6 +92,9 @@ pub struct Migration {
     /// What the server was looked at for, before and after.
     #[serde(default, skip_serializing_if = "Validation::is_empty")]
     pub validation: Validation,
+    /// Set once a try has left the server off at its source, and how it was before: the next one brings it up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_off: Option<LeftOff>,
     /// What it changes about the server besides its host: as of the last look until it is ordered, and then as ordered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shaped: Option<Shaped>,
@@ -208,7 +211,9 @@ impl Migration {
             | State::Rehearsing { .. }
             | State::RolledBack { .. } => true,
             State::Failed { why, .. } => match why {
-                FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. } => true,
+                FailedBecause::Aborted
+                | FailedBecause::AttemptsUsedUp { .. }
+                | FailedBecause::LeftOff { .. } => true,
                 FailedBecause::NotSeenAlive { .. } | FailedBecause::ChecksFailed { .. } => false,
             },
             State::Succeeded { .. }

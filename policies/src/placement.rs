@@ -29,7 +29,7 @@ use crate::policy::{Effective, Policy, PolicySet};
 
 pub use room::Room;
 pub(crate) use why::Bytes;
-pub use why::WhyNotHere;
+pub use why::{WhyNotHere, lacks_for_imports};
 
 /// Capacity held at a destination for a migration that is not finished.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -53,7 +53,7 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             };
             (Order::LiveMigrate(order), Wish::Tuned(tuning))
         }
-        Intent::Reboot { server, to, if_running, within, disks, shape } => {
+        Intent::Reboot { server, to, if_running, within, disks, left_off, shape } => {
             let effective = policy_of(*server, fleet, policies);
             let policy = &effective.policy;
             let order = RebootMigrate {
@@ -76,6 +76,7 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
                     (OnFailure::LeaveOff, LocalDisks::None | LocalDisks::Retained(_))
                     | (OnFailure::RestartSource, _) => IfFailed::RestartSource,
                 },
+                left_off: *left_off,
                 leaves: match disks {
                     LocalDisks::Retained(disks) => disks.clone(),
                     LocalDisks::None | LocalDisks::Replica(_) => Vec::new(),

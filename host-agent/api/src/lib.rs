@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use drover_policies::attempt::{Failure, Outcome, PhaseDone, Progress};
+use drover_policies::attempt::{Failure, LeftOff, Outcome, PhaseDone, Progress};
 use drover_policies::checks::{Look, Looked};
 use drover_policies::fleet::{HostFacts, ServerFacts};
 use drover_policies::hooks::{Health, HookRan, HookStatus};
@@ -302,6 +302,10 @@ pub struct RebootMigrate {
     /// What becomes of a server that ran and could not be brought up at the destination.
     #[serde(default, skip_serializing_if = "IfFailed::is_restart")]
     pub if_failed: IfFailed,
+    /// Set when an earlier cutover left it off at its source: if it still is off, it is brought up at the destination all the same. Only for
+    /// agents that have said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_off: Option<LeftOff>,
     /// Local disks that it does without at the destination, where it goes back to its old ones as they are: these are retained here. For
     /// agents that can [`ReturnToRetained`](drover_policies::fleet::Ability::ReturnToRetained).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

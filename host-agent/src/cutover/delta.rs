@@ -198,7 +198,7 @@ pub(super) fn final_delta(
 
 fn give_up(order: &RebootMigrate, failure: Failure, context: &Context<'_>) -> Step<Cutover> {
     end_round(order, context);
-    Step::ended(Outcome::StayedAtSource { failure })
+    Step::ended(Outcome::stayed(failure))
 }
 
 /// What is left, read from the powered-off disks: the time of this round is downtime.

@@ -127,6 +127,7 @@ fn vanished(
 fn off(order: &RebootMigrate, before: Before, pressure: Pressure, context: &Context<'_>) -> Step<Cutover> {
     let by = match (before.life, pressure) {
         (Life::Off, _) => PowerOff::WasOff,
+        (Life::On, Pressure::None) if order.left_off.is_some() => PowerOff::WasOff,
         // It ran when it was looked at, and nothing is noted as tried: an agent was killed between asking and noting it. So it went
         // off by what is asked first, and its owner must not read that he had stopped it himself.
         (Life::On, Pressure::None) if order.agent_time == Span::ZERO => PowerOff::Acpi,

@@ -1,7 +1,7 @@
 //! Bringing the server back at its source, as it was found.
 
 use drover_agent_api::{IfFailed, RebootMigrate};
-use drover_policies::attempt::{Failure, FailureClass, Outcome};
+use drover_policies::attempt::{Failure, FailureClass, LeftOff, Outcome};
 use drover_policies::fleet::Autostart;
 use drover_policies::time::{Instant, Span};
 
@@ -35,13 +35,14 @@ pub(super) fn step(order: &RebootMigrate, restoring: Restoring, context: &Contex
     match bring_back(order, &restoring, context) {
         Ok(Next::Look) => restoring.state().go(context, When::AtOnce),
         Ok(Next::Settle) => restoring.state().go(context, context.after(LOOK)),
-        Ok(Next::Done) => {
+        Ok(Next::Done(left_off)) => {
             // libvirt has the definition again. A file that can't be removed is no reason to keep anybody waiting: the next try writes over it.
             if let Err(error) = context.ledger.discard_of(order.server, context.id) {
                 tracing::warn!(operation = %context.id, server = %order.server,
                     "the server is back at its source, but its retained definition can't be thrown away: {error}");
             }
-            ended(restoring.placed, Outcome::StayedAtSource { failure: restoring.failure }, context)
+            let outcome = Outcome::StayedAtSource { failure: restoring.failure, left_off };
+            ended(restoring.placed, outcome, context)
         }
         Ok(Next::Gone) => ended(restoring.placed, Outcome::Gone, context),
         Err(text) => {
@@ -65,7 +66,7 @@ fn ended(placed: Option<Touched>, outcome: Outcome, context: &Context<'_>) -> St
 enum Next {
     Look,
     Settle,
-    Done,
+    Done(Option<LeftOff>),
     Gone,
 }
 
@@ -74,11 +75,17 @@ fn bring_back(order: &RebootMigrate, restoring: &Restoring, context: &Context<'_
     let Some(here) = told(source.find(order.server))? else {
         return redefine(order, context);
     };
-    if restoring.before.autostart == Autostart::Yes && here.autostart == Autostart::No {
+    let Before { life, autostart } = restoring.before;
+    let stays_off = life == Life::On && stays_off(order, &restoring.failure);
+    if stays_off && here.state == State::Off {
+        return Ok(Next::Done(Some(LeftOff { autostart })));
+    }
+    // One that is still on its way down will be looked at again.
+    let going_down = here.state == State::HeldOtherwise && context.now < restoring.settles;
+    if autostart == Autostart::Yes && here.autostart == Autostart::No && !(stays_off && going_down) {
         told(source.set_autostart(order.server, Autostart::Yes))?;
     }
-    match (here.state, restoring.before.life) {
-        (State::Off, Life::On) if stays_off(order, &restoring.failure) => Ok(Next::Done),
+    match (here.state, life) {
         (State::Off, Life::On) => match source.start(order.server) {
             Ok(()) => Ok(Next::Settle),
             Err(Refusal { kind: RefusalKind::Failed(FailureClass::NeedsPowerCycle), text }) => {
@@ -89,7 +96,7 @@ fn bring_back(order: &RebootMigrate, restoring: &Restoring, context: &Context<'_
         },
         (State::Running, Life::On) if context.now < restoring.settles => Ok(Next::Settle),
         // Still on its way down; it is started again when it is off.
-        (State::HeldOtherwise, Life::On) if context.now < restoring.settles => Ok(Next::Settle),
+        (State::HeldOtherwise, Life::On) if going_down => Ok(Next::Settle),
         (
             State::Running
             | State::Paused
@@ -99,7 +106,7 @@ fn bring_back(order: &RebootMigrate, restoring: &Restoring, context: &Context<'_
             | State::Arriving
             | State::Crashed,
             _,
-        ) => Ok(Next::Done),
+        ) => Ok(Next::Done(None)),
     }
 }
 

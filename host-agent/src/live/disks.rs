@@ -33,14 +33,14 @@ pub(super) fn approach(order: &LiveMigrate, here: &Sighting, context: &Context<'
             there.format
         );
         let failure = Failure { class: FailureClass::RefusedBySource, text };
-        return Step::ended(Outcome::StayedAtSource { failure });
+        return Step::ended(Outcome::stayed(failure));
     }
     match rounds_there((replica.replica, &replica.peer), context) {
         Ok(_) => {
             let before = Before { life: Life::On, autostart };
             Live::Placing { before, since: context.now }.go(context, When::AtOnce)
         }
-        Err(failure) => Step::ended(Outcome::StayedAtSource { failure }),
+        Err(failure) => Step::ended(Outcome::stayed(failure)),
     }
 }
 
@@ -53,10 +53,10 @@ pub(super) fn place(
     let state = Live::Placing { before, since };
     let stayed = |class, text| {
         let failure = Failure { class, text };
-        not_moved(order, Outcome::StayedAtSource { failure }, context)
+        not_moved(order, Outcome::stayed(failure), context)
     };
     if let Wish::Abort { because } = context.wish {
-        return not_moved(order, Outcome::StayedAtSource { failure: aborted(because) }, context);
+        return not_moved(order, Outcome::stayed(aborted(because)), context);
     }
     let Some(replica) = &order.replica else {
         return Live::Starting { autostart: before.autostart }.go(context, When::AtOnce);
@@ -96,7 +96,7 @@ pub(super) fn place(
         Ok(()) => Live::Starting { autostart: before.autostart }.go(context, When::AtOnce),
         Err(refusal) => {
             let failure = refusal.at_destination();
-            not_moved(order, Outcome::StayedAtSource { failure }, context)
+            not_moved(order, Outcome::stayed(failure), context)
         }
     }
 }

@@ -127,6 +127,7 @@ pub fn reboot() -> Order {
         within: None,
         replica: None,
         if_failed: IfFailed::RestartSource,
+        left_off: None,
         leaves: Vec::new(),
         shape: Shape::AsItIs,
     })
@@ -349,7 +350,7 @@ impl Rig {
     /// It stays at its source; libvirt has its definition there, and nothing else is left of the try.
     pub fn stayed(&mut self) -> (FailureClass, String) {
         let failure = match self.outcome() {
-            Outcome::StayedAtSource { failure } => failure,
+            Outcome::StayedAtSource { failure, .. } => failure,
             other => panic!("it was to stay: {other:?}"),
         };
         assert_eq!(self.retained(), Vec::<std::path::PathBuf>::new());

@@ -129,7 +129,7 @@ fn a_kill_at_every_call_leaves_it_at_one_host_and_what_was_made_is_taken_back() 
                 let outcome = end_of(&mut rig, &told);
                 if faults.is_empty() {
                     // A kill right before libvirt is asked leaves a try that was never begun.
-                    let early = matches!(&outcome, Outcome::StayedAtSource { failure } if failure.class == FailureClass::LostOnTheWay);
+                    let early = matches!(&outcome, Outcome::StayedAtSource { failure, .. } if failure.class == FailureClass::LostOnTheWay);
                     assert!(early || matches!(outcome, Outcome::Moved(_)), "{told}: {outcome:?}");
                 }
                 last = n;

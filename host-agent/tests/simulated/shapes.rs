@@ -98,7 +98,7 @@ fn one_that_can_t_be_brought_up_is_at_its_source_as_it_was() {
         let mut rig = Rig::new(with(blueprint()), plugged(), Guest::default());
         rig.fleet.change_host(&host("h2"), |facts| facts.plugs = bridge("br7"));
         rig.fleet.kill_agent_at_call(&host("h1"), n, Moment::After);
-        let Outcome::StayedAtSource { failure } = end(&mut rig, &format!("killed after call {n}")) else {
+        let Outcome::StayedAtSource { failure, .. } = end(&mut rig, &format!("killed after call {n}")) else {
             panic!("there is no br1 there");
         };
         assert_eq!(failure.class, FailureClass::RefusedByDestination, "{}", failure.text);

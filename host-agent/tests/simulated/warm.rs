@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use crate::common::{OPERATION, Rig, SERVER, host, live, reboot, server_facts};
 use chrono::TimeDelta;
 use drover_agent_api::{
-    AbortBecause, Base, CutoverReplica, Destination, HoldReplica, IfFailed, Images, Operation,
+    AbortBecause, Base, CutoverReplica, Destination, HoldReplica, IfFailed, IfRunning, Images, Operation,
     OperationState, Order, RebootMigrate, ReleaseReplica, ReplicaPeer, Replicate, Wish,
 };
 use drover_host_agent::hypervisor::simulated::{Condition, Fault, Guest};
-use drover_policies::attempt::{FailureClass, Outcome, Phase, PowerOff};
+use drover_policies::attempt::{FailureClass, LeftOff, Outcome, Phase, PowerOff};
 use drover_policies::fleet::{
     Autostart, CertificateDigest, Disk, LocalStorage, Power, Reach, Replication, ServerFacts,
 };
@@ -569,8 +569,19 @@ fn policy_may_leave_a_server_off_that_could_not_be_cut_over_but_not_one_whose_cu
     rig.run_until_ready();
     rig.fleet.fault(Fault::PutInPlaceFails { host: host("h2") });
     rig.cut_over(leave_off());
-    rig.stayed();
-    assert_eq!(rig.places(), at("h1", Power::Off));
+    let Outcome::StayedAtSource { left_off, .. } = rig.outcome() else { panic!("it stays") };
+    let was = LeftOff { autostart: Autostart::Yes };
+    assert_eq!(left_off, Some(was));
+    // Nor does it come up with its host.
+    assert_eq!(rig.places(), [("h1".to_owned(), Power::Off, Autostart::No)]);
+
+    // The next try knows that it is off by our doing.
+    let again = RebootMigrate { left_off: Some(was), if_running: IfRunning::LeaveAlone, ..leave_off() };
+    rig.operation.order = Order::RebootMigrate(again);
+    rig.operation.id = OperationId(Uuid::from_u128(0xc1));
+    rig.order();
+    assert_eq!(rig.moved().power_off, Some(PowerOff::WasOff));
+    assert_eq!(rig.places(), at("h2", Power::Running));
 
     let mut rig = replicating(Power::Running);
     rig.run_until_ready();

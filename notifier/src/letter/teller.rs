@@ -5,14 +5,16 @@ use chrono_tz::Tz;
 use drover_policies::attempt::PowerOff;
 use drover_policies::checks::{Finding, Item, Verdict, Weight};
 use drover_policies::notices::{
-    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Notice, Reserved, Tells, Trial,
+    Actor, AfterFailedChecks, Answer, Avoidance, Cause, Contact, Did, Disks, Notice, Reserved, Tells, Trial,
     WhyGivenUp, Wisher,
 };
+use drover_policies::replica::TEST_AHEAD;
 use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
 
 use super::{
     AnswerLines, AnswerWords, Answers, CheckWords, Choices, FreeTime, NAME, STOP_REMINDERS, TEXT, Told,
+    TrialWords,
 };
 use crate::speech::{Doer, Speech, When};
 use crate::words;
@@ -39,6 +41,13 @@ impl Teller<'_> {
                     Reserved::NotYet => false,
                 },
                 window: words::phrase(&self.speech.said(window), TEXT),
+                // Whatever has its disks copied can be tried; what goes back to where it was need not be.
+                trial: match (self.notice.ticket.disks, &self.notice.ticket.cause) {
+                    (Disks::Local, Cause::Maintenance | Cause::Asked { .. }) => {
+                        Some(self.trial(*slot, false))
+                    }
+                    (Disks::Shared, _) | (Disks::Local, Cause::Revert { .. } | Cause::Drill) => None,
+                },
                 choices: self.choices(Some(*slot), Approval::Awaited),
             },
             Tells::Reminder { slot, left, downtime, trial } => Told::Reminder {
@@ -47,7 +56,7 @@ impl Teller<'_> {
                 downtime: self.speech.about(*downtime),
                 trial: match trial {
                     Trial::NotAdvised => None,
-                    Trial::Advised => Some(self.command("test launch")),
+                    Trial::Advised => Some(self.trial(*slot, true)),
                 },
                 stop: self.answered_by_program().then_some(STOP_REMINDERS),
                 choices: self.choices(Some(*slot), Approval::NotNeeded),
@@ -71,7 +80,8 @@ impl Teller<'_> {
                 when: slot.map(|slot| self.when(slot)),
                 choices: self.choices(*slot, Approval::Awaited),
             },
-            Tells::RolledBack { why, downtime, slot } => Told::RolledBack {
+            Tells::RolledBack { why, downtime, slot, left_off } => Told::RolledBack {
+                left_off: *left_off,
                 why: self.sentence(why),
                 downtime: downtime.map(|downtime| self.speech.exactly(downtime)),
                 when: slot.map(|slot| self.when(slot)),
@@ -250,6 +260,11 @@ impl Teller<'_> {
             | Cause::Asked { by: Wisher::Operators }
             | Cause::Revert { by: Wisher::Operators, .. } => false,
         }
+    }
+
+    fn trial(&self, slot: Slot, copied: bool) -> TrialWords {
+        let soon = slot.start - self.notice.at < TEST_AHEAD.delta();
+        TrialWords { command: self.command("test launch"), copied, soon }
     }
 
     fn command(&self, verb: &str) -> String {

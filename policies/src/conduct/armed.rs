@@ -47,8 +47,15 @@ impl Conductor<'_> {
             Some(Report::Running(progress)) if matches!(progress.phase, Phase::Preflight | Phase::Armed) => {
                 self.keep_armed(migration, operation)
             }
+            Some(Report::Ended {
+                outcome: Outcome::StayedAtSource { failure, left_off: Some(was) }, ..
+            }) => {
+                let migration = self.has_begun(migration, operation);
+                self.left_off(migration, operation, failure, was)
+            }
             Some(
-                Report::Ended { outcome: Outcome::StayedAtSource { failure }, .. } | Report::Refused(failure),
+                Report::Ended { outcome: Outcome::StayedAtSource { failure, .. }, .. }
+                | Report::Refused(failure),
             ) => {
                 if failure.class == FailureClass::NotBegun {
                     self.not_begun(migration, operation)
@@ -134,7 +141,7 @@ impl Conductor<'_> {
             },
         );
         migration.appointment = Appointment::Unscheduled;
-        let tells = Tells::RolledBack { why: class.to_string(), downtime: None, slot: None };
+        let tells = Tells::RolledBack { why: class.to_string(), downtime: None, slot: None, left_off: false };
         self.tell(&migration, &format!("rolled_back/{operation}"), tells);
         self.give_up(migration, FailedBecause::Aborted)
     }

@@ -251,6 +251,7 @@ impl<'a> Conductor<'a> {
             opened_at: self.now,
             validation: Validation::default(),
             shaped: None,
+            left_off: None,
         }
     }
 

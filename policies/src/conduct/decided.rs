@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::Within;
-use crate::attempt::{Method, Report};
+use crate::attempt::{LeftOff, Method, Report};
 use crate::blueprint::{Blueprint, Blueprints};
 use crate::bulletins::Says;
 use crate::checks::Look;
@@ -207,6 +207,8 @@ pub enum Intent {
         within: Option<Within>,
         /// From what it boots there.
         disks: LocalDisks,
+        /// Set when it is off because an earlier try has left it off.
+        left_off: Option<LeftOff>,
         /// What it looks like there.
         shape: Shape,
     },

@@ -138,6 +138,7 @@ impl<'a> Conductor<'a> {
             opened_at: self.now,
             validation: Validation::default(),
             shaped: None,
+            left_off: None,
         };
         let to = migration.to().cloned();
         self.say(&migration, Happened::Planned { method, to, why_not_live });

@@ -155,7 +155,8 @@ impl Conductor<'_> {
                 self.arrived(migration, operation, moved)
             }
             Some(
-                Report::Ended { outcome: Outcome::StayedAtSource { failure }, .. } | Report::Refused(failure),
+                Report::Ended { outcome: Outcome::StayedAtSource { failure, .. }, .. }
+                | Report::Refused(failure),
             ) => self.live_failed(migration, failure),
             Some(Report::Ended { outcome: Outcome::Gone, .. }) => self.gone(migration, operation),
             Some(

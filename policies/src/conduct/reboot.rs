@@ -6,7 +6,9 @@ use super::shared::Whereabouts;
 use super::validation::{LookedBefore, being_looked_at};
 use super::{Conductor, Go, IfRunning, Intent};
 use crate::appointment::{Appointment, MayBegin};
-use crate::attempt::{Failure, FailureClass, Method, Moved, Outcome, Phase, PhaseDone, PowerOff, Report};
+use crate::attempt::{
+    Failure, FailureClass, LeftOff, Method, Moved, Outcome, Phase, PhaseDone, PowerOff, Report,
+};
 use crate::events::Happened;
 use crate::fleet::{Power, Server};
 use crate::ids::{OperationId, TicketId};
@@ -106,8 +108,9 @@ impl Conductor<'_> {
         let effective = self.policy_for(&migration);
         let policy = &effective.policy;
         let downtime = self.expected_downtime(&migration, policy);
-        // Nobody notices the move of a server that is off; but whoever chose a time for it himself meant that time.
-        let chosen = migration.asked().is_some() && migration.maintenance.is_none();
+        // Nobody notices the move of a server that is off; but whoever chose a time for it himself meant that time, unless it is off by our doing.
+        let chosen =
+            migration.asked().is_some() && migration.maintenance.is_none() && migration.left_off.is_none();
         let off = server.facts.power == Power::Off && !chosen && !is_coming_back(&migration, server);
         let may_begin = if off { MayBegin::Now } else { migration.appointment.may_begin(self.now, downtime) };
         match may_begin {
@@ -218,7 +221,8 @@ impl Conductor<'_> {
             // Only a retried cold move comes here with the appointment of its last try.
             migration.appointment = Appointment::Unscheduled;
         }
-        let intent = Intent::Reboot { server: migration.server, to, if_running, within, disks, shape };
+        let (server, left_off) = (migration.server, migration.left_off);
+        let intent = Intent::Reboot { server, to, if_running, within, disks, left_off, shape };
         let operation = self.begin(&mut migration, intent);
         match within {
             Some(_) => {
@@ -249,8 +253,12 @@ impl Conductor<'_> {
             Some(Report::Ended { outcome: Outcome::Moved(moved), .. }) => {
                 self.arrived(migration, operation, moved)
             }
+            Some(Report::Ended {
+                outcome: Outcome::StayedAtSource { failure, left_off: Some(was) }, ..
+            }) => self.left_off(migration, operation, failure, was),
             Some(
-                Report::Ended { outcome: Outcome::StayedAtSource { failure }, .. } | Report::Refused(failure),
+                Report::Ended { outcome: Outcome::StayedAtSource { failure, .. }, .. }
+                | Report::Refused(failure),
             ) => self.stayed(migration, operation, failure),
             Some(Report::Ended { outcome: Outcome::Gone, .. }) => self.gone(migration, operation),
             Some(
@@ -296,23 +304,43 @@ impl Conductor<'_> {
         operation: OperationId,
         failure: Failure,
     ) -> Migration {
-        self.end_attempt(&mut migration, operation, Some(failure.clone()));
-        let what =
-            Happened::AttemptFailed { method: Method::Reboot, failure: failure.clone(), again_at: None };
-        self.say(&migration, what);
-        migration.appointment = Appointment::Unscheduled;
+        self.try_failed(&mut migration, operation, &failure);
         if self.go(&migration) == Go::Cancelled {
             return self.cancelled(migration);
         }
         if failure.class == FailureClass::Aborted {
             // He has read that it begins, and waits for its end.
             let why = failure.class.to_string();
-            let tells = Tells::RolledBack { why, downtime: None, slot: None };
+            let tells = Tells::RolledBack { why, downtime: None, slot: None, left_off: false };
             self.tell(&migration, &format!("rolled_back/{operation}"), tells);
             return self.give_up(migration, FailedBecause::Aborted);
         }
         migration.state = State::RolledBack { at: self.now, failure };
         migration
+    }
+
+    /// It ran, and was left off at its source by policy: nothing more is done before a person has looked at it.
+    pub(super) fn left_off(
+        &mut self,
+        mut migration: Migration,
+        operation: OperationId,
+        last: Failure,
+        was: LeftOff,
+    ) -> Migration {
+        self.try_failed(&mut migration, operation, &last);
+        migration.left_off = Some(was);
+        let why = last.class.to_string();
+        let tells = Tells::RolledBack { why, downtime: None, slot: None, left_off: true };
+        self.tell(&migration, &format!("rolled_back/{operation}"), tells);
+        self.give_up(migration, FailedBecause::LeftOff { last })
+    }
+
+    fn try_failed(&mut self, migration: &mut Migration, operation: OperationId, failure: &Failure) {
+        self.end_attempt(migration, operation, Some(failure.clone()));
+        let what =
+            Happened::AttemptFailed { method: Method::Reboot, failure: failure.clone(), again_at: None };
+        self.say(migration, what);
+        migration.appointment = Appointment::Unscheduled;
     }
 
     /// It runs at its source again: another time is looked for, or a person is asked.
@@ -328,7 +356,11 @@ impl Conductor<'_> {
         };
         let told = format!("rolled_back/{operation}");
         if tries >= policy.reboot.attempts {
-            self.tell(&migration, &told, Tells::RolledBack { why, downtime: None, slot: None });
+            self.tell(
+                &migration,
+                &told,
+                Tells::RolledBack { why, downtime: None, slot: None, left_off: false },
+            );
             return self.give_up(migration, FailedBecause::AttemptsUsedUp { last: failure });
         }
         // In an emergency, and for a server that was off, nothing is agreed: the next try waits for the back-off alone.
@@ -340,7 +372,7 @@ impl Conductor<'_> {
         }
         let found = self.find_slot(&migration, policy);
         let slot = found.as_ref().ok().map(|found| found.slot);
-        self.tell(&migration, &told, Tells::RolledBack { why, downtime: None, slot });
+        self.tell(&migration, &told, Tells::RolledBack { why, downtime: None, slot, left_off: false });
         migration.state = State::Ready { waits_for: Waiting::Nothing };
         self.another_time(migration, found)
     }
@@ -407,7 +439,11 @@ impl Conductor<'_> {
             let until_alive = Span::between(started, self.now).0.saturating_sub(migration.validation.took.0);
             moved.downtime = Some(Span(downtime.0 + until_alive));
         }
-        let was_off = moved.power_off == Some(PowerOff::WasOff);
+        let mut was_off = moved.power_off == Some(PowerOff::WasOff);
+        if was_off && migration.left_off.is_some() {
+            // That was our doing: for its owner it has been brought up again.
+            (was_off, moved.power_off) = (false, None);
+        }
         if was_off && migration.ticket.is_some() && migration.reverts().is_none() {
             return self.avoided(migration, Avoidance::MovedWhileOff);
         }

@@ -20,7 +20,7 @@ use crate::windows::{Slot, Slots, Wanted, first_fit};
 /// How far back from the deadline a time is looked for, in steps.
 const MOST_STEPS_BACK: usize = 10_000;
 
-/// A reminder that comes earlier than this, before its time, advises to try the server at its destination.
+/// A reminder that comes so long before its time, or longer, advises to try the server at its destination.
 const TRIED_BEFORE: Span = Span::hours(24);
 
 /// How many free times somebody who is refused one is offered.
@@ -385,7 +385,7 @@ impl Conductor<'_> {
             // One that comes late says what is really left.
             let late = self.now - (slot.start - left.delta()) >= Span::minutes(1).delta();
             let left = if late { whole_minutes(Span::between(self.now, slot.start)) } else { left };
-            let trial = if left > TRIED_BEFORE { self.trial(migration) } else { Trial::NotAdvised };
+            let trial = if left >= TRIED_BEFORE { self.trial(migration) } else { Trial::NotAdvised };
             self.tell(migration, &fact, Tells::Reminder { slot, left, downtime, trial });
         }
     }

@@ -436,7 +436,10 @@ impl<'a> Conductor<'a> {
         if !migration.is_open() {
             return migration;
         }
-        if self.go(&migration) == super::Go::Cancelled {
+        // One that we have left off needs a person all the same, until somebody has started it.
+        let still_off = migration.left_off.is_some()
+            && matches!(self.whereabouts(&migration), Whereabouts::Here(server) if server.facts.power == Power::Off);
+        if self.go(&migration) == super::Go::Cancelled && !still_off {
             return self.cancelled(migration);
         }
         if self.is_out_of_time(&migration) {

@@ -202,6 +202,11 @@ pub enum FailedBecause {
         /// The last failure.
         last: Failure,
     },
+    /// It could not be brought up at its destination, and policy leaves it off at its source.
+    LeftOff {
+        /// The failure.
+        last: Failure,
+    },
     /// It has left its host, but was not seen alive at the destination.
     NotSeenAlive {
         /// What was seen instead.
@@ -224,6 +229,13 @@ impl fmt::Display for FailedBecause {
             Self::Aborted => f.write_str("aborted by an operator; `drover migrations retry` goes on"),
             Self::AttemptsUsedUp { last } => {
                 write!(f, "every try failed, last: {} ({})", last.class, last.text)
+            }
+            Self::LeftOff { last } => {
+                write!(
+                    f,
+                    "not brought up at its destination, and left off at its source (replication.on_failure): {} ({}); `drover migrations retry` moves it now and starts it there, or start it where it is",
+                    last.class, last.text
+                )
             }
             Self::NotSeenAlive { text, .. } => {
                 write!(f, "moved, but not seen alive at the destination: {text}")

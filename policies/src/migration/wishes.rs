@@ -230,7 +230,11 @@ impl Migration {
     /// It has not failed.
     pub fn retry(mut self) -> Result<Self, Refusal> {
         match &self.state {
-            State::Failed { why: FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. }, .. } => {
+            State::Failed {
+                why:
+                    FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. } | FailedBecause::LeftOff { .. },
+                ..
+            } => {
                 self.attempts.clear();
                 // What somebody asked for is a reboot; nothing else has to be found anew about it.
                 if self.asked().is_none() {
@@ -359,7 +363,11 @@ impl Migration {
             | State::Ready { .. }
             | State::Rehearsing { .. }
             | State::RolledBack { .. }
-            | State::Failed { why: FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. }, .. } => {
+            | State::Failed {
+                why:
+                    FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. } | FailedBecause::LeftOff { .. },
+                ..
+            } => {
                 self.appointment = Appointment::Done;
                 self.state = State::Cancelled { at: now };
                 Ok(self)
@@ -415,7 +423,11 @@ impl Migration {
             | State::Verifying { .. }
             | State::Succeeded { .. }
             | State::RolledBack { .. }
-            | State::Failed { why: FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. }, .. }
+            | State::Failed {
+                why:
+                    FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. } | FailedBecause::LeftOff { .. },
+                ..
+            }
             | State::Rehearsing { .. }
             | State::Rehearsed { .. }
             | State::Cancelled { .. }
@@ -463,7 +475,11 @@ impl Migration {
             | State::Verifying { .. }
             | State::Succeeded { .. }
             | State::RolledBack { .. }
-            | State::Failed { why: FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. }, .. }
+            | State::Failed {
+                why:
+                    FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. } | FailedBecause::LeftOff { .. },
+                ..
+            }
             | State::Rehearsing { .. }
             | State::Rehearsed { .. }
             | State::Cancelled { .. }

@@ -98,6 +98,9 @@ pub enum Tells {
         downtime: Option<Span>,
         /// The time proposed now.
         slot: Option<Slot>,
+        /// It is still off, and an operator brings it up.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        left_off: bool,
     },
     /// It is not needed any more: the maintenance was cancelled. Closes the ticket.
     Cancelled,

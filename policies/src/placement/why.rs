@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::NoPlace;
-use crate::fleet::{Ability, Plug};
+use crate::fleet::{Ability, HostFacts, Plug};
 use crate::ids::HostName;
 use crate::time::Span;
 
@@ -303,6 +303,18 @@ impl fmt::Display for WhyNotHere {
             }
         }
     }
+}
+
+/// What a host must be able to do for an import. In the order in which it is to be dealt with.
+pub(super) const NEEDED_FOR_IMPORTS: [Ability; 3] =
+    [Ability::Import, Ability::ReadForeignImages, Ability::FixGuests];
+
+/// What keeps servers of other hypervisors from being imported at a host, and what to do.
+#[must_use]
+pub fn lacks_for_imports(facts: &HostFacts) -> Vec<String> {
+    let lacking = NEEDED_FOR_IMPORTS.into_iter().filter(|ability| !facts.can(*ability));
+    let say = |(what, advice): (&str, &str)| format!("{what}; {advice}");
+    lacking.map(not_importing).map(say).collect()
 }
 
 /// What stands against importing where this is lacking, after the host's name, and what to do.

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Failure;
 use crate::checks::Looked;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
+
+/// A server is best tried so long before it is moved: whoever finds something then has time to do something about it. CloudEndure's advice.
+pub const TEST_AHEAD: Span = Span::hours(7 * 24);
 
 /// The moment of the source's disks that a test guest starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

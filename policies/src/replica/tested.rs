@@ -10,6 +10,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::{EndOfTest, Point, Replica, ReplicaState, ReplicaStatus, Seen, Stage, TestStatus, TestStep};
+use crate::checks::what_failed;
 use crate::ids::{OperationId, ServerId};
 use crate::notices::Actor;
 use crate::time::Instant;
@@ -164,7 +165,14 @@ impl fmt::Display for TestHappened {
                 write!(f, "{name} runs, its console is {console}")
             }
             Self::Launched { name, console: None } => write!(f, "{name} runs"),
-            Self::Checked { seen: Seen::Alive { sign, .. } } => write!(f, "the test guest is alive: {sign}"),
+            Self::Checked { seen: Seen::Alive { sign, looked } } => {
+                write!(f, "the test guest is alive: {sign}")?;
+                match looked.as_ref().map(|looked| what_failed(&looked.findings)) {
+                    None => Ok(()),
+                    Some(None) => f.write_str("; all that was looked at is as it should be"),
+                    Some(Some(failed)) => write!(f, "; but it is not as it should be: {failed}"),
+                }
+            }
             Self::Checked { seen: Seen::NotAlive { text } } => {
                 write!(f, "the test guest was not seen alive: {text}")
             }

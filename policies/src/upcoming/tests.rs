@@ -64,6 +64,7 @@ fn migration() -> Migration {
         opened_at: NOON,
         validation: Default::default(),
         shaped: None,
+        left_off: None,
     }
 }
 

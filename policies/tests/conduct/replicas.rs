@@ -2,23 +2,26 @@
 
 use std::path::PathBuf;
 
-use drover_policies::attempt::{Failure, FailureClass, Outcome, Phase, PhaseDone, Progress, Report};
-use drover_policies::conduct::{Back, Intent, LocalDisks, NewOperation, NewWish, revert};
+use drover_policies::attempt::{
+    Failure, FailureClass, LeftOff, Outcome, Phase, PhaseDone, PowerOff, Progress, Report,
+};
+use drover_policies::conduct::{Back, IfRunning, Intent, LocalDisks, NewOperation, NewWish, revert};
 use drover_policies::fleet::{
-    Ability, CertificateDigest, Disk, Fleet, Host, LocalStorage, Power, Reach, Replication, ServerFacts,
+    Ability, Autostart, CertificateDigest, Disk, Fleet, Host, LocalStorage, Power, Reach, Replication,
+    ServerFacts,
 };
 use drover_policies::host::Standing;
 use drover_policies::ids::OperationId;
 use drover_policies::maintenance::{State as MaintenanceState, Urgency};
 use drover_policies::migration::{Loss, State, Waiting};
-use drover_policies::notices::Actor;
+use drover_policies::notices::{Actor, Tells};
 use drover_policies::replica::{
     Activity, Base, Frozen, Going, Images, Replica, ReplicaStatus, Round, RoundKind,
 };
 use drover_policies::samples::{Sample, gib, host_name, owner_id};
 use drover_policies::time::{Instant, Span};
 
-use crate::story::Story;
+use crate::story::{Story, moved};
 
 const DISKS: &str = "/var/lib/libvirt/images";
 
@@ -269,7 +272,53 @@ fn what_is_cancelled_is_cleared_away_although_it_is_over() {
 /// The cutover that has begun fails, and the server runs at its source again.
 fn fails(story: &mut Story, class: FailureClass) {
     let failure = Failure { class, text: "as the story wants it".to_owned() };
-    story.report("db", Report::ended(Outcome::StayedAtSource { failure }));
+    story.report("db", Report::ended(Outcome::stayed(failure)));
+}
+
+/// It could not be brought up at its destination, and policy leaves it off.
+fn is_left_off() -> Story {
+    let mut story = ready();
+    begin(&mut story);
+    let failure = Failure { class: FailureClass::TargetDidNotBoot, text: "so says libvirt".to_owned() };
+    let left_off = Some(LeftOff { autostart: Autostart::Yes });
+    story.report("db", Report::ended(Outcome::StayedAtSource { failure, left_off }));
+    story.change("h1", "db", |facts| facts.power = Power::Off);
+    story
+}
+
+#[test]
+fn one_that_is_left_off_waits_for_a_person_and_the_next_try_starts_it() {
+    let mut story = is_left_off();
+    story.wait(Span::hours(3));
+    assert_eq!(story.state("db"), "failed", "nobody moves it unasked because it is off");
+    let (_, last) = story.told.last().expect("its owner was told");
+    assert!(matches!(last, Tells::RolledBack { left_off: true, slot: None, .. }), "{last:?}");
+
+    story.retry("db");
+    let status = rounds(&story, 11);
+    tell(&mut story, Report::Replicating(status));
+    let Intent::Reboot { left_off, if_running, .. } = story.order_for("db").intent else {
+        panic!("it is cut over at once")
+    };
+    assert_eq!((left_off, if_running), (Some(LeftOff { autostart: Autostart::Yes }), IfRunning::LeaveAlone));
+    story.leaves("db");
+    story.report("db", Report::ended(Outcome::Moved(moved(Some(PowerOff::WasOff)))));
+    story.report("db", Report::Alive { sign: "it runs".to_owned(), looked: None });
+    assert_eq!(story.state("db"), "completed");
+    let (_, last) = story.told.last().expect("its owner was told");
+    assert!(matches!(last, Tells::Done { power_off: None, .. }), "{last:?}");
+}
+
+#[test]
+fn one_that_is_left_off_is_not_forgotten_when_its_maintenance_is_cancelled() {
+    let mut story = is_left_off();
+    let id = *story.maintenances.keys().next().expect("one");
+    let maintenance = story.maintenances.get_mut(&id).expect("known");
+    maintenance.state = MaintenanceState::Cancelled { at: story.now, by: Actor::Drover };
+    story.look();
+    assert_eq!(story.state("db"), "failed");
+    story.change("h1", "db", |facts| facts.power = Power::Running);
+    assert_eq!(story.state("db"), "cancelled");
 }
 
 #[test]
@@ -286,7 +335,7 @@ fn each_phase_of_a_cutover_is_told_once_with_its_figures_also_one_that_nobody_sa
     story.report("db", running(&[delta]));
     let rest = [done(Phase::PowerOffSource, 2_100, 1 << 10), done(Phase::Finalize, 30, 0)];
     let failure = Failure { class: FailureClass::TargetDidNotBoot, text: "as the story wants it".to_owned() };
-    let outcome = Outcome::StayedAtSource { failure };
+    let outcome = Outcome::stayed(failure);
     let all = [&[delta], &rest[..]].concat();
     story.report("db", Report::Ended { outcome, done: all.clone() });
     let told: Vec<&str> =

@@ -271,9 +271,17 @@ impl Story {
         self.report(server, Report::Alive { sign: "it runs".to_owned(), looked: None });
     }
 
+    /// An operator has it tried again.
+    pub fn retry(&mut self, server: &str) {
+        let id = self.migration(server).id;
+        let migration = self.migrations.iter_mut().find(|migration| migration.id == id).expect("it is there");
+        *migration = migration.clone().retry().expect("it has failed");
+        self.look();
+    }
+
     pub fn fails(&mut self, server: &str, class: FailureClass) {
         let failure = Failure { class, text: "so says libvirt".to_owned() };
-        self.report(server, Report::ended(Outcome::StayedAtSource { failure }));
+        self.report(server, Report::ended(Outcome::stayed(failure)));
     }
 
     /// libvirt on a host is asked, and says that nothing is left.

@@ -152,5 +152,6 @@ fn an_early_reminder_advises_to_test_until_a_test_has_passed() {
     assert_eq!(reminded(early, None), Trial::Advised);
     assert_eq!(reminded(early, Some(TestResult::Failed)), Trial::Advised);
     assert_eq!(reminded(early, Some(TestResult::Passed)), Trial::NotAdvised);
-    assert_eq!(reminded(Span::hours(24), None), Trial::NotAdvised, "that is too late");
+    assert_eq!(reminded(Span::hours(24), None), Trial::Advised, "the last one that most owners get in time");
+    assert_eq!(reminded(Span::hours(23), None), Trial::NotAdvised, "that is too late");
 }

@@ -152,6 +152,8 @@ pub struct Test {
     pub until: Option<Instant>,
     /// By what it was seen to be alive, or what was seen instead.
     pub seen: Option<String>,
+    /// What else it was looked at for.
+    pub checks: Checks,
     /// Where its console is.
     pub console: Option<String>,
     /// What can be done with it.

@@ -128,6 +128,7 @@ plan-made = Made from facts of
 processors = Processors
 remarks = What should be known
 shared-storage = Shared storage
+helpers = Copies and imports
 tab-plan = Plan
 tab-progress = Progress
 wave-n = Wave { $n }

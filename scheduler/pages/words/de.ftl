@@ -251,6 +251,7 @@ phase-off = Herunterfahren
 phase-boot = Start am neuen Platz
 phase-verify = Überprüfung
 phase-confirm = Bestätigung
+test-soon = Am besten geschieht das eine Woche vorher; dieser Termin ist näher, wählen Sie also einen anderen, wenn Sie mehr Zeit wollen.
 test-hint = Eine Kopie des Servers wird mit neuer Identität und ohne Netz nach außen gestartet. Der Server selbst wird nicht angefasst.
 test-name = Name
 test-from = Seine Festplatten vom

@@ -260,6 +260,7 @@ phase-off = Shut down
 phase-boot = Boot at its new place
 phase-verify = Verification
 phase-confirm = Confirmation
+test-soon = A week before its time is a good moment for it; this time is nearer, so pick another one if you want longer.
 test-hint = A copy of the server is booted with a new identity and without a network to anything. The server itself is not touched.
 test-name = Name
 test-from = Its disks as of

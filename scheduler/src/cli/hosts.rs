@@ -148,6 +148,8 @@ fn show_host(screen: &Screen, detail: &HostDetail) {
             ),
         ),
         ("storage", host.shared_storage.iter().cloned().collect::<Vec<_>>().join(", ")),
+        ("copies", detail.helpers.copies().join("\n")),
+        ("imports", detail.helpers.imports().join("\n")),
         ("libvirt", format!("{}, QEMU {}, {}", host.libvirt_version, host.qemu_version, detail.libvirt_uri)),
     ]);
     screen.line("");

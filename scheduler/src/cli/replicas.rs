@@ -1,5 +1,6 @@
 //! Replicas of local disks: how far they are, how far behind, and what a cutover with one does.
 
+use drover_policies::replica::TEST_AHEAD;
 use drover_policies::time::Span;
 use serde_json::json;
 
@@ -12,9 +13,6 @@ use super::{Context, part};
 use crate::http::views::{
     CutoverEstimate, MigrationView, ReplicaFigures, ReplicaView, RoundView, RunningRoundView, ServerView,
 };
-
-/// A test should be made so long before the time of a cutover.
-const TEST_AHEAD: Span = Span::hours(7 * 24);
 
 pub(super) async fn replicas(context: &Context, command: Replicas) -> Result<(), Failed> {
     match command {
@@ -269,6 +267,9 @@ fn expected(estimate: &CutoverEstimate) -> String {
 /// A hint where the time of a cutover is too near for a test.
 pub(super) fn best_practice(screen: &Screen, migration: &MigrationView) -> Option<String> {
     let replica = migration.replica.as_ref().filter(|_| migration.open)?;
+    if replica.test.as_ref().is_some_and(|test| test.result.as_deref() == Some("passed")) {
+        return None;
+    }
     let start = migration.appointment.slot.as_ref()?.start;
     let now = screen.times().now;
     if start < now || start - now > TEST_AHEAD.delta() {

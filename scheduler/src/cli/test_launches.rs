@@ -1,6 +1,7 @@
 //! Test launches: a server tried at its destination before it is moved there.
 
 use super::args::Test;
+use super::checks::findings;
 use super::client::{Answer, Parameter};
 use super::exit::Failed;
 use super::screen::Screen;
@@ -82,6 +83,10 @@ fn show(screen: &Screen, replica: &ReplicaView) {
     for line in lines(test) {
         screen.line(line);
     }
+    if !test.checks.is_empty() {
+        screen.line("");
+        findings(screen, &test.checks);
+    }
 }
 
 fn lines(test: &TestView) -> Vec<String> {
@@ -92,6 +97,9 @@ fn lines(test: &TestView) -> Vec<String> {
     add("From", test.consistent_at.map(|at| format!("its disks of {}", at.format("%Y-%m-%d %H:%M:%S UTC"))));
     add("Alive", test.alive.map(|alive| if alive { "yes" } else { "NO" }.to_owned()));
     add("Seen", test.seen.clone());
+    let well = test.well.map(|well| if well { "passed" } else { "FAILED, see below" }.to_owned());
+    let alone = || "not looked at: a test has no network unless policy names one (test.network)".to_owned();
+    add("Checks", well.or_else(|| test.alive?.then(alone)));
     add("Console", test.console.clone());
     add("Until", test.until.map(|until| until.format("%Y-%m-%d %H:%M UTC").to_string()));
     add("Ended", test.ended.clone());

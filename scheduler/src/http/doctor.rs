@@ -165,24 +165,31 @@ fn cluster(name: &str, hosts: &[&Host]) -> Finding {
     let lonely: Vec<&Host> = hosts
         .iter()
         .copied()
-        .filter(|host| {
-            hosts.iter().all(|other| other.name == host.name || shared(host).is_disjoint(&shared(other)))
-        })
+        .filter(|host| hosts.iter().all(|other| other.name == host.name || !take_each_others(host, other)))
         .collect();
     if lonely.is_empty() {
         return Finding::ok(
             "clusters",
-            format!("the {} hosts of cluster {name} have shared storage", hosts.len()),
+            format!(
+                "the {} hosts of cluster {name} have storage in common, or copy local disks to each other",
+                hosts.len()
+            ),
         );
     }
     Finding::problem(
         "clusters",
         format!(
-            "no storage in common with any other host of cluster {name}: {}",
+            "neither storage in common with any other host of cluster {name} nor a way to copy local disks: {}",
             named(lonely.iter().map(|host| &host.name))
         ),
-        "attach the shared storage there, and name it alike in every agent's configuration",
+        "attach the shared storage there, and name it alike in every agent's configuration; or let its agent take copies of local disks ([replication])",
     )
+}
+
+/// Whether servers may go from one of these hosts to the other at all: both reach their disks, or these are copied.
+fn take_each_others(host: &Host, other: &Host) -> bool {
+    let copies = |host: &Host| host.facts.replication.is_some();
+    !shared(host).is_disjoint(&shared(other)) || (copies(host) && copies(other))
 }
 
 fn shared(host: &Host) -> BTreeSet<&str> {

@@ -15,11 +15,12 @@ use super::Problems;
 use super::extract::{Change, Known, Named, Nothing, Params};
 use super::lists::{limit, of_all};
 use super::problem::Problem;
-use super::views::{AgentHeard, Eyes, HostDetail, HostView, Page, ReasonBody, ServerView};
+use super::views::{AgentHeard, Eyes, HelpersView, HostDetail, HostView, Page, ReasonBody, ServerView};
 use crate::app::App;
 use crate::auth::Operator;
-use crate::commands::{Reply, find_host, hosts::standing};
+use crate::commands::{Reply, find_host, hosts::standing, store_problem};
 use crate::http::servers::open_migrations;
+use crate::store::ReplicaFilter;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::new()
@@ -113,12 +114,20 @@ async fn show(
         host: view(&app, &fleet, host),
         libvirt_uri: host.facts.libvirt_uri.clone(),
         migration_address: host.facts.migration_address.clone(),
+        helpers: helpers(&app, &fleet, host).await?,
         on_it: fleet
             .on(&host.name)
             .map(|server| ServerView::of(server, open.get(&server.facts.id).cloned(), Eyes::Operator))
             .collect(),
     };
     known.answer(Some(generation), &detail)
+}
+
+pub(crate) async fn helpers(app: &App, fleet: &Fleet, host: &Host) -> Result<HelpersView, Problem> {
+    let filter = ReplicaFilter { host: Some(host.name.clone()), ..ReplicaFilter::default() };
+    let replicas = app.store.replicas(&filter).await.map_err(|error| store_problem(&error))?;
+    let replicas: Vec<_> = replicas.iter().map(|read| &read.value).collect();
+    Ok(HelpersView::of(fleet, host, &replicas))
 }
 
 /// Keep new servers away from a host

@@ -278,10 +278,7 @@ impl Agents {
 
     fn stayed(&mut self, id: OperationId, class: FailureClass) {
         let failure = Failure { class, text: class.to_string() };
-        self.over(
-            id,
-            OperationState::Ended { outcome: Outcome::StayedAtSource { failure }, done: Vec::new() },
-        );
+        self.over(id, OperationState::Ended { outcome: Outcome::stayed(failure), done: Vec::new() });
     }
 
     fn move_ends(&mut self, ends: Vec<Ends>) {

@@ -28,7 +28,7 @@ use crate::app::App;
 use crate::commands::hosts::{number_of, standing};
 use crate::commands::{find_host, store_problem};
 use crate::http::events::{OF_LATE, story_of_late};
-use crate::http::hosts::view;
+use crate::http::hosts::{helpers, view};
 use crate::http::problem::{Kind, Problem};
 use crate::http::views::needs_person;
 use crate::store::EventFilter;
@@ -263,6 +263,7 @@ async fn host(
             vec![Action::act("Open it again", path("uncordon"), Some(generation), Weight::Plain)]
         }
     };
+    let helpers = helpers(&app, &fleet, host).await?;
     let page = HostPage {
         row: host_row(&app, &fleet, host).await?,
         labels: view.labels.iter().map(|(name, value)| format!("{name}={value}")).collect(),
@@ -273,6 +274,7 @@ async fn host(
         qemu_version: view.qemu_version,
         libvirt_uri: host.facts.libvirt_uri.clone(),
         shared_storage: view.shared_storage.into_iter().collect(),
+        helpers: [helpers.copies(), helpers.imports()].concat(),
         maintenance: match host.standing.maintenance() {
             Some(id) => Some(number_of(&app, id).await?),
             None => None,

@@ -232,7 +232,8 @@ pub(super) fn replica(view: &ReplicaView) -> Replica {
 
 pub(super) fn test(view: &TestView, number: u32, root: &str) -> Test {
     let at = |act: &str| format!("{root}/{number}/{act}");
-    let tone = match (view.result.as_deref(), view.alive) {
+    let well = view.alive.map(|alive| alive && view.well.unwrap_or(true));
+    let tone = match (view.result.as_deref(), well) {
         (Some("passed"), _) | (None, Some(true)) => Tone::Good,
         (Some(_), _) | (None, Some(false)) => Tone::Warn,
         (None, None) => Tone::Busy,
@@ -254,6 +255,7 @@ pub(super) fn test(view: &TestView, number: u32, root: &str) -> Test {
         consistent_at: view.consistent_at,
         until: view.until,
         seen: view.seen.clone(),
+        checks: checks(&view.checks),
         console: view.console.clone(),
         actions: drover_pages::form::Actions(actions),
     }

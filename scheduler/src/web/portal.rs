@@ -19,6 +19,7 @@ use drover_policies::conduct;
 use drover_policies::fleet::Allowance;
 use drover_policies::migration::{Confirmation, Migration, State as Life};
 use drover_policies::owners::Whose;
+use drover_policies::replica::TEST_AHEAD;
 use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
 
@@ -198,6 +199,10 @@ async fn live(app: &App, visitor: &Visitor, given: &str) -> Result<(Read, MyMigr
         replica: replica_view.map(replica),
         test: tested.map(|of| test(of, migration.number, ROOT)),
         test_advised: tested.is_none() && replica_view.is_some_and(|replica| replica.figures.ready),
+        test_soon: migration
+            .appointment
+            .slot()
+            .is_some_and(|slot| migration.is_open() && slot.start < app.clock.now() + TEST_AHEAD.delta()),
         checks: checks(&view.checks),
         events: events(&read.events),
         actions: Actions(actions(&read, ROOT, true)),

@@ -3,12 +3,14 @@
 use axum::http::StatusCode;
 use drover_agent_api::{OperationState, Order};
 use drover_policies::attempt::{Failure, FailureClass};
+use drover_policies::checks::{CheckName, Finding, Item, Looked, Verdict};
 use drover_policies::replica::{EndOfTest, Point, Seen, TestStatus, TestStep};
 use drover_policies::samples::NOON;
 use drover_policies::time::Span;
 use serde_json::{Value, json};
 
 use crate::fixture::{Answer, Api};
+use crate::pages::Browser;
 use crate::replicas::{prepared, resting, tells};
 
 async fn ask(api: &Api, token: &str, number: &str, what: &str) -> Answer {
@@ -78,6 +80,35 @@ async fn a_test_is_launched_shown_marked_and_ended_by_its_owner() {
         (&over["state"], &over["ended"], &over["result"]),
         (&json!("over"), &json!("ended on request"), &json!("passed"))
     );
+}
+
+#[tokio::test]
+async fn what_a_test_guest_was_looked_at_for_is_shown() {
+    let api = Api::replicating().await;
+    let number = prepared(&api).await;
+    tells(&api, resting()).await;
+    ask(&api, &api.acme, &number, "").await;
+    api.look().await;
+    let OperationState::Testing { mut status } = running() else { panic!("a test") };
+    let check = Item::Own { check: CheckName::new("shop").expect("a name") };
+    let findings = vec![
+        Finding::read(Item::Addresses, Verdict::Passed, "as before"),
+        Finding::read(check, Verdict::Failed, "no answer at port 443"),
+    ];
+    let looked = Looked { findings, ..Looked::default() };
+    status.seen = Some(Seen::Alive { sign: "its guest agent answers".to_owned(), looked: Some(looked) });
+    answers(&api, OperationState::Testing { status }).await;
+    let shown = test(&api, &api.acme, &number).await;
+    assert_eq!((&shown["alive"], &shown["well"]), (&json!(true), &json!(false)), "{shown}");
+    assert_eq!(
+        (&shown["checks"][1]["verdict"], &shown["checks"][1]["seen"]),
+        (&json!("failed"), &json!("no answer at port 443"))
+    );
+    let events = api.get(&api.acme, &format!("/v1/migrations/{number}/events")).await.text;
+    assert!(events.contains("but it is not as it should be"), "{events}");
+    let owner = Browser::signed_in(&api, &api.acme).await;
+    let page = owner.get(&format!("/my/migrations/{number}")).await.text;
+    assert!(page.contains("no answer at port 443"), "{page}");
 }
 
 #[tokio::test]

@@ -198,6 +198,7 @@ pub fn migration(n: u32) -> Migration {
         opened_at: at(0),
         validation: Validation::default(),
         shaped: None,
+        left_off: None,
     }
 }
 

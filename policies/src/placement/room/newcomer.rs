@@ -1,14 +1,11 @@
 //! A place for a server that no host of ours has: one that is imported.
 
+use super::super::why::NEEDED_FOR_IMPORTS;
 use super::super::{Choice, NoPlace, Score, WhyNotHere, Wish, suits};
 use super::Room;
-use crate::fleet::Ability;
 use crate::ids::HostName;
 use crate::import::Chosen;
 use std::collections::BTreeMap;
-
-/// What a host must be able to do for an import. In the order in which it is to be dealt with.
-const NEEDED: [Ability; 3] = [Ability::Import, Ability::ReadForeignImages, Ability::FixGuests];
 
 impl<'a> Room<'a> {
     /// Whether a server can be imported to a host, and how full that is with it. Its own reservation there does not count.
@@ -25,7 +22,7 @@ impl<'a> Room<'a> {
     ) -> Result<Score, WhyNotHere> {
         let place = self.place(host).ok_or(WhyNotHere::Unknown)?;
         let facts = &place.host.facts;
-        if let Some(lacks) = NEEDED.into_iter().find(|needed| !facts.can(*needed)) {
+        if let Some(lacks) = NEEDED_FOR_IMPORTS.into_iter().find(|needed| !facts.can(*needed)) {
             return Err(WhyNotHere::NotImporting { lacks });
         }
         // There is no source that it could be compared with.

@@ -72,6 +72,8 @@ pub struct HostPage {
     pub libvirt_uri: String,
     /// Storage in which this host can open disks.
     pub shared_storage: Vec<String>,
+    /// What its agent does for others, a line each: copies of local disks, and imports.
+    pub helpers: Vec<String>,
     /// The maintenance that has it.
     pub maintenance: Option<String>,
     /// Servers seen on it.

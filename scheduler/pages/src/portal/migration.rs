@@ -67,6 +67,8 @@ pub struct MyMigration {
     pub test: Option<Test>,
     /// Whether a test launch is worth while now.
     pub test_advised: bool,
+    /// Whether its time is nearer than is good for a test.
+    pub test_soon: bool,
     /// What the server was looked at for where it arrived.
     pub checks: Checks,
     /// What happened.

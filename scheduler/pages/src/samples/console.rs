@@ -495,6 +495,7 @@ fn host(foreign: &str) -> HostPage {
         qemu_version: "10.0.2".to_owned(),
         libvirt_uri: name("qemu+tls://h1.fra-1/system"),
         shared_storage: vec![name("ceph:vms")],
+        helpers: vec![name("taken at 10.0.0.1:7447"), name("kept here: db-1")],
         maintenance: Some("MT-12".to_owned()),
         servers: servers(foreign),
         events: events(foreign),

@@ -187,6 +187,7 @@ fn test(foreign: &str, console: Option<String>) -> Test {
         consistent_at: Some(minutes(-20)),
         until: Some(hours(20)),
         seen: Some(format!("its guest agent answers{foreign}")),
+        checks: checks(foreign),
         console,
         actions: Actions(vec![
             Action::act("test-passed", "/my/migrations/1042/test/passed", None, Weight::Plain),
@@ -376,6 +377,7 @@ fn before(foreign: &str) -> MyMigration {
         replica: Some(Replica { stalled: None, late: false, ..replica(foreign) }),
         test: Some(test(foreign, None)),
         test_advised: true,
+        test_soon: true,
         checks: Checks::default(),
         events: events(foreign),
         actions: Actions(vec![
@@ -396,6 +398,7 @@ fn moving(foreign: &str) -> MyMigration {
         curve: Some(curve()),
         test: None,
         test_advised: false,
+        test_soon: false,
         actions: Actions::default(),
         ..before(foreign)
     }
@@ -417,6 +420,7 @@ fn done(foreign: &str) -> MyMigration {
         replica: None,
         test: None,
         test_advised: false,
+        test_soon: false,
         checks: checks(foreign),
         actions: Actions(vec![
             Action::ask("confirm-good", "/my/migrations/1043/confirm", Weight::Main),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::common::{Eyes, Reason, word};
+use super::helpers::HelpersView;
 use super::migrations::MigrationBrief;
 use super::rolling::HostTurnView;
 
@@ -162,6 +163,8 @@ pub struct HostDetail {
     /// The address for the migration stream, if it has a network of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub migration_address: Option<String>,
+    /// What its agent does for others.
+    pub helpers: HelpersView,
     /// Servers seen on it.
     pub on_it: Vec<ServerView>,
 }

@@ -323,6 +323,10 @@ fn outcome(state: &State, eyes: Eyes) -> Option<Reason> {
                 (FailedBecause::ChecksFailed { text, .. }, false) => {
                     format!("moved and alive, and waits for you to confirm or revert it: {text}")
                 }
+                (FailedBecause::LeftOff { .. }, false) => {
+                    "it did not succeed, and the server is switched off for now; an operator brings it up again"
+                        .to_owned()
+                }
                 (FailedBecause::Aborted | FailedBecause::AttemptsUsedUp { .. }, false) => {
                     "it did not succeed, and the server was left where it was; an operator looks after it"
                         .to_owned()

@@ -1,11 +1,13 @@
 //! Test launches, as the API shows them.
 
 use chrono::{DateTime, Utc};
+use drover_policies::checks::what_failed;
 use drover_policies::ids::ServerId;
 use drover_policies::replica::{EndOfTest, Seen, Test, TestState, TestStep};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::checks::FindingView;
 use super::common::{ActorView, Eyes, word};
 
 /// The last test launch of a replica.
@@ -38,6 +40,12 @@ pub struct TestView {
     /// By what it was seen to be alive, or what was seen instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
+    /// What else it was looked at for, as a server is after its move.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<FindingView>,
+    /// Whether nothing of that failed that must pass; missing where nothing but its life was looked at, as where it has no network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub well: Option<bool>,
     /// Why it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<String>,
@@ -62,11 +70,12 @@ impl TestView {
                 (status.and_then(|status| status.point), status.and_then(|status| status.seen.as_ref()), None)
             }
         };
-        let (alive, seen) = match seen {
-            Some(Seen::Alive { sign, .. }) => (Some(true), Some(sign.clone())),
-            Some(Seen::NotAlive { text }) => (Some(false), Some(text.clone())),
-            None => (None, None),
+        let (alive, seen, looked) = match seen {
+            Some(Seen::Alive { sign, looked }) => (Some(true), Some(sign.clone()), looked.as_ref()),
+            Some(Seen::NotAlive { text }) => (Some(false), Some(text.clone()), None),
+            None => (None, None, None),
         };
+        let findings = looked.map_or(&[][..], |looked| &looked.findings);
         Self {
             guest: test.guest,
             by: ActorView::of(&test.by, eyes),
@@ -78,6 +87,8 @@ impl TestView {
             until: status.and_then(|status| status.until),
             alive,
             seen,
+            checks: findings.iter().map(FindingView::from).collect(),
+            well: looked.map(|_| what_failed(findings).is_none()),
             ended,
             result: test.mark.as_ref().map(|mark| mark.result.to_string()),
             console: status.and_then(|status| status.console.clone()),
