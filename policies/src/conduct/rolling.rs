@@ -12,6 +12,8 @@ mod why;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use rayon::prelude::*;
+
 use super::counted::cluster_of;
 use super::known::Known;
 use super::{Conductor, Go};
@@ -110,18 +112,15 @@ impl Conductor<'_> {
             if lines.is_empty() {
                 break;
             }
+            let looked_at = self.look_in_line(maintenance, &lines, &full);
+            tried.extend(lines.into_keys());
             let mut begin = Vec::new();
-            for (cluster, line) in lines {
-                let picture = self.picture(maintenance, &cluster, &line);
-                if full.get(&cluster) != Some(&picture) {
-                    let found = self.who_begins(maintenance, &cluster, &line);
-                    if found.is_empty() {
-                        full.insert(cluster.clone(), picture);
-                        newly_full = true;
-                    }
-                    begin.extend(found);
+            for (cluster, picture, found) in looked_at {
+                if found.is_empty() {
+                    full.insert(cluster, picture);
+                    newly_full = true;
                 }
-                tried.insert(cluster);
+                begin.extend(found);
             }
             none_began &= begin.is_empty();
             for (host, moves) in begin {
@@ -137,6 +136,22 @@ impl Conductor<'_> {
             self.announce(maintenance, Says::Stopped { why: why.clone() });
             self.say_rolling(maintenance, None, RollingHappened::NoneCanBegin { why });
         }
+    }
+
+    /// Who begins, by cluster, in those that are not what they were when they were full; and what they are now. No cluster hangs on another, so
+    /// they are looked at side by side.
+    fn look_in_line(
+        &self,
+        maintenance: &Maintenance,
+        lines: &BTreeMap<String, Line>,
+        full: &BTreeMap<String, u64>,
+    ) -> Vec<(String, u64, Vec<(HostName, Moves)>)> {
+        let look = |(cluster, line): (&String, &Line)| {
+            let picture = self.picture(maintenance, cluster, line);
+            let unlike = full.get(cluster) != Some(&picture);
+            unlike.then(|| (cluster.clone(), picture, self.who_begins(maintenance, cluster, line)))
+        };
+        lines.par_iter().filter_map(look).collect()
     }
 
     /// Whether no host begins at present, whoever is next: too many have failed, or the last one has only just ended.

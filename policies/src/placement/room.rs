@@ -1,8 +1,8 @@
 //! The working picture of all hosts.
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use super::{
     Choice, NoPlace, Reservation, Score, WhyNotHere, Wish, memory_with_overhead, storage, suits, vcpu_limit,
@@ -119,7 +119,7 @@ fn leave<K: Ord>(members: &mut BTreeMap<K, BTreeSet<ServerId>>, key: &K, server:
 /// A host that is counted when it is first asked for: of a large fleet most never are.
 #[derive(Debug, Clone, Default)]
 struct Lazy<'a> {
-    place: OnceCell<Box<Place<'a>>>,
+    place: OnceLock<Box<Place<'a>>>,
     /// What is held there, until it is counted.
     held: Vec<Reservation>,
 }
@@ -306,7 +306,7 @@ impl<'a> Room<'a> {
     ) {
         let after = affinity_of(&place, server);
         if let Some(lazy) = self.places.get_mut(host) {
-            lazy.place = OnceCell::from(place);
+            lazy.place = OnceLock::from(place);
         }
         for group in before.difference(&after) {
             if let Some(hosts) = self.affinity.get_mut(group).and_then(|members| members.get_mut(&server)) {
