@@ -18,7 +18,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 pub use local::REPLICA_MARK;
 use serde_json::{Value, json};
 
-use crate::installation::{Installation, Options, Replicas};
+use crate::installation::{Answer, Installation, Options, Replicas};
 use crate::lab::state::REGISTRY;
 use crate::lab::{GuestSpec, Host, Lab, LabLife, LabOptions, WatchReport, Watcher, Witness, unable};
 
@@ -379,7 +379,12 @@ impl Scene {
     /// If it is refused.
     pub fn wish(&self, server: &str, verb: &str) -> Result<()> {
         let id = self.migration(server)?["id"].clone();
-        self.drover.api().post(&format!("/v1/migrations/{}/{verb}", text(&id)?), &Value::Null)?.ok().map(drop)
+        let path = format!("/v1/migrations/{}", text(&id)?);
+        let wished = self.drover.api().post(&format!("{path}/{verb}"), &Value::Null)?.ok().map(drop);
+        wished.with_context(|| {
+            let story = self.drover.api().get(&format!("{path}/events")).and_then(Answer::ok);
+            format!("{server}: {verb}, after {:#}", story.unwrap_or_default())
+        })
     }
 
     /// Waits until a server's last migration is as it should be, and returns it.

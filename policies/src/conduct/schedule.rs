@@ -172,6 +172,22 @@ impl Conductor<'_> {
         })
     }
 
+    /// In place of a time that can't be kept: a later one if there is any. Whoever was told of a day next week has planned with that, and with none
+    /// before.
+    ///
+    /// # Errors
+    /// As [`Self::find_slot`].
+    pub(super) fn later_than(
+        &self,
+        migration: &Migration,
+        policy: &Policy,
+        told: Slot,
+    ) -> Result<Found, NoSlot> {
+        let until_then = Span::between(self.now, told.start);
+        let later = self.in_windows(migration, policy, self.wait_for(migration, policy).max(until_then));
+        later.or_else(|_| self.find_slot(migration, policy))
+    }
+
     /// What was found for it together with others.
     fn set_aside_for(&self, migration: &Migration, policy: &Policy) -> Option<Found> {
         let known = self.set_aside.get(&migration.id).filter(|known| known.to.as_ref() == migration.to())?;

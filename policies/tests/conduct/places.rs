@@ -65,6 +65,7 @@ fn where_only_a_host_is_left_that_is_promised_to_others_then_its_owner_is_told_o
     cordon(&mut story, &lost);
     assert_eq!(place(&story, "db-1"), place(&story, "db-2"));
     assert!(!slot(&story, "db-1").overlaps(slot(&story, "db-2")), "{before:?}");
+    assert!(slot(&story, "db-1").start >= before.end, "he has planned with none before");
     assert_eq!(story.told(), ["proposed", "proposed", "rescheduled"], "once, and only this one");
     story.wait(Span::minutes(10));
     assert_eq!(story.told().len(), 3);

@@ -8,7 +8,7 @@ use super::{BOOT, Scene};
 use crate::installation::SCRATCH;
 use crate::lab::{LOCAL_STORAGE, Lab, Witness};
 
-/// MiB of each host's local storage, where guests have local disks: room for some forty of them.
+/// MiB of each host's local storage, where guests have local disks.
 const LOCAL_MIB: u32 = 2048;
 
 /// What the file names of replicas have in them.

@@ -48,6 +48,9 @@ const DEAF: u32 = 5;
 /// The longest pause between two servers whose cutover is ordered, in milliseconds.
 const LONGEST_PAUSE: u64 = 1500;
 
+/// MiB of each of its disks: the local storage of one host has room for twenty servers with two of them, whatever lots draw.
+const DISK: u32 = 40;
+
 /// The memory of each, in MiB: what the kernel and the guest program need.
 const MEMORY: u32 = 80;
 
@@ -153,6 +156,7 @@ fn draw(name: &str, lots: &mut Rng) -> GuestSpec {
     }
     let mut spec = local_guest(name, DISKS[lots.usize(..DISKS.len())], &labels);
     spec.memory_mib = MEMORY;
+    spec.disk_mib = DISK;
     spec.ignore_acpi = deaf;
     spec.beat_ms = lots.u32(200..1000);
     if lots.bool() {
