@@ -125,7 +125,7 @@ impl Conductor<'_> {
         match self.room_for(migration, policy, slot) {
             Ok(()) => {}
             Err(Full::Hosts) => found.push(Hindrance::Taken),
-            Err(Full::Owner { most, among }) => found.push(Hindrance::Limit { most, among }),
+            Err(Full::Owner { most, among, .. }) => found.push(Hindrance::Limit { most, among }),
         }
         found
     }

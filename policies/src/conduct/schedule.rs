@@ -67,7 +67,17 @@ pub(super) enum Full {
         most: u32,
         /// Among which.
         among: Scope,
+        /// Who says so.
+        says: Says,
     },
+}
+
+/// Who says how many of an owner's servers may be moved at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Says {
+    Policy,
+    Maintenance,
+    Owner,
 }
 
 /// How long an appointment of a server is: the downtime as it may well be, in whole steps, and one more in which to begin late.
@@ -310,23 +320,26 @@ impl Conductor<'_> {
         if migration.is_drill() {
             return Ok(());
         }
-        let limits = &policy.limits;
+        let at_host = policy.limits.reboots_per_host;
         let busy = [Some(&migration.from), migration.to()]
             .into_iter()
             .flatten()
-            .any(|host| self.counted.promised_at(host, slot, migration.id) >= limits.reboots_per_host);
+            .any(|host| self.counted.promised_at(host, slot, migration.id) >= at_host);
         if busy {
             return Err(Full::Hosts);
         }
         let Some(owner) = &migration.owner else { return Ok(()) };
         let promised = || self.counted.promised_to(owner, slot, migration.id);
-        if limits.per_owner > 0 && promised().count() >= limits.per_owner as usize {
-            return Err(Full::Owner { most: limits.per_owner, among: Scope::Account });
+        if let Some((most, says)) = self.most_of_owner(migration, policy)
+            && promised().count() >= most as usize
+        {
+            return Err(Full::Owner { most, among: Scope::Account, says });
         }
         for limit in self.owners.limits_for(&self.whose(migration)) {
             let among = |server: &ServerId| limit.scope.nearness(&self.whose_of(owner, *server)).is_some();
             if promised().filter(among).count() >= limit.max_simultaneous as usize {
-                return Err(Full::Owner { most: limit.max_simultaneous, among: limit.scope.clone() });
+                let (most, among) = (limit.max_simultaneous, limit.scope.clone());
+                return Err(Full::Owner { most, among, says: Says::Owner });
             }
         }
         Ok(())
@@ -451,7 +464,7 @@ impl Conductor<'_> {
         match self.room_for(migration, policy, slot) {
             Ok(()) => Ok(slot),
             Err(Full::Hosts) => Err(Refusal::Taken { wished, free: free() }),
-            Err(Full::Owner { most, among }) => Err(Refusal::Limit { wished, most, among, free: free() }),
+            Err(Full::Owner { most, among, .. }) => Err(Refusal::Limit { wished, most, among, free: free() }),
         }
     }
 }

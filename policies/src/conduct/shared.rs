@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::counted::cluster_of;
+use super::schedule::Says;
 use super::{Conductor, Intent, NewOperation, shape};
 use crate::appointment::Appointment;
 use crate::attempt::{Failure, Method, Moved, Report};
@@ -12,6 +13,7 @@ use crate::blueprint::Boot;
 use crate::events::Happened;
 use crate::fleet::{Host, Labels, Power, Server};
 use crate::ids::{HostName, MigrationId, OperationId, OwnerId, ServerId};
+use crate::maintenance::Terms;
 use crate::migration::{Attempt, AttemptEnd, FailedBecause, Migration, State, Waiting};
 use crate::notices::{Avoidance, Tells};
 use crate::owners::Whose;
@@ -70,10 +72,13 @@ impl<'a> Conductor<'a> {
         to: &HostName,
     ) -> Option<String> {
         let (limits, counted, but) = (self.limits(migration, policy), &self.counted, migration.id);
-        if let Some(owner) = migration.owner.as_ref().filter(|_| limits.per_owner > 0) {
+        if let (Some(owner), Some((most, says))) =
+            (migration.owner.as_ref(), self.most_of_owner(migration, policy))
+        {
             let moving = counted.moved_of(owner, but);
-            if moving >= limits.per_owner {
-                return Some(format!("{moving} of this owner's servers are being moved (limits.per_owner)"));
+            if moving >= most {
+                let limit = if says == Says::Maintenance { "per_owner" } else { "limits.per_owner" };
+                return Some(format!("{moving} of this owner's servers are being moved ({limit})"));
             }
         }
         match migration.method {
@@ -109,17 +114,27 @@ impl<'a> Conductor<'a> {
     /// Policy's limits, and those of its maintenance where they are narrower.
     fn limits(&self, migration: &Migration, policy: &Policy) -> Limits {
         let limits = policy.limits.clone();
-        let maintenance = migration.maintenance.and_then(|id| self.maintenances.get(&id));
-        let Some(terms) = maintenance.map(|maintenance| &maintenance.rolling.terms) else { return limits };
+        let Some(terms) = self.terms_of(migration) else { return limits };
         let least = |most: u32, own: Option<NonZeroU32>| own.map_or(most, |own| own.get().min(most));
-        // Policy says 0 for no limit.
-        let of_owner = if limits.per_owner == 0 { u32::MAX } else { limits.per_owner };
         Limits {
             live_out_per_host: least(limits.live_out_per_host, terms.live_out_per_host),
             live_in_per_host: least(limits.live_in_per_host, terms.live_in_per_host),
-            per_owner: least(of_owner, terms.per_owner),
             ..limits
         }
+    }
+
+    fn terms_of(&self, migration: &Migration) -> Option<&Terms> {
+        let maintenance = migration.maintenance.and_then(|id| self.maintenances.get(&id));
+        maintenance.map(|maintenance| &maintenance.rolling.terms)
+    }
+
+    /// How many of its owner's servers may be moved at once, and who says so: policy, or its maintenance where that allows fewer. What is begun
+    /// keeps to it as well as what is promised: else a time could be told at which nothing can begin.
+    pub(super) fn most_of_owner(&self, migration: &Migration, policy: &Policy) -> Option<(u32, Says)> {
+        // Policy says 0 for no limit.
+        let general = Some((policy.limits.per_owner, Says::Policy)).filter(|(most, _)| *most > 0);
+        let own = self.terms_of(migration).and_then(|terms| terms.per_owner);
+        general.into_iter().chain(own.map(|own| (own.get(), Says::Maintenance))).min()
     }
 
     /// Whether as many of the owner's servers are down now as he allows. A server that is moved because it is off is not made to wait,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::known::Known;
-use super::schedule::Full;
+use super::schedule::{Full, Says};
 use super::shared::Whereabouts;
 use super::{Conductor, Go, Situation};
 use crate::appointment::Appointment;
@@ -172,7 +172,7 @@ impl Conductor<'_> {
         let to = migration.to().filter(|to| **to != migration.from);
         shared.extend(to.map(|to| (Shared::Host(to.clone()), Some(at_host))));
         let Some(owner) = &migration.owner else { return shared };
-        let most = Some(policy.limits.per_owner).filter(|most| *most > 0);
+        let most = self.most_of_owner(migration, policy).map(|(most, _)| most);
         shared.push((Shared::Account(owner.clone()), most));
         // A limit that one of them has counts all that it is meant for, whether or not it is theirs as well.
         let theirs = seeking.iter().filter(|other| other.owner.as_ref() == Some(owner));
@@ -339,12 +339,20 @@ impl Conductor<'_> {
             ));
         }
         let of_owner = full.iter().find_map(|full| match full {
-            Full::Owner { most, among } => Some((*most, among)),
+            Full::Owner { most, among, says } => Some((most + 1, among, says)),
             Full::Hosts => None,
         });
-        helps.extend(
-            of_owner.map(|(most, among)| format!("{} at once in its owner's limit for {among}", most + 1)),
-        );
+        helps.extend(of_owner.map(|(more, among, says)| match says {
+            Says::Policy => {
+                format!("limits.per_owner of {more} (its owner's servers are promised all open times)")
+            }
+            Says::Maintenance => {
+                format!(
+                    "per_owner of {more} in its maintenance (its owner's servers are promised all open times)"
+                )
+            }
+            Says::Owner => format!("{more} at once in its owner's limit for {among}"),
+        }));
         let later = Slot::from_start(migration.deadline, LOOKED_AHEAD);
         let (open, _) = self.owners.open_for(&whose, policy, later);
         let beyond = Wanted { not_before: migration.deadline - wanted.length.delta(), ..wanted };

@@ -16,4 +16,5 @@ mod rolling;
 mod self_service;
 mod stories;
 mod story;
+mod terms;
 mod test_launches;
