@@ -13,8 +13,10 @@ use crate::fleet::{Ability, Allowance, Blocker, Definition, Fleet, Host, Power, 
 use crate::ids::HostName;
 use crate::policy::Policy;
 
+mod contradiction;
 mod local;
 
+use self::contradiction::contradiction;
 pub use local::{WhyNotCopied, copied_disks, has_local_disks, local_bytes, needed_bytes};
 
 /// By which method a server can leave its host.
@@ -276,6 +278,17 @@ pub enum WhyBlocked {
         /// The other host.
         also_on: HostName,
     },
+    /// It is to stay with others of which two must not meet. Found from the fleet, not from the server alone.
+    Contradiction {
+        /// One of these two.
+        one: String,
+        /// The other.
+        other: String,
+        /// The affinity groups that keep them together.
+        together: String,
+        /// The anti-affinity group that keeps them apart.
+        apart: String,
+    },
 }
 
 impl WhyBlocked {
@@ -292,6 +305,7 @@ impl WhyBlocked {
             Self::Crashed => "crashed",
             Self::Transient { .. } => "transient",
             Self::SeenTwice { .. } => "seen_twice",
+            Self::Contradiction { .. } => "contradiction",
         }
     }
 }
@@ -335,6 +349,11 @@ impl fmt::Display for WhyBlocked {
             Self::SeenTwice { also_on } => write!(
                 f,
                 "it is seen on {also_on} as well; find out which of the two is in use and undefine the other, never start both"
+            ),
+            Self::Contradiction { one, other, together, apart } => write!(
+                f,
+                "{one} and {other} are to stay together (affinity group {together}) and must not be on one host (anti-affinity group \
+                 {apart}), so there is no host for them; have the owner take one of them out of one of these groups"
             ),
         }
     }
@@ -395,6 +414,9 @@ pub fn method_without_live(server: &ServerFacts, why: WhyNotLive) -> Suits {
 /// By which method a server can leave its host, by what that host's agent can do as well. `settled`: why it won't go live in any case.
 #[must_use]
 pub fn suits(server: &Server, fleet: &Fleet, settled: Option<WhyNotLive>, policy: &Policy) -> Suits {
+    if let Some(why) = contradiction(server, fleet) {
+        return Suits::Nothing(why);
+    }
     let suits = match settled {
         Some(why) => method_without_live(&server.facts, why),
         None => method_with(&server.facts, policy, local_disks_of(server, fleet, policy)),

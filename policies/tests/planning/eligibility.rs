@@ -181,6 +181,12 @@ fn the_code_is_the_word_that_is_stored() {
         WhyBlocked::Crashed,
         WhyBlocked::Transient { not_live: "it is paused".to_owned() },
         WhyBlocked::SeenTwice { also_on: host_name("h2") },
+        WhyBlocked::Contradiction {
+            one: "db-1".to_owned(),
+            other: "db-2".to_owned(),
+            together: "shop".to_owned(),
+            apart: "db".to_owned(),
+        },
     ];
     for why in blocked {
         let stored = serde_json::to_value(&why).expect("plain data");

@@ -207,6 +207,47 @@ fn an_affinity_group_that_fits_nowhere_as_a_whole_waits_as_a_whole() {
 }
 
 #[test]
+fn servers_that_are_to_stay_together_and_must_not_meet_are_named_with_their_groups() {
+    let both = |server: &mut ServerFacts| {
+        apart(server);
+        together(server);
+    };
+    let alone = |sample: Sample| sample.hosts(&["h1", "h2", "h3"]).server("h1", "other", |_| {});
+    let fleet = alone(Sample::new()).server("h1", "db1", both).server("h1", "db2", both).fleet();
+    let (plan, _) = Case::new(fleet, &["h1"]).plan();
+    for server in ["db1", "db2"] {
+        let Decision::Blocked { why, .. } = decision(&plan, server) else { panic!("{server} has no place") };
+        assert_eq!(why.code(), "contradiction");
+        let told = why.to_string();
+        assert!(told.contains("db1 and db2 are to stay together (affinity group shop)"), "{told}");
+        assert!(told.contains("(anti-affinity group db)"), "{told}");
+    }
+    assert!(to(&plan, "other").is_some(), "it keeps nobody else");
+    // Through a third one.
+    let bound =
+        |groups: &'static [&'static str]| move |server: &mut ServerFacts| server.rules.affinity = set(groups);
+    let fleet = alone(Sample::new())
+        .server("h1", "db1", |db| {
+            apart(db);
+            bound(&["a"])(db);
+        })
+        .server("h1", "app", bound(&["a", "b"]))
+        .server("h1", "db2", |db| {
+            apart(db);
+            bound(&["b"])(db);
+        })
+        .fleet();
+    let (plan, _) = Case::new(fleet, &["h1"]).plan();
+    let Decision::Blocked { why, .. } = decision(&plan, "app") else { panic!("app has a place") };
+    let told = why.to_string();
+    assert!(told.contains("db1 and db2 are to stay together (affinity group a, b)"), "{told}");
+    // Who has been parted already can be moved.
+    let fleet = alone(Sample::new()).server("h1", "db1", both).server("h2", "db2", both).fleet();
+    let (plan, _) = Case::new(fleet, &["h1", "h2"]).plan();
+    assert!(!matches!(decision(&plan, "db1"), Decision::Blocked { .. }));
+}
+
+#[test]
 fn a_blocked_server_does_not_tie_down_the_rest_of_its_affinity_group() {
     let fleet = Sample::new()
         .hosts(&["h1", "h2", "h3"])
