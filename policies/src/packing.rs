@@ -25,9 +25,10 @@ pub use load::Load;
 pub use of_fleet::{Held, Rows, Sent, Shown, Stays, rows, rows_beside, rows_of};
 pub use plan::{
     Evened, FleetPlan, Impossible, NotPlaced, PlannedMove, PlannedTime, PlannedWave, Reboots, StaysThere,
-    Uneven, even_rows, plan_evacuation, plan_evening, plan_relief, plan_rolling,
+    Uneven, even_rows, helps_empty, lacking, plan_evacuation, plan_evening, plan_relief, plan_rolling,
 };
-pub use waves::{Rolling, Stuck, Wave, Wishes, roll};
+use waves::needs_no_first;
+pub use waves::{Rolling, Share, Stuck, Wave, Wishes, roll};
 
 /// A host by its row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -238,8 +238,11 @@ pub enum Because {
     },
     /// There is no room for their servers.
     NoRoom {
-        /// What is missing.
+        /// Which server finds no place, and what is missing.
         why: String,
+        /// The least changes by which there would be room; each by itself is enough.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        would_help: Vec<String>,
     },
     /// Nothing is heard of them.
     Silent,
@@ -268,6 +271,31 @@ impl Because {
             Self::Blocked { .. } | Self::NoRoom { .. } | Self::Silent => true,
         }
     }
+
+    /// What would have to change so that these hosts need not wait for this.
+    #[must_use]
+    pub fn would_help(&self, hosts: &str) -> String {
+        match self {
+            Self::Room => {
+                "more hosts at once (hosts_at_once, per, per_cluster), or room on other hosts".to_owned()
+            }
+            Self::First => {
+                "room on hosts that are no part of this maintenance: its servers would move once".to_owned()
+            }
+            Self::Owners { .. } => "owners who start their servers' migrations now, or allow them to go live; an emergency waits for nobody".to_owned(),
+            Self::Blocked { server, .. } => {
+                format!("clearing away what keeps {server}: drover explain {server}")
+            }
+            Self::NoRoom { would_help, .. } if would_help.is_empty() => {
+                "room on other hosts: open one that is cordoned, add one, or leave these out".to_owned()
+            }
+            Self::NoRoom { would_help, .. } => format!("{}; or leaving out {hosts}", would_help.join("; or ")),
+            Self::Gives { .. } => "more hosts at once (hosts_at_once, per, per_cluster)".to_owned(),
+            Self::Silent => {
+                format!("its agent: see that drover-agent runs on {hosts} and reaches the scheduler")
+            }
+        }
+    }
 }
 
 impl fmt::Display for Because {
@@ -280,7 +308,7 @@ impl fmt::Display for Because {
             Self::Owners { servers: 1 } => f.write_str("a server waits for the time of its owner"),
             Self::Owners { servers } => write!(f, "{servers} servers wait for the times of their owners"),
             Self::Blocked { server, why } => write!(f, "{server} can't leave: {why}"),
-            Self::NoRoom { why } => write!(f, "no room: {why}"),
+            Self::NoRoom { why, .. } => write!(f, "no room: {why}"),
             Self::Silent => f.write_str("nothing is heard of their agents"),
             Self::Gives { servers: 1 } => f.write_str("a server goes where less is used"),
             Self::Gives { servers } => write!(f, "{servers} servers go where less is used"),

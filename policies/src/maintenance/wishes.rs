@@ -1,6 +1,6 @@
 //! What people may wish of a maintenance.
 
-use super::{Maintenance, SkippedBy, Stage, State, Step, Urgency};
+use super::{Maintenance, SkippedBy, Stage, State, Step, Urgency, Wave};
 use crate::ids::HostName;
 use crate::notices::Actor;
 use crate::time::Instant;
@@ -121,11 +121,9 @@ impl Maintenance {
             State::Completed { .. } | State::Failed { .. } | State::Cancelled { .. } => self.open(),
             State::Planned => {
                 let waves = &self.rolling.waves.ahead;
-                let obstacle = waves.iter().find(|wave| wave.because.is_obstacle());
-                if let (Some(wave), InPart::Refused) = (obstacle, in_part) {
-                    let hosts: Vec<&str> = wave.hosts.iter().map(HostName::as_str).collect();
-                    let what = format!("{}: {}", hosts.join(", "), wave.because);
-                    return Err(Refusal::InPart { number, what });
+                let obstacles: Vec<&Wave> = waves.iter().filter(|wave| wave.because.is_obstacle()).collect();
+                if !obstacles.is_empty() && in_part == InPart::Refused {
+                    return Err(Refusal::InPart { number, what: in_the_way(&obstacles) });
                 }
                 Ok(Self { state: State::Approved { at: now, by }, ..self })
             }
@@ -237,4 +235,21 @@ impl Maintenance {
             _ => self,
         }
     }
+}
+
+/// So many obstacles are told when a maintenance is to be approved; its plan shows all.
+const TOLD: usize = 8;
+
+/// What keeps which hosts from being emptied, and what would help.
+fn in_the_way(obstacles: &[&Wave]) -> String {
+    let told = obstacles.iter().take(TOLD).map(|Wave { hosts, because, .. }| {
+        let hosts = hosts.iter().map(HostName::as_str).collect::<Vec<_>>().join(", ");
+        format!("{hosts}: {because} (what would help: {})", because.would_help(&hosts))
+    });
+    let mut told: Vec<String> = told.collect();
+    let more: usize = obstacles.iter().skip(TOLD).map(|wave| wave.hosts.len()).sum();
+    if more > 0 {
+        told.push(format!("and {more} more hosts"));
+    }
+    told.join("; ")
 }

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::schedule::{Way, Ways};
-use super::{GroupRow, Host, HostRow, Open, Problem, ReachRow, Resource, Server, ServerRow, UNLIMITED};
+use super::{
+    GroupRow, Host, HostRow, Open, Problem, ReachRow, Resource, Server, ServerRow, Share, UNLIMITED,
+};
 use crate::attempt::Method;
 use crate::eligibility::{Suits, WhyBlocked, local_bytes, suits};
 use crate::estimate::{ASSUMED_BANDWIDTH, expected_move};
@@ -90,6 +92,19 @@ impl Rows {
     /// By host, which are in one cluster.
     pub(super) fn clusters(&self) -> &[u32] {
         &self.cluster_of
+    }
+
+    /// Of hosts of `fleet` whose label `label` is the same at most so many may be in one wave.
+    #[must_use]
+    pub fn share_of(&self, fleet: &Fleet, label: &str, most: usize) -> Share {
+        let mut values: BTreeMap<&str, u32> = BTreeMap::new();
+        let of = self.problem.hosts.iter().map(|host| {
+            let name = HostName::new(host.name.clone()).ok()?;
+            let value = fleet.hosts.get(&name)?.facts.labels.get(label)?;
+            let next = u32::try_from(values.len()).unwrap_or(u32::MAX);
+            Some(*values.entry(value).or_insert(next))
+        });
+        Share { most, of: of.collect() }
     }
 
     /// Hosts of `fleet` whose label `label` is the same share an uplink of this rate, in bytes per second in each direction. Only where times

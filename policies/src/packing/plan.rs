@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::evening::{Evened, Reboots, Uneven, even_rows, plan_evening};
 use self::help::{amounts, what_helps, why_no_room};
+pub use self::help::{helps_empty, lacking};
 use self::reasons::Reasons;
 pub use self::times::{PlannedTime, When};
 use super::check::{self, Broken};
@@ -153,7 +154,7 @@ pub fn plan_relief(rows: &Rows) -> Result<FleetPlan, Impossible> {
 ///
 /// # Errors
 /// A host that isn't there, or it can't be done.
-pub fn plan_rolling(rows: &Rows, hosts: Option<&[String]>, wishes: Wishes) -> Result<FleetPlan, Impossible> {
+pub fn plan_rolling(rows: &Rows, hosts: Option<&[String]>, wishes: &Wishes) -> Result<FleetPlan, Impossible> {
     let problem = &rows.problem;
     let named = match hosts {
         Some(hosts) => find(problem, hosts)?,
@@ -177,6 +178,16 @@ pub fn plan_rolling(rows: &Rows, hosts: Option<&[String]>, wishes: Wishes) -> Re
     check::waves(problem, &rolling.waves).map_err(Impossible::Broken)?;
     let least = fewest_moves(problem, &emptied, rolling.waves.len());
     told(rows, &rolling.waves, least, stays)
+}
+
+impl Rows {
+    /// The rows of these hosts, each once.
+    ///
+    /// # Errors
+    /// One that isn't there.
+    pub fn hosts_named(&self, names: &[String]) -> Result<Vec<HostRow>, Impossible> {
+        find(&self.problem, names)
+    }
 }
 
 fn find(problem: &Problem, names: &[String]) -> Result<Vec<HostRow>, Impossible> {

@@ -10,7 +10,7 @@
 //! The fewer hosts the first wave has, the fewer moves and the more waves. For a wished number of waves the smallest first wave is searched
 //! by halving; each try is the whole rolling, with every constraint kept.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::fill::{Crowd, Flow, Kinds};
 use super::{GroupRow, HostRow, Move, Open, Problem, UNLIMITED};
@@ -31,15 +31,74 @@ pub struct Rolling {
     pub waves: Vec<Wave>,
 }
 
+/// Hosts of which only so many may be in one wave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Share {
+    /// So many.
+    pub most: usize,
+    /// By host, with which others it shares that: those of one number. Nothing for a host that counts with none.
+    pub of: Vec<Option<u32>>,
+}
+
+impl Share {
+    fn of(&self, host: HostRow) -> Option<u32> {
+        self.of[host.index()]
+    }
+
+    /// How many of these hosts share each.
+    fn counted(&self, hosts: &[HostRow]) -> HashMap<u32, usize> {
+        let mut counts = HashMap::new();
+        for share in hosts.iter().filter_map(|host| self.of(*host)) {
+            *counts.entry(share).or_default() += 1;
+        }
+        counts
+    }
+}
+
 /// What is wished of a rolling.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wishes {
     /// At most so many waves.
     pub waves: usize,
     /// At most so many hosts in one wave; nothing for no limit.
     pub hosts_at_once: Option<usize>,
+    /// Limits on those that are alike besides: by a label, say.
+    pub shares: Vec<Share>,
     /// At every moment as much stays free on the hosts in service as so many of the largest hosts hold.
     pub reserve_hosts: u64,
+}
+
+impl Wishes {
+    /// At most so many waves, and nothing else.
+    #[must_use]
+    pub const fn in_waves(waves: usize) -> Self {
+        Self { waves, hosts_at_once: None, shares: Vec::new(), reserve_hosts: 0 }
+    }
+
+    /// Whatever the room, these hosts take no fewer waves.
+    #[must_use]
+    pub fn fewest_waves(&self, hosts: &[HostRow]) -> usize {
+        let at_once = self
+            .hosts_at_once
+            .map_or(usize::from(!hosts.is_empty()), |most| hosts.len().div_ceil(most.max(1)));
+        let largest = |share: &Share| {
+            let counts = share.counted(hosts);
+            counts.into_values().max().map(|count| count.div_ceil(share.most.max(1)))
+        };
+        self.shares.iter().filter_map(largest).fold(at_once, usize::max)
+    }
+
+    /// Those of which there are so many alike that one of them has to be in every wave from now on.
+    fn urgent<'a>(&'a self, line: &[HostRow]) -> impl Fn(HostRow) -> bool + use<'a> {
+        let waves = self.fewest_waves(line);
+        let counted: Vec<_> = self.shares.iter().map(|share| (share, share.counted(line))).collect();
+        move |host| {
+            counted.iter().any(|(share, counts)| {
+                let alike = share.of(host).and_then(|of| counts.get(&of));
+                alike.is_some_and(|alike| alike.div_ceil(share.most.max(1)) >= waves)
+            })
+        }
+    }
 }
 
 /// Why a fleet can't be rolled.
@@ -71,7 +130,7 @@ impl Rolling {
 ///
 /// # Errors
 /// When it can't be done in so many.
-pub fn roll(problem: &Problem, hosts: &[HostRow], wishes: Wishes) -> Result<Rolling, Stuck> {
+pub fn roll(problem: &Problem, hosts: &[HostRow], wishes: &Wishes) -> Result<Rolling, Stuck> {
     let kinds = Kinds::new(problem);
     let crowd = Crowd::new(&kinds);
     let tries = Tries::new(problem, hosts, wishes, &crowd);
@@ -79,6 +138,13 @@ pub fn roll(problem: &Problem, hosts: &[HostRow], wishes: Wishes) -> Result<Roll
     let (hosts, flows): (Vec<_>, Vec<_>) = best.into_iter().unzip();
     let moves = Crowd::settle(&kinds, &flows);
     Ok(Rolling { waves: hosts.into_iter().zip(moves).map(|(hosts, moves)| Wave { hosts, moves }).collect() })
+}
+
+/// Whether hosts can be rolled so that no server moves twice: onto those that are open and not among them, and those that are done.
+pub(super) fn needs_no_first(problem: &Problem, hosts: &[HostRow], wishes: &Wishes) -> bool {
+    let kinds = Kinds::new(problem);
+    let crowd = Crowd::new(&kinds);
+    Tries::new(problem, hosts, wishes, &crowd).with_first(0).is_some()
 }
 
 /// Hosts that are emptied together, and what goes where; which server goes along is not said yet.
@@ -94,7 +160,7 @@ fn fullness(problem: &Problem, crowd: &Crowd<'_>, host: HostRow) -> u64 {
 
 struct Tries<'a> {
     problem: &'a Problem,
-    wishes: Wishes,
+    wishes: &'a Wishes,
     crowd: &'a Crowd<'a>,
     /// By the number of their servers, then by how full they are: the order in which they are taken into a first wave.
     order: Vec<HostRow>,
@@ -103,7 +169,7 @@ struct Tries<'a> {
 }
 
 impl<'a> Tries<'a> {
-    fn new(problem: &'a Problem, hosts: &[HostRow], wishes: Wishes, crowd: &'a Crowd<'a>) -> Self {
+    fn new(problem: &'a Problem, hosts: &[HostRow], wishes: &'a Wishes, crowd: &'a Crowd<'a>) -> Self {
         let emptied: HashSet<HostRow> = hosts.iter().copied().collect();
         let bystander = |host: &HostRow| problem.host(*host).open == Open::Yes && !emptied.contains(host);
         let mut order = hosts.to_vec();
@@ -202,7 +268,7 @@ impl<'a> Tries<'a> {
 /// One rolling as far as it has come.
 struct Trial<'a> {
     problem: &'a Problem,
-    wishes: Wishes,
+    wishes: &'a Wishes,
     crowd: Crowd<'a>,
     drafts: Vec<Draft>,
 }
@@ -210,24 +276,44 @@ struct Trial<'a> {
 impl<'a> Trial<'a> {
     fn new(tries: &Tries<'a>) -> Self {
         let Tries { problem, wishes, crowd, .. } = tries;
-        Self { problem, wishes: *wishes, crowd: (*crowd).clone(), drafts: Vec::new() }
+        Self { problem, wishes, crowd: (*crowd).clone(), drafts: Vec::new() }
     }
 
-    /// The first `most` of the hosts in line that can be emptied together, and all others: never two servers of one group at once.
+    /// The first `most` of the hosts in line that can be emptied together, and all others: never two servers of one group at once, nor more
+    /// that are alike than may be. Of these the most frequent ones come first, else they would be left over for waves of their own.
     fn apart(&self, line: &[HostRow], most: usize) -> (Vec<HostRow>, Vec<HostRow>) {
         let most = most.min(self.wishes.hosts_at_once.unwrap_or(usize::MAX));
         let mut moving = HashSet::<GroupRow>::new();
-        let (mut taken, mut others) = (Vec::new(), Vec::new());
-        for host in line {
-            let mut groups = self.crowd.groups_on(*host);
-            if taken.len() < most && groups.all(|group| !moving.contains(&group)) {
-                moving.extend(self.crowd.groups_on(*host));
-                taken.push(*host);
-            } else {
-                others.push(*host);
+        let shares = &self.wishes.shares;
+        let mut counts: Vec<HashMap<u32, usize>> = vec![HashMap::new(); shares.len()];
+        let mut taken = HashSet::new();
+        for host in self.most_urgent_first(line) {
+            if taken.len() >= most {
+                break;
+            }
+            let few = shares.iter().zip(&counts).all(|(share, counts)| {
+                let alike = share.of(host).and_then(|of| counts.get(&of));
+                alike.is_none_or(|alike| *alike < share.most)
+            });
+            if few && self.crowd.groups_on(host).all(|group| !moving.contains(&group)) {
+                moving.extend(self.crowd.groups_on(host));
+                for (share, counts) in shares.iter().zip(&mut counts) {
+                    share.of(host).into_iter().for_each(|of| *counts.entry(of).or_default() += 1);
+                }
+                taken.insert(host);
             }
         }
-        (taken, others)
+        line.iter().copied().partition(|host| taken.contains(host))
+    }
+
+    /// As they stand in line, but that those come first of which one has to be in every wave.
+    fn most_urgent_first(&self, line: &[HostRow]) -> Vec<HostRow> {
+        let mut ordered = line.to_vec();
+        if !self.wishes.shares.is_empty() {
+            let urgent = self.wishes.urgent(line);
+            ordered.sort_by_key(|host| !urgent(*host));
+        }
+        ordered
     }
 
     /// The lightest first: they are emptied first, and the heaviest take what the first wave has to put somewhere.

@@ -31,7 +31,7 @@ pub fn all(problem: &Problem) -> Vec<HostRow> {
     problem.host_rows().collect()
 }
 
-pub const ANY_NUMBER: Wishes = Wishes { waves: usize::MAX, hosts_at_once: None, reserve_hosts: 0 };
+pub const ANY_NUMBER: Wishes = Wishes::in_waves(usize::MAX);
 
 /// Numbers that look drawn and are the same every time (splitmix64).
 pub struct Lots(pub u64);

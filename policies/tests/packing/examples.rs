@@ -2,11 +2,11 @@
 
 use drover_policies::fleet::{CertificateDigest, LocalStorage, Replication};
 use drover_policies::packing::{
-    HostRow, Open, Problem, Stuck, Wave, Wishes, check, fewest_moves, fewest_relieving, ganeti,
+    HostRow, Open, Problem, Rows, Stuck, Wave, Wishes, check, fewest_moves, fewest_relieving, ganeti,
     plan_evacuation, plan_rolling, relieve, roll, rows,
 };
 use drover_policies::policy::PolicySet;
-use drover_policies::samples::{Sample, gib, local_disk};
+use drover_policies::samples::{Sample, gib, local_disk, set};
 use drover_policies::time::Span;
 
 use crate::common::{ANY_NUMBER, all, problem};
@@ -14,7 +14,7 @@ use crate::common::{ANY_NUMBER, all, problem};
 #[test]
 fn a_host_that_stands_by_makes_every_server_move_once() {
     let problem = problem(&[10, 10, 10], &[(6, 0, None), (7, 1, None)]);
-    let rolling = roll(&problem, &[HostRow(0), HostRow(1)], ANY_NUMBER).expect("a rolling");
+    let rolling = roll(&problem, &[HostRow(0), HostRow(1)], &ANY_NUMBER).expect("a rolling");
     assert_eq!(rolling.moves(), 2);
     check::waves(&problem, &rolling.waves).expect("every rule is kept");
 }
@@ -22,7 +22,7 @@ fn a_host_that_stands_by_makes_every_server_move_once() {
 #[test]
 fn without_one_only_the_first_hosts_servers_move_twice() {
     let problem = problem(&[10; 4], &[(2, 0, None), (6, 1, None), (6, 2, None), (6, 3, None)]);
-    let rolling = roll(&problem, &all(&problem), ANY_NUMBER).expect("a rolling");
+    let rolling = roll(&problem, &all(&problem), &ANY_NUMBER).expect("a rolling");
     assert_eq!(rolling.moves(), 5);
     assert_eq!(fewest_moves(&problem, &all(&problem), rolling.waves.len()), 5);
     assert_eq!(rolling.waves[0].hosts, [HostRow(0)]);
@@ -31,7 +31,7 @@ fn without_one_only_the_first_hosts_servers_move_twice() {
 #[test]
 fn two_that_must_not_meet_are_never_moved_in_one_wave() {
     let problem = problem(&[10; 4], &[(2, 0, Some(1)), (2, 1, Some(1)), (2, 2, Some(1))]);
-    let rolling = roll(&problem, &all(&problem), ANY_NUMBER).expect("a rolling");
+    let rolling = roll(&problem, &all(&problem), &ANY_NUMBER).expect("a rolling");
     for wave in &rolling.waves {
         let together = wave.moves.len();
         assert!(together <= 1, "{together} of one group are moved at once");
@@ -42,9 +42,9 @@ fn two_that_must_not_meet_are_never_moved_in_one_wave() {
 #[test]
 fn a_full_fleet_is_stuck_and_one_with_too_few_waves_says_how_many_will_do() {
     let full = problem(&[10; 3], &[(10, 0, None), (10, 1, None), (10, 2, None)]);
-    assert_eq!(roll(&full, &all(&full), ANY_NUMBER), Err(Stuck::NoRoom));
+    assert_eq!(roll(&full, &all(&full), &ANY_NUMBER), Err(Stuck::NoRoom));
     let half = problem(&[10; 4], &[(8, 0, None), (8, 1, None), (8, 2, None), (1, 3, None)]);
-    let hurried = roll(&half, &all(&half), Wishes { waves: 2, ..ANY_NUMBER });
+    let hurried = roll(&half, &all(&half), &Wishes { waves: 2, ..ANY_NUMBER });
     assert_eq!(hurried, Err(Stuck::MoreWaves { wished: 2, least: 4 }));
 }
 
@@ -77,7 +77,7 @@ fn a_fleet_is_planned_by_names_and_what_can_not_move_keeps_its_host() {
         .server("h2", "held", |held| held.power = drover_policies::fleet::Power::Held)
         .fleet();
     let rows = rows(&fleet, &PolicySet::default());
-    let plan = plan_rolling(&rows, None, ANY_NUMBER).expect("a plan");
+    let plan = plan_rolling(&rows, None, &ANY_NUMBER).expect("a plan");
     assert_eq!((plan.servers, plan.moves, plan.least_moves), (2, 1, 1));
     assert_eq!((plan.stays[0].server.as_str(), plan.stays[0].host.as_str()), ("held", "h2"));
     let refused = plan_evacuation(&rows, &["h9".to_owned()]).expect_err("refused");
@@ -97,6 +97,49 @@ fn what_finds_no_room_says_how_much_is_missing() {
     assert!(told.contains("of memory more would be needed on h2"), "{told}");
     assert!(plan.waves[0].hosts.is_empty(), "h1 is not empty then");
     assert!(plan.would_help[0].starts_with("1 more host like h1"), "{:?}", plan.would_help);
+}
+
+#[test]
+fn servers_that_must_not_meet_and_may_not_part_keep_their_host_out_of_the_plan() {
+    let torn = |facts: &mut drover_policies::fleet::ServerFacts| {
+        facts.rules.affinity = set(&["shop"]);
+        facts.rules.anti_affinity = set(&["db"]);
+    };
+    let fleet = Sample::new()
+        .hosts(&["h1", "h2", "h3"])
+        .server("h1", "db-1", torn)
+        .server("h1", "db-2", torn)
+        .fleet();
+    let plan =
+        plan_rolling(&rows(&fleet, &PolicySet::default()), None, &ANY_NUMBER).expect("the others can be");
+    assert!(plan.waves.iter().all(|wave| !wave.hosts.contains(&"h1".to_owned())));
+    let told: Vec<&str> = plan.stays.iter().map(|stays| stays.why.as_str()).collect();
+    assert_eq!(told.len(), 2);
+    assert!(told[0].contains("db-1 and db-2 are to stay together (affinity group shop)"), "{told:?}");
+}
+
+#[test]
+fn a_rolling_for_which_there_is_no_room_says_the_least_that_would_do() {
+    // Each is more than half full, so that no two fit on one host.
+    let full = problem(&[10, 10, 10], &[(6, 0, None), (6, 1, None), (6, 2, None)]);
+    let mut rows = Rows::of_ganeti(full.clone());
+    let refused = plan_rolling(&rows, None, &ANY_NUMBER).expect_err("there is no room").to_string();
+    assert!(
+        refused.contains("s0 has no place: ") && refused.contains("of memory more would be needed on h1"),
+        "{refused}"
+    );
+    assert!(refused.contains("what would do: 1 more host like h0"), "{refused}");
+    // What it says would do does.
+    let more = drover_policies::packing::Host { name: "more".to_owned(), ..full.hosts[0].clone() };
+    rows.problem.hosts.push(more);
+    rows.problem.reaches[0].push(true);
+    let names = ["h0", "h1", "h2"].map(str::to_owned);
+    assert!(plan_rolling(&Rows::of_ganeti(rows.problem), Some(&names), &ANY_NUMBER).is_ok());
+    // Without the large one the others go one after the other.
+    let one_large = problem(&[10, 10, 30], &[(6, 0, None), (4, 1, None), (24, 2, None)]);
+    let refused =
+        plan_rolling(&Rows::of_ganeti(one_large), None, &ANY_NUMBER).expect_err("h2 has no room").to_string();
+    assert!(refused.contains("; or leaving out h2"), "{refused}");
 }
 
 #[test]
@@ -154,7 +197,7 @@ fn each_move_has_its_reason_and_its_time() {
     );
     assert!(time.least <= time.expected && time.expected < time.p90, "{time:?}");
     assert_eq!(time.expected, when.lasts, "it is the only one");
-    let rolled = plan_rolling(&rows, None, ANY_NUMBER).expect("a plan");
+    let rolled = plan_rolling(&rows, None, &ANY_NUMBER).expect("a plan");
     let reasons: Vec<&str> = rolled.waves.iter().map(|wave| wave.why.as_str()).collect();
     assert!(reasons[0].starts_with("those with the fewest servers"), "{reasons:?}");
     let last = rolled.waves.last().and_then(|wave| wave.moves.last()).expect("a move");

@@ -2,7 +2,7 @@
 
 use drover_policies::packing::schedule::{Transfer, Way, Ways, schedule};
 use drover_policies::packing::{
-    HostRow, Move, Problem, Wishes, check, evacuate, evacuate_making_way, fewest_moves, roll,
+    HostRow, Move, Problem, Share, Wishes, check, evacuate, evacuate_making_way, fewest_moves, roll,
 };
 use proptest::prelude::*;
 
@@ -33,14 +33,14 @@ proptest! {
     #[test]
     fn every_rolling_keeps_every_rule_at_every_moment_and_no_bound_is_beaten(problem in any_problem()) {
         let hosts = all(&problem);
-        if let Ok(rolling) = roll(&problem, &hosts, ANY_NUMBER) {
+        if let Ok(rolling) = roll(&problem, &hosts, &ANY_NUMBER) {
             prop_assert_eq!(check::waves(&problem, &rolling.waves), Ok(()));
             let emptied: std::collections::BTreeSet<_> = rolling.waves.iter().flat_map(|wave| &wave.hosts).collect();
             prop_assert_eq!(emptied.len(), hosts.len());
             let least = fewest_moves(&problem, &hosts, rolling.waves.len());
             prop_assert!(rolling.moves() >= least, "{} moves, bound {least}", rolling.moves());
             let fewer = Wishes { waves: rolling.waves.len(), ..ANY_NUMBER };
-            prop_assert!(roll(&problem, &hosts, fewer).is_ok(), "what was done can be wished");
+            prop_assert!(roll(&problem, &hosts, &fewer).is_ok(), "what was done can be wished");
         }
     }
 
@@ -84,7 +84,7 @@ proptest! {
     fn at_every_moment_of_a_schedule_every_rule_is_kept(
         problem in any_problem(), out in 1..4_u32, into in 1..4_u32, dirty in 0..60_u64
     ) {
-        let Ok(rolling) = roll(&problem, &all(&problem), ANY_NUMBER) else { return Ok(()) };
+        let Ok(rolling) = roll(&problem, &all(&problem), &ANY_NUMBER) else { return Ok(()) };
         let mut ways = Ways::among(problem.hosts.len(), Way { rate: 100, out, into });
         ways.rack_of = (0..problem.hosts.len()).map(|host| Some(u32::from(host % 2 == 0))).collect();
         ways.racks = vec![Way { rate: 150, ..Way::FREE }; 2];
@@ -109,7 +109,7 @@ proptest! {
     #[test]
     fn a_reserve_is_free_at_every_moment(problem in any_problem()) {
         let wishes = Wishes { reserve_hosts: 1, ..ANY_NUMBER };
-        let Ok(rolling) = roll(&problem, &all(&problem), wishes) else { return Ok(()) };
+        let Ok(rolling) = roll(&problem, &all(&problem), &wishes) else { return Ok(()) };
         prop_assert_eq!(check::waves(&problem, &rolling.waves), Ok(()));
         let total: u64 = problem.servers.iter().map(|server| server.needs[0]).sum();
         for wave in &rolling.waves {
@@ -117,6 +117,42 @@ proptest! {
             let has: Vec<u64> = serving.map(|host| problem.hosts[host.0 as usize].has[0]).collect();
             let largest = has.iter().copied().max().unwrap_or(0);
             prop_assert!(has.iter().sum::<u64>() >= total + largest, "too little is left free");
+        }
+    }
+
+    #[test]
+    fn no_wave_has_more_hosts_that_are_alike_than_may_be_at_once(
+        problem in any_problem(), racks in 1..5_u32, most in 1..3_usize, at_once in prop::option::of(1..5_usize)
+    ) {
+        let hosts = all(&problem);
+        let rack = |host: &HostRow| (host.0 % 7 != 6).then_some(host.0 % racks);
+        let shares = vec![Share { most, of: hosts.iter().map(rack).collect() }];
+        let mut wishes = Wishes { hosts_at_once: at_once, shares, ..ANY_NUMBER };
+        wishes.shares[0].of.push(None);
+        // A host that stands by, so that there is a plan for most.
+        let mut roomy = problem.clone();
+        let spare = drover_policies::packing::Host { name: "spare".to_owned(), has: vec![1_000, u64::MAX], ..problem.hosts[0].clone() };
+        roomy.hosts.push(spare);
+        roomy.reaches[0].push(true);
+        let rolling = roll(&roomy, &hosts, &wishes);
+        if problem.servers.iter().any(|server| !server.apart.is_empty()) && rolling.is_err() {
+            // Two that must not meet have no place beside the one that stands by.
+            return Ok(());
+        }
+        let rolling = rolling.expect("the one that stands by holds all");
+        prop_assert_eq!(check::waves(&roomy, &rolling.waves), Ok(()));
+        for wave in &rolling.waves {
+            prop_assert!(at_once.is_none_or(|most| wave.hosts.len() <= most));
+            for value in 0..racks {
+                let alike = wave.hosts.iter().filter(|host| rack(host) == Some(value)).count();
+                prop_assert!(alike <= most, "{} of rack {}", alike, value);
+            }
+        }
+        let emptied: usize = rolling.waves.iter().map(|wave| wave.hosts.len()).sum();
+        prop_assert_eq!(emptied, hosts.len());
+        let apart = problem.servers.iter().all(|server| server.apart.is_empty());
+        if apart {
+            prop_assert_eq!(rolling.waves.len(), wishes.fewest_waves(&hosts), "there is room, so it takes no more waves");
         }
     }
 }

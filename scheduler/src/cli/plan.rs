@@ -96,15 +96,15 @@ pub(super) fn plan(screen: &Screen, asked: &Plan) -> Result<(), Failed> {
         return show(screen, &plan);
     }
     let wishes = Wishes {
-        waves: asked.waves.map_or(usize::MAX, usize::from),
         hosts_at_once: asked.hosts_at_once.map(|hosts| hosts as usize),
         reserve_hosts: u64::from(asked.reserve_hosts),
+        ..Wishes::in_waves(asked.waves.map_or(usize::MAX, usize::from))
     };
     let named = (!asked.hosts.is_empty()).then_some(asked.hosts.as_slice());
     if asked.waves.is_some() {
-        return show(screen, &plan_rolling(&rows, named, wishes).map_err(failed)?);
+        return show(screen, &plan_rolling(&rows, named, &wishes).map_err(failed)?);
     }
-    let plans = choices(&rows, named, wishes)?;
+    let plans = choices(&rows, named, &wishes)?;
     if screen.json {
         screen.json(&plans);
         return Ok(());
@@ -128,15 +128,15 @@ pub(super) fn plan(screen: &Screen, asked: &Plan) -> Result<(), Failed> {
 }
 
 /// From the fewest waves on.
-fn choices(rows: &Rows, named: Option<&[String]>, wishes: Wishes) -> Result<Vec<FleetPlan>, Failed> {
-    let fewest = match plan_rolling(rows, named, Wishes { waves: 1, ..wishes }) {
+fn choices(rows: &Rows, named: Option<&[String]>, wishes: &Wishes) -> Result<Vec<FleetPlan>, Failed> {
+    let fewest = match plan_rolling(rows, named, &Wishes { waves: 1, ..wishes.clone() }) {
         Ok(plan) => plan.waves.len(),
         Err(Impossible::Stuck(Stuck::MoreWaves { least, .. })) => least,
         Err(other) => return Err(failed(other)),
     };
     let mut plans: Vec<FleetPlan> = Vec::new();
     for waves in fewest..fewest + CHOICES {
-        let plan = plan_rolling(rows, named, Wishes { waves, ..wishes }).map_err(failed)?;
+        let plan = plan_rolling(rows, named, &Wishes { waves, ..wishes.clone() }).map_err(failed)?;
         if plans.last().is_none_or(|last| plan.moves < last.moves) {
             plans.push(plan);
         }

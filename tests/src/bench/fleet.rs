@@ -283,7 +283,7 @@ fn rolled(drawn: &Drawn, goals: &[(usize, f64)], limit_ms: f64, dir: &Path) -> R
     let mut rows = Vec::new();
     for (more, goal) in goals {
         let waves = groups + more;
-        let (rolling, sample) = timed(&problem, Wishes { waves, hosts_at_once: None, reserve_hosts: 0 })?;
+        let (rolling, sample) = timed(&problem, &Wishes::in_waves(waves))?;
         let per_server = rolling.moves() as f64 / problem.servers.len() as f64;
         let least = fewest_moves(&problem, &all(&problem), waves) as f64 / problem.servers.len() as f64;
         let what = format!("roll {} hosts at load {:.2} in {waves} waves", drawn.hosts, used(&problem));
@@ -306,7 +306,8 @@ fn rolled(drawn: &Drawn, goals: &[(usize, f64)], limit_ms: f64, dir: &Path) -> R
                 rows.push(Row { what, unit: Unit::Milliseconds, sample, against, goal: None });
             }
         }
-        let reserve = roll(&problem, &all(&problem), Wishes { waves, hosts_at_once: None, reserve_hosts: 1 });
+        let wishes = Wishes { reserve_hosts: 1, ..Wishes::in_waves(waves) };
+        let reserve = roll(&problem, &all(&problem), &wishes);
         let kept = match reserve {
             Ok(rolling) => rolling.moves() as f64 / problem.servers.len() as f64,
             Err(why) => {
@@ -323,7 +324,7 @@ fn rolled(drawn: &Drawn, goals: &[(usize, f64)], limit_ms: f64, dir: &Path) -> R
 /// Without a peer, which would take a minute.
 fn rolled_alone(drawn: &Drawn, waves: usize, limit_ms: f64) -> Result<Vec<Row>> {
     let problem = ganeti::read(&drawn.text()?)?;
-    let (rolling, sample) = timed(&problem, Wishes { waves, hosts_at_once: None, reserve_hosts: 0 })?;
+    let (rolling, sample) = timed(&problem, &Wishes::in_waves(waves))?;
     let per_server = rolling.moves() as f64 / problem.servers.len() as f64;
     let what =
         format!("roll {} hosts in {waves} waves, {per_server:.3} moves per server: planning", drawn.hosts);
@@ -331,7 +332,7 @@ fn rolled_alone(drawn: &Drawn, waves: usize, limit_ms: f64) -> Result<Vec<Row>> 
     Ok(vec![Row::limited(what, Unit::Milliseconds, sample, limit_ms)])
 }
 
-fn timed(problem: &Problem, wishes: Wishes) -> Result<(Rolling, Sample)> {
+fn timed(problem: &Problem, wishes: &Wishes) -> Result<(Rolling, Sample)> {
     let hosts = all(problem);
     let mut sample = Sample::default();
     let mut last = None;

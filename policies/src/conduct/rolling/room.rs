@@ -1,6 +1,7 @@
 //! Who of those in line can be emptied now, and where to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use super::super::Conductor;
 use super::super::counted::cluster_of;
@@ -10,7 +11,7 @@ use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
 use crate::maintenance::{Because, Maintenance};
 use crate::migration::Migration;
-use crate::packing::{Evacuation, Held, HostRow, Open, Rows, Shown, evacuate, rows_of};
+use crate::packing::{Evacuation, Held, HostRow, Open, Rows, Shown, evacuate, helps_empty, lacking, rows_of};
 
 impl Conductor<'_> {
     /// The clusters of these hosts as rows, as they will be when all has come about that is decided: servers are where they are bound for, and
@@ -152,29 +153,42 @@ impl Conductor<'_> {
         })
     }
 
-    /// What keeps the next host from being emptied.
+    /// What keeps the next host from being emptied. Those that come first are looked at for one that lacks room, since others only wait for it.
     pub(super) fn why_no_room(&self, maintenance: &Maintenance) -> String {
-        let Some((_, host)) = maintenance.rolling.waves.hosts().next() else {
-            return "none is left".to_owned();
-        };
-        self.lacks(host).unwrap_or_else(|| format!("{host} has to wait for others, or for its agent"))
+        let next: Vec<&HostName> =
+            maintenance.rolling.waves.hosts().map(|(_, host)| host).take(BESIDE).collect();
+        let Some(first) = next.first() else { return "none is left".to_owned() };
+        if let Some(lacking) = next.iter().find_map(|host| self.lacks(host)) {
+            return lacking.to_string();
+        }
+        let keeps = self.keeps_from_beginning(maintenance, first);
+        match keeps.is_empty() {
+            true => format!("{first} has to wait for others"),
+            false => format!("{first}: {}", keeps.join("; ")),
+        }
     }
 
-    /// Which server of a host finds no place, and what is missing; nothing when all do.
-    pub(super) fn lacks(&self, host: &HostName) -> Option<String> {
-        lacks(&self.settled_rows([host], &BTreeSet::new()), host)
+    /// Which server of a host finds no place, what is missing, and what would help; nothing when all do.
+    pub(super) fn lacks(&self, host: &HostName) -> Option<Lacks> {
+        Lacks::of(&self.settled_rows([host], &BTreeSet::new()), host, Helps::Found)
     }
 
-    /// [`Self::lacks`] of many hosts, cluster by cluster.
-    pub(super) fn lacks_of(&self, hosts: &BTreeSet<HostName>) -> BTreeMap<HostName, Option<String>> {
+    /// [`Self::lacks`] of many hosts, cluster by cluster. What would help is found out for the first few, since it is many times the work.
+    pub(super) fn lacks_of(&self, hosts: &BTreeSet<HostName>) -> BTreeMap<HostName, Option<Lacks>> {
         let mut clusters: BTreeMap<Option<&str>, Vec<&HostName>> = BTreeMap::new();
         for host in hosts {
             clusters.entry(cluster_of(self.fleet, host)).or_default().push(host);
         }
         let mut found = BTreeMap::new();
+        let mut explained = 0;
         for hosts in clusters.into_values() {
             let rows = self.settled_rows(hosts.iter().copied(), &BTreeSet::new());
-            found.extend(hosts.into_iter().map(|host| (host.clone(), lacks(&rows, host))));
+            for host in hosts {
+                let helps = if explained < EXPLAINED { Helps::Found } else { Helps::NotAsked };
+                let lacks = Lacks::of(&rows, host, helps);
+                explained += usize::from(lacks.is_some());
+                found.insert(host.clone(), lacks);
+            }
         }
         found
     }
@@ -194,13 +208,39 @@ impl Conductor<'_> {
 /// How many of those that come after one without room are tried in its stead.
 const BESIDE: usize = 32;
 
-/// Which server of a host finds no place among these rows, and what is missing.
-fn lacks(rows: &Rows, host: &HostName) -> Option<String> {
-    let plan = crate::packing::plan_evacuation(rows, &[host.to_string()]).ok()?;
-    let first = plan.not_placed.first()?;
-    let more = plan.not_placed.len() - 1;
-    let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-    Some(format!("{} of {host} finds no place: {}{more}", first.server, first.why))
+/// Of so many hosts without room it is found out what would help.
+const EXPLAINED: usize = 8;
+
+/// What keeps a host from being emptied, by the means that turns use: nobody else makes way.
+pub(super) struct Lacks {
+    pub(super) why: String,
+    pub(super) would_help: Vec<String>,
+}
+
+/// Whether it is found out what would help.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Helps {
+    Found,
+    NotAsked,
+}
+
+impl Lacks {
+    fn of(rows: &Rows, host: &HostName, helps: Helps) -> Option<Self> {
+        let host = rows.hosts_named(&[host.to_string()]).ok()?.pop()?;
+        let why = lacking(rows, host)?;
+        let would_help = if helps == Helps::Found { helps_empty(rows, host) } else { Vec::new() };
+        Some(Self { why, would_help })
+    }
+}
+
+impl fmt::Display for Lacks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)?;
+        match self.would_help.is_empty() {
+            true => Ok(()),
+            false => write!(f, "; what would do: {}", self.would_help.join("; or ")),
+        }
+    }
 }
 
 /// A cluster as rows, as it will be when all has come about that is decided.

@@ -1,10 +1,12 @@
 //! The waves of a maintenance: first those that can be emptied at any time, in the order that moves servers once, then those that wait for people.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 
 use super::super::Conductor;
 use super::super::counted::cluster_of;
+use super::Beside;
+use super::room::Lacks;
 use crate::eligibility::{Suits, WhyBlocked, suits};
 use crate::fleet::Server;
 use crate::ids::HostName;
@@ -30,14 +32,15 @@ impl Conductor<'_> {
                 Some(because) => late.entry(turn(&because)).or_default().push((host.clone(), because)),
             }
         }
-        let (full, waves): (Vec<Alike>, Vec<Alike>) =
-            self.roll(maintenance, &early).into_iter().partition(|(_, because)| because.is_late());
-        for (hosts, because) in full {
+        let mut rolled = self.roll(maintenance, &early);
+        for (hosts, because) in
+            rolled.iter_mut().flat_map(|waves| waves.extract_if(.., |(_, why)| why.is_late()))
+        {
             late.entry(turn(&because))
                 .or_default()
                 .extend(hosts.into_iter().map(|host| (host, because.clone())));
         }
-        let mut waves = in_wished_order(self, maintenance, waves);
+        let mut waves = self.side_by_side(maintenance, rolled);
         for hosts in late.into_values() {
             waves.extend(alike(hosts));
         }
@@ -109,58 +112,41 @@ impl Conductor<'_> {
         ))
     }
 
-    /// The waves of hosts that can be emptied at any time, and those for which there is no room. Nobody leaves his cluster: unless all of them
-    /// share the hosts that may be in work at once, each is planned by itself, and their waves go on side by side.
-    fn roll(&self, maintenance: &Maintenance, hosts: &BTreeSet<HostName>) -> Vec<Alike> {
-        let terms = &maintenance.rolling.terms;
-        let number = |most: NonZeroU32| most.get() as usize;
-        if let Some(at_once) = terms.hosts_at_once {
-            return self.roll_together(maintenance, hosts, Some(number(at_once)));
-        }
+    /// The waves of hosts that can be emptied at any time, and those for which there is no room, cluster by cluster: nobody leaves his.
+    fn roll(&self, maintenance: &Maintenance, hosts: &BTreeSet<HostName>) -> Vec<Vec<Alike>> {
         let mut clusters: BTreeMap<Option<&str>, BTreeSet<HostName>> = BTreeMap::new();
         for host in hosts {
             clusters.entry(cluster_of(self.fleet, host)).or_default().insert(host.clone());
         }
-        // By turn, and of one turn those whose servers move again first.
-        let mut waves: BTreeMap<(usize, bool, String), Alike> = BTreeMap::new();
-        for hosts in clusters.values() {
-            let planned = self.roll_together(maintenance, hosts, terms.per_cluster.map(number));
-            for (turn, (hosts, because)) in planned.into_iter().enumerate() {
-                let key = (turn, because != Because::First, because.to_string());
-                waves.entry(key).or_insert_with(|| (Vec::new(), because)).0.extend(hosts);
-            }
-        }
-        waves.into_values().collect()
+        clusters.values().map(|hosts| self.roll_cluster(maintenance, hosts)).collect()
     }
 
-    fn roll_together(
-        &self,
-        maintenance: &Maintenance,
-        hosts: &BTreeSet<HostName>,
-        at_once: Option<usize>,
-    ) -> Vec<Alike> {
-        if hosts.is_empty() {
-            return Vec::new();
-        }
+    fn roll_cluster(&self, maintenance: &Maintenance, hosts: &BTreeSet<HostName>) -> Vec<Alike> {
+        let terms = &maintenance.rolling.terms;
+        let number = |most: NonZeroU32| most.get() as usize;
+        let at_once = terms.hosts_at_once.into_iter().chain(terms.per_cluster).map(number).min();
         let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
         // A second plan begins in the middle of the first: as many waves as it takes are better than servers that move twice.
         let begun = !maintenance.rolling.turns.is_empty();
-        let fewest = at_once.map_or(1, |at_once| names.len().div_ceil(at_once) + 1);
-        let wished = maintenance.rolling.terms.waves.get() as usize;
-        let mut wishes = Wishes {
-            waves: if begun { usize::MAX } else { wished.max(fewest) },
-            hosts_at_once: at_once,
-            reserve_hosts: 0,
-        };
+        let wished = terms.waves.get() as usize;
         // Others that are to be emptied, and come late, are used only when there is no other way.
         let doomed = self.doomed.iter().chain(maintenance.waiting());
         let doomed: BTreeSet<HostName> = doomed.filter(|host| !hosts.contains(*host)).cloned().collect();
         for closed in [doomed, BTreeSet::new()] {
             let rows = self.settled_rows(hosts, &closed);
-            let mut planned = plan_rolling(&rows, Some(&names), wishes);
+            let shares =
+                terms.per.iter().map(|(label, most)| rows.share_of(self.fleet, label, number(*most)));
+            let mut wishes =
+                Wishes { hosts_at_once: at_once, shares: shares.collect(), ..Wishes::in_waves(usize::MAX) };
+            if !begun {
+                // One more than are needed in any case: the first wave is a small one.
+                let fewest = rows.hosts_named(&names).map_or(0, |hosts| wishes.fewest_waves(&hosts));
+                wishes.waves = wished.max(fewest + 1);
+            }
+            let mut planned = plan_rolling(&rows, Some(&names), &wishes);
             if let Err(Impossible::Stuck(Stuck::MoreWaves { least, .. })) = planned {
                 wishes.waves = least;
-                planned = plan_rolling(&rows, Some(&names), wishes);
+                planned = plan_rolling(&rows, Some(&names), &wishes);
             }
             if let Ok(plan) = planned {
                 return in_names(&plan);
@@ -171,20 +157,17 @@ impl Conductor<'_> {
 
     /// Not all of them can be emptied: those are left aside that could not be even if they were alone.
     fn one_by_one(&self, hosts: &BTreeSet<HostName>) -> Vec<Alike> {
-        let (mut room, mut full, mut lacks) = (Vec::new(), Vec::new(), String::new());
+        let (mut room, mut full) = (Vec::new(), Vec::new());
         for (host, lacking) in self.lacks_of(hosts) {
             match lacking {
                 None => room.push(host),
-                Some(why) => {
-                    full.push(host);
-                    if lacks.is_empty() {
-                        lacks = why;
-                    }
+                Some(Lacks { why, would_help }) => {
+                    full.push((vec![host], Because::NoRoom { why, would_help }))
                 }
             }
         }
-        let apart = [(room, Because::First), (full, Because::NoRoom { why: lacks })];
-        apart.into_iter().filter(|(hosts, _)| !hosts.is_empty()).collect()
+        let first = (!room.is_empty()).then_some((room, Because::First));
+        first.into_iter().chain(full).collect()
     }
 }
 
@@ -235,31 +218,77 @@ fn alike(hosts: Vec<(HostName, Because)>) -> Vec<Alike> {
     waves
 }
 
-/// A host that has to come after another comes in a later wave than that.
-fn in_wished_order(conductor: &Conductor<'_>, maintenance: &Maintenance, waves: Vec<Alike>) -> Vec<Alike> {
-    let terms = &maintenance.rolling.terms;
-    if terms.hints.is_empty() {
-        return waves;
-    }
-    let mut left: Vec<(usize, HostName, Because)> = Vec::new();
-    for (wave, (hosts, because)) in waves.into_iter().enumerate() {
-        left.extend(hosts.into_iter().map(|host| (wave, host, because.clone())));
-    }
-    let mut ordered: Vec<Alike> = Vec::new();
-    let mut wave = 0;
-    while !left.is_empty() {
-        let names: BTreeSet<HostName> = left.iter().map(|(_, host, _)| host.clone()).collect();
-        let (now, later): (Vec<_>, Vec<_>) = left.into_iter().partition(|(planned, host, _)| {
-            *planned <= wave && terms.waits_for(host, &names, conductor.fleet).is_none()
-        });
-        left = later;
-        wave += 1;
-        if let Some((_, _, because)) = now.first().cloned() {
-            ordered.push((now.into_iter().map(|(_, host, _)| host).collect(), because));
-        } else if left.iter().all(|(planned, ..)| *planned < wave) {
-            // They wait for each other; the request is refused for that, and a label may have changed since.
-            ordered.push((left.drain(..).map(|(_, host, _)| host).collect(), Because::Room));
+impl Conductor<'_> {
+    /// The waves of all clusters, one beside the other: each cluster's in their order, in each wave no more hosts than may be in work at once,
+    /// and a host that has to come after another in a later one than that.
+    fn side_by_side(&self, maintenance: &Maintenance, clusters: Vec<Vec<Alike>>) -> Vec<Alike> {
+        let terms = &maintenance.rolling.terms;
+        let mut clusters: Vec<Cluster> = clusters.into_iter().map(Cluster::new).collect();
+        let mut ordered = Vec::new();
+        while clusters.iter().any(|cluster| !cluster.left.is_empty()) {
+            let waiting: BTreeSet<HostName> = match terms.hints.is_empty() {
+                true => BTreeSet::new(),
+                false => {
+                    clusters.iter().flat_map(|cluster| &cluster.left).map(|left| left.host.clone()).collect()
+                }
+            };
+            let free = |host: &HostName| terms.waits_for(host, &waiting, self.fleet).is_none();
+            let mut beside = Beside::new(terms, self.fleet, &[]);
+            let mut wave: Vec<Left> =
+                clusters.iter_mut().flat_map(|cluster| cluster.take(&mut beside, free)).collect();
+            if wave.is_empty() {
+                // They wait for each other; the request is refused for that, and a label may have changed since.
+                wave = clusters.iter_mut().flat_map(|cluster| cluster.left.drain(..)).collect();
+            }
+            // Those whose servers move again come first.
+            let mut by_reason: BTreeMap<(bool, String), Alike> = BTreeMap::new();
+            for Left { host, because, .. } in wave {
+                let key = (because != Because::First, because.to_string());
+                by_reason.entry(key).or_insert_with(|| (Vec::new(), because)).0.push(host);
+            }
+            ordered.extend(by_reason.into_values());
         }
+        ordered
     }
-    ordered
+}
+
+/// Hosts of a cluster that are in no wave yet, in their order.
+struct Cluster {
+    left: VecDeque<Left>,
+}
+
+/// A host, the wave of its cluster in which it is planned, and why.
+struct Left {
+    planned: usize,
+    host: HostName,
+    because: Because,
+}
+
+impl Cluster {
+    fn new(waves: Vec<Alike>) -> Self {
+        let left = |(planned, (hosts, because)): (usize, Alike)| {
+            hosts.into_iter().map(move |host| Left { planned, host, because: because.clone() })
+        };
+        Self { left: waves.into_iter().enumerate().flat_map(left).collect() }
+    }
+
+    /// As many of the next wave as may be beside the others; what has to wait for others holds up nobody.
+    fn take(&mut self, beside: &mut Beside<'_>, free: impl Fn(&HostName) -> bool) -> Vec<Left> {
+        let Some(next) = self.left.iter().find(|left| free(&left.host)).map(|left| left.planned) else {
+            return Vec::new();
+        };
+        let (mut taken, mut later) = (Vec::new(), VecDeque::new());
+        while !beside.is_full() && self.left.front().is_some_and(|left| left.planned <= next) {
+            let Some(left) = self.left.pop_front() else { break };
+            if free(&left.host) && beside.has_room_for(&left.host) {
+                beside.take(&left.host);
+                taken.push(left);
+            } else {
+                later.push_back(left);
+            }
+        }
+        // Back in front, in the order in which they were.
+        later.into_iter().rev().for_each(|left| self.left.push_front(left));
+        taken
+    }
 }

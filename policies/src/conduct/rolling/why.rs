@@ -20,7 +20,8 @@ pub fn why_not_yet(situation: Situation<'_>, maintenance: MaintenanceId, host: &
 }
 
 impl Conductor<'_> {
-    fn keeps_from_beginning(&self, maintenance: &Maintenance, host: &HostName) -> Vec<String> {
+    /// As [`why_not_yet`].
+    pub(super) fn keeps_from_beginning(&self, maintenance: &Maintenance, host: &HostName) -> Vec<String> {
         let (number, terms) = (maintenance.number, &maintenance.rolling.terms);
         let mut why: Vec<String> = Vec::new();
         why.extend(match &maintenance.state {
@@ -79,7 +80,7 @@ impl Conductor<'_> {
             if !self.groups_on(&[host]).is_disjoint(&self.groups_on(&in_work)) {
                 why.push(format!("a server of it and one of {} must not be moved at the same time", names()));
             }
-            why.extend(self.lacks(host));
+            why.extend(self.lacks(host).map(|lacks| lacks.to_string()));
         }
         why
     }

@@ -1,10 +1,19 @@
 //! What would have to change so that everything has room.
 
-use super::super::{Evacuation, Host, HostRow, Open, Problem, Wishes, evacuate_making_way};
+use super::super::{
+    Evacuation, Host, HostRow, Open, Problem, Rows, Wishes, evacuate, evacuate_making_way, needs_no_first,
+    roll,
+};
 use crate::placement::Bytes;
 
 /// So many hosts are tried, one after the other, for what leaving each out would change.
 const TRIED: usize = 16;
+
+/// So many moves are named where servers would have to make way.
+const NAMED: usize = 3;
+
+/// Of more hosts than these it is not found out one by one which could not be emptied even alone.
+const LOOKED_AT: usize = 256;
 
 /// `2.0 GiB of memory and 4 of vcpus`; nothing if nothing is missing.
 pub(super) fn amounts(problem: &Problem, of: &[u64]) -> Option<String> {
@@ -23,20 +32,83 @@ pub(super) fn what_helps(problem: &Problem, hosts: &[HostRow], found: &Evacuatio
     if found.unplaced.is_empty() {
         return Vec::new();
     }
-    let mut helps: Vec<String> = more_hosts(problem, hosts).into_iter().collect();
-    helps.extend(leave_out(problem, hosts, found));
+    let empties =
+        |problem: &Problem, hosts: &[HostRow]| evacuate_making_way(problem, hosts).unplaced.is_empty();
+    let mut helps: Vec<String> = more_hosts(problem, hosts, empties).into_iter().collect();
+    let full = found.unplaced.iter().map(|left| problem.server(left.server).host).collect();
+    helps.extend(leave_out(problem, hosts, full, empties));
     helps
 }
 
+/// The least changes by which hosts can be rolled that can't be; `full` are those that could not even be emptied alone.
+pub(super) fn what_helps_to_roll(
+    problem: &Problem,
+    hosts: &[HostRow],
+    full: &[HostRow],
+    wishes: &Wishes,
+) -> Vec<String> {
+    let wishes = Wishes { waves: usize::MAX, ..wishes.clone() };
+    let onto_others = |problem: &Problem, hosts: &[HostRow]| needs_no_first(problem, hosts, &wishes);
+    let mut helps: Vec<String> = more_hosts(problem, hosts, onto_others).into_iter().collect();
+    if !full.is_empty() {
+        let rolls = |problem: &Problem, hosts: &[HostRow]| roll(problem, hosts, &wishes).is_ok();
+        helps.extend(leave_out(problem, hosts, full.to_vec(), rolls));
+    }
+    helps
+}
+
+/// Which server of a host finds no place and what is missing, while nobody else moves, as it is done in its turn; nothing where all of its
+/// servers find one.
+#[must_use]
+pub fn lacking(rows: &Rows, host: HostRow) -> Option<String> {
+    let problem = &rows.problem;
+    let found = evacuate(problem, &[host]);
+    let told = super::not_placed(problem, found.unplaced.first()?);
+    let more = match found.unplaced.len() - 1 {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    Some(format!("{} of {} finds no place: {}{more}", told.server, told.host, told.why))
+}
+
+/// The least changes by which a host could be emptied by itself that can't be; each by itself is enough.
+#[must_use]
+pub fn helps_empty(rows: &Rows, host: HostRow) -> Vec<String> {
+    let empties = |problem: &Problem, hosts: &[HostRow]| evacuate(problem, hosts).unplaced.is_empty();
+    make_way(&rows.problem, host).into_iter().chain(more_hosts(&rows.problem, &[host], empties)).collect()
+}
+
+/// Servers of other hosts by whose going elsewhere a host could be emptied.
+fn make_way(problem: &Problem, host: HostRow) -> Option<String> {
+    let found = evacuate_making_way(problem, &[host]);
+    if !found.unplaced.is_empty() || found.making_way.is_empty() {
+        return None;
+    }
+    let name = |host: HostRow| &problem.host(host).name;
+    let moved = found.making_way.iter().take(NAMED).map(|one| {
+        format!("{} from {} to {}", problem.server(one.server).name, name(one.from), name(one.to))
+    });
+    let moved: Vec<String> = moved.collect();
+    let more = match found.making_way.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("moving {}{more} first, which nobody does by itself", moved.join(", ")))
+}
+
 /// The largest host, and how many more of its kind would be enough.
-fn more_hosts(problem: &Problem, hosts: &[HostRow]) -> Option<String> {
+fn more_hosts(
+    problem: &Problem,
+    hosts: &[HostRow],
+    works: impl Fn(&Problem, &[HostRow]) -> bool,
+) -> Option<String> {
     let like = problem
         .host_rows()
         .filter(|host| problem.host(*host).open == Open::Yes || hosts.contains(host))
         .max_by_key(|host| (&problem.host(*host).has, std::cmp::Reverse(*host)))?;
     let enough = |more: usize| {
         let larger = with_more(problem, like, more);
-        evacuate_making_way(&larger, hosts).unplaced.is_empty()
+        works(&larger, hosts)
     };
     let most = hosts.len();
     if !enough(most) {
@@ -67,13 +139,17 @@ fn with_more(problem: &Problem, like: HostRow, more: usize) -> Problem {
 }
 
 /// A host without which the others can be emptied; or all that can't, if that is so.
-fn leave_out(problem: &Problem, hosts: &[HostRow], found: &Evacuation) -> Option<String> {
-    let mut full: Vec<HostRow> = found.unplaced.iter().map(|left| problem.server(left.server).host).collect();
+fn leave_out(
+    problem: &Problem,
+    hosts: &[HostRow],
+    mut full: Vec<HostRow>,
+    works: impl Fn(&Problem, &[HostRow]) -> bool,
+) -> Option<String> {
     full.sort_unstable();
     full.dedup();
     let enough = |out: &[HostRow]| {
         let others: Vec<HostRow> = hosts.iter().copied().filter(|host| !out.contains(host)).collect();
-        !others.is_empty() && evacuate_making_way(problem, &others).unplaced.is_empty()
+        !others.is_empty() && works(problem, &others)
     };
     let mut tried: Vec<HostRow> = full.clone();
     tried.extend(hosts.iter().copied().filter(|host| !full.contains(host)));
@@ -85,33 +161,45 @@ fn leave_out(problem: &Problem, hosts: &[HostRow], found: &Evacuation) -> Option
     if !enough(&out) {
         return None;
     }
-    let names: Vec<&str> = out.iter().map(|host| problem.host(*host).name.as_str()).collect();
-    Some(format!("leaving out {}", names.join(", ")))
+    let names: Vec<&str> = out.iter().take(TRIED).map(|host| problem.host(*host).name.as_str()).collect();
+    let more = match out.len() - names.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("leaving out {}{more}", names.join(", ")))
 }
 
-/// Which host comes nearest to being emptied, and what that lacks.
-pub(super) fn why_no_room(problem: &Problem, hosts: &[HostRow], wishes: Wishes) -> String {
+/// Which host comes nearest to being emptied, what that lacks, and the least by which all could be.
+pub(super) fn why_no_room(problem: &Problem, hosts: &[HostRow], wishes: &Wishes) -> String {
     let mut lightest = hosts.to_vec();
     let load = super::super::Load::new(problem);
     lightest.sort_by_key(|host| (load.on(*host).len(), *host));
-    let nearest = lightest
-        .into_iter()
-        .take(TRIED)
-        .map(|host| (host, evacuate_making_way(problem, &[host])))
-        .min_by_key(|(host, found)| (found.unplaced.len(), *host));
-    let Some((host, found)) = nearest else { return "none is named".to_owned() };
-    let name = &problem.host(host).name;
-    let Some(left) = found.unplaced.first() else {
-        return match wishes.reserve_hosts {
-            0 => format!(
-                "{name} could be, but not all of them, one after the other, in any order that was tried"
-            ),
-            kept => format!(
-                "{name} could be, but then less would stay free than {kept} of the largest hosts hold"
-            ),
-        };
+    let tried = lightest.iter().take(TRIED).map(|host| (*host, evacuate(problem, &[*host])));
+    let Some((host, found)) = tried.min_by_key(|(host, found)| (found.unplaced.len(), *host)) else {
+        return "none is named".to_owned();
     };
-    let told = super::not_placed(problem, left);
-    let helps = more_hosts(problem, &[host]).map(|more| format!("; {more} would do")).unwrap_or_default();
-    format!("{name} comes nearest, and {} has no place: {}{helps}", told.server, told.why)
+    let name = &problem.host(host).name;
+    let why = match (found.unplaced.first(), wishes.reserve_hosts) {
+        (Some(left), _) => {
+            let told = super::not_placed(problem, left);
+            format!("{name} comes nearest, and {} has no place: {}", told.server, told.why)
+        }
+        (None, 0) => {
+            format!("{name} could be, but not all of them, one after the other, in any order that was tried")
+        }
+        (None, kept) => {
+            format!("{name} could be, but then less would stay free than {kept} of the largest hosts hold")
+        }
+    };
+    let alone = |host: &&HostRow| !evacuate(problem, &[**host]).unplaced.is_empty();
+    let full: Vec<HostRow> = hosts.iter().take(LOOKED_AT).filter(alone).copied().collect();
+    let full = if hosts.len() > LOOKED_AT { &[][..] } else { &full };
+    let mut helps = what_helps_to_roll(problem, hosts, full, wishes);
+    if !found.unplaced.is_empty() && hosts.len() == 1 {
+        helps.extend(make_way(problem, host));
+    }
+    match helps.is_empty() {
+        true => why,
+        false => format!("{why}; what would do: {}", helps.join("; or ")),
+    }
 }

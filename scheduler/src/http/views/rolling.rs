@@ -335,17 +335,5 @@ fn would_help(maintenance: &Maintenance, view: &DrainView, because: Option<&Beca
             "mend what failed, then `drover maintenance retry-host MT-{number} {host}`; or `drover maintenance skip-host MT-{number} {host}` to have it back in service as it is"
         ));
     }
-    Some(match because? {
-        Because::Room => "more hosts at once (hosts_at_once, per, per_cluster), or room on other hosts".to_owned(),
-        Because::First => "room on hosts that are no part of this maintenance: its servers would move once".to_owned(),
-        Because::Owners { .. } => {
-            "owners who start their servers' migrations now, or allow them to go live; an emergency waits for nobody".to_owned()
-        }
-        Because::Blocked { server, .. } => format!("clearing away what keeps {server}: drover explain {server}"),
-        Because::NoRoom { .. } => {
-            "room on other hosts: open one that is cordoned, add one, or leave this host out".to_owned()
-        }
-        Because::Gives { .. } => "more hosts at once (hosts_at_once, per, per_cluster)".to_owned(),
-        Because::Silent => format!("its agent: see that drover-agent runs on {host} and reaches the scheduler"),
-    })
+    because.map(|because| because.would_help(host.as_str()))
 }
