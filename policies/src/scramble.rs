@@ -4,54 +4,88 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::fleet::{Disk, Fleet, Host, HostFacts, Labels, Reach, Server, ServerFacts};
+use crate::fleet::{
+    Blocker, CertificateDigest, Disk, Fleet, Host, HostFacts, Labels, LocalStorage, Plug, Reach, Replication,
+    Server, ServerFacts,
+};
 use crate::host::Standing;
-use crate::ids::{HostName, MaintenanceId, OwnerId, ServerId};
+use crate::ids::{HookName, HostName, MaintenanceId, OwnerId, ServerId};
 
-/// Replaces every name, label, address and id by a number, the same one by the same one.
+/// Replaces every name, label, address, path and id by a number, the same one by the same one, and in the same order: what is decided by the
+/// order of names is decided alike.
 ///
-/// Kept are sizes, versions, processors, machine types, times and states: what planning depends on.
+/// Kept are sizes, versions, processors, machine types, times, states, abilities, which directories lie in which and what keeps servers where
+/// they are: what planning depends on.
 #[must_use]
 pub fn scrambled(fleet: &Fleet) -> Fleet {
     let mut names = Names::default();
-    let hosts = fleet.hosts.values().map(|host| {
-        let host = names.host(host);
-        (host.name.clone(), host)
-    });
-    let hosts: BTreeMap<HostName, Host> = hosts.collect();
-    let sightings = fleet.sightings.iter().map(|(host, servers)| {
-        let host = names.host_name(host);
-        let servers = servers.values().map(|server| {
-            let server = Server {
-                host: host.clone(),
-                facts: names.server(&server.facts),
-                observed_at: server.observed_at,
-            };
-            (server.facts.id, server)
-        });
-        (host.clone(), servers.collect())
-    });
-    Fleet { sightings: sightings.collect(), hosts }
+    // The first time names are only gathered.
+    names.fleet(fleet);
+    names.number_all();
+    names.fleet(fleet)
 }
 
-/// What each name has become, by kind.
+/// What each name becomes, by kind.
 #[derive(Default)]
 struct Names {
-    known: BTreeMap<(&'static str, String), usize>,
-    counts: BTreeMap<&'static str, usize>,
+    known: BTreeMap<&'static str, BTreeMap<String, usize>>,
 }
 
 impl Names {
-    fn number(&mut self, kind: &'static str, name: &str) -> usize {
-        let count = self.counts.entry(kind).or_default();
-        *self.known.entry((kind, name.to_owned())).or_insert_with(|| {
-            *count += 1;
-            *count
-        })
+    fn fleet(&mut self, fleet: &Fleet) -> Fleet {
+        let hosts = fleet.hosts.values().map(|host| {
+            let host = self.host(host);
+            (host.name.clone(), host)
+        });
+        let hosts: BTreeMap<HostName, Host> = hosts.collect();
+        let sightings = fleet.sightings.iter().map(|(host, servers)| {
+            let host = self.host_name(host);
+            let servers = servers.values().map(|server| {
+                let server = Server {
+                    host: host.clone(),
+                    facts: self.server(&server.facts),
+                    observed_at: server.observed_at,
+                };
+                (server.facts.id, server)
+            });
+            (host.clone(), servers.collect())
+        });
+        Fleet { sightings: sightings.collect(), hosts }
     }
 
+    /// In the order of the names.
+    fn number_all(&mut self) {
+        for known in self.known.values_mut() {
+            known.values_mut().zip(1..).for_each(|(number, next)| *number = next);
+        }
+    }
+
+    fn number(&mut self, kind: &'static str, name: &str) -> usize {
+        *self.known.entry(kind).or_default().entry(name.to_owned()).or_default()
+    }
+
+    /// With as many digits as the largest of its kind has, so that words are in the order of the names.
     fn word(&mut self, kind: &'static str, name: &str) -> String {
-        format!("{kind}-{}", self.number(kind, name))
+        let number = self.number(kind, name);
+        let digits = self.known.get(kind).map_or(1, |known| known.len().to_string().len());
+        format!("{kind}-{number:0digits$}")
+    }
+
+    /// Part by part, so that what lies in a directory does so afterwards. What devices and CDs are known by stays.
+    fn path(&mut self, path: &str) -> String {
+        let parts: Vec<String> = path.split('/').map(|part| self.part(part)).collect();
+        parts.join("/")
+    }
+
+    fn part(&mut self, part: &str) -> String {
+        if matches!(part, "" | "dev") {
+            return part.to_owned();
+        }
+        let word = self.word("part", part);
+        match part.rsplit_once('.') {
+            Some((_, end)) if end.eq_ignore_ascii_case("iso") => format!("{word}.iso"),
+            _ => word,
+        }
     }
 
     fn host_name(&mut self, host: &HostName) -> HostName {
@@ -75,11 +109,10 @@ impl Names {
             libvirt_uri: String::new(),
             migration_address: None,
             shared_storage: host.facts.shared_storage.iter().map(|name| self.word("storage", name)).collect(),
-            replication: None,
-            abilities: BTreeSet::new(),
-            plugs: None,
+            replication: host.facts.replication.as_ref().map(|replication| self.replication(replication)),
+            plugs: host.facts.plugs.as_ref().map(|plugs| self.plugs(plugs)),
             boot_id: None,
-            hooks: BTreeSet::new(),
+            hooks: host.facts.hooks.iter().filter_map(|hook| self.hook(hook)).collect(),
             agent: None,
             ..host.facts.clone()
         };
@@ -115,8 +148,8 @@ impl Names {
             labels: self.labels(&facts.labels),
             rules,
             disks: facts.disks.iter().map(|disk| self.disk(disk)).collect(),
-            blockers: Vec::new(),
-            plugs: None,
+            blockers: facts.blockers.iter().map(|blocker| self.blocker(blocker)).collect(),
+            plugs: facts.plugs.as_ref().map(|plugs| self.plugs(plugs)),
             ..facts.clone()
         }
     }
@@ -127,7 +160,51 @@ impl Names {
             Reach::Local => Reach::Local,
             Reach::Empty => Reach::Empty,
         };
-        Disk { source: self.word("disk", &disk.source), reach, ..disk.clone() }
+        // Network storage and volumes have names, not paths.
+        let source = match disk.source.as_str() {
+            "" => String::new(),
+            path if path.starts_with('/') => self.path(path),
+            name => self.word("disk", name),
+        };
+        Disk { source, reach, ..disk.clone() }
+    }
+
+    fn replication(&mut self, replication: &Replication) -> Replication {
+        let directory = |names: &mut Self, directory: &LocalStorage| LocalStorage {
+            path: names.path(&directory.path.to_string_lossy()).into(),
+            ..directory.clone()
+        };
+        Replication {
+            address: self.word("address", &replication.address),
+            certificate: CertificateDigest(format!(
+                "{:064x}",
+                self.number("certificate", &replication.certificate.0)
+            )),
+            directories: replication.directories.iter().map(|one| directory(self, one)).collect(),
+        }
+    }
+
+    fn plugs(&mut self, plugs: &BTreeSet<Plug>) -> BTreeSet<Plug> {
+        plugs.iter().map(|plug| plug.called(&self.word("plug", plug.name()))).collect()
+    }
+
+    /// Those that every maintenance knows keep their names.
+    fn hook(&mut self, hook: &HookName) -> Option<HookName> {
+        let known =
+            [HookName::pre(), HookName::maintain(), HookName::health(), HookName::post()].contains(hook);
+        if known { Some(hook.clone()) } else { HookName::new(self.word("hook", hook.as_str())).ok() }
+    }
+
+    fn blocker(&mut self, blocker: &Blocker) -> Blocker {
+        match blocker {
+            Blocker::HostDevice { device } => Blocker::HostDevice { device: self.word("device", device) },
+            Blocker::SharedFilesystem { tag } => Blocker::SharedFilesystem { tag: self.word("tag", tag) },
+            // Of the guest's own disks, which are called the same everywhere.
+            Blocker::Snapshots { .. }
+            | Blocker::BlockJob { .. }
+            | Blocker::UnsafeCache { .. }
+            | Blocker::LostByLibvirt => blocker.clone(),
+        }
     }
 }
 
@@ -137,7 +214,6 @@ mod tests {
 
     use super::*;
     use crate::eligibility::suits;
-    use crate::ids::HookName;
     use crate::policy::{PolicySet, Subject};
     use crate::samples::{Sample, gib};
     use crate::time::Instant;
@@ -155,7 +231,19 @@ mod tests {
                 host.facts.libvirt_uri = "qemu+tls://secret/system".to_owned();
                 host.facts.migration_address = Some("secret.example".to_owned());
                 host.facts.boot_id = Some("secret-boot".to_owned());
-                host.facts.hooks = [HookName::new("secret-hook").expect("a name")].into();
+                host.facts.hooks = [HookName::new("secret-hook").expect("a name"), HookName::pre()].into();
+                host.facts.plugs = Some([Plug::Bridge("secret-bridge".to_owned())].into());
+                let directory = |path: &str, gibs| LocalStorage {
+                    path: path.into(),
+                    total_bytes: gib(500),
+                    free_bytes: gib(gibs),
+                };
+                host.facts.replication = Some(Replication {
+                    address: "secret.example:7071".to_owned(),
+                    certificate: CertificateDigest("5ec2e7".repeat(11)[..64].to_owned()),
+                    // One lies in the other, and has a file system of its own.
+                    directories: vec![directory("/srv/secret", 200), directory("/srv/secret/fast", 40)],
+                });
                 host.standing = standing.clone();
             }
         };

@@ -6,4 +6,5 @@ mod exact;
 mod examples;
 mod properties;
 mod room;
+mod scrambled;
 mod times;
