@@ -1,12 +1,13 @@
 //! Ganeti's text format of a cluster: what `hbal -t`, `hroller -t` and their like read and write.
 //!
 //! Five sections with an empty line between: groups, nodes, instances, cluster tags, policies. Read are the nodes' memory, disk space and
-//! processors, and the instances' needs; a node's offline mark closes it.
+//! processors, and the instances' needs; a node's offline mark closes it, and exclusion tags keep instances apart. What else would change a
+//! plan and is not read is told ([`ignored`]).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::of_fleet::EVEN_NUMBER;
-use super::{Host, HostRow, Open, Problem, ReachRow, Resource, Server, UNLIMITED};
+use super::{GroupRow, Host, HostRow, Open, Problem, ReachRow, Resource, Server, UNLIMITED};
 
 /// Why a text is no cluster.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +26,7 @@ const DEFAULT_RATIO: u64 = 4;
 struct Sections<'a> {
     nodes: Vec<(usize, Vec<&'a str>)>,
     instances: Vec<(usize, Vec<&'a str>)>,
+    tags: Vec<&'a str>,
     policy: Option<&'a str>,
 }
 
@@ -65,9 +67,72 @@ pub fn read(text: &str) -> Result<Problem, BadText> {
     let reaches: Vec<Vec<bool>> =
         (0..groups.len()).map(|group| group_of.iter().map(|of| *of == group).collect()).collect();
     let servers = sections.instances.iter().map(|(line, fields)| server(*line, fields, &rows, &group_of));
-    let servers = servers.collect::<Result<Vec<_>, _>>()?;
+    let mut servers = servers.collect::<Result<Vec<_>, _>>()?;
+    keep_apart(&sections, &mut servers);
     Ok(Problem { resources: resources(), hosts, servers, reaches })
 }
+
+/// A cluster's tag that names a kind of instance tags of which no two that are the same may be on one node.
+const EXCLUSION: &str = "htools:iextags:";
+
+/// Where an instance's tags are.
+const TAGS: usize = 9;
+
+/// Instances with the same exclusion tag must not meet.
+fn keep_apart(sections: &Sections<'_>, servers: &mut [Server]) {
+    let kinds: Vec<&str> = sections.tags.iter().filter_map(|tag| tag.strip_prefix(EXCLUSION)).collect();
+    let mut groups: BTreeMap<&str, GroupRow> = BTreeMap::new();
+    for ((_, fields), server) in sections.instances.iter().zip(servers) {
+        let tags = fields.get(TAGS).into_iter().flat_map(|tags| tags.split(','));
+        for tag in tags.filter(|tag| tag.split_once(':').is_some_and(|(kind, _)| kinds.contains(&kind))) {
+            let next = GroupRow(u32::try_from(groups.len()).unwrap_or(u32::MAX));
+            server.apart.push(*groups.entry(tag).or_insert(next));
+        }
+        server.apart.sort_unstable();
+        server.apart.dedup();
+    }
+}
+
+/// What of a cluster would change a plan if Drover knew it, in sentences that name the first few it is about.
+#[must_use]
+pub fn ignored(text: &str) -> Vec<String> {
+    let sections = sections(text);
+    let named = |lines: &[(usize, Vec<&str>)], which: &dyn Fn(&[&str]) -> bool| -> Option<String> {
+        let found: Vec<&str> =
+            lines.iter().filter(|(_, fields)| which(fields)).map(|(_, fields)| fields[0]).collect();
+        let more = found.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        (!found.is_empty()).then(|| format!("{}{more}", found[..found.len().min(NAMED)].join(", ")))
+    };
+    let field = |fields: &[&str], index: usize| fields.get(index).copied().unwrap_or_default().to_owned();
+    let secondary = named(&sections.instances, &|fields| !field(fields, 7).is_empty());
+    let fixed = named(&sections.instances, &|fields| field(fields, 5) == "N");
+    let exclusive = named(&sections.nodes, &|fields| field(fields, 11) == "Y");
+    let limits: Vec<&str> = sections
+        .tags
+        .iter()
+        .copied()
+        .filter(|tag| tag.starts_with("htools:") && !tag.starts_with(EXCLUSION))
+        .collect();
+    [
+        secondary.map(|names| {
+            format!("secondary nodes are not planned with, nor what disks take up on them: {names}")
+        }),
+        fixed.map(|names| {
+            format!("these are moved although they are not to be balanced (auto_balance N): {names}")
+        }),
+        exclusive
+            .map(|names| format!("exclusive storage is not known, so disks may share spindles on: {names}")),
+        (!limits.is_empty())
+            .then(|| format!("tags of the cluster that mean nothing here: {}", limits.join(", "))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// So many names are told of each kind.
+const NAMED: usize = 5;
 
 fn resources() -> Vec<Resource> {
     let weighted = |name: &str, weight| Resource { name: name.to_owned(), weight };
@@ -80,7 +145,7 @@ fn resources() -> Vec<Resource> {
 }
 
 fn sections(text: &str) -> Sections<'_> {
-    let mut sections = Sections { nodes: Vec::new(), instances: Vec::new(), policy: None };
+    let mut sections = Sections { nodes: Vec::new(), instances: Vec::new(), tags: Vec::new(), policy: None };
     let mut section = 0;
     for (index, line) in text.lines().enumerate() {
         if line.is_empty() {
@@ -91,6 +156,7 @@ fn sections(text: &str) -> Sections<'_> {
         match section {
             1 => sections.nodes.push(fields()),
             2 => sections.instances.push(fields()),
+            3 => sections.tags.push(line),
             4 if sections.policy.is_none() => sections.policy = Some(line),
             _ => {}
         }

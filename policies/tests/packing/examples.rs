@@ -156,6 +156,48 @@ fn a_cluster_of_ganeti_is_read_and_a_bad_line_is_named() {
 }
 
 #[test]
+fn of_ganetis_clusters_exclusion_tags_are_kept_and_what_is_not_known_is_told_by_name() {
+    let instance = |name: &str, more: &str| format!("{name}|512|10|1|running|{more}|1|-\n");
+    let text = format!(
+        "g|u|preferred||\n\n\
+         n1|4096|0|0|100|100|4|N|u|1||N|0|1|1.0\nn2|4096|0|0|100|100|4|M|u|1||Y|0|1|1.0\nn3|4096|0|0|100|100|4|N|u|1||N|0|1|1.0\n\n\
+         {}{}{}\nhtools:iextags:service\nhtools:bandwidth:x\n\n|pol|8.0|64.0\n",
+        instance("web-1", "Y|n1||ext|service:web,other:x"),
+        instance("web-2", "Y|n2||ext|other:x,service:web"),
+        instance("db", "N|n1|n2|drbd|"),
+    );
+    let problem = ganeti::read(&text).expect("a cluster");
+    assert_eq!(problem.servers[0].apart, problem.servers[1].apart);
+    assert_eq!((problem.servers[0].apart.len(), problem.servers[2].apart.len()), (1, 0));
+    let plan = plan_evacuation(&Rows::of_ganeti(problem), &["n1".to_owned()]).expect("a plan");
+    let web =
+        plan.waves.iter().flat_map(|wave| &wave.moves).find(|one| one.server == "web-1").expect("it moves");
+    assert_eq!(web.to, "n3", "web-2 is on n2");
+    let told = ganeti::ignored(&text);
+    assert_eq!(
+        told,
+        [
+            "secondary nodes are not planned with, nor what disks take up on them: db",
+            "these are moved although they are not to be balanced (auto_balance N): db",
+            "exclusive storage is not known, so disks may share spindles on: n2",
+            "tags of the cluster that mean nothing here: htools:bandwidth:x",
+        ]
+    );
+    let plain = text
+        .replace("|N|n1|n2|drbd|", "|Y|n1||ext|")
+        .replace("|Y|0|1|1.0", "|N|0|1|1.0")
+        .replace("htools:bandwidth:x\n", "");
+    assert_eq!(ganeti::ignored(&plain), [""; 0]);
+    let many: String = (0..9).map(|n| instance(&format!("vm-{n}"), "Y|n1|n2|drbd|")).collect();
+    let many = plain.replacen("\n\nhtools", &format!("\n{many}\nhtools"), 1);
+    assert!(
+        ganeti::ignored(&many)[0].ends_with("vm-0, vm-1, vm-2, vm-3, vm-4 and 4 more"),
+        "{:?}",
+        ganeti::ignored(&many)
+    );
+}
+
+#[test]
 fn a_host_that_carries_too_much_is_relieved_by_the_fewest_moves() {
     // h0 has 10 and carries 14: the one of 4 is enough. On h1 two meet that must not.
     let problem =

@@ -148,6 +148,7 @@ pub fn of_rows(problem: &Problem, policies: &PolicySet) -> Result<Fleet, BadFlee
         facts.memory_bytes = of(&row.needs, memory).saturating_sub(general.placement.memory_overhead);
         facts.vcpus = of(&row.needs, vcpus) as u32;
         facts.owner = None;
+        facts.rules.anti_affinity = row.apart.iter().map(|group| format!("exclusion-{}", group.0)).collect();
         put(&mut fleet, &host, facts);
     }
     Ok(fleet)
