@@ -49,6 +49,7 @@ use crate::windows::Slot;
 use at_hand::AtHand;
 use counted::Counted;
 use known::Known;
+use rolling::Bound;
 
 pub use armed::Within;
 pub use asked::{Back, Opened, Other, Refusal as AskedRefusal, Request, ask, cancel, revert};
@@ -181,7 +182,7 @@ struct Conductor<'a> {
     /// Hosts whose turn to be emptied is yet to come: nobody goes there who can go elsewhere.
     doomed: BTreeSet<HostName>,
     /// Where servers are to go whose hosts begin in this look.
-    bound: BTreeMap<ServerId, HostName>,
+    bound: BTreeMap<ServerId, Bound>,
     /// Times that were found for several together, for this look.
     set_aside: BTreeMap<MigrationId, times::SetAside>,
     counted: Counted,

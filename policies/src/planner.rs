@@ -75,6 +75,9 @@ pub enum Kept {
         to: Option<HostName>,
         /// Why not live. It stands if it [is settled](WhyNotLive::is_settled), else it is found anew.
         reboot: Option<WhyNotLive>,
+        /// Why there, where that was found together with the place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        why: Option<String>,
     },
 }
 
@@ -234,7 +237,12 @@ impl<'a> Planner<'a> {
         for (place, candidate) in decided {
             match self.room.judge_wish(&candidate.wish, &place.host) {
                 Ok(score) => {
-                    let why = format!("as decided before: {score}");
+                    let why = match self.input.kept.get(&candidate.id()) {
+                        Some(Kept::Decided { why: Some(why), .. }) => why.clone(),
+                        Some(Kept::Decided { .. } | Kept::UnderWay { .. }) | None => {
+                            format!("as decided before: {score}")
+                        }
+                    };
                     self.settle(candidate, Settled { place, why });
                 }
                 Err(why) => {

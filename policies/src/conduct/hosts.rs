@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::counted::cluster_of;
 use super::known::Known;
+use super::rolling::Bound;
 use super::{Conductor, Intent};
 use crate::appointment::Appointment;
 use crate::attempt::{Method, Report};
@@ -71,10 +72,10 @@ impl<'a> Conductor<'a> {
         let places = open().filter_map(|migration| migration.place.as_ref());
         let mut reservations: Vec<_> = places.filter(counts).cloned().collect();
         reservations.extend(self.imports.iter().map(|import| self.place_of(import)));
-        let placed = self
-            .bound
-            .iter()
-            .map(|(server, to)| (*server, Kept::Decided { to: Some(to.clone()), reboot: None }));
+        let placed = self.bound.iter().map(|(server, Bound { to, why })| {
+            let why = Some(why.clone());
+            (*server, Kept::Decided { to: Some(to.clone()), reboot: None, why })
+        });
         let leaving = open().filter(|migration| concerns(&migration.from));
         let kept: BTreeMap<ServerId, Kept> =
             placed.chain(leaving.map(|migration| (migration.server, kept(migration)))).collect();
@@ -405,6 +406,11 @@ fn kept(migration: &Migration) -> Kept {
         Some(to) if migration.is_moving() => {
             Kept::UnderWay { to: to.clone(), reboot: migration.why_not_live.clone() }
         }
-        to => Kept::Decided { to: to.cloned(), reboot: migration.why_not_live.clone() },
+        // What was found for it stands, and so does why.
+        to => Kept::Decided {
+            to: to.cloned(),
+            reboot: migration.why_not_live.clone(),
+            why: Some(migration.place_why.clone()).filter(|why| to.is_some() && !why.is_empty()),
+        },
     }
 }

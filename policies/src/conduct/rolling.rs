@@ -33,7 +33,14 @@ pub(super) use beside::Beside;
 pub use why::why_not_yet;
 
 /// Where the servers of a host that begins are to go.
-type Moves = BTreeMap<ServerId, HostName>;
+type Moves = BTreeMap<ServerId, Bound>;
+
+/// Where a server is to go, and why there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Bound {
+    pub(super) to: HostName,
+    pub(super) why: String,
+}
 
 impl Conductor<'_> {
     /// Plans what is not planned yet, and lets those hosts begin whose turn it is.

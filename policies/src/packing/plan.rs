@@ -16,8 +16,8 @@ use self::reasons::Reasons;
 pub use self::times::{PlannedTime, When};
 use super::check::{self, Broken};
 use super::{
-    HostRow, Move, Open, Problem, Rows, Stuck, Unplaced, Wave, Wishes, evacuate_making_way, fewest_moves,
-    fewest_relieving, relieve, roll,
+    Evacuation, HostRow, Move, Open, Problem, Rows, Stuck, Unplaced, Wave, Wishes, evacuate_making_way,
+    fewest_moves, fewest_relieving, relieve, roll,
 };
 
 /// What emptying hosts of a fleet takes.
@@ -233,6 +233,14 @@ fn not_placed(problem: &Problem, left: &Unplaced) -> NotPlaced {
         }
     };
     NotPlaced { server: server.name.clone(), host: problem.host(server.host).name.clone(), why }
+}
+
+/// Why each server goes there that has to leave when `hosts` are emptied at once, in the order of these moves.
+#[must_use]
+pub fn why_there(problem: &Problem, hosts: &[HostRow], evacuation: &Evacuation) -> Vec<String> {
+    let waves = evacuation.waves(problem, hosts);
+    let reasons = Reasons::new(problem, &waves);
+    evacuation.moves.iter().map(|one| reasons.of_move(waves.len() - 1, one)).collect()
 }
 
 fn told(

@@ -226,3 +226,18 @@ fn everything_in_the_way_is_named_before_it_is_approved() {
     }
     assert!(refused.contains("and 4 more hosts") && !refused.contains("stuck-h09"), "{refused}");
 }
+
+#[test]
+fn whoever_leaves_a_host_whose_turn_has_come_knows_why_he_goes_there() {
+    let mut story = Story::new(six().host("spare", |host| host.facts.memory_bytes = gib(256)).fleet(), "");
+    story.patch(&["h1"], at_once(1));
+    for server in ["h1-1", "h1-2", "h1-3"] {
+        let why = &story.migration(server).place_why;
+        assert!(why.starts_with("evens out best; "), "{why}");
+        assert!(why.contains("% memory") && why.contains("used there in the end"), "{why}");
+    }
+    // It is still the reason when somebody else's servers are planned.
+    let before = story.migration("h1-1").place_why.clone();
+    story.wait(Span::minutes(1));
+    assert_eq!(story.migration("h1-1").place_why, before);
+}

@@ -102,7 +102,7 @@ impl Case {
 
 fn decided(planned: &Planned) -> Kept {
     let (to, reboot) = (planned.decision.to().cloned(), planned.decision.why_not_live().cloned());
-    Kept::Decided { to, reboot }
+    Kept::Decided { to, reboot, why: None }
 }
 
 /// What a plan says of a server.

@@ -351,7 +351,7 @@ fn a_place_that_was_decided_is_kept_even_if_another_is_better_now() {
         .fleet();
     let mut case = Case::new(fleet, &["h1"]);
     assert_eq!(to(&case.plan().0, "web"), Some("h2"));
-    case.kept.insert(server_id(1), Kept::Decided { to: Some(host_name("h3")), reboot: None });
+    case.kept.insert(server_id(1), Kept::Decided { to: Some(host_name("h3")), reboot: None, why: None });
     let (plan, report) = case.plan();
     assert_eq!(to(&plan, "web"), Some("h3"));
     assert_eq!(report.warnings, []);
@@ -365,7 +365,7 @@ fn a_place_that_is_lost_is_replaced_and_said_to_be() {
         .server("h1", "web", |_| {})
         .fleet();
     let mut case = Case::new(fleet, &["h1"]);
-    case.kept.insert(server_id(1), Kept::Decided { to: Some(host_name("h3")), reboot: None });
+    case.kept.insert(server_id(1), Kept::Decided { to: Some(host_name("h3")), reboot: None, why: None });
     let (plan, report) = case.plan();
     assert_eq!(to(&plan, "web"), Some("h2"));
     let said: Vec<String> = report.warnings.iter().map(ToString::to_string).collect();
@@ -378,11 +378,11 @@ fn a_live_migration_that_failed_for_good_stays_a_reboot() {
     let mut case = Case::new(fleet, &["h1"]);
     let class = FailureClass::NotConverging;
     let why = WhyNotLive::LiveFailed { attempts: 3, class, text: "aborted".to_owned() };
-    case.kept.insert(server_id(1), Kept::Decided { to: None, reboot: Some(why.clone()) });
+    case.kept.insert(server_id(1), Kept::Decided { to: None, reboot: Some(why.clone()), why: None });
     let (plan, _) = case.plan();
     assert_eq!(decision(&plan, "hot"), &Decision::Reboot { to: host_name("h2"), why });
     // An owner's word that he took back settles nothing.
-    let forbade = Kept::Decided { to: None, reboot: Some(WhyNotLive::OwnerForbids) };
+    let forbade = Kept::Decided { to: None, reboot: Some(WhyNotLive::OwnerForbids), why: None };
     case.kept.insert(server_id(1), forbade);
     assert_eq!(decision(&case.plan().0, "hot"), &Decision::Live { to: host_name("h2") });
 }

@@ -180,10 +180,10 @@ fn build(hosts: &[HostChange], servers: &[ServerChange], emptied: &[usize], file
         }
         match how {
             0 => drop(kept.insert(id, Kept::UnderWay { to, reboot: None })),
-            1 | 2 => drop(kept.insert(id, Kept::Decided { to: Some(to), reboot: None })),
+            1 | 2 => drop(kept.insert(id, Kept::Decided { to: Some(to), reboot: None, why: None })),
             3 => {
                 let reboot = Some(WhyNotLive::OwnerAskedForReboot);
-                kept.insert(id, Kept::Decided { to: Some(to), reboot });
+                kept.insert(id, Kept::Decided { to: Some(to), reboot, why: None });
             }
             _ => {}
         }
@@ -206,7 +206,7 @@ fn after(world: &World, plan: &drover_policies::plan::Plan) -> World {
         next.reservations.retain(|place| place.server != planned.server);
         next.reservations.extend(planned.place.clone());
         let (to, reboot) = (planned.decision.to().cloned(), planned.decision.why_not_live().cloned());
-        next.kept.insert(planned.server, Kept::Decided { to, reboot });
+        next.kept.insert(planned.server, Kept::Decided { to, reboot, why: None });
     }
     next
 }

@@ -5,13 +5,15 @@ use std::fmt;
 
 use super::super::Conductor;
 use super::super::counted::cluster_of;
-use super::{Line, Moves};
+use super::{Bound, Line, Moves};
 use crate::fleet::Server;
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
 use crate::maintenance::{Because, Maintenance};
 use crate::migration::Migration;
-use crate::packing::{Evacuation, Held, HostRow, Open, Rows, Shown, evacuate, helps_empty, lacking, rows_of};
+use crate::packing::{
+    Evacuation, Held, HostRow, Open, Rows, Shown, evacuate, helps_empty, lacking, rows_of, why_there,
+};
 
 impl Conductor<'_> {
     /// The clusters of these hosts as rows, as they will be when all has come about that is decided: servers are where they are bound for, and
@@ -328,11 +330,12 @@ impl Settled {
     fn by_host(&self, hosts: &[HostRow], evacuation: &Evacuation) -> Vec<(HostName, Moves)> {
         let names: BTreeMap<HostRow, &HostName> = self.rows.iter().map(|(name, row)| (*row, name)).collect();
         let mut moves: BTreeMap<HostRow, Moves> = hosts.iter().map(|host| (*host, Moves::new())).collect();
-        for one in &evacuation.moves {
+        let reasons = why_there(&self.problem.problem, hosts, evacuation);
+        for (one, why) in evacuation.moves.iter().zip(reasons) {
             let servers = self.problem.servers[one.server.0 as usize].iter();
             if let Some(to) = names.get(&one.to) {
-                let moved = servers.map(|server| (*server, (*to).clone()));
-                moves.entry(one.from).or_default().extend(moved);
+                let bound = |server: &ServerId| (*server, Bound { to: (*to).clone(), why: why.clone() });
+                moves.entry(one.from).or_default().extend(servers.map(bound));
             }
         }
         hosts.iter().filter_map(|host| Some(((*names.get(host)?).clone(), moves.remove(host)?))).collect()
