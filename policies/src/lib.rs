@@ -7,6 +7,7 @@ pub mod appointment;
 pub mod attempt;
 pub mod blueprint;
 pub mod bulletins;
+pub mod by_hand;
 pub mod channels;
 pub mod check;
 pub mod checks;

@@ -21,7 +21,7 @@ use drover_policies::attempt::Report as Told;
 use drover_policies::blueprint::Blueprints;
 use drover_policies::conduct::{Changes, Situation, conduct};
 use drover_policies::fleet::Fleet;
-use drover_policies::ids::{HostName, OperationId};
+use drover_policies::ids::{HostName, OperationId, ServerId};
 use drover_policies::maintenance::{Maintenance, State};
 use drover_policies::owners::OwnersRules;
 use drover_policies::policy::PolicySet;
@@ -57,8 +57,12 @@ pub struct Setup {
     pub fleet: Fleet,
     /// In force.
     pub policies: PolicySet,
+    /// What owners have set: when they allow reboots.
+    pub owners: OwnersRules,
     /// Approved, and of hosts of the fleet.
     pub maintenance: Maintenance,
+    /// Of servers of which it is known, what they write anew, in bytes per second. For all others it is drawn.
+    pub dirty: BTreeMap<ServerId, u64>,
     /// Of the world.
     pub model: Model,
     /// Everything that is left to chance hangs on it.
@@ -120,6 +124,7 @@ pub fn run(setup: Setup, mut tell: impl FnMut(Progress)) -> Outcome {
 /// A simulation under way.
 struct Running {
     policies: PolicySet,
+    owners: OwnersRules,
     every: Span,
     began_at: Instant,
     until: Instant,
@@ -178,7 +183,7 @@ impl Kills {
 
 impl Running {
     fn new(setup: Setup) -> Self {
-        let Setup { fleet, policies, maintenance, model, seed, lasts, every, kills } = setup;
+        let Setup { fleet, policies, owners, maintenance, dirty, model, seed, lasts, every, kills } = setup;
         let began_at = maintenance.requested_at;
         let limit = policies.general().agents.silent_after.delta();
         let silent = fleet.hosts.values().filter(|host| began_at - host.observed_at > limit);
@@ -186,10 +191,11 @@ impl Running {
         let servers = maintenance.hosts.keys().map(|host| fleet.on(host).count()).sum();
         let measured = Measured::new(&maintenance, &fleet);
         let kept = Kept::new(maintenance, &fleet);
-        let mut agents = Agents::new(fleet, policies.clone(), model, seed);
+        let mut agents = Agents::new(fleet, policies.clone(), model, dirty, seed);
         let memory = Memory::new(&kept, &mut agents);
         Self {
             policies,
+            owners,
             every: every.max(Span::milliseconds(1)),
             began_at,
             until: began_at + lasts.delta(),
@@ -238,7 +244,7 @@ impl Running {
             next_number: kept.next_number,
             fleet: &self.agents.fleet,
             policies: &self.policies,
-            owners: &OwnersRules::default(),
+            owners: &self.owners,
             maintenances: vec![&kept.maintenance],
             migrations: kept.migrations.values().collect(),
             replicas: kept.replicas.values().cloned().collect(),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use drover_policies::by_hand::{self, ByHand};
 use drover_policies::fleet::Fleet;
 use drover_policies::packing::{
     FleetPlan, Impossible, Problem, Reboots, Rows, Stuck, Wishes, ganeti, plan_evacuation, plan_evening,
@@ -20,7 +21,7 @@ use super::words::{count, rate, span};
 /// What `drover plan` is told.
 #[derive(Debug, Args)]
 pub struct Plan {
-    /// The fleet: as `drover fleet export` writes it, or in Ganeti's text format
+    /// The fleet: as `drover fleet export` writes it, written by hand (docs/fleets.md), or in Ganeti's text format
     #[arg(long, value_name = "FILE")]
     fleet: PathBuf,
     /// The hosts that are to be empty, all at once; with --roll those that are rolled
@@ -155,6 +156,8 @@ fn failed(why: Impossible) -> Failed {
 pub(super) enum Written {
     /// As a scheduler exports it.
     Exported(Fleet),
+    /// By a person.
+    ByHand(Box<ByHand>),
     /// In Ganeti's text format.
     Ganeti(Problem),
 }
@@ -164,8 +167,26 @@ pub(super) fn written(file: &Path) -> Result<Written, Failed> {
     let shown = file.display();
     let text =
         fs::read_to_string(file).map_err(|error| Failed::usage(format!("{shown} can't be read: {error}")))?;
-    // An exported fleet is one JSON object; Ganeti's text begins with a group's name.
+    let by_hand = |read: by_hand::Written| {
+        let made = read.fleet().map_err(|bad| Failed::usage(format!("{shown} is no fleet: {bad}")))?;
+        Ok(Written::ByHand(Box::new(made)))
+    };
+    let is_toml = file.extension().is_some_and(|end| end.eq_ignore_ascii_case("toml"));
+    if is_toml || text.lines().any(|line| line.trim() == "[[hosts]]") {
+        return by_hand(
+            toml::from_str(&text).map_err(|error| Failed::usage(format!("{shown} is no fleet: {error}")))?,
+        );
+    }
+    // Other fleets than Ganeti's are one JSON object; Ganeti's text begins with a group's name.
     if text.trim_start().starts_with('{') {
+        // One that is exported says where servers were seen.
+        if !text.contains("\"sightings\"") {
+            let mut json = serde_json::Deserializer::from_str(&text);
+            let read = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+                Failed::usage(format!("{shown} is no fleet: at {}: {}", error.path(), error.inner()))
+            })?;
+            return by_hand(read);
+        }
         let mut json = serde_json::Deserializer::from_str(&text);
         let fleet = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             Failed::usage(format!("{shown} is no exported fleet: at {}: {}", error.path(), error.inner()))
@@ -174,19 +195,24 @@ pub(super) fn written(file: &Path) -> Result<Written, Failed> {
     }
     let problem = ganeti::read(&text)
         .map_err(|bad| Failed::usage(format!("{shown} is no fleet in Ganeti's text format: {bad}")))?;
+    for told in ganeti::ignored(&text) {
+        eprintln!("drover: {shown}: {told}");
+    }
     Ok(Written::Ganeti(problem))
 }
 
 fn read(asked: &Plan, policies: &PolicySet) -> Result<Rows, Failed> {
-    match written(&asked.fleet)? {
-        Written::Exported(fleet) => {
-            let mut rows = rows(&fleet, policies);
-            rows.on_links(policies, asked.link);
-            if let (Some(label), Some(uplink)) = (&asked.rack, asked.uplink) {
-                rows.with_uplinks(&fleet, label, uplink);
-            }
-            Ok(rows)
+    let of_fleet = |fleet: &Fleet| {
+        let mut rows = rows(fleet, policies);
+        rows.on_links(policies, asked.link);
+        if let (Some(label), Some(uplink)) = (&asked.rack, asked.uplink) {
+            rows.with_uplinks(fleet, label, uplink);
         }
+        rows
+    };
+    match written(&asked.fleet)? {
+        Written::Exported(fleet) => Ok(of_fleet(&fleet)),
+        Written::ByHand(made) => Ok(of_fleet(&made.fleet)),
         Written::Ganeti(_) if asked.rack.is_some() => Err(Failed::usage(format!(
             "{} is in Ganeti's text format, which has no labels, so --rack means nothing",
             asked.fleet.display()

@@ -5,10 +5,12 @@ use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Arg, Args};
+use drover_policies::by_hand::ByHand;
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::MaintenanceId;
 use drover_policies::maintenance::State;
 use drover_policies::notices::Actor;
+use drover_policies::owners::OwnersRules;
 use drover_policies::policy::PolicySet;
 use drover_policies::time::{Instant, Span};
 use serde::Serialize;
@@ -32,7 +34,7 @@ use crate::simulate::{self, Ended, Model, Outcome, Progress, Report, Setup, begi
 #[derive(Debug, Args)]
 #[command(mut_arg("hosts", |_| hosts()))]
 pub struct Simulate {
-    /// The fleet: as `drover fleet export` writes it, or in Ganeti's text format
+    /// The fleet: as `drover fleet export` writes it, written by hand (docs/fleets.md), or in Ganeti's text format
     #[arg(long, value_name = "FILE", required_unless_present = "drawn_hosts")]
     fleet: Option<PathBuf>,
     /// Make up a fleet of so many hosts instead, in clusters of forty
@@ -160,7 +162,7 @@ struct Answer<'a> {
 }
 
 fn setup(asked: Simulate, policies: PolicySet) -> Result<Setup, Failed> {
-    let mut fleet = fleet(&asked, &policies)?;
+    let ByHand { mut fleet, windows, dirty } = fleet(&asked, &policies)?;
     drawn::equip(&mut fleet);
     let now: Instant = begins_at(&fleet);
     let (hosts, select) = rolling::which(asked.which.or_all());
@@ -185,7 +187,9 @@ fn setup(asked: Simulate, policies: PolicySet) -> Result<Setup, Failed> {
     Ok(Setup {
         fleet,
         policies,
+        owners: OwnersRules::new(windows, [], []),
         maintenance,
+        dirty,
         model: Model {
             link: asked.link,
             dirty_rate: asked.dirty_rate,
@@ -200,15 +204,19 @@ fn setup(asked: Simulate, policies: PolicySet) -> Result<Setup, Failed> {
     })
 }
 
-fn fleet(asked: &Simulate, policies: &PolicySet) -> Result<Fleet, Failed> {
+fn fleet(asked: &Simulate, policies: &PolicySet) -> Result<ByHand, Failed> {
+    let only = |fleet: Fleet| ByHand { fleet, ..ByHand::default() };
     let Some(file) = &asked.fleet else {
         let number = |given: Option<u32>| given.unwrap_or(0) as usize;
         return drawn::fleet(number(asked.drawn_hosts), number(asked.drawn_servers), asked.seed)
+            .map(only)
             .map_err(Failed::usage);
     };
     match written(file)? {
-        Written::Exported(fleet) => Ok(fleet),
+        Written::Exported(fleet) => Ok(only(fleet)),
+        Written::ByHand(made) => Ok(*made),
         Written::Ganeti(problem) => drawn::of_rows(&problem, policies)
+            .map(only)
             .map_err(|bad| Failed::usage(format!("{}: {bad}", file.display()))),
     }
 }

@@ -36,6 +36,8 @@ pub(super) struct Agents {
     pub(super) fleet: Fleet,
     policies: PolicySet,
     model: Model,
+    /// What servers write anew, where it is known.
+    dirty: BTreeMap<ServerId, u64>,
     lots: Lots,
     /// The place of each host, for links.
     rows: BTreeMap<HostName, usize>,
@@ -85,13 +87,20 @@ enum Doing {
 }
 
 impl Agents {
-    pub(super) fn new(fleet: Fleet, policies: PolicySet, model: Model, seed: u64) -> Self {
+    pub(super) fn new(
+        fleet: Fleet,
+        policies: PolicySet,
+        model: Model,
+        dirty: BTreeMap<ServerId, u64>,
+        seed: u64,
+    ) -> Self {
         let rows: BTreeMap<HostName, usize> = fleet.hosts.keys().cloned().zip(0..).collect();
         Self {
             links: Links::new(rows.len(), model.link),
             fleet,
             policies,
             model,
+            dirty,
             lots: Lots(seed),
             rows,
             acts: BTreeMap::new(),

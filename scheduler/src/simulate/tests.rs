@@ -42,7 +42,9 @@ fn setup(hosts: usize, servers: usize, terms: Terms) -> Setup {
     Setup {
         fleet,
         policies: PolicySet::default(),
+        owners: OwnersRules::default(),
         maintenance,
+        dirty: BTreeMap::new(),
         model: model(),
         seed: 7,
         lasts: Span::days(30),

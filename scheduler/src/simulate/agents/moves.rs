@@ -64,7 +64,8 @@ impl Agents {
         let nth = self.next_try(server);
         let fails = self.fails(server, nth);
         let of = server.0.as_u128();
-        let dirty = self.model.dirty_rate as f64 * self.lots.between(What::DirtyRate, of, 0, DIRTY);
+        let drawn = || self.model.dirty_rate as f64 * self.lots.between(What::DirtyRate, of, 0, DIRTY);
+        let dirty = self.dirty.get(&server).map_or_else(drawn, |known| *known as f64);
         let part = if fails { self.lots.draw(What::FailsAt, of, nth) } else { 1.0 };
         let (allowed_ms, most) = match self.acts.get(&id).map(|act| act.operation.wish) {
             Some(Wish::Tuned(tuning)) => (
