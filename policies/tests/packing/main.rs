@@ -9,3 +9,4 @@ mod properties;
 mod room;
 mod scrambled;
 mod times;
+mod wide;
