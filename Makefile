@@ -8,7 +8,7 @@ help:
 	@echo "make demo        bring up three real hypervisors and drain one (KEEP=1 leaves them up)"
 	@echo "make demo-down   remove every trace of the demo"
 	@echo "make test        everything: format, lints, documentation, and all tests, the lab's included"
-	@echo "make bench       how fast it is, beside its peers, in the same run"
+	@echo "make bench       how fast it is, beside its peers, in the same run (BTRPLACE=folder of instances, HTOOLS=fleets to plan besides)"
 	@echo "make soak        a thousand cutovers of servers with local disks, some two hours (CUTOVERS=n, SEED=n)"
 	@echo "make generated   write anew what is generated and checked in"
 	@echo "make sample      after a new migration of the database: write the sample that later ones are tried on"
@@ -39,7 +39,7 @@ test: build check
 bench:
 	@sh tests/lab/install.sh --bench
 	$(CARGO) build --release --workspace --bins
-	$(CARGO) run --release --quiet -p drover-tests --bin drover-bench
+	$(CARGO) run --release --quiet -p drover-tests --bin drover-bench -- $(if $(BTRPLACE),--btrplace $(BTRPLACE)) $(foreach file,$(HTOOLS),--htools $(file))
 
 soak: build
 	$(CARGO) run --quiet -p drover-tests --bin drover-soak -- $(if $(CUTOVERS),--cutovers $(CUTOVERS)) $(if $(SEED),--seed $(SEED))

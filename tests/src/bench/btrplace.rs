@@ -236,7 +236,9 @@ fn judge(instance: &Instance, at: &BTreeMap<u32, u32>) -> Result<()> {
 
 pub(super) fn measure(dir: Option<&Path>) -> Result<Vec<Row>> {
     let Some(dir) = dir else {
-        say("BtrPlace's instances are left out: `--btrplace DIR` names a folder that has them");
+        say(
+            "BtrPlace's instances are left out: `make bench BTRPLACE=DIR` (or `drover-bench --btrplace DIR`) names a folder that has them",
+        );
         return Ok(Vec::new());
     };
     let mut paths: Vec<_> = std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<Result<_>>()?;

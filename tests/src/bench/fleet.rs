@@ -1,27 +1,30 @@
-//! Planning for whole fleets, beside Ganeti's tools on the same fleets: `hbal` for how even it becomes, `hcheck` for whether a host may
-//! still fail, `hroller` for waves. Fleets are drawn from fixed seeds, in Ganeti's own text format.
+//! Planning for whole fleets, beside Ganeti's tools on the same fleets. Fleets are drawn from fixed seeds, in Ganeti's own text format.
 //!
 //! What a plan says is looked at by the checker before anything is told about it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use drover_policies::packing::schedule::schedule;
 use drover_policies::packing::{
-    HostRow, Open, Problem, Rolling, Server, Wishes, check, evacuate, fewest_moves, ganeti, roll,
+    HostRow, Move, Open, Problem, Rolling, Server, Stuck, Wishes, check, evacuate, fewest_moves, ganeti, roll,
 };
 use drover_policies::samples::Racks;
 
+use super::htools::{Text, hail, hroller, said};
 use super::report::{Against, Row, Sample, Unit};
 use super::say;
 use crate::demo::interrupt::Interrupt;
 
 /// How often each plan is made.
 const TIMES: usize = 20;
+
+/// Ganeti's tools judge fleets of at most so many hosts: `hbal` takes minutes for that many.
+const JUDGED: usize = 100;
 
 /// Memory of a host in MiB, as in the fleets that the published figures of `hbal` and `hroller` are for.
 const MEMORY: u64 = 262_144;
@@ -90,34 +93,52 @@ impl Drawn {
     }
 }
 
-pub(super) fn measure(interrupt: &Interrupt) -> Result<Vec<Row>> {
+/// `files` are fleets in Ganeti's text format that are planned besides.
+pub(super) fn measure(interrupt: &Interrupt, files: &[PathBuf]) -> Result<Vec<Row>> {
     let dir = tempfile::tempdir()?;
     let mut rows = Vec::new();
     for (hosts, doomed, limit) in [(100, 10, 1.0), (1000, 100, 10.0), (5000, 250, 50.0)] {
         interrupt.check()?;
-        rows.extend(emptied(&Drawn { hosts, servers_per_host: 20, doomed, load: 0.8 }, limit, dir.path())?);
+        let drawn = Drawn { hosts, servers_per_host: 20, doomed, load: 0.8 };
+        rows.extend(emptied("", &drawn.text()?, Some(limit), dir.path())?);
     }
     interrupt.check()?;
     rows.extend(growing()?);
     rows.extend(scheduled());
     interrupt.check()?;
     let usual = Drawn { hosts: 1000, servers_per_host: 20, doomed: 0, load: 0.8 };
-    rows.extend(rolled(&usual, &[(0, 1.25), (1, 1.11), (3, 1.02)], 50.0, dir.path())?);
+    let goals = [(0, Some(1.25)), (1, Some(1.11)), (3, Some(1.02))];
+    rows.extend(rolled("", &usual.text()?, 3, &goals, Some(50.0), dir.path())?);
     interrupt.check()?;
     let full = Drawn { hosts: 1000, servers_per_host: 40, doomed: 0, load: 0.845 };
-    rows.extend(rolled(&full, &[(0, 1.165)], 50.0, dir.path())?);
+    rows.extend(rolled("", &full.text()?, 7, &[(0, Some(1.165))], Some(50.0), dir.path())?);
     interrupt.check()?;
     let large = Drawn { hosts: 5000, servers_per_host: 20, doomed: 0, load: 0.8 };
     rows.extend(rolled_alone(&large, 3, 300.0)?);
+    if files.is_empty() {
+        say("fleets of your own are planned besides with `make bench HTOOLS=FILE` (Ganeti's text format)");
+    }
+    for file in files {
+        interrupt.check()?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+        let name = file.file_name().map(|name| format!(" of {}", name.to_string_lossy())).unwrap_or_default();
+        let read =
+            |rows: Result<Vec<Row>>| rows.with_context(|| format!("{} can't be planned", file.display()));
+        rows.extend(read(emptied(&name, &text, None, dir.path()))?);
+        rows.extend(read(rolled(&name, &text, 3, &[(0, None), (1, None), (3, None)], None, dir.path()))?);
+    }
     Ok(rows)
 }
 
-/// Empties the doomed hosts; of a small fleet `hbal` says how even that became, beside its own plan.
-fn emptied(drawn: &Drawn, limit_ms: f64, dir: &Path) -> Result<Vec<Row>> {
-    let text = drawn.text()?;
-    let problem = ganeti::read(&text)?;
+/// Empties the hosts that are out of service; of a small fleet Ganeti's tools say how good that is, beside their own plans.
+fn emptied(name: &str, text: &str, limit_ms: Option<f64>, dir: &Path) -> Result<Vec<Row>> {
+    let problem = ganeti::read(text)?;
     let doomed: Vec<HostRow> =
         problem.host_rows().filter(|host| problem.hosts[host.0 as usize].open == Open::No).collect();
+    if doomed.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut sample = Sample::default();
     let (mut waves, mut moves) = (Vec::new(), Vec::new());
     for _ in 0..TIMES {
@@ -132,25 +153,27 @@ fn emptied(drawn: &Drawn, limit_ms: f64, dir: &Path) -> Result<Vec<Row>> {
     let on = |server: &Server| doomed.contains(&server.host);
     let least = problem.servers.iter().filter(|server| on(server)).count();
     ensure!(moves.len() == least, "{} moves, and {least} are the bound", moves.len());
-    let what = format!("plan: empty {} of {} hosts, {} moves", drawn.doomed, drawn.hosts, moves.len());
+    let short = format!("plan: empty {} of {} hosts{name}", doomed.len(), problem.hosts.len());
+    let what = format!("{short}, {} moves", moves.len());
     say(&format!("{what}: {:.2} ms", sample.median()));
-    let mut rows = vec![Row::limited(what, Unit::Milliseconds, sample, limit_ms)];
-    if drawn.hosts <= 100 {
-        let ours = dir.join("ours.data");
-        let to: BTreeMap<&str, &str> = moves
-            .iter()
-            .map(|one| {
-                let (server, host) =
-                    (&problem.servers[one.server.0 as usize], &problem.hosts[one.to.0 as usize]);
-                (server.name.as_str(), host.name.as_str())
-            })
-            .collect();
-        std::fs::write(&ours, moved(&text, &to)?)?;
-        let theirs = dir.join("theirs.data");
-        std::fs::write(&theirs, &text)?;
-        rows.extend(judged(&ours, &theirs)?);
+    let mut rows = vec![within(what, Unit::Milliseconds, sample.clone(), limit_ms)];
+    if problem.hosts.len() <= JUDGED {
+        let named = |one: &Move| {
+            let (server, host) = (&problem.servers[one.server.0 as usize], &problem.hosts[one.to.0 as usize]);
+            (server.name.clone(), host.name.clone())
+        };
+        let to = moves.iter().map(named).collect();
+        rows.extend(judged(&short, &Text::of(text), &to, &sample, dir)?);
     }
     Ok(rows)
+}
+
+/// Beside a limit, where there is one.
+fn within(what: String, unit: Unit, sample: Sample, limit: Option<f64>) -> Row {
+    match limit {
+        Some(limit) => Row::limited(what, unit, sample, limit),
+        None => Row::told(what, unit, sample),
+    }
 }
 
 /// How the cost grows: a tenth of the hosts is emptied, for each server of the fleet.
@@ -194,142 +217,151 @@ fn scheduled() -> Vec<Row> {
     sizes.into_iter().map(row).collect()
 }
 
-/// The text after these servers have moved.
-fn moved(text: &str, to: &BTreeMap<&str, &str>) -> Result<String> {
-    let mut free: BTreeMap<String, u64> = BTreeMap::new();
-    let mut lines: Vec<Vec<String>> =
-        text.lines().map(|line| line.split('|').map(str::to_owned).collect()).collect();
-    for line in &mut lines {
-        if let Some(host) = line.first().and_then(|name| to.get(name.as_str())) {
-            line[6] = (*host).to_owned();
-        }
-        if line.first().is_some_and(|name| name.starts_with("vm-")) {
-            *free.entry(line[6].clone()).or_default() += line[1].parse::<u64>()?;
-        }
-    }
-    for line in lines.iter_mut().filter(|line| line.first().is_some_and(|name| name.starts_with("node-"))) {
-        let used = free.get(&line[0]).copied().unwrap_or(0);
-        line[3] = (MEMORY - OWN - used).to_string();
-    }
-    let lines: Vec<String> = lines.into_iter().map(|line| line.join("|")).collect();
-    Ok(lines.join("\n") + "\n")
-}
-
-/// `hbal`'s score of our plan beside that of its own, and what `hcheck` counts.
-fn judged(ours: &Path, theirs: &Path) -> Result<Vec<Row>> {
-    let Some(score) = said(Command::new("hbal").arg("-t").arg(ours).args(["-l", "0"]), "Initial score: ")?
-    else {
+/// `hbal`'s score of our plan beside that of its own and of `hail`'s, and what `hcheck` counts.
+fn judged(
+    what: &str,
+    text: &Text,
+    moves: &BTreeMap<String, String>,
+    ours_ms: &Sample,
+    dir: &Path,
+) -> Result<Vec<Row>> {
+    let ours = dir.join("ours.data");
+    std::fs::write(&ours, text.moved(moves)?)?;
+    let theirs = dir.join("theirs.data");
+    std::fs::write(&theirs, text.moved(&BTreeMap::new())?)?;
+    let score =
+        |file: &Path| said(Command::new("hbal").arg("-t").arg(file).args(["-l", "0"]), "Initial score: ");
+    let beside = |what: String, unit: Unit, ours: Sample, name: &str, theirs: f64| Row {
+        what,
+        unit,
+        sample: ours,
+        against: Against::Peer { name: name.to_owned(), sample: [theirs].into() },
+        goal: Some(1.0),
+    };
+    let Some(scored) = score(&ours)? else {
         say("hbal is not installed, so nobody says how even the fleet became: apt-get install ganeti-htools");
         return Ok(Vec::new());
     };
     say("hbal makes its own plan of the same fleet; that takes it about two minutes");
-    let own = said(Command::new("hbal").arg("-t").arg(theirs).arg("--evac-mode"), " to ")?;
+    let own = said(Command::new("hbal").arg("-t").arg(&theirs).arg("--evac-mode"), " to ")?;
     let own = own.context("hbal does not say to what its plan improves the score")?;
+    let scores = format!("{what}, hbal's score of what comes out");
+    let mut rows = vec![beside(scores.clone(), Unit::Plain, [scored].into(), "hbal", own)];
+    if let Some(hail) = hail(text, dir)? {
+        let file = dir.join("hail.data");
+        std::fs::write(&file, text.moved(&hail.to)?)?;
+        rows.push(beside(
+            format!("{what}: planning"),
+            Unit::Milliseconds,
+            ours_ms.clone(),
+            "hail",
+            hail.took,
+        ));
+        let theirs = score(&file)?.context("hbal says no score of what hail planned")?;
+        rows.push(beside(format!("{scores}, beside hail"), Unit::Plain, [scored].into(), "hail", theirs));
+    } else {
+        say("hail is not installed: apt-get install ganeti-htools");
+    }
     let failures = said(
-        Command::new("hcheck").arg("-t").arg(ours).args(["--no-simulation", "--machine-readable"]),
+        Command::new("hcheck").arg("-t").arg(&ours).args(["--no-simulation", "--machine-readable"]),
         "HCHECK_INIT_CLUSTER_N1_FAIL=",
     )?;
-    Ok(vec![
-        Row {
-            what: "plan: empty 10 of 100 hosts, hbal's score of what comes out".to_owned(),
-            unit: Unit::Plain,
-            sample: [score].into(),
-            against: Against::Peer { name: "hbal".to_owned(), sample: [own].into() },
-            goal: Some(1.0),
-        },
-        Row::told(
-            "plan: hosts that could not fail afterwards, by hcheck",
-            Unit::Plain,
-            [failures.context("hcheck counts no failures")?].into(),
-        ),
-    ])
+    let failures = failures.context("hcheck counts no failures")?;
+    let counted = format!("{what}: hosts that could not fail afterwards, by hcheck");
+    rows.push(Row::limited(counted, Unit::Plain, [failures].into(), 0.0));
+    Ok(rows)
 }
 
-/// The number after these words, in the last line that has them; nothing when the program is not there.
-fn said(command: &mut Command, words: &str) -> Result<Option<f64>> {
-    let output = match command.output() {
-        Ok(output) => output,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let text = String::from_utf8_lossy(&output.stdout);
-    let line = text.lines().rev().find_map(|line| Some(line.split_once(words)?.1));
-    Ok(line.and_then(|rest| rest.split_whitespace().next()).and_then(|word| word.parse().ok()))
-}
-
-/// In `hroller`'s number of waves and in some more.
-fn rolled(drawn: &Drawn, goals: &[(usize, f64)], limit_ms: f64, dir: &Path) -> Result<Vec<Row>> {
-    let text = drawn.text()?;
-    let problem = ganeti::read(&text)?;
+/// In `hroller`'s number of waves, or `groups` where it isn't there, and in some more.
+fn rolled(
+    name: &str,
+    text: &str,
+    groups: usize,
+    goals: &[(usize, Option<f64>)],
+    limit_ms: Option<f64>,
+    dir: &Path,
+) -> Result<Vec<Row>> {
+    let problem = ganeti::read(text)?;
     let file = dir.join("roll.data");
-    std::fs::write(&file, &text)?;
-    let began = Instant::now();
-    let hroller =
-        Command::new("hroller").arg("-t").arg(&file).args(["--full-evacuation", "--force"]).output();
-    let (groups, took) = match hroller {
-        Ok(output) => {
-            let text = String::from_utf8_lossy(&output.stdout);
-            let groups = text.lines().filter(|line| line.starts_with("node-")).count();
-            (groups, Some(began.elapsed().as_secs_f64() * 1e3))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            say(
-                "hroller is not installed, so its number of waves is taken from earlier runs: apt-get install ganeti-htools",
-            );
-            (if drawn.load < 0.83 { 3 } else { 7 }, None)
-        }
-        Err(error) => return Err(error.into()),
-    };
+    std::fs::write(&file, text)?;
+    let hroller = hroller(&file)?;
+    if hroller.is_none() {
+        say(&format!(
+            "hroller is not installed, so its number of waves is taken to be {groups}: apt-get install ganeti-htools"
+        ));
+    }
+    let groups = hroller.map_or(groups, |(groups, _)| groups.max(1));
     let mut rows = Vec::new();
     for (more, goal) in goals {
         let waves = groups + more;
-        let (rolling, sample) = timed(&problem, &Wishes::in_waves(waves))?;
-        let per_server = rolling.moves() as f64 / problem.servers.len() as f64;
-        let least = fewest_moves(&problem, &all(&problem), waves) as f64 / problem.servers.len() as f64;
-        let what = format!("roll {} hosts at load {:.2} in {waves} waves", drawn.hosts, used(&problem));
+        let of = format!("{} hosts{name} at load {:.2}", problem.hosts.len(), used(&problem));
+        let (rolling, sample) = match timed(&problem, &Wishes::in_waves(waves)) {
+            Ok(found) => found,
+            Err(why) => {
+                say(&format!("roll {of} in {waves} waves: {why}"));
+                continue;
+            }
+        };
+        let per_server = per_server(&problem, rolling.moves());
+        let least = self::per_server(&problem, fewest_moves(&problem, &all(&problem), waves));
+        let what = format!("roll {of} in {waves} waves");
         say(&format!(
             "{what}: {per_server:.3} moves per server, {least:.3} the bound, {:.1} ms",
             sample.median()
         ));
         let moved = format!("{what}: moves per server (bound {least:.3}, hroller 2)");
-        rows.push(Row::limited(moved, Unit::Plain, [per_server].into(), *goal));
+        rows.push(within(moved, Unit::Plain, [per_server].into(), *goal));
         if *more == 0 {
-            rows.push(Row::limited(
-                format!("{what}: planning"),
-                Unit::Milliseconds,
-                sample.clone(),
-                limit_ms,
-            ));
-            if let Some(took) = took {
+            rows.push(within(format!("{what}: planning"), Unit::Milliseconds, sample.clone(), limit_ms));
+            if let Some((_, took)) = hroller {
                 let against = Against::Peer { name: "hroller".to_owned(), sample: [took].into() };
                 let what = format!("{what}: planning beside hroller");
                 rows.push(Row { what, unit: Unit::Milliseconds, sample, against, goal: None });
             }
         }
-        let wishes = Wishes { reserve_hosts: 1, ..Wishes::in_waves(waves) };
-        let reserve = roll(&problem, &all(&problem), &wishes);
-        let kept = match reserve {
-            Ok(rolling) => rolling.moves() as f64 / problem.servers.len() as f64,
-            Err(why) => {
-                say(&format!("{what} with a host's worth kept free: {why}"));
-                f64::NAN
-            }
-        };
-        let what = format!("{what}: moves per server with a host's worth kept free");
-        rows.push(Row::told(what, Unit::Plain, [kept].into()));
+        rows.extend(with_reserve(&problem, &of, waves));
     }
     Ok(rows)
+}
+
+fn per_server(problem: &Problem, moves: usize) -> f64 {
+    moves as f64 / problem.servers.len().max(1) as f64
+}
+
+/// The same with one host's worth kept free at every moment, in as many waves, or where that can't be in the fewest that were found.
+fn with_reserve(problem: &Problem, of: &str, waves: usize) -> Option<Row> {
+    let rolled =
+        |waves| roll(problem, &all(problem), &Wishes { reserve_hosts: 1, ..Wishes::in_waves(waves) });
+    let told = |waves: usize, instead: &str, moves: usize| {
+        let what =
+            format!("roll {of} in {waves} waves{instead}: moves per server with a host's worth kept free");
+        let per_server = per_server(problem, moves);
+        say(&format!("{what}: {per_server:.3}"));
+        Some(Row::told(what, Unit::Plain, [per_server].into()))
+    };
+    match rolled(waves) {
+        Ok(rolling) => told(waves, "", rolling.moves()),
+        Err(Stuck::MoreWaves { least, .. }) => {
+            let moves = rolled(least).ok()?.moves();
+            told(least, &format!(" ({waves} don't do)"), moves)
+        }
+        Err(why @ Stuck::NoRoom) => {
+            say(&format!("roll {of} with a host's worth kept free: {why}"));
+            None
+        }
+    }
 }
 
 /// Without a peer, which would take a minute.
 fn rolled_alone(drawn: &Drawn, waves: usize, limit_ms: f64) -> Result<Vec<Row>> {
     let problem = ganeti::read(&drawn.text()?)?;
     let (rolling, sample) = timed(&problem, &Wishes::in_waves(waves))?;
-    let per_server = rolling.moves() as f64 / problem.servers.len() as f64;
-    let what =
-        format!("roll {} hosts in {waves} waves, {per_server:.3} moves per server: planning", drawn.hosts);
+    let moved = per_server(&problem, rolling.moves());
+    let what = format!("roll {} hosts in {waves} waves, {moved:.3} moves per server: planning", drawn.hosts);
     say(&format!("{what}: {:.1} ms", sample.median()));
-    Ok(vec![Row::limited(what, Unit::Milliseconds, sample, limit_ms)])
+    let of = format!("{} hosts at load {:.2}", drawn.hosts, used(&problem));
+    let planned = Row::limited(what, Unit::Milliseconds, sample, limit_ms);
+    Ok([planned].into_iter().chain(with_reserve(&problem, &of, waves)).collect())
 }
 
 fn timed(problem: &Problem, wishes: &Wishes) -> Result<(Rolling, Sample)> {

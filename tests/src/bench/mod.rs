@@ -9,6 +9,7 @@ mod btrplace;
 mod crowd;
 mod drain;
 mod fleet;
+mod htools;
 mod overhead;
 mod pages;
 mod process;
@@ -72,6 +73,8 @@ pub struct Options {
     pub warm_rounds: usize,
     /// A folder with BtrPlace's published instances, if they are at hand.
     pub btrplace: Option<PathBuf>,
+    /// Fleets in Ganeti's text format, to be planned as well.
+    pub htools: Vec<PathBuf>,
 }
 
 /// Measures, and tells on standard error how far it is.
@@ -112,7 +115,7 @@ pub fn run(options: &Options) -> Result<Report> {
         rows.extend(crowd::measure(crowd::Crowd::of(options.crowd), &interrupt)?);
     }
     if wants(Part::Fleet) {
-        rows.extend(fleet::measure(&interrupt)?);
+        rows.extend(fleet::measure(&interrupt, &options.htools)?);
         rows.extend(btrplace::measure(options.btrplace.as_deref())?);
     }
     if wants(Part::Simulate) {

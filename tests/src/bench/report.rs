@@ -153,6 +153,8 @@ impl Row {
     pub fn ratio(&self) -> Option<f64> {
         match &self.against {
             Against::Peer { sample, .. } => Some(self.sample.median() / sample.median()),
+            // Nothing is no multiple of nothing.
+            Against::Limit(0.0) => None,
             Against::Limit(limit) => Some(self.sample.median() / limit),
             Against::Nothing => None,
         }
@@ -161,7 +163,10 @@ impl Row {
     /// Whether the goal was met. A ratio of nothing, not being a number, meets none.
     #[must_use]
     pub fn is_met(&self) -> Option<bool> {
-        Some(self.ratio()? <= self.goal?)
+        match self.against {
+            Against::Limit(0.0) => Some(self.sample.median() <= 0.0),
+            _ => Some(self.ratio()? <= self.goal?),
+        }
     }
 
     fn compared_with(&self) -> String {
@@ -283,6 +288,11 @@ mod tests {
         let text = Report { machine, rows: vec![row(3.0)] }.text();
         assert!(text.contains("1.50  goal 1.10, missed"), "{text}");
         assert_eq!(Row::told("x", Unit::Megabytes, sample(&[1.0])).is_met(), None);
+        let none = |count: f64| Row::limited("failures", Unit::Plain, sample(&[count]), 0.0);
+        assert_eq!(
+            (none(0.0).is_met(), none(1.0).is_met(), none(f64::NAN).is_met()),
+            (Some(true), Some(false), Some(false))
+        );
     }
 
     #[test]

@@ -33,6 +33,9 @@ struct Arguments {
     /// A folder with BtrPlace's published instances (gzipped JSON), to be planned as well.
     #[arg(long, value_name = "DIR")]
     btrplace: Option<PathBuf>,
+    /// A fleet in Ganeti's text format, to be planned as well, beside Ganeti's tools; may be said more than once.
+    #[arg(long, value_name = "FILE")]
+    htools: Vec<PathBuf>,
     /// Print all figures as JSON.
     #[arg(long)]
     json: bool,
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         warm: arguments.warm,
         warm_rounds: arguments.warm_rounds.into(),
         btrplace: arguments.btrplace,
+        htools: arguments.htools,
     };
     match bench::run(&options) {
         Ok(report) => {
