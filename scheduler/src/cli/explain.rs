@@ -38,6 +38,19 @@ fn tell(screen: &Screen, explained: &Explanation) {
     for obstacle in explained.obstacles.iter().filter(|obstacle| Some(*obstacle) != why) {
         screen.line(format!("Also in the way: {} [{}]", obstacle.text, obstacle.code));
     }
+    if let Some(decided) = &explained.decided {
+        if let (Some(to), why) = (&decided.to, decided.why_there.as_deref().unwrap_or_default()) {
+            screen.line(format!("It goes to {to}: {why}"));
+        }
+        let why = decided.why_then.as_deref();
+        match (&decided.when, why) {
+            (Some(slot), Some(why)) => {
+                screen.line(format!("Its time is {}: {why}", screen.times().both(slot.start)));
+            }
+            (None, Some(why)) => screen.line(format!("Its time: {why}")),
+            (_, None) => {}
+        }
+    }
     if let Some(waits) = &explained.waits_for {
         screen.line(format!("It waits for {}", waits.text));
     }

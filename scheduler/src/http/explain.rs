@@ -5,15 +5,17 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use drover_policies::appointment::Appointment;
 use drover_policies::blueprint::Blueprints;
 use drover_policies::conduct::hindrances;
 use drover_policies::eligibility::{Suits, WhyBlocked, obstacles, suits};
 use drover_policies::estimate::expected_move;
 use drover_policies::fleet::{Fleet, Server};
+use drover_policies::migration::Migration;
 use drover_policies::owners::{Nearness, OwnersRules, Whose};
 use drover_policies::placement::{Reservation, Room, Score, WhyNotHere, Wish};
 use drover_policies::policy::{Policy, Subject};
-use drover_policies::windows::Slot;
+use drover_policies::windows::{Slot, Slots};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -24,8 +26,8 @@ use super::extract::{Named, Params};
 use super::policy::settings;
 use super::problem::Problem;
 use super::views::{
-    Candidate, CheckHolds, Explanation, Eyes, FreezeHolds, FreezeView, LimitHolds, MigrationBrief, PlaceView,
-    Reason, ServerView, SlotView,
+    Candidate, CheckHolds, DecidedView, Explanation, Eyes, FreezeHolds, FreezeView, LimitHolds,
+    MigrationBrief, PlaceView, Reason, ServerView, SlotView,
 };
 use crate::app::App;
 use crate::auth::{Caller, Person};
@@ -53,7 +55,8 @@ struct Which {
 /// Explain a server
 ///
 /// By which method it can leave its host now and why, which rule set what, where it could go and why not elsewhere, whose windows
-/// and freezes hold, how many may be rebooted at once, what it is looked at for after a move, and what it waits for. With `at`, also what stands in the way of a reboot at that time.
+/// and freezes hold, how many may be rebooted at once, what it is looked at for after a move, what is decided for it and why, and what it waits
+/// for. With `at`, also what stands in the way of a reboot at that time.
 /// Owners see neither hosts nor rules.
 #[utoipa::path(get, path = "/v1/servers/{server}/explain", tag = "servers",
     params(("server" = String, Path, description = "Its id or name"), Which), security(("token" = [])),
@@ -97,6 +100,8 @@ pub(crate) async fn explanation(
     let inside = eyes == Eyes::Operator;
     Ok(Explanation {
         blueprint: loaded.blueprints().get(&server.facts.id).map(ToString::to_string),
+        decided: migration
+            .map(|migration| decided(migration, loaded.owners(), &whose, &effective.policy, eyes)),
         waits_for: brief.as_ref().and_then(|brief| brief.waits_for.clone()),
         server: ServerView::of(server, brief, eyes),
         method,
@@ -127,11 +132,55 @@ pub(crate) async fn explanation(
     })
 }
 
+/// Where a server goes and when, and why.
+fn decided(
+    migration: &Migration,
+    rules: &OwnersRules,
+    whose: &Whose<'_>,
+    policy: &Policy,
+    eyes: Eyes,
+) -> DecidedView {
+    let inside = eyes == Eyes::Operator;
+    DecidedView {
+        to: migration.to().filter(|_| inside).cloned(),
+        why_there: Some(migration.place_why.clone()).filter(|why| inside && !why.is_empty()),
+        when: migration.appointment.slot().map(SlotView::from),
+        why_then: why_then(&migration.appointment, rules, whose, policy),
+    }
+}
+
+fn why_then(
+    appointment: &Appointment,
+    rules: &OwnersRules,
+    whose: &Whose<'_>,
+    policy: &Policy,
+) -> Option<String> {
+    Some(match appointment {
+        Appointment::Unscheduled | Appointment::Done | Appointment::Running { .. } => return None,
+        Appointment::Proposed { slot } => {
+            let (open, from) = rules.open_for(whose, policy, *slot);
+            match Slots::from(open).covers(*slot) {
+                true => format!(
+                    "it is open in {}, and was free at both hosts and within all limits",
+                    from.windows()
+                ),
+                false => {
+                    "nothing earlier fits the windows: it is the last time before the deadline".to_owned()
+                }
+            }
+        }
+        Appointment::Accepted { by, .. } => format!("{by} has agreed to it"),
+        Appointment::Rescheduled { by, .. } => format!("{by} has chosen it"),
+        Appointment::StartNow { by, .. } => format!("{by} wanted it at once"),
+        Appointment::Emergency { why } => format!("at once, as its host is in danger: {why}"),
+    })
+}
+
 /// What stands in the way by the server itself, or else by its host's agent.
 pub(crate) fn all_obstacles(server: &Server, suits: Suits) -> Vec<WhyBlocked> {
     let mut all = obstacles(&server.facts);
     match suits {
-        Suits::Nothing(why) if all.is_empty() => all.push(why),
+        Suits::Nothing(why) if !all.contains(&why) => all.push(why),
         Suits::Nothing(_) | Suits::Live | Suits::Reboot(_) => {}
     }
     all

@@ -226,6 +226,23 @@ async fn an_explanation_names_rules_obstacles_and_places() {
 }
 
 #[tokio::test]
+async fn an_explanation_says_what_is_decided_and_why_and_owners_see_no_host_in_it() {
+    let api = Api::new().await;
+    let before = api.get(&api.operator, "/v1/servers/db/explain").await.json();
+    assert!(before.get("decided").is_none(), "nothing is decided yet: {before}");
+    api.drain_h1().await;
+    let decided = api.get(&api.operator, "/v1/servers/db/explain").await.json()["decided"].clone();
+    let migration = api.migration_of("db").await;
+    assert_eq!(decided["to"], migration["to"], "{decided}");
+    assert!(decided["why_there"].as_str().is_some_and(|why| why.contains('%')), "{decided}");
+    assert!(decided["when"]["start"].is_string(), "{decided}");
+    assert!(decided["why_then"].as_str().is_some_and(|why| why.starts_with("it is open in ")), "{decided}");
+    let to_owner = api.get(&api.acme, "/v1/servers/db/explain").await.json()["decided"].clone();
+    assert_eq!(to_owner["when"], decided["when"]);
+    assert!(to_owner.get("to").is_none() && to_owner.get("why_there").is_none(), "{to_owner}");
+}
+
+#[tokio::test]
 async fn the_doctor_says_what_to_do() {
     let api = Api::new().await;
     let findings = api.get(&api.operator, "/v1/doctor").await.json();

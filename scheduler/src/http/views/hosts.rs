@@ -374,6 +374,27 @@ pub struct Explanation {
     /// For what its open migration waits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<Reason>,
+    /// What is decided for it: where it goes and when, each with why; nothing while no migration of it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decided: Option<DecidedView>,
+}
+
+/// Where a server goes and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DecidedView {
+    /// Where to; operators only, and nothing while there is no place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub to: Option<HostName>,
+    /// Why there; operators only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_there: Option<String>,
+    /// When it is rebooted; nothing where that is not agreed, or not needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<super::common::SlotView>,
+    /// Why then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why_then: Option<String>,
 }
 
 /// One setting in force.
