@@ -5,6 +5,7 @@ pub mod browser;
 pub mod demo;
 pub mod installation;
 pub mod lab;
+pub mod picture;
 pub mod scene;
 pub mod warm;
 pub mod world;

@@ -3,6 +3,7 @@
 use anyhow::{Result, ensure};
 use drover_pages::samples;
 use drover_tests::browser::Validator;
+use drover_tests::picture;
 
 #[test]
 fn every_page_is_valid() -> Result<()> {
@@ -18,6 +19,15 @@ fn every_page_is_valid() -> Result<()> {
         })
         .collect();
     let found = validator.judge(pages.iter().map(|(name, html)| (name.as_str(), html.as_str())))?;
+    ensure!(found.is_empty(), "{} complaints:\n{}", found.len(), found.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn the_picture_of_a_simulation_is_valid() -> Result<()> {
+    let Some(validator) = Validator::find() else { return Ok(()) };
+    let picture = picture::of_a_simulation("</title></script><script>alert(1)</script>\"'> & onload=\"x")?;
+    let found = validator.judge([("picture", picture.as_str())].into_iter())?;
     ensure!(found.is_empty(), "{} complaints:\n{}", found.len(), found.join("\n"));
     Ok(())
 }

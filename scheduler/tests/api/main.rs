@@ -20,6 +20,7 @@ mod rolling;
 mod rt;
 mod scheduled;
 mod self_service;
+mod simulated;
 mod stories;
 mod test_launches;
 mod threads;

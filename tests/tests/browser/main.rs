@@ -77,6 +77,37 @@ fn an_operator_plans_begins_and_watches_a_drain_and_an_owner_has_his_server_move
 }
 
 #[test]
+fn the_picture_of_a_simulation_opens_from_its_file_and_tells_of_each_host() -> Result<()> {
+    if let Some(reason) = unable() {
+        eprintln!("SKIPPED: {reason}");
+        return Ok(());
+    }
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("picture.html");
+    std::fs::write(&file, drover_tests::picture::of_a_simulation("<b>Twelve hosts</b>")?)?;
+    let browser = Browser::start("")?;
+    browser.open(&format!("file://{}", file.display()))?;
+    browser.wait_for_text("<b>Twelve hosts</b>")?;
+    let drawn = "return [document.querySelectorAll('svg').length, document.querySelectorAll('svg polygon').length, \
+                 performance.getEntriesByType('resource').length]";
+    let counts = browser.run(drawn)?;
+    ensure!(counts[0].as_u64() >= Some(1) && counts[1].as_u64() >= Some(1), "nothing is drawn: {counts}");
+    ensure!(counts[2] == 0, "it asks for more than its own file: {counts}");
+    let pointed = "const rows = document.getElementById('rows'), box = rows.getBoundingClientRect(); \
+                   rows.dispatchEvent(new MouseEvent('mousemove', {clientX: box.left + 300, clientY: box.top + 3})); \
+                   return document.getElementById('at').textContent";
+    let told = browser.run(pointed)?;
+    let told = told.as_str().context("no text")?;
+    ensure!(
+        told.contains("servers): ") && told.contains("being emptied from"),
+        "pointed at a host: {told:?}"
+    );
+    let complaints = browser.complaints()?;
+    ensure!(complaints.is_empty(), "{}", complaints.join("\n"));
+    Ok(())
+}
+
+#[test]
 fn an_owner_sees_his_pages_in_any_light() -> Result<()> {
     let stage = Stage::set()?;
     let Some(owner) = signed_in(&stage, &stage.acme)? else { return Ok(()) };
