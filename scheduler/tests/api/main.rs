@@ -11,6 +11,7 @@ mod fixture;
 mod fleet;
 mod guests;
 mod imports;
+mod isolation;
 mod owners;
 mod pages;
 mod portal;
