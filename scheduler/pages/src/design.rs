@@ -81,6 +81,7 @@ impl DesignPage {
             sort: "server".to_owned(),
             q: String::new(),
             filters: vec![filter],
+            kept: Vec::new(),
             page: 1,
             total: 120,
             per_page: 50,

@@ -21,6 +21,8 @@ pub struct List {
     pub q: String,
     /// What else can be chosen.
     pub filters: Vec<Filter>,
+    /// What else the address says and is kept, however the list is seen: names and values.
+    pub kept: Vec<(String, String)>,
     /// Which page this is, from 1.
     pub page: u32,
     /// How many there are in all, as filtered.
@@ -44,14 +46,24 @@ pub struct Filter {
 
 impl List {
     /// This list seen in another way.
-    fn href(&self, sort: &str, page: u32) -> String {
+    pub(crate) fn href(&self, sort: &str, page: u32) -> String {
         let mut pairs = vec![("sort", sort.to_owned()), ("q", self.q.clone())];
         pairs.extend(self.filters.iter().map(|filter| (filter.name, filter.chosen.clone())));
         if page > 1 {
             pairs.push(("page", page.to_string()));
         }
+        self.address(pairs)
+    }
+
+    /// All of it, in the order that it comes in.
+    fn whole(&self) -> String {
+        self.address(Vec::new())
+    }
+
+    fn address(&self, pairs: Vec<(&str, String)>) -> String {
+        let kept = self.kept.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let pairs = kept.chain(pairs);
         let query: Vec<String> = pairs
-            .into_iter()
             .filter(|(_, value)| !value.is_empty())
             .map(|(name, value)| format!("{name}={}", utf8_percent_encode(&value, VALUE)))
             .collect();
@@ -126,6 +138,7 @@ mod tests {
             sort: "-opened".to_owned(),
             q: "db=1&page=9".to_owned(),
             filters: vec![filter],
+            kept: vec![("hosts".to_owned(), "h1 h2".to_owned())],
             page: 2,
             total: 101,
             per_page: 50,
@@ -136,8 +149,11 @@ mod tests {
     fn an_address_keeps_everything_and_what_is_typed_can_not_change_the_rest_of_it() {
         assert_eq!(
             list().href("server", 3),
-            "/tickets?sort=server&q=db%3D1%26page%3D9&state=open%20%26%20shut&page=3"
+            "/tickets?hosts=h1%20h2&sort=server&q=db%3D1%26page%3D9&state=open%20%26%20shut&page=3"
         );
+        assert_eq!(list().whole(), "/tickets?hosts=h1%20h2");
+        let form = list().html(&samples::operator("/tickets")).into_string();
+        assert!(form.contains("<input type=\"hidden\" name=\"hosts\" value=\"h1 h2\">"), "{form}");
     }
 
     #[test]

@@ -135,6 +135,7 @@ pub(crate) fn list(path: &str, foreign: &str, total: u64) -> List {
             choices: vec![choice("open"), choice("closed")],
             chosen: "open".to_owned(),
         }],
+        kept: Vec::new(),
         page: 1,
         total,
         per_page: 50,

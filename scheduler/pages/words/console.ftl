@@ -1,6 +1,10 @@
 # Words that only operators read.
 
 asked-for-by = asked for by { $what }
+order-newest = The newest first.
+order-oldest = The oldest first.
+show-newest = Show the newest first
+show-oldest = Show the oldest first
 attempts = Attempts
 blueprint = Blueprint
 check-policy = Check a policy file

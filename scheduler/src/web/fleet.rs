@@ -15,7 +15,7 @@ use drover_pages::console::servers::{ServerRow, ServersPage};
 use drover_pages::form::{Action, Actions, Field, Form, Weight};
 use drover_policies::fleet::{Fleet, Host, Power, Server};
 use drover_policies::host::Standing;
-use drover_policies::ids::ServerId;
+use drover_policies::ids::{HostName, ServerId};
 use drover_policies::migration::Migration;
 
 use super::form::{Posted, Typed};
@@ -26,7 +26,7 @@ use super::session::AtConsole;
 use super::shown::{Shown, say_what_came};
 use crate::app::App;
 use crate::commands::hosts::{number_of, standing};
-use crate::commands::{find_host, store_problem};
+use crate::commands::{find_host, find_maintenance, store_problem};
 use crate::http::events::{OF_LATE, story_of_late};
 use crate::http::hosts::{helpers, view};
 use crate::http::problem::{Kind, Problem};
@@ -173,25 +173,41 @@ async fn tip(
     shown.part(&app, |frame| tip.html(frame)).await
 }
 
-async fn host_row(app: &App, fleet: &Fleet, host: &Host) -> Result<HostRow, Problem> {
-    let view = view(app, fleet, host);
-    let why = match (&host.standing, host.standing.maintenance()) {
-        (Standing::Cordoned { reason, .. }, _) => reason.clone(),
-        (_, Some(id)) => number_of(app, id).await?,
-        (_, None) => String::new(),
+/// The maintenance of each host that one has, also of those whose turn is yet to come or is over: of the open ones, and of the one that is asked for.
+async fn maintenances(app: &App, asked: &str) -> Result<BTreeMap<HostName, String>, Problem> {
+    let open = app.store.maintenances_open().await.map_err(|error| store_problem(&error))?;
+    let asked = match asked {
+        "" => None,
+        // One that there is not has no hosts.
+        asked => find_maintenance(app, asked).await.ok(),
     };
-    Ok(HostRow {
+    let all = open.into_iter().chain(asked).map(|read| read.value);
+    let hosts = all.flat_map(|maintenance| {
+        let number = format!("MT-{}", maintenance.number);
+        maintenance.hosts.into_keys().map(move |host| (host, number.clone()))
+    });
+    Ok(hosts.collect())
+}
+
+fn host_row(app: &App, fleet: &Fleet, host: &Host, maintenance: Option<&String>) -> HostRow {
+    let view = view(app, fleet, host);
+    let why = match &host.standing {
+        Standing::Cordoned { reason, .. } => reason.clone(),
+        Standing::Open | Standing::Draining { .. } | Standing::Drained { .. } => String::new(),
+    };
+    HostRow {
         name: view.name.to_string(),
         cluster: view.cluster,
         rack: rack_of(host).to_owned(),
         standing: Label::from(&host.standing),
         why,
+        maintenance: maintenance.cloned().unwrap_or_default(),
         agent: Label::agent(view.agent.silent),
         last_seen: view.agent.last_seen,
         servers: view.servers,
         used_bytes: view.memory_used_bytes,
         memory_bytes: view.memory_bytes,
-    })
+    }
 }
 
 const HOST_COLUMNS: [Column<HostRow>; 7] = [
@@ -207,9 +223,7 @@ const HOST_COLUMNS: [Column<HostRow>; 7] = [
 const HOSTS_BY: [By<HostRow>; 3] = [
     ("state", "col-state", |row| row.standing.key.to_owned()),
     ("cluster", "col-cluster", |row| row.cluster.clone()),
-    ("maintenance", "nav-maintenances", |row| {
-        if row.why.starts_with("MT-") { row.why.clone() } else { String::new() }
-    }),
+    ("maintenance", "col-maintenance", |row| row.maintenance.clone()),
 ];
 
 async fn hosts(
@@ -219,11 +233,11 @@ async fn hosts(
     shown: Shown,
 ) -> Result<Response, Problem> {
     let fleet = app.fleet();
-    let mut rows = Vec::with_capacity(fleet.hosts.len());
-    for host in fleet.hosts.values() {
-        rows.push(host_row(&app, &fleet, host).await?);
-    }
-    let words = |row: &HostRow| format!("{} {} {} {}", row.name, row.cluster, row.rack, row.why);
+    let of = maintenances(&app, sought.text("maintenance")).await?;
+    let row = |host: &Host| host_row(&app, &fleet, host, of.get(&host.name));
+    let rows = fleet.hosts.values().map(row).collect();
+    let words =
+        |row: &HostRow| format!("{} {} {} {} {}", row.name, row.cluster, row.rack, row.why, row.maintenance);
     let (list, hosts) = arranged(&sought, rows, &HOST_COLUMNS, &HOSTS_BY, words);
     shown.page(&app, &HostsPage { list, hosts }).await
 }
@@ -264,8 +278,12 @@ async fn host(
         }
     };
     let helpers = helpers(&app, &fleet, host).await?;
+    let maintenance = match host.standing.maintenance() {
+        Some(id) => Some(number_of(&app, id).await?),
+        None => maintenances(&app, "").await?.remove(&host.name),
+    };
     let page = HostPage {
-        row: host_row(&app, &fleet, host).await?,
+        row: host_row(&app, &fleet, host, maintenance.as_ref()),
         labels: view.labels.iter().map(|(name, value)| format!("{name}={value}")).collect(),
         cpu_threads: view.cpu_threads,
         vcpus_used: view.vcpus_used,
@@ -275,10 +293,7 @@ async fn host(
         libvirt_uri: host.facts.libvirt_uri.clone(),
         shared_storage: view.shared_storage.into_iter().collect(),
         helpers: [helpers.copies(), helpers.imports()].concat(),
-        maintenance: match host.standing.maintenance() {
-            Some(id) => Some(number_of(&app, id).await?),
-            None => None,
-        },
+        maintenance,
         servers: fleet.on(&host.name).map(|server| server_row(server, open.get(&server.facts.id))).collect(),
         events: events_of_several(&story_of_late(&app, &visitor.caller, &filter, OF_LATE).await?),
         actions: Actions(actions),

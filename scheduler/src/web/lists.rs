@@ -75,7 +75,10 @@ pub(super) fn arranged<T>(
     if let Some((_, compare)) = columns.iter().find(|(name, _)| *name == column) {
         rows.sort_by(|a, b| if turned { compare(b, a) } else { compare(a, b) });
     }
+    let known = columns.iter().any(|(name, _)| *name == column);
     let list = listed(sought, filters, rows.len() as u64);
+    // What it is not sorted by, it does not say it is.
+    let list = List { sort: if known { list.sort } else { String::new() }, ..list };
     let first = usize::try_from(passed_over(&list)).unwrap_or(usize::MAX);
     (list, rows.into_iter().skip(first).take(PER_PAGE as usize).collect())
 }
@@ -88,6 +91,7 @@ pub(super) fn listed(sought: &Sought, filters: Vec<Filter>, total: u64) -> List 
         sort: sought.text("sort").to_owned(),
         q: sought.text("q").to_owned(),
         filters,
+        kept: Vec::new(),
         page: sought.text("page").parse().unwrap_or(1).clamp(1, last),
         total,
         per_page: PER_PAGE,
@@ -128,6 +132,7 @@ mod tests {
         assert_eq!(seen("page=99").0.page, 3);
         for query in ["page=-1", "page=x", "sort=%27;drop", "sort=-", "page=99999999999999"] {
             assert_eq!(seen(query).1.len(), 50, "{query}");
+            assert_eq!(seen(query).0.sort, "", "{query}");
         }
         assert!(seen("state=gone").1.is_empty());
     }

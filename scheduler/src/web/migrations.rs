@@ -1,5 +1,6 @@
 //! Migrations as pages show them, to operators and to owners alike: what the API shows to the same eyes, in the models of the pages.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,8 +11,9 @@ use drover_pages::chart::{Curve, CurvePoint};
 use drover_pages::console::migrations::{
     Attempt, MigrationLive, MigrationPage, MigrationRow, MigrationsPage, Moved,
 };
-use drover_pages::form::{Action, Actions, Weight};
+use drover_pages::form::{Action, Actions, Choice, Weight};
 use drover_pages::html::segment;
+use drover_pages::list::Filter;
 use drover_pages::parts::{
     Check, Checks, Event, Events, Message, Messages, Phase, PhaseStanding, Phases, Progress, Replica, Test,
     Thread, Voice,
@@ -19,6 +21,7 @@ use drover_pages::parts::{
 use drover_pages::{Label, Tone};
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::Method;
+use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::{Confirmation, Migration, State as Life};
 use drover_policies::notices::Tells;
 use drover_policies::time::Span;
@@ -422,11 +425,13 @@ fn row(migration: &Migration, view: &MigrationView) -> MigrationRow {
     }
 }
 
-const COLUMNS: [Column<MigrationRow>; 6] = [
+const COLUMNS: [Column<MigrationRow>; 8] = [
     ("number", |a, b| a.number.cmp(&b.number)),
     ("server", |a, b| a.server.cmp(&b.server)),
     ("owner", |a, b| a.owner.cmp(&b.owner)),
     ("state", |a, b| (a.state.tone, a.state.key).cmp(&(b.state.tone, b.state.key))),
+    ("method", |a, b| a.method.cmp(&b.method)),
+    ("from", |a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to))),
     ("slot", |a, b| a.slot.map(|slot| slot.start).cmp(&b.slot.map(|slot| slot.start))),
     ("deadline", |a, b| a.deadline.cmp(&b.deadline)),
 ];
@@ -436,6 +441,21 @@ const BY: [By<MigrationRow>; 2] = [
     ("method", "col-method", |row| row.method.clone()),
 ];
 
+/// The choice of a maintenance: those that are open, and the one that is chosen.
+async fn of_maintenances(app: &App, chosen: Option<&Maintenance>) -> Result<Filter, Problem> {
+    let open = app.store.maintenances_open().await.map_err(|error| store_problem(&error))?;
+    let numbers: BTreeSet<u32> =
+        open.iter().map(|read| &read.value).chain(chosen).map(|maintenance| maintenance.number).collect();
+    let name = |number: u32| format!("MT-{number}");
+    let choices = numbers.into_iter().map(name).map(|name| Choice { value: name.clone(), text: name });
+    Ok(Filter {
+        name: "maintenance",
+        label: "col-maintenance",
+        choices: choices.collect(),
+        chosen: chosen.map(|maintenance| name(maintenance.number)).unwrap_or_default(),
+    })
+}
+
 async fn list(
     State(app): State<Arc<App>>,
     AtConsole(visitor): AtConsole,
@@ -444,16 +464,18 @@ async fn list(
 ) -> Result<Response, Problem> {
     let maintenance = match sought.text("maintenance") {
         "" => None,
-        given => Some(find_maintenance(&app, given).await?.value.id),
+        given => Some(find_maintenance(&app, given).await?.value),
     };
-    let filter = MigrationFilter { maintenance, only: Only::All, ..MigrationFilter::default() };
+    let of = maintenance.as_ref().map(|maintenance| maintenance.id);
+    let filter = MigrationFilter { maintenance: of, only: Only::All, ..MigrationFilter::default() };
     let migrations = newest(&app, &filter).await?;
     let views = views(&app, &visitor.caller, &migrations.iter().collect::<Vec<_>>()).await?;
     let rows = migrations.iter().zip(&views).map(|(migration, view)| row(migration, view)).collect();
     let words = |row: &MigrationRow| {
         format!("DR-{} {} {} {} {} {}", row.number, row.server, row.owner, row.from, row.to, row.text)
     };
-    let (list, migrations) = arranged(&sought, rows, &COLUMNS, &BY, words);
+    let (mut list, migrations) = arranged(&sought, rows, &COLUMNS, &BY, words);
+    list.filters.push(of_maintenances(&app, maintenance.as_ref()).await?);
     shown.page(&app, &MigrationsPage { list, migrations }).await
 }
 

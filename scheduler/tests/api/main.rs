@@ -12,6 +12,7 @@ mod fleet;
 mod guests;
 mod imports;
 mod isolation;
+mod lists;
 mod owners;
 mod pages;
 mod portal;

@@ -30,6 +30,8 @@ pub struct HostRow {
     pub standing: Label,
     /// Why it is cordoned.
     pub why: String,
+    /// The maintenance that it belongs to, also while its turn is yet to come; empty without one.
+    pub maintenance: String,
     /// Whether its agent is heard of.
     pub agent: Label,
     /// When it last was.
@@ -74,7 +76,7 @@ pub struct HostPage {
     pub shared_storage: Vec<String>,
     /// What its agent does for others, a line each: copies of local disks, and imports.
     pub helpers: Vec<String>,
-    /// The maintenance that has it.
+    /// The maintenance that it belongs to, also while its turn is yet to come.
     pub maintenance: Option<String>,
     /// Servers seen on it.
     pub servers: Vec<ServerRow>,
