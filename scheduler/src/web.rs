@@ -8,6 +8,7 @@
 //! ```
 
 mod acts;
+mod calendar;
 mod console;
 mod fleet;
 mod form;

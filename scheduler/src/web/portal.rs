@@ -7,23 +7,22 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use chrono::{NaiveDate, Timelike};
 use chrono_tz::Tz;
 use drover_pages::form::Actions;
 use drover_pages::portal::migration::{MyMigration, MyMigrationPage};
 use drover_pages::portal::my::{Coming, ComingMove, MyPage, MyServer};
-use drover_pages::portal::times::{Day, Free, TimesPage};
+use drover_pages::portal::times::TimesPage;
 use drover_pages::{Label, Tone};
 use drover_policies::appointment::Appointment;
 use drover_policies::conduct;
 use drover_policies::fleet::Allowance;
 use drover_policies::migration::{Confirmation, Migration, State as Life};
-use drover_policies::owners::Whose;
+use drover_policies::owners::{Nearness, Whose};
 use drover_policies::replica::TEST_AHEAD;
-use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
 
 use super::acts::owners;
+use super::calendar::{Allowed, LOOKED_AT, days, thinned};
 use super::lists::{Column, Sought, arranged};
 use super::migrations::{
     Read, actions, checks, curve, events, expected, newest, phases, progress, replica, test, thread_of,
@@ -39,15 +38,6 @@ use crate::situation::Loaded;
 use crate::store::{MigrationFilter, Only, Versioned};
 
 const ROOT: &str = "/my/migrations";
-
-/// How many free times are looked at at the most: every quarter of an hour of all days that are shown.
-const LOOKED_AT: usize = DAYS * 96;
-
-/// About how many of them are offered: more is no choice but a search.
-const OFFERED: usize = 240;
-
-/// How many days are shown at the most.
-const DAYS: usize = 62;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -274,7 +264,9 @@ pub(super) async fn times_page(
     let fleet = app.fleet();
     let labels = fleet.server(migration.server).map(|server| &server.facts.labels);
     let whose = Whose { owner: migration.owner.as_ref(), server: migration.server, labels };
-    let (open, _) = loaded.owners().open_for(&whose, &policy, range);
+    let (open, from) = loaded.owners().open_for(&whose, &policy, range);
+    let frozen = loaded.owners().freezes_in(&whose, &policy, range);
+    let allowed = Allowed { open: &open, frozen: &frozen, zone };
     let chosen = migration.appointment.slot();
     let offered = thinned(&free, chosen, zone);
     Ok(TimesPage {
@@ -284,94 +276,12 @@ pub(super) async fn times_page(
         deadline: migration.deadline,
         estimate: Some(expected(app, &migration).await?),
         all_shown: offered.len() == free.len(),
-        days: days(&offered, &open, range, zone),
+        days: days(&offered, &allowed, range),
+        own_windows: from != Nearness::Policy,
         generation: Some(generation),
         refusal: refused.why.clone(),
         typed: refused.typed.clone(),
         typed_error: refused.error.clone(),
         earliest: now + policy.owners.reschedule_ahead.delta(),
     })
-}
-
-fn day_of(at: Instant, zone: Tz) -> NaiveDate {
-    at.with_timezone(&zone).date_naive()
-}
-
-/// Of many times those on round hours, as few as it takes; the one that holds now stays. So each day has some, however far away it is.
-fn thinned(free: &[Slot], chosen: Option<Slot>, zone: Tz) -> Vec<Slot> {
-    let every = |minutes: u32| {
-        let stays = move |slot: &&Slot| {
-            let local = slot.start.with_timezone(&zone);
-            (local.hour() * 60 + local.minute()).is_multiple_of(minutes)
-                || chosen.is_some_and(|chosen| chosen.start == slot.start)
-        };
-        free.iter().filter(stays).copied().collect::<Vec<Slot>>()
-    };
-    if free.len() <= OFFERED {
-        return free.to_vec();
-    }
-    let rounder = [30, 60, 120, 180, 360].into_iter().map(every);
-    let few = rounder.into_iter().find(|times| times.len() <= OFFERED && !times.is_empty());
-    few.unwrap_or_else(|| free[..OFFERED].to_vec())
-}
-
-/// Every day until the end of a range, with what is free on it and when the owner's windows are open.
-fn days(free: &[Slot], open: &[Slot], range: Slot, zone: Tz) -> Vec<Day> {
-    let last = day_of(range.end, zone);
-    day_of(range.start, zone)
-        .iter_days()
-        .take_while(|day| *day <= last)
-        .take(DAYS)
-        .map(|day| {
-            let of_day: Vec<Free> = free
-                .iter()
-                .filter(|slot| day_of(slot.start, zone) == day)
-                .map(|slot| Free { slot: *slot, in_window: true })
-                .collect();
-            // Noon is on its day in every zone.
-            let noon = day.and_hms_opt(12, 0, 0).unwrap_or_default().and_local_timezone(zone).earliest();
-            Day {
-                at: noon.map_or(range.start, |noon| noon.to_utc()),
-                frozen: None,
-                windows: open.iter().filter(|slot| day_of(slot.start, zone) == day).copied().collect(),
-                free: of_day,
-            }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_many_free_times_round_ones_are_offered_on_every_day() {
-        let start = "2026-03-27T23:00:00Z".parse::<Instant>().expect("a moment");
-        let slot = |quarter: i64| {
-            let start = start + chrono::TimeDelta::minutes(15 * quarter);
-            Slot { start, end: start + chrono::TimeDelta::minutes(30) }
-        };
-        let free: Vec<Slot> = (0..14 * 96).map(slot).collect();
-        let offered = thinned(&free, Some(slot(5)), chrono_tz::Europe::Berlin);
-        assert!(offered.len() <= OFFERED && offered.contains(&slot(5)), "{}", offered.len());
-        let range = Slot { start, end: start + chrono::TimeDelta::days(13) };
-        let days = days(&offered, &[], range, chrono_tz::Europe::Berlin);
-        assert!(days.iter().all(|day| day.free.len() >= 11), "the clocks go forward on one of them");
-        assert_eq!(thinned(&free[..OFFERED], None, chrono_tz::UTC), free[..OFFERED], "few are all offered");
-    }
-
-    #[test]
-    fn a_free_time_stands_on_the_day_that_its_reader_calls_so() {
-        let at = |text: &str| text.parse::<Instant>().expect("a moment");
-        let slot = |start: &str| Slot { start: at(start), end: at(start) };
-        let range = Slot { start: at("2026-03-28T12:00:00Z"), end: at("2026-03-30T22:30:00Z") };
-        let free = [slot("2026-03-28T22:59:00Z"), slot("2026-03-28T23:00:00Z"), slot("2026-03-29T22:00:00Z")];
-        let days = days(&free, &[], range, chrono_tz::Europe::Berlin);
-        let counts: Vec<usize> = days.iter().map(|day| day.free.len()).collect();
-        assert_eq!(
-            counts,
-            [1, 1, 1, 0],
-            "the deadline is on the 31st in Berlin, and the clocks go forward on the 29th"
-        );
-    }
 }

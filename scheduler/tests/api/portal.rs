@@ -45,6 +45,42 @@ async fn a_maintenance_shows_the_windows_and_freezes_behind_what_waits_for_its_o
 }
 
 #[tokio::test]
+async fn the_calendar_says_whose_windows_are_open_also_over_midnight_and_what_is_frozen() {
+    let api = Api::new().await;
+    api.drain_h1().await;
+    let acme = Browser::signed_in(&api, &api.acme).await;
+    let path = format!("/my/migrations/{}/times", ticket_of(&api, "db").await);
+    let days = async || {
+        let page = acme.get(&path).await.text;
+        assert!(page.contains("type=\"radio\""), "{page}");
+        let days: Vec<String> = page.split("<b>").skip(1).map(ToOwned::to_owned).collect();
+        move |name: &str| days.iter().find(|day| day.starts_with(name)).cloned().expect("this day")
+    };
+    let usual = days().await;
+    assert!(usual("Sun 11 Jan").contains("Usual window:"), "{}", usual("Sun 11 Jan"));
+    assert!(!usual("Sun 11 Jan").contains("Your window:"));
+    let window = json!({ "opens": { "cron": "0 22 * * 2,6", "duration": "4h", "timezone": "UTC" } });
+    let put = api.put(&api.acme, &format!("/v1/windows/{}", id(700)), &window).await;
+    assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
+    let freeze = json!({ "name": "Big <Sale>", "days": { "from": "2026-01-17", "to": "2026-01-17", "timezone": "UTC" } });
+    let put = api.put(&api.acme, &format!("/v1/freezes/{}", id(701)), &freeze).await;
+    assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
+    let own = days().await;
+    for (day, hours) in [("Sat 10 Jan", ["22:00", "00:00"]), ("Sun 11 Jan", ["00:00", "02:00"])] {
+        let said = own(day);
+        let (_, window) = said.split_once("Your window: ").unwrap_or_else(|| panic!("{day}: {said}"));
+        let window = window.split("</span>").next().expect("its hours");
+        assert!(hours.iter().all(|hour| window.contains(&format!(">{hour}</time>"))), "{day}: {window}");
+        assert!(!said.contains("Usual window"), "{said}");
+    }
+    let frozen = own("Sat 17 Jan");
+    assert!(frozen.contains("frozen: Big &#60;Sale&#62;") && !frozen.contains("radio"), "{frozen}");
+    // What is left of the window begins when the freeze has ended: on a day with a window, though nothing may be free on it.
+    assert!(own("Sun 18 Jan").contains("Your window: "), "{}", own("Sun 18 Jan"));
+    assert!(!own("Mon 12 Jan").contains("window:"), "{}", own("Mon 12 Jan"));
+}
+
+#[tokio::test]
 async fn what_is_refused_and_what_is_done_is_said_in_the_owners_language() {
     let api = Api::new().await;
     api.drain_h1().await;

@@ -5,7 +5,7 @@ use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
 
 use crate::form::{Field, Form, Input};
-use crate::page;
+use crate::{page, part};
 
 /// The free times of a migration, by day.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub struct TimesPage {
     pub deadline: Instant,
     /// How long the server will be off.
     pub estimate: Option<Estimate>,
+    /// Whether the windows are the owner's; else they are those that hold for whoever has set none.
+    pub own_windows: bool,
     /// Every day until the deadline, in order; such without anything free too.
     pub days: Vec<Day>,
     /// Whether these are all free times; of many only round ones are.
@@ -41,21 +43,21 @@ pub struct TimesPage {
 pub struct Day {
     /// Some moment of it.
     pub at: Instant,
-    /// Why nothing happens on it: the name of a freeze.
-    pub frozen: Option<String>,
-    /// When a window of the owner is open on it.
+    /// What is frozen on it.
+    pub frozen: Vec<Frozen>,
+    /// When windows are open on it, as far as nothing is frozen.
     pub windows: Vec<Slot>,
-    /// What is free on it, the earliest first.
-    pub free: Vec<Free>,
+    /// What is free on it, the earliest first: all of it in windows.
+    pub free: Vec<Slot>,
 }
 
-/// A time to be chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Free {
-    /// When.
-    pub slot: Slot,
-    /// Whether it lies in a window of the owner.
-    pub in_window: bool,
+/// A freeze on a day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Frozen {
+    /// What it is called.
+    pub name: String,
+    /// Which hours of the day it takes; nothing where it takes all of it.
+    pub hours: Option<Slot>,
 }
 
 impl TimesPage {
@@ -68,8 +70,17 @@ impl TimesPage {
         self.days.iter().any(|day| !day.free.is_empty())
     }
 
-    fn is_chosen(&self, free: &Free) -> bool {
-        self.slot.is_some_and(|slot| slot.start == free.slot.start)
+    fn is_chosen(&self, free: &Slot) -> bool {
+        self.slot.is_some_and(|slot| slot.start == free.start)
+    }
+
+    /// The key of what a day's windows are called.
+    fn windows_are(&self) -> &'static str {
+        if self.own_windows { "your-window" } else { "usual-window" }
+    }
+
+    fn on(&self, day: &Day) -> OnDay {
+        OnDay { day: day.clone(), windows_are: self.windows_are() }
     }
 
     /// For whoever knows better than the list.
@@ -91,5 +102,13 @@ impl TimesPage {
         }
     }
 }
+
+/// What windows and freezes say of a day.
+struct OnDay {
+    day: Day,
+    windows_are: &'static str,
+}
+
+part!(OnDay, "portal/day.html");
 
 page!(TimesPage, "portal/times.html", |p, f| f.t1("times-of", &p.server));

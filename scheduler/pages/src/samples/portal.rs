@@ -7,7 +7,7 @@ use super::{Sample, german, hours, list, minutes, operator, owner, sample, slot}
 use crate::form::{Action, Actions, Field, Form, Input, Weight};
 use crate::portal::contacts::ContactsPage;
 use crate::portal::my::{Coming, ComingMove, MyPage, MyServer};
-use crate::portal::times::{Day, Free, TimesPage};
+use crate::portal::times::{Day, Frozen, TimesPage};
 use crate::portal::tokens::{Issued, Token, TokensPage};
 use crate::portal::windows::{Scope, What, WindowsPage, Wish, WithoutOpening};
 use crate::{Label, Tone};
@@ -94,23 +94,16 @@ fn nothing() -> MyPage {
 }
 
 fn times(foreign: &str) -> TimesPage {
-    let day = |n: i64, free: &[i64], windows: Vec<Slot>, frozen: Option<String>| Day {
+    let day = |n: i64, free: &[i64], windows: Vec<Slot>, frozen: Option<Slot>| Day {
         at: hours(n * 24 - 12),
-        frozen,
-        free: free
-            .iter()
-            .map(|hour| {
-                let slot = slot(n * 24 - 12 + hour, 1);
-                Free {
-                    slot,
-                    in_window: windows
-                        .iter()
-                        .any(|window| window.start <= slot.start && slot.end <= window.end),
-                }
-            })
+        frozen: frozen
+            .map(|hours| Frozen { name: format!("launch{foreign}"), hours: Some(hours) })
+            .into_iter()
             .collect(),
+        free: free.iter().map(|hour| slot(n * 24 - 12 + hour, 1)).collect(),
         windows,
     };
+    let sale = Frozen { name: format!("year-end sale{foreign}"), hours: None };
     TimesPage {
         number: 1042,
         server: format!("db-1{foreign}"),
@@ -118,13 +111,14 @@ fn times(foreign: &str) -> TimesPage {
         deadline: hours(150),
         estimate: Some(estimate()),
         days: vec![
-            day(0, &[14, 15, 21], vec![], None),
-            day(1, &[1, 2, 3, 22], vec![slot(14, 4)], None),
-            day(2, &[], vec![], Some(format!("year-end sale{foreign}"))),
+            day(0, &[14, 15, 21], vec![slot(2, 10)], None),
+            day(1, &[1, 2, 3], vec![slot(13, 4)], Some(slot(20, 3))),
+            Day { frozen: vec![sale], ..day(2, &[], vec![], None) },
             day(3, &[], vec![], None),
-            day(4, &[2, 3, 14], vec![slot(86, 4)], None),
-            day(5, &[1, 2, 3, 4, 5], vec![], None),
+            day(4, &[], vec![slot(86, 4)], None),
+            day(5, &[1, 2, 3, 4, 5], vec![slot(109, 5)], None),
         ],
+        own_windows: true,
         all_shown: false,
         generation: Some("7".to_owned()),
         refusal: Some(format!(
