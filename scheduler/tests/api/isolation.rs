@@ -108,8 +108,8 @@ fn every_route_and_every_act_is_found_in_the_sources() {
     let lists = sources.iter().flat_map(|text| text.split("const ALL: [(&'static str, Self); ").skip(1));
     let of_lists: usize =
         lists.map(|rest| rest.split(']').next().expect("one").parse::<usize>().expect("a number")).sum();
-    // `cancel` is in both lists, `retry` in one and told apart by a word of its own.
-    assert_eq!((of_lists, acts.len()), (22, 24 - 2 + 1), "{acts:?}");
+    // `approve` and `cancel` are in both lists; `skip` is in none, for it is told apart by a word of its own.
+    assert_eq!((of_lists, acts.len()), (22, 22 - 2 + 1), "{acts:?}");
     for act in
         ["retry", "force", "sync", "pause-replica", "resume-replica", "end-test", "test-failed", "skip"]
     {
