@@ -2,7 +2,7 @@
 
 use crate::part;
 
-/// A form that is sent by POST. What was typed is given back with what is wrong beside it, so that nothing has to be typed twice.
+/// A form that is sent by POST, unless it only asks. What was typed is given back with what is wrong beside it, so that nothing has to be typed twice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Form {
     /// Where it goes.
@@ -19,6 +19,8 @@ pub struct Form {
     pub back: Option<String>,
     /// What is wrong with the whole of it.
     pub error: Option<String>,
+    /// Whether it changes nothing: it is sent by GET, so that what it asks for has an address.
+    pub asks: bool,
     /// Sent along as it is, and not shown: what was typed into another form, whose session was over.
     pub kept: Vec<(String, String)>,
 }

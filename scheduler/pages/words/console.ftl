@@ -128,6 +128,26 @@ no-ticket = It has no ticket: a live migration needs none.
 on-it = Servers on it
 plan-for = Plan: { $what }
 plan-of = Plan of { $what }
+moves-planned = { $n ->
+    [one] { $n } move is planned;
+   *[other] { $n } moves are planned;
+}
+moves-least = { $n ->
+    [one] at least one is needed, for the one server on these hosts has to leave.
+   *[other] at least { $n } are needed, for each server on these hosts has to leave once.
+}
+moves-gap = { $n ->
+    [one] { $n } has no way yet
+   *[other] { $n } have no way yet
+}
+moves-later = { $n ->
+    [one] At least one more move follows, from the hosts whose turn is yet to come.
+   *[other] At least { $n } more moves follow, from the hosts whose turn is yet to come.
+}
+moves-even = { $n ->
+    [one] One move evens it out.
+   *[other] { $n } moves even it out.
+}
 plan-made = Made from facts of
 processors = Processors
 remarks = What should be known

@@ -9,6 +9,8 @@ use axum::http::request::Parts;
 use drover_pages::form::Choice;
 use drover_pages::list::{Filter, List};
 
+use super::form::Typed;
+
 /// How many rows a page has.
 const PER_PAGE: u32 = 50;
 
@@ -34,6 +36,11 @@ impl Sought {
     #[must_use]
     pub fn text(&self, name: &str) -> &str {
         self.said.get(name).map(|text| text.trim()).unwrap_or_default()
+    }
+
+    /// What the address says, as if it had been typed into a form.
+    pub(super) fn typed(&self) -> Typed {
+        Typed(self.said.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
     }
 }
 

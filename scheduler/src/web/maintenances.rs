@@ -1,6 +1,7 @@
 //! Maintenances: asked for, planned, approved, watched.
 
 mod asking;
+mod plan;
 mod timeline;
 
 use std::sync::Arc;
@@ -10,27 +11,25 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
 use drover_pages::console::maintenances::{
-    Counts, MaintenanceLive, MaintenancePage, MaintenanceRow, MaintenancesPage, PlanPage, Planned, Turn, Wave,
+    Counts, MaintenanceLive, MaintenancePage, MaintenanceRow, MaintenancesPage, Turn,
 };
 use drover_pages::form::{Action, Actions, Weight};
 use drover_pages::parts::{Brief, Briefs};
 use drover_pages::{Label, Tone};
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::Migration;
-use drover_policies::time::Span;
 
 use asking::actions;
 
 use super::lists::{By, Column, Sought, arranged};
 use super::migrations::events_of_several;
 use super::session::{AtConsole, Visitor};
-use super::shown::{Shown, upper};
+use super::shown::Shown;
 use crate::app::App;
 use crate::commands::{find_maintenance, store_problem};
 use crate::http::events::{OF_LATE, story_of_late};
-use crate::http::maintenances::latest_plan;
 use crate::http::problem::Problem;
-use crate::http::views::{Eyes, MaintenanceView, MigrationBrief, PlanView, PlannedView, needs_person};
+use crate::http::views::{Eyes, MaintenanceView, MigrationBrief, needs_person};
 use crate::store::{EventFilter, Only, Versioned};
 
 /// How many of a maintenance's waiting migrations and hosts are named on its page.
@@ -40,9 +39,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/maintenances", get(list))
         .route("/maintenances/{maintenance}", get(show))
-        .route("/maintenances/{maintenance}/plan", get(plan))
         .route("/fragments/maintenances/{maintenance}", get(show_live))
         .merge(asking::routes())
+        .merge(plan::routes())
 }
 
 async fn migrations_of(app: &App, maintenance: &Maintenance) -> Result<Vec<Migration>, Problem> {
@@ -226,88 +225,4 @@ async fn show_live(
 ) -> Result<Response, Problem> {
     let live = live(&app, &visitor, &find_maintenance(&app, &given).await?).await?;
     shown.part(&app, |frame| live.html(frame)).await
-}
-
-const PLANNED: [Column<Planned>; 5] = [
-    ("name", |a, b| a.name.cmp(&b.name)),
-    ("from", |a, b| a.from.cmp(&b.from)),
-    ("decision", |a, b| a.decision.key.cmp(b.decision.key)),
-    ("expected", |a, b| a.expected.cmp(&b.expected)),
-    ("downtime", |a, b| a.downtime.cmp(&b.downtime)),
-];
-
-const PLANNED_BY: [By<Planned>; 1] = [("decision", "col-method", |planned| planned.decision.key.to_owned())];
-
-/// By what word a decision is told.
-fn decision(word: &str) -> Label {
-    match word {
-        "live" => Label::new("method-live", Tone::Good),
-        "reboot" => Label::new("method-reboot", Tone::Waits),
-        "blocked" => Label::new("blocked", Tone::Bad),
-        _ => Label::new("no place", Tone::Bad),
-    }
-}
-
-fn plan_page(sought: &Sought, number: Option<String>, why: &str, view: PlanView) -> PlanPage {
-    let planned = |one: PlannedView| Planned {
-        server: one.server.to_string(),
-        name: one.name,
-        owner: one.owner.unwrap_or_default(),
-        from: one.from.to_string(),
-        decision: decision(&one.decision),
-        to: one.to.map(|to| to.to_string()),
-        place_why: one.place_why,
-        why: one.why.map(|why| (why.code, why.text)),
-        agreement: match one.agreement.as_str() {
-            "owner" => "the owner",
-            "operator" => "an operator",
-            _ => "nobody",
-        },
-        expected: one.expected_ms.map(Span::milliseconds),
-        downtime: one.expected_downtime_ms.map(Span::milliseconds),
-    };
-    let rows: Vec<Planned> = view.servers.into_iter().map(planned).collect();
-    let count = |key: &'static str| {
-        let n = rows.iter().filter(|row| row.decision.key == key).count();
-        (n > 0).then(|| (key, u32::try_from(n).unwrap_or(u32::MAX)))
-    };
-    let methods =
-        ["method-live", "method-reboot", "blocked", "no place"].into_iter().filter_map(count).collect();
-    let words = |row: &Planned| format!("{} {} {}", row.name, row.owner, row.from);
-    let (list, servers) = arranged(sought, rows, &PLANNED, &PLANNED_BY, words);
-    PlanPage {
-        number,
-        reason: why.to_owned(),
-        made_at: view.made_at,
-        list,
-        servers,
-        methods,
-        waves: view
-            .waves
-            .into_iter()
-            .map(|wave| Wave {
-                number: wave.number,
-                hosts: wave.hosts,
-                because: wave.because.text,
-                obstacle: wave.obstacle,
-            })
-            .collect(),
-        remarks: view.remarks.iter().map(|remark| upper(remark)).collect(),
-        actions: Actions::default(),
-        start: None,
-    }
-}
-
-async fn plan(
-    State(app): State<Arc<App>>,
-    _: AtConsole,
-    Path(given): Path<String>,
-    sought: Sought,
-    shown: Shown,
-) -> Result<Response, Problem> {
-    let maintenance = find_maintenance(&app, &given).await?.value;
-    let view = latest_plan(&app, &maintenance).await?;
-    let number = format!("MT-{}", maintenance.number);
-    let page = plan_page(&sought, Some(number), &maintenance.reason, view);
-    shown.page(&app, &PlanPage { actions: actions(&maintenance), ..page }).await
 }

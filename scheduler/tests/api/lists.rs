@@ -7,14 +7,14 @@ use crate::fixture::Api;
 use crate::pages::Browser;
 
 /// Where the headings of a list lead by which it can be sorted.
-fn headings(page: &str) -> Vec<String> {
+pub fn headings(page: &str) -> Vec<String> {
     let heads = page.split("<th scope=\"col\"").skip(1).filter_map(|rest| rest.split("</th>").next());
     let links = heads.filter_map(|head| head.split("<a href=\"").nth(1)?.split('"').next());
     links.map(|href| href.replace("&#38;", "&")).collect()
 }
 
 /// The text of the first cell of each row, in order.
-fn names(page: &str) -> Vec<String> {
+pub fn names(page: &str) -> Vec<String> {
     let cells = page.split("<th scope=\"row\"").skip(1).filter_map(|rest| rest.split("</th>").next());
     cells.filter_map(|cell| Some(cell.split("\">").nth(2)?.split('<').next()?.to_owned())).collect()
 }

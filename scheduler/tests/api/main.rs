@@ -15,6 +15,7 @@ mod isolation;
 mod lists;
 mod owners;
 mod pages;
+mod planning;
 mod portal;
 mod receiver;
 mod replicas;

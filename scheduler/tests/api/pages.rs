@@ -84,7 +84,8 @@ impl<'a> Browser<'a> {
     }
 }
 
-fn location(answer: &Answer) -> &str {
+/// Where an answer sends the browser.
+pub fn location(answer: &Answer) -> &str {
     answer.headers.get("location").map(|value| value.to_str().expect("text")).unwrap_or_default()
 }
 
@@ -416,47 +417,6 @@ async fn every_page_of_the_console_and_the_portal_is_drawn_and_small() {
     assert_eq!(operator.get("/my").await.status, StatusCode::FORBIDDEN);
     assert_eq!(location(&acme.get("/").await), "/my");
     assert_eq!(location(&operator.get("/").await), "/fleet");
-}
-
-#[tokio::test]
-async fn an_operator_plans_looks_and_begins_by_forms_alone() {
-    let api = Api::new().await;
-    let operator = Browser::signed_in(&api, &api.operator).await;
-    let fields = [("hosts", "h1"), ("reason", "kernel-update"), ("deadline", "30d"), ("kind", "drain")];
-    let plan = operator.post("/maintenances/new", &fields).await;
-    assert_eq!(plan.status, StatusCode::OK, "{}", plan.text);
-    assert!(
-        plan.text.contains("shop") && plan.text.contains("name=\"step\" value=\"begin\""),
-        "{}",
-        plan.text
-    );
-    assert!(
-        api.get(&api.operator, "/v1/maintenances").await.json()["items"]
-            .as_array()
-            .expect("items")
-            .is_empty()
-    );
-    for (name, value) in [("hosts", "h9"), ("reason", ""), ("deadline", "yesterday")] {
-        let wrong: Vec<(&str, &str)> =
-            fields.iter().map(|(field, was)| (*field, if *field == name { value } else { *was })).collect();
-        let answer = operator.post("/maintenances/new", &wrong).await;
-        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}");
-        assert!(
-            answer.text.contains("class=\"error\"") || answer.text.contains("role=\"alert\""),
-            "{}",
-            answer.text
-        );
-    }
-    let begin: Vec<(&str, &str)> = fields.iter().copied().chain([("step", "begin")]).collect();
-    let begun = operator.post("/maintenances/new", &begin).await;
-    assert_eq!((begun.status, location(&begun)), (StatusCode::SEE_OTHER, "/maintenances/MT-1"));
-    api.look().await;
-    let paused = operator.post("/maintenances/MT-1/pause", &[]).await;
-    assert_eq!(paused.status, StatusCode::SEE_OTHER);
-    assert!(operator.get("/maintenances/MT-1").await.text.contains("Paused."));
-    assert_eq!(api.get(&api.operator, "/v1/maintenances/MT-1").await.json()["state"], "paused");
-    let why = operator.post("/maintenances/MT-1/emergency", &[("why", " ")]).await;
-    assert_eq!(why.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Maintenances: the list, one of them, and its plan.
 
 use drover_policies::time::{Instant, Span};
+use drover_policies::windows::Slot;
 
 use crate::chart::Gantt;
 use crate::form::{Actions, Form};
@@ -179,20 +180,56 @@ pub struct PlanPage {
     pub reason: String,
     /// When it was made.
     pub made_at: Instant,
+    /// How many moves it takes.
+    pub moves: Moves,
     /// How its servers are seen.
     pub list: List,
-    /// Servers of the hosts whose turn has come, in the order in which they are best begun.
+    /// Servers of the hosts whose turn has come, in the order in which they are best begun; then those of the others that have a time already.
     pub servers: Vec<Planned>,
     /// How many by method: the key of the words, and the number.
     pub methods: Vec<(&'static str, u32)>,
     /// The hosts whose turn is yet to come.
     pub waves: Vec<Wave>,
-    /// What waits for what, the gap to the fewest moves that it could take, and what should be known.
+    /// What waits for what, and what should be known.
     pub remarks: Vec<String>,
     /// What can be done.
     pub actions: Actions,
     /// The form that begins one that is only thought of.
     pub start: Option<Form>,
+}
+
+/// How many moves a plan has, beside the fewest that it could have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moves {
+    /// Planned on the hosts whose turn has come.
+    pub planned: u32,
+    /// The fewest by which those hosts are empty.
+    pub least: u32,
+    /// The fewest by which the hosts are empty whose turn is yet to come.
+    pub least_later: u32,
+    /// Of a rebalance, which empties no host.
+    pub evens_out: u32,
+}
+
+impl Moves {
+    /// What could not be planned, beside the fewest that it takes.
+    fn gap(&self) -> u32 {
+        self.least.saturating_sub(self.planned)
+    }
+}
+
+/// When a server would be restarted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlannedTime {
+    /// Then.
+    At(Slot),
+    /// There is no time.
+    Never {
+        /// Why.
+        why: String,
+        /// What would have to change.
+        would_help: String,
+    },
 }
 
 /// What is done with one server.
@@ -216,6 +253,8 @@ pub struct Planned {
     pub why: Option<(String, String)>,
     /// Who has to agree to the time: the key of the words.
     pub agreement: &'static str,
+    /// When, if somebody has to agree to it.
+    pub time: Option<PlannedTime>,
     /// How long it will take.
     pub expected: Option<Span>,
     /// How long the server will stand still or be off in that time.

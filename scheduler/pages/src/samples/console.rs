@@ -12,7 +12,8 @@ use crate::console::audit::AuditPage;
 use crate::console::fleet::{Block, Cluster, FleetPage, HostLook, MANY_HOSTS, Rack, ServerLook, Tile};
 use crate::console::hosts::{HostPage, HostRow, HostsPage};
 use crate::console::maintenances::{
-    Counts, MaintenanceLive, MaintenancePage, MaintenanceRow, MaintenancesPage, PlanPage, Planned, Turn, Wave,
+    Counts, MaintenanceLive, MaintenancePage, MaintenanceRow, MaintenancesPage, Moves, PlanPage, Planned,
+    PlannedTime, Turn, Wave,
 };
 use crate::console::policies::{ExplainForm, PoliciesPage};
 use crate::console::search::{Group, Hit, SearchPage};
@@ -323,6 +324,7 @@ fn plan(foreign: &str) -> PlanPage {
         place_why: format!("the fullest that has room{foreign}"),
         why: why.map(|(code, text)| (code.to_owned(), format!("{text}{foreign}"))),
         agreement,
+        time: (agreement == "agree-owner").then(|| PlannedTime::At(slot(38, 2))),
         expected: Some(Span::seconds(95)),
         downtime: Some(Span::milliseconds(180)),
     };
@@ -330,6 +332,7 @@ fn plan(foreign: &str) -> PlanPage {
         number: Some("MT-12".to_owned()),
         reason: format!("kernel-update{foreign}"),
         made_at: minutes(-3),
+        moves: Moves { planned: 39, least: 40, least_later: 200, evens_out: 0 },
         list: list("/maintenances/MT-12/plan", foreign, 40),
         servers: vec![
             one("db-1", Label::new("plan-live", Tone::Good), None, "agree-not-needed"),
@@ -341,6 +344,10 @@ fn plan(foreign: &str) -> PlanPage {
             ),
             Planned {
                 to: None,
+                time: Some(PlannedTime::Never {
+                    why: format!("frozen until the deadline{foreign}"),
+                    would_help: format!("a later deadline{foreign}"),
+                }),
                 expected: None,
                 downtime: None,
                 ..one(

@@ -12,11 +12,12 @@ use drover_pages::console::maintenances::PlanPage;
 use drover_pages::form::{Action, Actions, Choice, Field, Form, Input, Weight};
 use drover_policies::maintenance::{InPart, Maintenance, State as Life};
 
-use super::plan_page;
+use super::plan::plan_page;
 use crate::app::App;
 use crate::commands::find_maintenance;
 use crate::commands::hosts::reason;
 use crate::commands::maintenances::MaintenanceWish;
+use crate::http::extract::Envelope;
 use crate::http::maintenances::host_of;
 use crate::http::problem::{Kind, Problem};
 use crate::http::views::{EmergencyBody, MaintenanceBody, RollingBody, SelectBody};
@@ -137,6 +138,12 @@ pub(super) fn actions(maintenance: &Maintenance) -> Actions {
     Actions(Act::ALL.iter().filter(|(_, act)| act.suits(&maintenance.state)).map(action).collect())
 }
 
+/// Where a new one is asked for.
+const NEW: &str = "/maintenances/new";
+
+/// What is asked for a new one, by the names of the fields. The address of its plan says the same.
+const ASKED: [&str; 5] = ["hosts", "reason", "deadline", "kind", "hosts_at_once"];
+
 /// What is asked for a new maintenance.
 fn fields(typed: &Typed, wrong: Option<&Problem>) -> Vec<Field> {
     let field = wrong.and_then(|problem| problem.more.get("field")).and_then(|field| field.as_str());
@@ -184,8 +191,10 @@ fn new_page(typed: &Typed, wrong: Option<&Problem>) -> AskPage {
         title: "New maintenance".to_owned(),
         lead: "First you see what would be done. Nothing is touched before you begin it.".to_owned(),
         form: Form {
-            action: "/maintenances/new".to_owned(),
+            action: NEW.to_owned(),
             fields: fields(typed, wrong),
+            asks: true,
+            kept: vec![("step".to_owned(), "plan".to_owned())],
             submit: "Show the plan",
             back: Some("/maintenances".to_owned()),
             error: wrong.filter(|_| !has_field).map(|problem| upper(&problem.detail)),
@@ -194,14 +203,51 @@ fn new_page(typed: &Typed, wrong: Option<&Problem>) -> AskPage {
     }
 }
 
+/// The empty form, or with `step=plan` the plan of what its address asks for: so the plan can be sorted, filtered, paged, and sent as a link.
 async fn ask(
     State(app): State<Arc<App>>,
-    _: AtConsole,
+    AtConsole(visitor): AtConsole,
     sought: Sought,
     shown: Shown,
 ) -> Result<Response, Problem> {
-    let typed = Typed(vec![("hosts".to_owned(), sought.text("hosts").to_owned())]);
-    shown.page(&app, &new_page(&typed, None)).await
+    let typed = sought.typed();
+    if typed.text("step") != "plan" {
+        return shown.page(&app, &new_page(&typed, None)).await;
+    }
+    let planned = async { visitor.wish(&app, Envelope::default()).dry_run(&body(&typed)?).await };
+    match planned.await {
+        Ok(view) => {
+            let kept: Vec<(String, String)> =
+                ASKED.iter().map(|name| ((*name).to_owned(), typed.text(name).to_owned())).collect();
+            let with = |step: &str| {
+                let step = ("step".to_owned(), step.to_owned());
+                kept.iter().cloned().chain([step]).collect::<Vec<_>>()
+            };
+            let of = (None, typed.text("reason"));
+            let page = plan_page(&app.fleet(), &sought, with("plan"), of, view);
+            let rolling = !matches!(typed.text("kind"), "" | "drain");
+            let start = Form {
+                action: NEW.to_owned(),
+                submit: if rolling { "Make the draft" } else { "Begin it now" },
+                danger: !rolling,
+                back: Some(address(&kept)),
+                kept: with("begin"),
+                ..Form::default()
+            };
+            shown.page(&app, &PlanPage { start: Some(start), ..page }).await
+        }
+        Err(problem) if problem.status < 500 => {
+            shown.refused(&app, Kind::InvalidField, &new_page(&typed, Some(&problem))).await
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// The form with this in it.
+fn address(typed: &[(String, String)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(format!("{NEW}?"));
+    query.extend_pairs(typed.iter().filter(|(_, value)| !value.is_empty()));
+    query.finish()
 }
 
 fn body(typed: &Typed) -> Result<MaintenanceBody, Problem> {
@@ -236,44 +282,22 @@ fn body(typed: &Typed) -> Result<MaintenanceBody, Problem> {
     })
 }
 
-/// First the plan is shown, then it is begun by the form beneath.
+/// What was planned is begun. Whoever sends the form of what he asks for sees the plan of it first.
 async fn make(
     State(app): State<Arc<App>>,
-    sought: Sought,
     shown: Shown,
     Posted { who: AtConsole(visitor), typed, envelope }: Posted<AtConsole>,
 ) -> Result<Response, Problem> {
+    if typed.text("step") != "begin" {
+        let asked: Vec<(String, String)> =
+            ASKED.iter().map(|name| ((*name).to_owned(), typed.text(name).to_owned())).collect();
+        return see(&format!("{}&step=plan", address(&asked)));
+    }
     let wish = visitor.wish(&app, envelope);
-    let made = async {
-        let body = body(&typed)?;
-        if typed.text("step") == "begin" {
-            let reply = wish.drain(&body).await?;
-            return Ok(Err(reply
-                .body
-                .get("number")
-                .and_then(|number| number.as_str())
-                .unwrap_or_default()
-                .to_owned()));
-        }
-        Ok::<_, Problem>(Ok(wish.dry_run(&body).await?))
-    };
-    match made.await {
-        Ok(Ok(view)) => {
-            let page = plan_page(&sought, None, typed.text("reason"), view);
-            let kept = ["hosts", "reason", "deadline", "kind", "hosts_at_once"];
-            let kept = kept.iter().map(|name| ((*name).to_owned(), typed.text(name).to_owned()));
-            let rolling = !matches!(typed.text("kind"), "" | "drain");
-            let start = Form {
-                action: "/maintenances/new".to_owned(),
-                submit: if rolling { "Make the draft" } else { "Begin it now" },
-                danger: !rolling,
-                back: Some("/maintenances/new".to_owned()),
-                kept: kept.chain([("step".to_owned(), "begin".to_owned())]).collect(),
-                ..Form::default()
-            };
-            shown.page(&app, &PlanPage { start: Some(start), ..page }).await
-        }
-        Ok(Err(number)) => {
+    let begun = async { wish.drain(&body(&typed)?).await };
+    match begun.await {
+        Ok(reply) => {
+            let number = reply.body.get("number").and_then(|number| number.as_str()).unwrap_or_default();
             say(&app, &visitor, true, "It is there; this page follows it.").await?;
             see(&format!("/maintenances/{number}"))
         }
