@@ -25,9 +25,11 @@ use crate::store::StoredOperation;
 
 mod guests;
 mod imports;
+mod readings;
 mod replicas;
 
 pub use guests::GuestNews;
+pub use readings::Reading;
 
 /// The longest that an answer is held, whatever the agent asks for: proxies close what is silent for longer.
 const LONGEST_HOLD: Duration = Duration::from_secs(25);
@@ -116,6 +118,8 @@ struct Presence {
     /// Calls that are being held: as long as one is, the agent is there.
     open_calls: u32,
     reports: BTreeMap<OperationId, OperationReport>,
+    /// Of what runs.
+    readings: BTreeMap<OperationId, readings::Readings>,
 }
 
 struct Wanted {
@@ -230,6 +234,7 @@ impl Agents {
                 | OperationState::Unhealthy { .. } => {}
             }
         }
+        readings::take(&mut presence.readings, &told);
         presence.reports = told;
         if let Some(inventory) = &request.inventory
             && presence.serial != Some(inventory.serial)

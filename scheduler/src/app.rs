@@ -13,7 +13,7 @@ use drover_policies::replica::ReplicaStatus;
 use drover_policies::time::{Clock, Instant};
 use tokio::sync::{Notify, broadcast, watch};
 
-use crate::agents::{Agents, StoredHost};
+use crate::agents::{Agents, Reading, StoredHost};
 use crate::config::Config;
 use crate::lease::Lease;
 use crate::outbound::Outbound;
@@ -134,6 +134,12 @@ impl App {
     #[must_use]
     pub fn progress(&self, operation: OperationId) -> Option<Progress> {
         self.agents.progress(operation)
+    }
+
+    /// What a running operation had left to send, oldest first.
+    #[must_use]
+    pub fn readings(&self, operation: OperationId) -> Vec<Reading> {
+        self.agents.readings(operation)
     }
 
     /// All that is told from now on.

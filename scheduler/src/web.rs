@@ -23,6 +23,7 @@ mod refusal;
 mod session;
 mod shown;
 mod sign;
+mod steps;
 mod tickets;
 mod tokens;
 mod when;

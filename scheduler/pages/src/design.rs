@@ -5,7 +5,7 @@ use drover_policies::windows::Slot;
 
 use crate::form::{Action, Actions, Choice, Field, Form, Input, Weight};
 use crate::list::{Filter, List};
-use crate::parts::{Event, Events, Phase, PhaseStanding, Phases, Tab, Tabs};
+use crate::parts::{Event, Events, Phase, PhaseStanding, Phases, Tab, Tabs, Tooks};
 use crate::{Frame, Label, Tone, page};
 
 /// All components, drawn by the same code as on every other page.
@@ -94,11 +94,18 @@ impl DesignPage {
     }
 
     fn phases(self) -> Phases {
-        let phase = |name, standing, text: &str| Phase { name, standing, text: text.to_owned() };
+        let phase = |name, standing, text: &str| Phase {
+            name,
+            standing,
+            text: text.to_owned(),
+            took: Tooks::default(),
+        };
         Phases(vec![
             phase("phase-prepare", PhaseStanding::Past, "40 GiB in 12 minutes"),
             phase("phase-delta", PhaseStanding::Now, "31 %"),
             phase("phase-boot", PhaseStanding::Ahead, ""),
+            phase("phase-verify", PhaseStanding::Stuck, ""),
+            phase("phase-confirm", PhaseStanding::GivenUp, ""),
         ])
     }
 

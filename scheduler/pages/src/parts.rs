@@ -16,7 +16,26 @@ pub struct Phase {
     pub standing: PhaseStanding,
     /// Its figures, in words.
     pub text: String,
+    /// What its parts that are over took.
+    pub took: Tooks,
 }
+
+/// What a part of a move took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Took {
+    /// The key of its name.
+    pub name: &'static str,
+    /// How long.
+    pub took: Span,
+    /// What it sent, in bytes.
+    pub sent_bytes: u64,
+}
+
+/// What the parts of a move took, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tooks(pub Vec<Took>);
+
+part!(Tooks, "parts/tooks.html");
 
 /// Where a migration is with a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +48,10 @@ pub enum PhaseStanding {
     Ahead,
     /// It has come to nothing.
     Stuck,
+    /// Somebody took it back, or the whole of which it was a part.
+    GivenUp,
+    /// The server is gone from there without it.
+    NotNeeded,
 }
 
 impl PhaseStanding {
@@ -38,6 +61,8 @@ impl PhaseStanding {
             Self::Now => "now",
             Self::Ahead => "ahead",
             Self::Stuck => "stuck",
+            Self::GivenUp => "given-up",
+            Self::NotNeeded => "not-needed",
         }
     }
 
@@ -47,6 +72,8 @@ impl PhaseStanding {
             Self::Now => "phase-now",
             Self::Ahead => "phase-ahead",
             Self::Stuck => "phase-stuck",
+            Self::GivenUp => "phase-given-up",
+            Self::NotNeeded => "phase-not-needed",
         }
     }
 }

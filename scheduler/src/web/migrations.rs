@@ -15,12 +15,11 @@ use drover_pages::form::{Action, Actions, Choice, Weight};
 use drover_pages::html::segment;
 use drover_pages::list::Filter;
 use drover_pages::parts::{
-    Check, Checks, Event, Events, Message, Messages, Phase, PhaseStanding, Phases, Progress, Replica, Test,
-    Thread, Voice,
+    Check, Checks, Event, Events, Message, Messages, Progress, Replica, Test, Thread, Tooks, Voice,
 };
 use drover_pages::{Label, Tone};
 use drover_policies::appointment::Appointment;
-use drover_policies::attempt::Method;
+use drover_policies::attempt::{Method, PhaseDone};
 use drover_policies::maintenance::Maintenance;
 use drover_policies::migration::{Confirmation, Migration, State as Life};
 use drover_policies::notices::Tells;
@@ -30,7 +29,9 @@ use drover_policies::windows::Slot;
 use super::lists::{By, Column, Sought, arranged};
 use super::session::{AtConsole, Visitor};
 use super::shown::Shown;
+use super::steps::{steps, took_of};
 use super::tickets::message_form;
+use crate::agents::Reading;
 use crate::app::App;
 use crate::commands::migrations::policy_of;
 use crate::commands::{find_maintenance, store_problem};
@@ -49,6 +50,10 @@ pub(super) struct Read {
     pub found: Versioned<Migration>,
     pub view: MigrationView,
     pub events: Vec<EventView>,
+    /// Of what runs.
+    readings: Vec<Reading>,
+    /// The steps of the latest attempt that are over.
+    done: Vec<PhaseDone>,
 }
 
 impl Read {
@@ -61,11 +66,23 @@ impl Read {
         let events = story(app, &visitor.caller, &filter).await?;
         let view = views(app, &visitor.caller, &[&found.value]).await?.pop();
         let view = view.ok_or_else(|| Problem::not_found("migration", &found.value.number.to_string()))?;
-        Ok(Self { found, view, events })
+        let running = found.value.state.operation();
+        let readings = running.map(|operation| app.readings(operation)).unwrap_or_default();
+        // Those of a running one are stored when it ends.
+        let done = match running.and_then(|operation| app.progress(operation)) {
+            Some(progress) => progress.done,
+            None => found.value.attempts.last().map(|attempt| attempt.phases.clone()).unwrap_or_default(),
+        };
+        Ok(Self { found, view, events, readings, done })
     }
 
     pub(super) fn migration(&self) -> &Migration {
         &self.found.value
+    }
+
+    /// The steps of the latest attempt that are over.
+    pub(super) fn done(&self) -> &[PhaseDone] {
+        &self.done
     }
 }
 
@@ -127,48 +144,6 @@ fn operators_actions(migration: &Migration, at: &impl Fn(&str) -> String) -> Vec
     .collect()
 }
 
-/// The steps of a migration's life.
-pub(super) fn phases(read: &Read) -> Phases {
-    let names: &[&'static str] = match read.migration().method {
-        Method::Live => &["Planned", "Moved while it runs", "Checked"],
-        Method::Reboot => &["Prepared", "Its time", "Restarted on its new host", "Checked", "Confirmed"],
-    };
-    let (now, stuck) = step(read.migration(), names.len());
-    let phase = |(index, name): (usize, &&'static str)| {
-        let standing = match index.cmp(&now) {
-            std::cmp::Ordering::Less => PhaseStanding::Past,
-            std::cmp::Ordering::Equal if stuck => PhaseStanding::Stuck,
-            std::cmp::Ordering::Equal => PhaseStanding::Now,
-            std::cmp::Ordering::Greater => PhaseStanding::Ahead,
-        };
-        Phase { name, standing, text: if index == now { figures(&read.view) } else { String::new() } }
-    };
-    Phases(names.iter().enumerate().map(phase).collect())
-}
-
-/// Which step it is at, and whether it came to nothing there.
-fn step(migration: &Migration, steps: usize) -> (usize, bool) {
-    let reboot = migration.method == Method::Reboot;
-    match &migration.state {
-        Life::Pending { .. } | Life::Preflight { .. } | Life::Preparing { .. } => (0, false),
-        Life::Ready { .. } | Life::Transferring { .. } => (1, false),
-        Life::CuttingOver { .. } | Life::Rehearsing { .. } => (2, false),
-        Life::Verifying { .. } => (if reboot { 3 } else { 2 }, false),
-        Life::Completed { .. } | Life::Reverting { .. } | Life::Discarding { .. } => (4, false),
-        Life::Succeeded { .. } | Life::Closed { .. } | Life::Rehearsed { .. } | Life::Reverted { .. } => {
-            (steps, false)
-        }
-        Life::RolledBack { .. } | Life::Failed { .. } => (if reboot { 2 } else { 1 }, true),
-        Life::Cancelled { .. } | Life::Avoided { .. } => (0, true),
-    }
-}
-
-fn figures(view: &MigrationView) -> String {
-    let phase = view.phase.as_ref().map(|phase| phase.replace('_', " "));
-    let percent = view.progress.as_ref().map(|progress| format!("{} %", progress.percent));
-    phase.into_iter().chain(percent).collect::<Vec<_>>().join(", ")
-}
-
 /// How far it is; nothing for steps that send nothing.
 pub(super) fn progress(view: &ProgressView) -> Option<Progress> {
     (view.total_bytes > 0).then(|| Progress {
@@ -186,28 +161,16 @@ pub(super) fn progress(view: &ProgressView) -> Option<Progress> {
     })
 }
 
-/// What it had left, over time, as far as the story has kept it.
+/// What it had left, over time, while it runs.
 pub(super) fn curve(read: &Read) -> Option<Curve> {
-    let latest = read.view.progress.as_ref()?;
-    let points: Vec<CurvePoint> = read
-        .events
-        .iter()
-        .filter_map(|event| {
-            let progress = event.figures.as_ref()?.get("progress")?;
-            let figure = |name: &str| progress.get(name)?.as_u64();
-            Some(CurvePoint {
-                at: event.at,
-                remaining_bytes: figure("remaining_bytes")?,
-                dirty_rate: figure("dirty_rate")?,
-            })
-        })
-        .chain([CurvePoint {
-            at: latest.at,
-            remaining_bytes: latest.remaining_bytes,
-            dirty_rate: latest.dirty_rate,
-        }])
-        .collect();
-    (points.len() > 1).then_some(Curve { total_bytes: latest.total_bytes, points })
+    let point = |reading: &Reading| CurvePoint {
+        at: reading.at,
+        remaining_bytes: reading.remaining_bytes,
+        dirty_rate: reading.dirty_rate,
+    };
+    let points: Vec<CurvePoint> = read.readings.iter().map(point).collect();
+    let total_bytes = read.view.progress.as_ref().map_or(0, |progress| progress.total_bytes);
+    (points.len() > 1).then_some(Curve { total_bytes, points })
 }
 
 pub(super) fn replica(view: &ReplicaView) -> Replica {
@@ -491,7 +454,12 @@ async fn live(app: &App, visitor: &Visitor, given: &str) -> Result<(Read, Migrat
         Some(id) => Some(crate::commands::hosts::number_of(app, id).await?),
         None => None,
     };
+    let phases_of = |view: &AttemptView| {
+        let known = migration.attempts.iter().find(|attempt| attempt.operation == view.operation);
+        Tooks(known.map(|attempt| attempt.phases.iter().map(took_of).collect()).unwrap_or_default())
+    };
     let attempt = |view: &AttemptView| Attempt {
+        phases: phases_of(view),
         method: view.method.clone(),
         to: view.to.to_string(),
         began_at: view.began_at,
@@ -522,7 +490,7 @@ async fn live(app: &App, visitor: &Visitor, given: &str) -> Result<(Read, Migrat
         confirm_until: view.confirm_until,
         estimate: if migration.is_open() { Some(expected(app, migration).await?) } else { None },
         blueprint: view.blueprint.clone(),
-        phases: phases(&read),
+        phases: steps(&read),
         progress: view.progress.as_ref().and_then(progress),
         curve: curve(&read),
         replica: view.replica.as_deref().map(replica),

@@ -25,10 +25,11 @@ use super::acts::owners;
 use super::calendar::{Allowed, LOOKED_AT, days, thinned};
 use super::lists::{Column, Sought, arranged};
 use super::migrations::{
-    Read, actions, checks, curve, events, expected, newest, phases, progress, replica, test, thread_of,
+    Read, actions, checks, curve, events, expected, newest, progress, replica, test, thread_of,
 };
 use super::session::{Anybody, AtPortal, Visitor};
 use super::shown::Shown;
+use super::steps::steps;
 use crate::app::App;
 use crate::commands::migrations::policy_of;
 use crate::commands::{store_problem, with_time};
@@ -183,7 +184,7 @@ async fn live(app: &App, visitor: &Visitor, given: &str) -> Result<(Read, MyMigr
         done_at: view.done_at,
         confirm_until: view.confirm_until,
         revert_loses: replica_view.is_some(),
-        phases: phases(&read),
+        phases: steps(&read),
         progress: view.progress.as_ref().and_then(progress),
         curve: curve(&read),
         replica: replica_view.map(replica),

@@ -27,4 +27,5 @@ mod simulated;
 mod stories;
 mod test_launches;
 mod threads;
+mod watching;
 mod webhooks;

@@ -7,7 +7,7 @@ use drover_policies::windows::Slot;
 use crate::chart::Curve;
 use crate::form::Actions;
 use crate::list::List;
-use crate::parts::{Checks, Events, Phases, Progress, Replica, Test, Thread};
+use crate::parts::{Checks, Events, Phases, Progress, Replica, Test, Thread, Tooks};
 use crate::{Label, Tone, page, part};
 
 /// All migrations.
@@ -135,6 +135,8 @@ pub struct Attempt {
     pub to: String,
     /// When it was ordered.
     pub began_at: Instant,
+    /// What its phases took that are over.
+    pub phases: Tooks,
     /// When its end was known.
     pub ended_at: Option<Instant>,
     /// Why it failed: a stable word, a sentence, and what the hypervisor said.

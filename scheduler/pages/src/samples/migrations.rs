@@ -13,7 +13,7 @@ use crate::console::tickets::TicketPage;
 use crate::form::{Action, Actions, Field, Form, Input, Weight};
 use crate::parts::{
     Check, Checks, Event, Events, Message, Messages, Phase, PhaseStanding, Phases, Progress, Replica, Test,
-    Thread, Voice,
+    Thread, Took, Tooks, Voice,
 };
 use crate::portal::migration::{MyMigration, MyMigrationPage};
 use crate::{Label, Tone};
@@ -134,8 +134,14 @@ fn phases(now: usize, stuck: bool) -> Phases {
             _ => PhaseStanding::Ahead,
         },
         text: if n < now { texts[n].to_owned() } else { String::new() },
+        took: if n == 3 && n < now { took() } else { Tooks::default() },
     };
     Phases(names.into_iter().enumerate().map(phase).collect())
+}
+
+fn took() -> Tooks {
+    let took = |name, seconds, sent_bytes| Took { name, took: Span::seconds(seconds), sent_bytes };
+    Tooks(vec![took("phase-off", 21, 0), took("phase-delta", 4, 310 << 20)])
 }
 
 fn progress() -> Progress {
@@ -301,6 +307,7 @@ fn live(foreign: &str) -> MigrationLive {
                 method: "live".to_owned(),
                 to: name("h2"),
                 began_at: minutes(-44),
+                phases: took(),
                 ended_at: Some(minutes(-40)),
                 failure: Some((
                     "lost_on_the_way".to_owned(),
@@ -312,6 +319,7 @@ fn live(foreign: &str) -> MigrationLive {
                 method: "live".to_owned(),
                 to: name("h7"),
                 began_at: minutes(-18),
+                phases: Tooks::default(),
                 ended_at: None,
                 failure: None,
             },
