@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use drover_policies::time::Clock as _;
 use drover_scheduler::clock::SystemClock;
 use drover_tests::browser::story::{
-    begin_a_drain, migrate_now_and_confirm, open_and_move_the_date, see_left, test,
+    migrate_now_and_confirm, open_and_move_the_date, plan_and_approve, see_left, test,
 };
 use drover_tests::browser::{self, Browser};
 use drover_tests::installation::Options;
@@ -109,7 +109,7 @@ fn an_operator_empties_a_host_and_an_owner_tests_and_moves_his_server(scene: &Sc
     }
     see_left(&watcher, "h1", "2 servers")?;
     let mut look = |_: &Browser, _: &str| Ok(());
-    let maintenance = begin_a_drain(&operator, "h1", ASKED, &mut look)?;
+    let maintenance = plan_and_approve(&operator, "h1", ASKED, &mut look)?;
     see_left(&watcher, "h1", "1 server")?;
     scene.runs_on(LIVE, "h2")?;
 

@@ -199,6 +199,7 @@ async fn live(
         more_waiting: count(more_waiting),
         hosts,
         more_hosts: count(more_hosts),
+        actions: actions(maintenance),
         gantt: timeline::gantt(app, &view, &migrations, now).await?,
         events: events_of_several(&story_of_late(app, &visitor.caller, &filter, OF_LATE).await?),
         number: view.number,
@@ -213,7 +214,7 @@ async fn show(
     shown: Shown,
 ) -> Result<Response, Problem> {
     let found = find_maintenance(&app, &given).await?;
-    let page = MaintenancePage { live: live(&app, &visitor, &found).await?, actions: actions(&found.value) };
+    let page = MaintenancePage { live: live(&app, &visitor, &found).await? };
     shown.page(&app, &page).await
 }
 

@@ -13,6 +13,7 @@ mod guests;
 mod imports;
 mod isolation;
 mod lists;
+mod operating;
 mod owners;
 mod pages;
 mod planning;

@@ -7,21 +7,30 @@ use super::Browser;
 /// What is done with each page on the way, by its name.
 pub type Look<'a> = &'a mut dyn FnMut(&Browser, &str) -> Result<()>;
 
-/// Asks for a host to be emptied, reads the plan, and lets it begin; returns the maintenance's number.
+/// Asks for a host to be emptied, reads the plan, has a draft made of it, and approves that; returns the maintenance's number.
 ///
 /// # Errors
 /// If the pages don't lead there.
-pub fn begin_a_drain(operator: &Browser, host: &str, reads: &str, look: Look<'_>) -> Result<String> {
+pub fn plan_and_approve(operator: &Browser, host: &str, reads: &str, look: Look<'_>) -> Result<String> {
     operator.open("/maintenances/new")?;
     look(operator, "maintenance-new")?;
     operator.type_into("input[name=hosts]", host)?;
     operator.type_into("input[name=reason]", "kernel-update")?;
+    operator.run("document.querySelector('select[name=kind]').value = 'rolling-drain'")?;
     operator.press("Show the plan")?;
     operator.wait_for_text(reads)?;
     look(operator, "plan-before")?;
-    operator.press("Begin it now")?;
+    operator.press("Make the draft")?;
     operator.wait_for_text("this page follows it")?;
     let path = operator.path()?;
+    // Nothing has begun, and the page says by itself when there is something to approve.
+    operator.wait_for_text("waits for approval")?;
+    look(operator, "maintenance-draft")?;
+    operator.press("Approve")?;
+    operator.wait_for_text("This will happen")?;
+    look(operator, "maintenance-approve")?;
+    operator.press("Approve")?;
+    operator.wait_for_text("Approved; it begins.")?;
     look(operator, "maintenance-running")?;
     Ok(path.strip_prefix("/maintenances/").with_context(|| format!("it leads to {path}"))?.to_owned())
 }

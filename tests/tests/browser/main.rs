@@ -1,4 +1,4 @@
-//! The pages in a real browser: an operator plans, begins and watches a drain; an owner opens the link of a mail, moves the date, tests, has the
+//! The pages in a real browser: an operator plans, approves and watches a drain; an owner opens the link of a mail, moves the date, tests, has the
 //! server moved now, and confirms it. Every page is looked at for barriers and validated, and its picture taken: in the light, in the dark, on
 //! a phone and on a wall.
 
@@ -6,7 +6,7 @@ mod stage;
 
 use anyhow::{Context as _, Result, ensure};
 use drover_tests::browser::story::{
-    begin_a_drain, migrate_now_and_confirm, open_and_move_the_date, see_left, test,
+    migrate_now_and_confirm, open_and_move_the_date, plan_and_approve, see_left, test,
 };
 use drover_tests::browser::{Browser, Judges, unable};
 use stage::Stage;
@@ -23,14 +23,15 @@ fn signed_in(stage: &Stage, token: &str) -> Result<Option<Browser>> {
 }
 
 #[test]
-fn an_operator_plans_begins_and_watches_a_drain_and_an_owner_has_his_server_moved() -> Result<()> {
+fn an_operator_plans_approves_and_watches_a_drain_and_an_owner_has_his_server_moved() -> Result<()> {
     let stage = Stage::set()?;
     let Some(operator) = signed_in(&stage, &stage.operator)? else { return Ok(()) };
     let mut judges = Judges::gather();
     operator.wait_for("a.tile")?;
     ensure!(operator.path()? == "/fleet", "{}", operator.path()?);
 
-    let maintenance = begin_a_drain(&operator, "h1", "db-1", &mut |page, name| judges.look_at(page, name))?;
+    let maintenance =
+        plan_and_approve(&operator, "h1", "db-1", &mut |page, name| judges.look_at(page, name))?;
     ensure!(maintenance == "MT-1", "{maintenance}");
 
     // Two go live; what is read on the page changes by itself until the third waits for its owner.

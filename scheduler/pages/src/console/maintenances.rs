@@ -100,8 +100,6 @@ page!(MaintenancesPage, "console/maintenances.html", |_p, f| f.t("nav-maintenanc
 pub struct MaintenancePage {
     /// What changes while one looks.
     pub live: MaintenanceLive,
-    /// What can be done.
-    pub actions: Actions,
 }
 
 /// How a maintenance stands.
@@ -141,6 +139,8 @@ pub struct MaintenanceLive {
     pub hosts: Vec<Turn>,
     /// How many more there are.
     pub more_hosts: u32,
+    /// What can be done: approve it once its draft is made, pause it once it runs.
+    pub actions: Actions,
     /// Hosts and migrations over time.
     pub gantt: Option<Gantt>,
     /// What happened of late.

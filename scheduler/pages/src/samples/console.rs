@@ -49,7 +49,11 @@ pub(super) fn pages(foreign: &str) -> Vec<Sample> {
             fleet(if foreign.is_empty() { 50 } else { 16 }, 20, foreign),
         ),
         sample("maintenances", operator("/maintenances"), maintenances(foreign)),
-        sample("maintenance", operator("/maintenances/MT-12"), MaintenancePage { live, actions }),
+        sample(
+            "maintenance",
+            operator("/maintenances/MT-12"),
+            MaintenancePage { live: MaintenanceLive { actions, ..live } },
+        ),
         sample("plan", operator("/maintenances/MT-12/plan"), plan(foreign)),
         sample("new-maintenance", operator("/maintenances/new"), new(foreign)),
         sample("emergency", asked, emergency),
@@ -210,6 +214,7 @@ fn live(foreign: &str) -> MaintenanceLive {
         more_waiting: 12,
         hosts: turns(foreign),
         more_hosts: 4,
+        actions: Actions::default(),
         gantt: Some(gantt(foreign)),
         events: events(foreign),
     }
