@@ -4,6 +4,10 @@
 	const $$ = (what, within = document) => [...within.querySelectorAll(what)];
 	const main = document.getElementById("main");
 	const lost = document.getElementById("lost");
+	// By what the connection is seen to be lost; the page says so as long as there is anything.
+	const gone = new Set();
+	const lose = (what) => { gone.add(what); lost.hidden = false; };
+	const find = (what) => { gone.delete(what); lost.hidden = gone.size === 0; };
 
 	// The stream names topics (*: all); a live part says by data-on which it shows, and by data-live where it is drawn anew.
 	const parts = new Map();
@@ -18,11 +22,14 @@
 			// Somebody else is signed in by now, or nobody: the whole page has to say so.
 			if (answer.redirected || answer.status === 401 || answer.status === 403) { location.reload(); return; }
 			if (answer.ok) { replace(part, await answer.text()); }
-		} catch { lost.hidden = false; }
+			state.failed = answer.status < 500 ? 0 : (state.failed || 0) + 1;
+		} catch { state.failed = (state.failed || 0) + 1; }
+		if (state.failed) { lose(part); state.again = true; } else { find(part); }
+		// What failed is tried again, ever more seldom.
 		setTimeout(() => {
 			state.busy = false;
 			if (state.again) { state.again = false; refresh(part); }
-		}, 500);
+		}, state.failed ? Math.min(30000, 500 * 2 ** state.failed) : 500);
 	}
 	function replace(part, html) {
 		const at = document.activeElement;
@@ -39,16 +46,23 @@
 	const all = () => $$("[data-live]").forEach(refresh);
 	let stream;
 	let broken = false;
+	let heard;
+	function hangUp() { stream?.close(); stream = undefined; broken = true; }
 	function listen() {
 		const from = main?.dataset.stream;
 		if (!from || stream) { return; }
 		stream = new EventSource(from);
+		const hear = () => { heard = Date.now(); };
+		hear();
+		stream.addEventListener("beat", hear);
 		stream.onopen = () => {
-			lost.hidden = true;
+			hear();
+			find("stream");
 			// What happened while nobody listened was not told.
 			if (broken) { broken = false; all(); }
 		};
 		stream.onmessage = (message) => {
+			hear();
 			const topics = message.data.split(/\s+/);
 			for (const part of $$("[data-live]")) {
 				if (topics.some((topic) => concerns(part.dataset.on || "", topic))) { refresh(part); }
@@ -56,16 +70,44 @@
 		};
 		stream.onerror = () => {
 			broken = true;
-			lost.hidden = false;
+			lose("stream");
 			// A browser tries again by itself, but not after a refusal.
 			if (stream?.readyState === EventSource.CLOSED) { stream = undefined; setTimeout(listen, 5000); }
 		};
 	}
 	document.addEventListener("visibilitychange", () => {
-		if (document.hidden) { stream?.close(); stream = undefined; broken = true; } else { listen(); }
+		if (document.hidden) { hangUp(); } else { listen(); }
 	});
-	addEventListener("offline", () => { lost.hidden = false; });
+	addEventListener("offline", () => lose("offline"));
+	addEventListener("online", () => { find("offline"); hangUp(); listen(); all(); });
 	listen();
+
+	// Distances from now go on, by the server's clock and as the server says them.
+	const lang = document.documentElement.lang;
+	const far = new Intl.RelativeTimeFormat(lang);
+	const ahead = Date.now() - Date.parse($$("footer.end time")[0]?.dateTime);
+	const count = (n, unit) => new Intl.NumberFormat(lang, { style: "unit", unit, unitDisplay: "long" }).format(n);
+	function away(ms) {
+		const s = Math.floor(Math.abs(ms) / 1000);
+		if (s < 5) { return main.dataset.now; }
+		const [m, h] = [Math.floor(s / 60), Math.floor(s / 3600)];
+		const said = (n, unit, rest, lesser) => {
+			const text = far.format(ms < 0 ? -n : n, unit);
+			return rest ? text.replace(count(n, unit), (great) => great + " " + count(rest, lesser)) : text;
+		};
+		if (s < 60) { return said(s, "second"); }
+		if (s < 5400) { return said(m, "minute", s < 600 && s % 60, "second"); }
+		return s < 172800 ? said(h, "hour", s < 36000 && m % 60, "minute") : said(Math.floor(h / 24), "day");
+	}
+	setInterval(() => {
+		// Three beats of silence: a cable that was pulled closes nothing.
+		if (stream && Date.now() - heard > 30000) { lose("stream"); hangUp(); listen(); }
+		if (document.hidden || isNaN(ahead)) { return; }
+		for (const time of $$("time[data-away]")) {
+			const text = away(Date.parse(time.dateTime) - Date.now() + ahead);
+			if (time.textContent !== text) { time.textContent = text; }
+		}
+	}, 1000);
 
 	// What was typed outlives a session that ends in the middle of a form.
 	const name = (form) => "typed:" + new URL(form.action, location).pathname;

@@ -32,12 +32,19 @@ impl Frame {
     /// A moment: in the reader's zone, with how far it is from now beside it, and in UTC for whoever points at it.
     pub(crate) fn time(&self, at: &Instant) -> Html {
         let exact = self.exact(at, &self.date_and_clock(at));
-        Html::made(format!("{exact} <span class=\"ago\">{}</span>", escaped(&self.away(at))))
+        Html::made(format!("{exact} <span class=\"ago\">{}</span>", self.distance(at)))
     }
 
-    /// A moment in as little room as in a table: how far it is from now, and the rest for whoever points at it.
+    /// A moment in as little room as in a table: how far it is from now, and the day and the time of day in short.
     pub(crate) fn ago(&self, at: &Instant) -> Html {
-        self.exact(at, &self.away(at))
+        let clock = at.with_timezone(&self.zone).format("%H:%M");
+        let short = escaped(&format!("{} {clock}", self.date_short(at)));
+        Html::made(format!("{} <span class=\"hint\">{short}</span>", self.distance(at)))
+    }
+
+    /// How far a moment is from now. The script has it go on.
+    pub(crate) fn distance(&self, at: &Instant) -> Html {
+        self.told(at, &self.away(at), " data-away")
     }
 
     /// A moment without its distance. [`Html::text`] of it is for sentences.
@@ -100,8 +107,12 @@ impl Frame {
     }
 
     fn exact(&self, at: &Instant, text: &str) -> Html {
+        self.told(at, text, "")
+    }
+
+    fn told(&self, at: &Instant, text: &str, mark: &str) -> Html {
         Html::made(format!(
-            "<time datetime=\"{}\" title=\"{}\">{}</time>",
+            "<time{mark} datetime=\"{}\" title=\"{}\">{}</time>",
             at.to_rfc3339_opts(SecondsFormat::Secs, true),
             at.format("%Y-%m-%d %H:%M:%S UTC"),
             escaped(text)
@@ -269,6 +280,15 @@ mod tests {
         assert_eq!(away(2 * 3600 + 600), "in 2 hours 10 minutes");
         assert_eq!(away(-26 * 3600), "26 hours ago");
         assert_eq!(away(3 * 86_400), "in 3 days");
+    }
+
+    #[test]
+    fn a_distance_names_its_moment_so_that_it_can_go_on_and_stands_beside_the_time_itself() {
+        let frame = samples::owner("/my");
+        let html = frame.ago(&samples::hours(14)).into_string();
+        assert!(html.starts_with("<time data-away datetime=\"2026-11-25T01:00:00Z\""), "{html}");
+        assert!(html.contains(">in 14 hours</time> <span class=\"hint\">Wed 25 Nov 02:00</span>"), "{html}");
+        assert!(frame.time(&samples::hours(14)).text().ends_with("02:00 CET in 14 hours"));
     }
 
     #[test]

@@ -163,7 +163,8 @@ fn an_owner_who_reads_german_finds_no_english_of_ours() {
 #[test]
 fn the_script_stays_small_and_leaves_policy_and_page_alone() {
     let script = drover_pages::assets::JS.text;
-    assert!(script.len() < 6_000, "{} bytes", script.len());
+    // Ours to set: it was 6,000 before the script noticed a silent stream, tried again what failed, and had countdowns go on.
+    assert!(script.len() < 8_500, "{} bytes", script.len());
     for forbidden in ["eval(", "new Function", "document.write", "http://", "https://"] {
         assert!(!script.contains(forbidden), "{forbidden}");
     }

@@ -23,6 +23,7 @@ use super::session::{Anybody, Visitor, still};
 use crate::app::App;
 use crate::http::problem::Problem;
 
+/// How often something is said when there is nothing to say. A page that hears nothing for three of these takes the connection for lost.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
 /// How often the reader's session is looked at again.
@@ -45,7 +46,9 @@ async fn live(
     let (sender, receiver) = mpsc::channel(4);
     let watcher = Watcher { turn: app.news.turn(), app, visitor, on, sender };
     tokio::spawn(watcher.run(tellings));
-    Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
+    // One that a script hears: of a comment it is not told.
+    let beat = KeepAlive::new().interval(HEARTBEAT).event(Sent::default().event("beat").data("."));
+    Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(beat))
 }
 
 struct Watcher {

@@ -134,3 +134,48 @@ fn an_owner_sees_his_pages_in_any_light() -> Result<()> {
     judges.look_at(&owner, "login")?;
     judges.rule()
 }
+
+#[test]
+fn a_page_says_that_it_is_cut_off_and_mends_itself_and_its_distances_go_on() -> Result<()> {
+    let stage = Stage::set()?;
+    let Some(operator) = signed_in(&stage, &stage.operator)? else { return Ok(()) };
+    const LOST: &str = "!document.getElementById('lost').hidden";
+    let lost = |is: bool| operator.wait_until(&format!("return ({LOST}) === {is}"));
+    let top = || operator.run("return document.querySelector('h1').getBoundingClientRect().top");
+    // One with a stream, and one without.
+    for path in ["/fleet", "/hosts"] {
+        operator.open(path)?;
+        operator.wait_for("h1")?;
+        let before = top()?;
+        operator.run("dispatchEvent(new Event('offline'))")?;
+        lost(true)?;
+        ensure!(top()? == before, "{path} jumps when it says so");
+        operator.run("dispatchEvent(new Event('online'))")?;
+        lost(false)?;
+    }
+    // Parts that can't be fetched are fetched again, though nothing else happens.
+    operator.open("/fleet")?;
+    operator.wait_for("[data-live]")?;
+    operator.run(
+        "const real = fetch; window.asked = 0; \
+         window.fetch = (...all) => ++asked < 3 ? Promise.reject(new TypeError('cut')) : real(...all); \
+         dispatchEvent(new Event('online'))",
+    )?;
+    lost(true)?;
+    operator.wait_until("return asked >= 3")?;
+    lost(false)?;
+    // A stream that says nothing is begun anew.
+    operator.open("/fleet")?;
+    operator.wait_for("[data-live]")?;
+    operator.run(
+        "const now = Date.now; window.streams = 0; const Real = EventSource; \
+         window.EventSource = class extends Real { constructor(from) { super(from); streams += 1; } }; \
+         Date.now = () => now() + 40000",
+    )?;
+    operator.wait_until("return streams > 0")?;
+    // The distance of a moment of this minute changes while one looks.
+    operator.open("/hosts")?;
+    operator.wait_for("time[data-away]")?;
+    operator.run("window.was = document.querySelector('time[data-away]').textContent")?;
+    operator.wait_until("return document.querySelector('time[data-away]').textContent !== was")
+}
