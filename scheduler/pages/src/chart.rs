@@ -26,6 +26,10 @@ pub struct Gantt {
     pub deadline: Instant,
     /// One for each host or migration.
     pub rows: Vec<GanttRow>,
+    /// How many hosts have had a turn that is not drawn.
+    pub more_hosts: u32,
+    /// How many migrations are not drawn.
+    pub more_migrations: u32,
 }
 
 /// A line of a [`Gantt`].
@@ -357,7 +361,14 @@ mod tests {
     fn a_gantt_of_minutes_has_marks_of_minutes_and_one_of_weeks_of_days() {
         let marks = |length: TimeDelta| {
             let from = samples::now();
-            let gantt = Gantt { from, to: from + length, deadline: from, rows: Vec::new() };
+            let gantt = Gantt {
+                from,
+                to: from + length,
+                deadline: from,
+                rows: Vec::new(),
+                more_hosts: 0,
+                more_migrations: 0,
+            };
             gantt.ticks(&samples::operator("/")).into_iter().map(|(at, _)| at).collect::<Vec<_>>()
         };
         let gaps = |length| {
@@ -385,6 +396,8 @@ mod tests {
                     text: "db-1".to_owned(),
                 }],
             }],
+            more_hosts: 0,
+            more_migrations: 0,
         };
         let html = gantt.html(&samples::operator("/")).into_string();
         assert!(!html.contains("class=\"window\"") && !html.contains("class=\"deadline\""), "{html}");
@@ -406,6 +419,8 @@ mod tests {
             to: samples::hours(18),
             deadline: samples::hours(17),
             rows: vec![row("db-1", vec![freeze("<Sale>")]), row("db-2", vec![freeze("<Sale>")])],
+            more_hosts: 0,
+            more_migrations: 0,
         };
         let html = gantt.html(&samples::operator("/")).into_string();
         assert!(html.contains("<rect class=\"window\" x=\"20%\" width=\"40%\""), "{html}");

@@ -36,6 +36,27 @@ pub struct Restart<'a> {
     pub local_disks: bool,
 }
 
+/// How much a maintenance has to do with, as known when it is asked about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reach {
+    /// Hosts whose turn is yet to come.
+    pub hosts: u32,
+    /// Hosts that it has taken.
+    pub taken: u32,
+    /// Servers on the hosts whose turn is yet to come.
+    pub servers: u32,
+    /// To how many owners those belong.
+    pub owners: u32,
+    /// Servers that are being moved now.
+    pub moving: u32,
+    /// Servers that wait, for whatever it is.
+    pub waiting: u32,
+    /// Tickets that are open.
+    pub tickets: u32,
+    /// Of how many owners those are.
+    pub owners_with_tickets: u32,
+}
+
 impl Confirm {
     /// Before a server is moved by a restart at once: the four things that will happen.
     #[must_use]
@@ -108,36 +129,49 @@ impl Confirm {
 
     /// Before a maintenance begins.
     #[must_use]
-    pub fn approve(frame: &Frame, number: &str, form: Form) -> Self {
+    pub fn approve(frame: &Frame, number: &str, reach: &Reach, form: Form) -> Self {
         Self {
-            happens: said(frame, ["approve-begins", "approve-live", "approve-owners", "approve-hooks"]),
+            happens: vec![
+                frame.tn("approve-begins", reach.hosts),
+                frame.tn("approve-servers", reach.servers),
+                frame.tn("approve-owners", reach.owners),
+                frame.t("approve-hooks"),
+            ],
             ..Self::asked(frame, "ask-approve", number, Form { submit: "approve", ..form })
         }
     }
 
     /// Before a maintenance is paused.
     #[must_use]
-    pub fn pause(frame: &Frame, number: &str, form: Form) -> Self {
+    pub fn pause(frame: &Frame, number: &str, reach: &Reach, form: Form) -> Self {
         Self {
-            happens: said(frame, ["pause-nothing-new", "pause-goes-on", "pause-times"]),
+            happens: vec![
+                frame.tn("pause-nothing-new", reach.waiting),
+                frame.tn("pause-goes-on", reach.moving),
+                frame.t("pause-times"),
+            ],
             ..Self::asked(frame, "ask-pause", number, Form { submit: "pause", ..form })
         }
     }
 
     /// Before a maintenance goes on.
     #[must_use]
-    pub fn resume(frame: &Frame, number: &str, form: Form) -> Self {
+    pub fn resume(frame: &Frame, number: &str, reach: &Reach, form: Form) -> Self {
         Self {
-            happens: said(frame, ["resume-goes-on"]),
+            happens: vec![frame.tn("resume-goes-on", reach.waiting)],
             ..Self::asked(frame, "ask-resume", number, Form { submit: "resume", ..form })
         }
     }
 
     /// Before a maintenance is given up.
     #[must_use]
-    pub fn cancel_maintenance(frame: &Frame, number: &str, form: Form) -> Self {
+    pub fn cancel_maintenance(frame: &Frame, number: &str, reach: &Reach, form: Form) -> Self {
         Self {
-            happens: said(frame, ["cancel-running", "cancel-open", "cancel-tickets"]),
+            happens: vec![
+                frame.tn("cancel-running", reach.moving),
+                frame.tn("cancel-open", reach.taken),
+                frame.tn("cancel-tickets", reach.tickets),
+            ],
             ..Self::asked(
                 frame,
                 "ask-cancel-maintenance",
@@ -149,9 +183,12 @@ impl Confirm {
 
     /// Before windows and notice are skipped. The form asks for the reason.
     #[must_use]
-    pub fn emergency(frame: &Frame, number: &str, form: Form) -> Self {
+    pub fn emergency(frame: &Frame, number: &str, reach: &Reach, form: Form) -> Self {
         Self {
-            happens: said(frame, ["emergency-windows", "emergency-told"]),
+            happens: vec![
+                frame.tn("emergency-windows", reach.tickets),
+                frame.tn("emergency-told", reach.owners_with_tickets),
+            ],
             ..Self::asked(frame, "ask-emergency", number, Form { submit: "emergency", danger: true, ..form })
         }
     }

@@ -86,7 +86,15 @@ waiting-for = Waiting
 nothing-waits = Nothing waits.
 over-time = Over time
 frozen = frozen: { $what }
-gantt-label = Migrations over time, with the windows and freezes of those owners that they wait for. The page of each migration says its times in words.
+more-hosts = { $n ->
+    [one] and the turn of { $n } more host
+   *[other] and the turns of { $n } more hosts
+}
+more-migrations = { $n ->
+    [one] and { $n } more migration
+   *[other] and { $n } more migrations
+}
+gantt-label = Hosts and migrations over time, with the windows and freezes of those owners that they wait for. The page of each migration says its times in words.
 key-now = now
 key-window = an owner's window
 key-freeze = frozen: nothing may be done
@@ -165,23 +173,66 @@ agree-not-needed = not needed
 agree-owner = owner
 agree-operator = operator
 ask-approve = Approve { $what }?
-approve-begins = Hosts begin in the order of the plan, as limits allow: the first of them are cordoned at once.
-approve-live = Servers that can go live do so, without notice to their owners.
-approve-owners = Owners of the others get a ticket with a proposed time, or are held to the time already agreed.
+approve-begins = { $n ->
+    [one] { $n } host is emptied, as limits allow: it is cordoned at once.
+   *[other] { $n } hosts are emptied in the order of the plan, as limits allow: the first of them are cordoned at once.
+}
+approve-servers = { $n ->
+    [0] No server is on them now.
+    [one] { $n } server is on them now: if it can go live it does so, without notice to its owner.
+   *[other] { $n } servers are on them now: those that can go live do so, without notice to their owners.
+}
+approve-owners = { $n ->
+    [0] No owner of any of them is known, so that nobody is told.
+    [one] They belong to { $n } owner, who gets a ticket with a proposed time for each of the others, or is held to the time already agreed.
+   *[other] They belong to { $n } owners, who get a ticket with a proposed time for each of the others, or are held to the time already agreed.
+}
 approve-hooks = When a host is empty, what was asked for is done with it, and the next one has its turn.
 ask-pause = Pause { $what }?
-pause-nothing-new = Nothing new is begun: no host, no migration.
-pause-goes-on = What runs goes on to its end.
+pause-nothing-new = { $n ->
+    [0] Nothing new is begun: no host, no migration.
+    [one] Nothing new is begun: no host, and not the { $n } migration that waits.
+   *[other] Nothing new is begun: no host, and none of the { $n } migrations that wait.
+}
+pause-goes-on = { $n ->
+    [0] Nothing is being moved now.
+    [one] { $n } server is being moved now: that goes on to its end.
+   *[other] { $n } servers are being moved now: that goes on to its end.
+}
 pause-times = Times that come meanwhile are missed, and are proposed anew.
 ask-resume = Resume { $what }?
-resume-goes-on = What waited for this goes on with the next look.
+resume-goes-on = { $n ->
+    [0] The next look goes on with it.
+    [one] { $n } migration waits, and goes on with the next look.
+   *[other] { $n } migrations wait, and go on with the next look.
+}
 ask-cancel-maintenance = Cancel { $what }?
-cancel-running = What runs is ended in order; no server is moved back.
-cancel-open = Its hosts are given back once nothing of it runs there.
-cancel-tickets = Open tickets are closed, and their owners are told.
+cancel-running = { $n ->
+    [0] Nothing of it runs now; no server is moved back.
+    [one] { $n } server is being moved now: that is ended in order; no server is moved back.
+   *[other] { $n } servers are being moved now: that is ended in order; no server is moved back.
+}
+cancel-open = { $n ->
+    [0] None of its hosts is taken.
+    [one] { $n } host is given back once nothing of it runs there.
+   *[other] { $n } hosts are given back once nothing of it runs there.
+}
+cancel-tickets = { $n ->
+    [0] No ticket is open, so that no owner is told.
+    [one] { $n } open ticket is closed, and its owner is told.
+   *[other] { $n } open tickets are closed, and their owners are told.
+}
 ask-emergency = Declare an emergency for { $what }?
-emergency-windows = Windows, freezes and notice periods are skipped: servers are restarted as soon as they can be.
-emergency-told = Every owner is told so afterwards, with the reason.
+emergency-windows = { $n ->
+    [0] Windows, freezes and notice periods are skipped: nobody's time is waited for now, and none will be.
+    [one] Windows, freezes and notice periods are skipped: { $n } server that has a ticket is restarted as soon as it can be.
+   *[other] Windows, freezes and notice periods are skipped: { $n } servers that have tickets are restarted as soon as they can be.
+}
+emergency-told = { $n ->
+    [0] Every owner whose server is restarted is told so, with the reason.
+    [one] { $n } owner is told so, with the reason.
+   *[other] { $n } owners are told so, with the reason.
+}
 ask-abort = Abort the migration of { $what }?
 abort-stays = What runs is stopped, and the server stays where it is.
 abort-person = The migration has failed then, and waits for you: try it again, or cancel the maintenance.

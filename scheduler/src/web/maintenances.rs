@@ -2,6 +2,7 @@
 
 mod asking;
 mod plan;
+mod reach;
 mod timeline;
 
 use std::sync::Arc;
@@ -200,7 +201,7 @@ async fn live(
         hosts,
         more_hosts: count(more_hosts),
         actions: actions(maintenance),
-        gantt: timeline::gantt(app, &view, &migrations, now).await?,
+        gantt: timeline::gantt(app, maintenance, &view, &migrations, now).await?,
         events: events_of_several(&story_of_late(app, &visitor.caller, &filter, OF_LATE).await?),
         number: view.number,
         reason: view.reason,

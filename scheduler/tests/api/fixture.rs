@@ -193,6 +193,13 @@ impl Api {
         self.report().await;
     }
 
+    /// A server is on another host than it was; its number is as for [`id`].
+    pub async fn moves(&mut self, server: u128, from: &str, to: &str) {
+        let on = self.fleet.sightings.get_mut(&host_name(from)).expect("a host");
+        let server = on.remove(&server_id(server)).expect("it is there");
+        self.appears(to, Server { host: host_name(to), ..server }).await;
+    }
+
     /// A host is another than it was.
     pub async fn host_is(&mut self, host: &str, change: impl FnOnce(&mut HostFacts)) {
         change(&mut self.fleet.hosts.get_mut(&host_name(host)).expect("it is there").facts);

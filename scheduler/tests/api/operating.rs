@@ -3,13 +3,14 @@
 use axum::http::StatusCode;
 use drover_agent_api::{LifeSign, OperationState, Order, Verdict, Wish};
 use drover_policies::attempt::{Failure, FailureClass, Moved, Outcome, Phase, Progress};
-use drover_policies::samples::{NOON, gib, host_name};
+use drover_policies::fleet::{Allowance, Server};
+use drover_policies::samples::{NOON, gib, host_name, server_facts, server_id};
 use drover_policies::time::Span;
 use serde_json::{Value, json};
 
 use crate::fixture::{Answer, Api};
 use crate::pages::{Browser, hidden, location};
-use crate::replicas::{prepared, resting, tells};
+use crate::replicas::{pace_of, prepared, resting, tells};
 
 /// Opens the page that says what will happen, sends its form, and answers with the page that this leads to.
 async fn does(operator: &Browser<'_>, path: &str, said: &str) -> String {
@@ -98,19 +99,20 @@ async fn a_copy_is_brought_up_to_date_paused_and_resumed() {
     tells(&api, resting()).await;
     let operator = Browser::signed_in(&api, &api.operator).await;
     let path = path_of(&api, "stuck").await;
-    let replica = async || api.migration_of("stuck").await["replica"].clone();
     does(&operator, &format!("{path}/sync"), "A round is done next.").await;
     let story = api.get(&api.operator, &format!("/v1{path}")).await.json()["events"].to_string();
     assert!(story.contains("sync"), "{story}");
     does(&operator, &format!("{path}/pause-replica"), "Paused.").await;
-    assert_eq!(replica().await["paused"], true);
+    api.look().await;
+    assert_eq!(pace_of(&api).await["going"], "paused");
     does(&operator, &format!("{path}/resume-replica"), "Rounds are done again.").await;
-    assert_ne!(replica().await["paused"], true);
+    api.look().await;
+    assert_eq!(pace_of(&api).await["going"], "on");
 }
 
 #[tokio::test]
 async fn a_move_that_is_done_is_taken_back_and_one_that_was_asked_for_is_cancelled() {
-    let api = Api::new().await;
+    let mut api = Api::new().await;
     let at = json!({ "at": NOON + Span::hours(30).delta() });
     let asked = api.post(&api.operator, "/v1/servers/db/migrate", &at).await;
     assert_eq!(asked.status, StatusCode::CREATED, "{asked:?}");
@@ -126,18 +128,17 @@ async fn a_move_that_is_done_is_taken_back_and_one_that_was_asked_for_is_cancell
     api.look().await;
     let to = api.migration_of("db").await["to"].as_str().expect("a place").to_owned();
     api.answer_orders("h1", |order| matches!(order, Order::RebootMigrate(_)).then(moved)).await;
+    api.moves(2, "h1", &to).await;
     let alive =
         || OperationState::Verified { verdict: Verdict::Alive { sign: LifeSign::GuestAgent, looked: None } };
     api.answer_orders(&to, |order| matches!(order, Order::VerifyGuest(_)).then(alive)).await;
     assert_eq!(api.migration_of("db").await["state"], "completed");
+    let operator = Browser::signed_in(&api, &api.operator).await;
     for wrong in ["tomorrow", "<b>", "2026-99-99T99:99"] {
         let answer = operator.post(&format!("{path}/revert"), &[("at", wrong)]).await;
         assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong}");
-        assert!(
-            answer.text.contains("class=\"error\"") && !answer.text.contains("<b>&#60;"),
-            "{}",
-            answer.text
-        );
+        let typed = format!("value=\"{}\"", wrong.replace('<', "&#60;").replace('>', "&#62;"));
+        assert!(answer.text.contains("class=\"error\"") && answer.text.contains(&typed), "{}", answer.text);
     }
     assert_eq!(api.migration_of("db").await["state"], "completed");
     does(&operator, &format!("{path}/revert"), "It is being taken back.").await;
@@ -207,4 +208,71 @@ async fn a_host_is_kept_free_of_new_servers_and_opened_again() {
     assert_eq!(standing().await, "open");
     sent(&operator, "/hosts/h2/uncordon", &[("generation", &generation)], "note warn").await;
     assert_eq!(operator.post("/hosts/h9/cordon", &[("reason", "x")]).await.status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn before_something_is_done_with_a_maintenance_it_is_said_how_much_it_is_about() {
+    let api = Api::new().await;
+    api.drain_h1().await;
+    let body = json!({
+        "hosts": ["h3", "h5"],
+        "reason": "fan",
+        "deadline": "30d",
+        "rolling": { "kind": "drain" },
+    });
+    assert_eq!(api.post(&api.operator, "/v1/maintenances", &body).await.status, StatusCode::CREATED);
+    api.look().await;
+    let operator = Browser::signed_in(&api, &api.operator).await;
+    for (path, said) in [
+        ("MT-1/pause", &["none of the 2 migrations that wait", "1 server is being moved now"][..]),
+        (
+            "MT-1/cancel",
+            &["1 server is being moved now", "1 host is given back", "2 open tickets are closed"],
+        ),
+        ("MT-1/emergency", &["2 servers that have tickets", "2 owners are told"]),
+        ("MT-2/approve", &["2 hosts are emptied", "2 servers are on them now", "They belong to 2 owners"]),
+        ("MT-2/cancel", &["Nothing of it runs now", "None of its hosts is taken", "No ticket is open"]),
+    ] {
+        let page = operator.get(&format!("/maintenances/{path}")).await.text;
+        for words in said {
+            assert!(page.contains(words), "{path} does not say {words}: {page}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_turns_of_hosts_are_drawn_beside_the_migrations_and_what_is_not_drawn_is_counted() {
+    let mut api = Api::new().await;
+    for n in 0..30 {
+        let mut facts = server_facts(server_id(1000 + n), &format!("many-{n:02}"));
+        facts.memory_bytes = gib(1);
+        facts.rules.live_migration = Some(Allowance::Forbidden);
+        api.appears("h4", Server { host: host_name("h4"), facts, observed_at: NOON }).await;
+    }
+    let body = json!({
+        "hosts": ["h4"],
+        "reason": "fan",
+        "deadline": "30d",
+        "rolling": { "kind": "drain" },
+    });
+    assert_eq!(api.post(&api.operator, "/v1/maintenances", &body).await.status, StatusCode::CREATED);
+    api.look().await;
+    let operator = Browser::signed_in(&api, &api.operator).await;
+    let chart = async || {
+        let page = operator.get("/maintenances/MT-1").await.text;
+        page.split("<svg class=\"gantt\"")
+            .nth(1)
+            .and_then(|rest| rest.split("</div>").next())
+            .map(ToOwned::to_owned)
+    };
+    assert_eq!(chart().await, None, "nothing has begun");
+    let approved = api.post(&api.operator, "/v1/maintenances/MT-1/approve", &json!({ "anyway": true })).await;
+    assert_eq!(approved.status, StatusCode::OK, "{approved:?}");
+    api.look().await;
+    api.pass(Span::minutes(10)).await;
+    api.look().await;
+    let chart = chart().await.expect("a chart");
+    assert!(chart.contains(">h4</text>") && chart.contains("<title>draining, "), "{chart}");
+    assert!(chart.contains("many-00") && !chart.contains("many-29"), "{chart}");
+    assert!(chart.contains("<a href=\"/migrations?maintenance=MT-1\">and 5 more migrations</a>"), "{chart}");
 }

@@ -198,7 +198,7 @@ async fn a_round_can_be_asked_for_where_none_is_being_done() {
 }
 
 /// The pace that is wished of the source's agent.
-async fn pace_of(api: &Api) -> Value {
+pub async fn pace_of(api: &Api) -> Value {
     let wanted = api.app.store.operations_wanted_of(&host_name("h2")).await.expect("a store");
     let pace = wanted.iter().find_map(|wanted| match wanted.operation.wish {
         Wish::Pace(pace) => Some(pace),

@@ -5,7 +5,7 @@ use drover_policies::time::Span;
 
 use super::{Sample, hours, list, minutes, operator, sample, slot};
 use crate::chart::{Gantt, GanttBar, GanttFreeze, GanttRow};
-use crate::confirm::Confirm;
+use crate::confirm::{Confirm, Reach};
 use crate::console::agents::{AgentRow, AgentsPage};
 use crate::console::ask::AskPage;
 use crate::console::audit::AuditPage;
@@ -32,6 +32,7 @@ pub(super) fn pages(foreign: &str) -> Vec<Sample> {
         Action::ask("cancel", "/maintenances/MT-12/cancel", Weight::Danger),
     ]);
     let asked = operator("/maintenances/MT-12/emergency");
+    let reach = Reach { tickets: 31, owners_with_tickets: 7, ..Reach::default() };
     let why = Form {
         action: "/maintenances/MT-12/emergency".to_owned(),
         fields: vec![
@@ -40,7 +41,7 @@ pub(super) fn pages(foreign: &str) -> Vec<Sample> {
         back: Some("/maintenances/MT-12".to_owned()),
         ..Form::default()
     };
-    let emergency = Confirm::emergency(&asked, "MT-12", why);
+    let emergency = Confirm::emergency(&asked, "MT-12", &reach, why);
     vec![
         sample("fleet", operator("/fleet"), fleet(6, 20, foreign)),
         sample(
@@ -275,6 +276,8 @@ fn gantt(foreign: &str) -> Gantt {
         from: hours(-30),
         to: hours(66),
         deadline: hours(62),
+        more_hosts: 3,
+        more_migrations: 15,
         rows: vec![
             row("h1", vec![], vec![bar(-20, 26, Tone::Busy, false, "draining")]),
             row(

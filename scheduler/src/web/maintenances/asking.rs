@@ -13,6 +13,7 @@ use drover_pages::form::{Action, Actions, Choice, Field, Form, Input, Weight};
 use drover_policies::maintenance::{InPart, Maintenance, State as Life};
 
 use super::plan::plan_page;
+use super::reach::reach;
 use crate::app::App;
 use crate::commands::find_maintenance;
 use crate::commands::hosts::reason;
@@ -327,13 +328,13 @@ async fn confirm(
         back: Some(format!("/maintenances/{number}")),
         ..Form::default()
     };
-    let frame = shown.around(app).await?;
+    let (frame, reach) = (shown.around(app).await?, reach(app, &found.value).await?);
     let page = match act {
-        Act::Approve => Confirm::approve(&frame, &number, form),
-        Act::Pause => Confirm::pause(&frame, &number, form),
-        Act::Resume => Confirm::resume(&frame, &number, form),
-        Act::Cancel => Confirm::cancel_maintenance(&frame, &number, form),
-        Act::Emergency => Confirm::emergency(&frame, &number, form),
+        Act::Approve => Confirm::approve(&frame, &number, &reach, form),
+        Act::Pause => Confirm::pause(&frame, &number, &reach, form),
+        Act::Resume => Confirm::resume(&frame, &number, &reach, form),
+        Act::Cancel => Confirm::cancel_maintenance(&frame, &number, &reach, form),
+        Act::Emergency => Confirm::emergency(&frame, &number, &reach, form),
     };
     Ok(Confirm { changed, ..page })
 }

@@ -6,7 +6,8 @@ use chrono::TimeDelta;
 use drover_pages::chart::{Gantt, GanttBar, GanttFreeze, GanttRow};
 use drover_pages::{Label, Tone};
 use drover_policies::appointment::Appointment;
-use drover_policies::ids::OwnerId;
+use drover_policies::ids::{HostName, OwnerId};
+use drover_policies::maintenance::{Maintenance, Stage};
 use drover_policies::migration::Migration;
 use drover_policies::owners::{OwnersRules, Whose};
 use drover_policies::time::{Instant, Span};
@@ -16,36 +17,62 @@ use super::NAMED;
 use crate::app::App;
 use crate::commands::store_problem;
 use crate::http::problem::Problem;
-use crate::http::views::MaintenanceView;
+use crate::http::views::{DrainView, MaintenanceView};
 
 /// How far it is looked ahead where the deadline is later.
 const AHEAD: Span = Span::days(14);
 
-/// Hosts and migrations over time, of what has a time or waits for one.
+/// Hosts and migrations over time, of what has a time or waits for one: first the turns of hosts, each host's by the order in which they came.
 pub(super) async fn gantt(
     app: &App,
+    maintenance: &Maintenance,
     view: &MaintenanceView,
     migrations: &[Migration],
     now: Instant,
 ) -> Result<Option<Gantt>, Problem> {
     let shown = |migration: &&Migration| !bars(migration, now).is_empty() || waits_for_owner(migration);
-    let shown: Vec<&Migration> = migrations.iter().filter(shown).take(NAMED).collect();
-    let rules = rules_of(app, &shown).await?;
-    let range = range(view, &shown, now);
-    let rows: Vec<GanttRow> = shown.into_iter().map(|one| row(app, &rules, one, range, now)).collect();
+    let all: Vec<&Migration> = migrations.iter().filter(shown).collect();
+    let (shown, more) = all.split_at(all.len().min(NAMED));
+    let mut turns = turns(maintenance, view, now);
+    let more_hosts = turns.len().saturating_sub(NAMED);
+    turns.truncate(NAMED);
+    let rules = rules_of(app, shown).await?;
+    let range = range(view, shown, &turns, now);
+    let moves = shown.iter().map(|one| row(app, &rules, one, range, now));
+    let rows: Vec<GanttRow> = turns.into_iter().chain(moves).collect();
+    let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     Ok((!rows.is_empty()).then_some(Gantt {
         from: range.start,
         to: range.end,
         deadline: view.deadline,
         rows,
+        more_hosts: count(more_hosts),
+        more_migrations: count(more.len()),
     }))
+}
+
+/// The turns of hosts that have begun, the latest first: so those in work are among those that are drawn.
+fn turns(maintenance: &Maintenance, view: &MaintenanceView, now: Instant) -> Vec<GanttRow> {
+    let turn = |((name, stage), drain): ((&HostName, &Stage), &DrainView)| {
+        let began = drain.began_at?;
+        let end = drain.ended_at.or(drain.drained_at).unwrap_or(now).max(began);
+        let tone = Label::from(stage).tone;
+        let text = drain.step.iter().chain(&drain.why).cloned().collect::<Vec<_>>().join(": ");
+        let text = if text.is_empty() { drain.state.clone() } else { format!("{}, {text}", drain.state) };
+        let bar = GanttBar { slot: Slot { start: began, end }, tone, planned: false, text };
+        Some(GanttRow { name: name.to_string(), windows: Vec::new(), freezes: Vec::new(), bars: vec![bar] })
+    };
+    let mut turns: Vec<GanttRow> = maintenance.hosts.iter().zip(&view.hosts).filter_map(turn).collect();
+    turns.sort_by_key(|row| std::cmp::Reverse(row.bars.first().map(|bar| bar.slot.start)));
+    turns
 }
 
 /// Up to the deadline while owners have a say in when something goes; else what there is to see would be a dash at the left edge, so that it ends
 /// soon after what is done.
-fn range(view: &MaintenanceView, shown: &[&Migration], now: Instant) -> Slot {
+fn range(view: &MaintenanceView, shown: &[&Migration], turns: &[GanttRow], now: Instant) -> Slot {
     let start = view.requested_at;
-    let last = shown.iter().flat_map(|one| bars(one, now)).map(|bar| bar.slot.end).max();
+    let of_hosts = turns.iter().flat_map(|row| row.bars.clone());
+    let last = shown.iter().flat_map(|one| bars(one, now)).chain(of_hosts).map(|bar| bar.slot.end).max();
     let end = if shown.iter().any(|one| waits_for_owner(one)) {
         let near = view.deadline.min(now + AHEAD.delta());
         last.map_or(near, |last| last.max(near))
