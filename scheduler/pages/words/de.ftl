@@ -631,6 +631,7 @@ calendar-unread = Der Kalender war zuletzt nicht zu erreichen; bis dahin gilt, w
 wish-once = einmal
 wish-set = Es gilt von jetzt an. Zeiten, die vorher vereinbart waren, bleiben.
 wish-removed = Entfernt. Zeiten, die vorher vereinbart waren, bleiben.
+mail-came-back = Post an { $what } kam kürzlich zurück. Sehen Sie nach, ob die Adresse stimmt.
 saved = Gespeichert.
 message-in = Ihre Nachricht steht im Ticket.
 message-not-sent = Ihre Nachricht wurde nicht gesendet

@@ -532,6 +532,7 @@ calendar-unread = Its calendar could not be fetched the last time; what it said 
 wish-once = once
 wish-set = It holds from now on. Times that were agreed before stand.
 wish-removed = Removed. Times that were agreed before stand.
+mail-came-back = Mail to { $what } came back of late. Look whether the address is right.
 saved = Saved.
 message-in = Your message is in the ticket.
 message-not-sent = Your message was not sent

@@ -8,6 +8,7 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::{Extension, Router};
 use drover_notifier::reply::Claim;
+use drover_pages::Frame;
 use drover_pages::confirm::Confirm;
 use drover_pages::form::Form;
 use drover_pages::login::Login;
@@ -96,8 +97,10 @@ async fn sign_in(State(app): State<Arc<App>>, shown: Shown, request: Request) ->
                 .0
                 .iter()
                 .filter_map(|(name, value)| Some((name.strip_prefix(AGAIN)?.to_owned(), value.clone())));
-            let page = to_be_sent_again(local(Some(to)), next, fields.collect());
-            shown.page_of(&app, &Visitor { caller, session: begun.session }, &page).await?
+            let visitor = Visitor { caller, session: begun.session };
+            let frame = Shown::at(local(Some(to)), Some(visitor.clone())).around(&app).await?;
+            let page = to_be_sent_again(&frame, local(Some(to)), next, fields.collect());
+            shown.page_of(&app, &visitor, &page).await?
         }
         None => see(&next)?,
     };
@@ -105,11 +108,11 @@ async fn sign_in(State(app): State<Arc<App>>, shown: Shown, request: Request) ->
 }
 
 /// The form that was not taken, before whoever sent it.
-fn to_be_sent_again(action: &str, back: String, kept: Vec<(String, String)>) -> Confirm {
+fn to_be_sent_again(frame: &Frame, action: &str, back: String, kept: Vec<(String, String)>) -> Confirm {
     Confirm {
-        question: "Send what you have typed?".to_owned(),
-        lead: "Your session was over when you sent it, so nothing was done yet. You are signed in again."
-            .to_owned(),
+        question: frame.t("Send what you have typed?"),
+        lead: frame
+            .t("Your session was over when you sent it, so nothing was done yet. You are signed in again."),
         happens: kept
             .iter()
             .filter(|(_, value)| !value.is_empty())

@@ -37,6 +37,9 @@ use crate::situation::Loaded;
 const AHEAD: Span = Span::days(90);
 const OPENINGS: usize = 10;
 
+/// How long ago mail may have come back for its address to be named.
+const OF_LATE: Span = Span::days(30);
+
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/windows", get(all_windows))
@@ -410,6 +413,19 @@ fn contact_form(typed: &Typed, wrong: Option<&Problem>) -> Form {
     }
 }
 
+/// The mail addresses that are typed, one on each line.
+fn addresses(typed: &Typed) -> impl Iterator<Item = &str> {
+    typed.text("mail").lines().map(str::trim).filter(|line| !line.is_empty())
+}
+
+/// Those of the addresses from which mail came back of late.
+async fn came_back(app: &App, typed: &Typed) -> Result<Vec<String>, Problem> {
+    let since = app.clock.now() - OF_LATE.delta();
+    let bounced = app.store.bounced_since(since).await.map_err(|error| store_problem(&error))?;
+    let has = |address: &&str| bounced.iter().any(|one| one.eq_ignore_ascii_case(address));
+    Ok(addresses(typed).filter(has).map(ToOwned::to_owned).collect())
+}
+
 async fn contacts(
     State(app): State<Arc<App>>,
     AtPortal(visitor): AtPortal,
@@ -434,7 +450,8 @@ async fn contacts(
             pair("reminders", "on".to_owned()),
         ]),
     };
-    shown.page(&app, &ContactsPage { form: contact_form(&typed, None), bounces: Vec::new() }).await
+    let bounces = came_back(&app, &typed).await?;
+    shown.page(&app, &ContactsPage { form: contact_form(&typed, None), bounces }).await
 }
 
 async fn put_contacts(
@@ -446,13 +463,7 @@ async fn put_contacts(
     let text = |name: &str| typed.text(name).to_owned();
     let body = ContactBody {
         name: text("name"),
-        mail: typed
-            .text("mail")
-            .lines()
-            .map(str::trim)
-            .filter(|line| !line.is_empty())
-            .map(ToOwned::to_owned)
-            .collect(),
+        mail: addresses(typed).map(ToOwned::to_owned).collect(),
         timezone: text("timezone"),
         language: text("language"),
         reminders: typed.ticked("reminders"),
@@ -464,7 +475,8 @@ async fn put_contacts(
         }
         Err(problem) if problem.status < 500 => {
             let problem = shown.told(&app, problem).await?;
-            let page = ContactsPage { form: contact_form(typed, Some(&problem)), bounces: Vec::new() };
+            let bounces = came_back(&app, typed).await?;
+            let page = ContactsPage { form: contact_form(typed, Some(&problem)), bounces };
             shown.refused(&app, Kind::InvalidField, &page).await
         }
         Err(problem) => Err(problem),

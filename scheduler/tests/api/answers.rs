@@ -13,6 +13,7 @@ use drover_scheduler::incoming::{Answering, Handled, Spool, handle, spool_of, wo
 use serde_json::{Value, json};
 
 use crate::fixture::Api;
+use crate::pages::Browser;
 
 /// A drain in which `db` of acme has a ticket, and a mailbox.
 struct Post {
@@ -325,6 +326,9 @@ async fn a_bounce_is_noted_on_its_message_and_shown_to_operators() {
     );
     let doctor = post.api.get(&post.api.operator, "/v1/doctor").await.text;
     assert!(doctor.contains("mails came back from ada@acme.example"), "{doctor}");
+    let acme = Browser::signed_in(&post.api, &post.api.acme).await;
+    let contacts = acme.get("/my/contacts").await.text;
+    assert!(contacts.contains("Mail to ada@acme.example came back of late."), "{contacts}");
     let for_owner = post.api.get(&post.api.acme, &format!("/v1/tickets/{}", post.ticket)).await.json();
     assert_eq!(for_owner["notices"][0].get("bounces"), None);
     let foreign = "00000000-0000-0000-0000-00000000002a";

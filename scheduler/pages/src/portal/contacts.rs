@@ -8,7 +8,7 @@ use crate::page;
 pub struct ContactsPage {
     /// Name, mail addresses, zone, language, reminders.
     pub form: Form,
-    /// Addresses from which mail came back lately, and why.
+    /// Those of the addresses from which mail came back of late.
     pub bounces: Vec<String>,
 }
 
