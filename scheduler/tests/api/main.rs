@@ -9,6 +9,7 @@ mod command_line;
 mod conventions;
 mod fixture;
 mod fleet;
+mod forms;
 mod guests;
 mod imports;
 mod isolation;
