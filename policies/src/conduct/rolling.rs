@@ -42,6 +42,14 @@ pub(super) struct Bound {
     pub(super) why: String,
 }
 
+/// A cluster that was looked at for who begins.
+struct LookedAt {
+    cluster: String,
+    /// All that it hangs on.
+    picture: u64,
+    begin: Vec<(HostName, Moves)>,
+}
+
 impl Conductor<'_> {
     /// Plans what is not planned yet, and lets those hosts begin whose turn it is.
     pub(super) fn give_turns(&mut self) {
@@ -122,12 +130,12 @@ impl Conductor<'_> {
             let looked_at = self.look_in_line(maintenance, &lines, &full);
             tried.extend(lines.into_keys());
             let mut begin = Vec::new();
-            for (cluster, picture, found) in looked_at {
-                if found.is_empty() {
+            for LookedAt { cluster, picture, begin: some } in looked_at {
+                if some.is_empty() {
                     full.insert(cluster, picture);
                     newly_full = true;
                 }
-                begin.extend(found);
+                begin.extend(some);
             }
             none_began &= begin.is_empty();
             for (host, moves) in begin {
@@ -152,11 +160,15 @@ impl Conductor<'_> {
         maintenance: &Maintenance,
         lines: &BTreeMap<String, Line>,
         full: &BTreeMap<String, u64>,
-    ) -> Vec<(String, u64, Vec<(HostName, Moves)>)> {
+    ) -> Vec<LookedAt> {
         let look = |(cluster, line): (&String, &Line)| {
             let picture = self.picture(maintenance, cluster, line);
             let unlike = full.get(cluster) != Some(&picture);
-            unlike.then(|| (cluster.clone(), picture, self.who_begins(maintenance, cluster, line)))
+            unlike.then(|| LookedAt {
+                cluster: cluster.clone(),
+                picture,
+                begin: self.who_begins(maintenance, cluster, line),
+            })
         };
         lines.par_iter().filter_map(look).collect()
     }

@@ -49,7 +49,7 @@ fn running() -> OperationState {
 
 fn stayed() -> OperationState {
     let failure = Failure { class: FailureClass::Aborted, text: "aborted by wish".to_owned() };
-    OperationState::Ended { outcome: Outcome::StayedAtSource { failure }, done: Vec::new() }
+    OperationState::Ended { outcome: Outcome::stayed(failure), done: Vec::new() }
 }
 
 fn moved() -> OperationState {
