@@ -263,7 +263,8 @@ impl Teller<'_> {
     }
 
     fn trial(&self, slot: Slot, copied: bool) -> TrialWords {
-        let soon = slot.start - self.notice.at < TEST_AHEAD.delta();
+        // A reminder of seven days comes a little late.
+        let soon = slot.start - self.notice.at < TEST_AHEAD.delta() - TimeDelta::days(1);
         TrialWords { command: self.command("test launch"), copied, soon }
     }
 
