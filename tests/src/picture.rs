@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result};
 use drover_policies::ids::MaintenanceId;
 use drover_policies::maintenance::{Kind, Maintenance, Rolling, Stage, State, Terms, Urgency, Warned};
 use drover_policies::notices::Actor;
@@ -11,7 +11,10 @@ use drover_policies::owners::OwnersRules;
 use drover_policies::policy::PolicySet;
 use drover_policies::time::Span;
 use drover_scheduler::simulate::timeline::Band;
-use drover_scheduler::simulate::{Model, Setup, begins_at, drawn, run};
+use drover_scheduler::simulate::{Model, Outcome, Setup, begins_at, drawn, run};
+
+/// Simulations that are tried.
+const SEEDS: u64 = 50;
 
 /// As `drover simulate --timeline` writes it, under a title that somebody chose.
 ///
@@ -45,21 +48,24 @@ pub fn of_a_simulation(title: &str) -> Result<String> {
         hook_fail_rate: 0.3,
         hook: Span::minutes(10),
     };
-    let setup = Setup {
-        fleet,
+    let setup = |seed| Setup {
+        fleet: fleet.clone(),
         policies: PolicySet::default(),
         owners: OwnersRules::default(),
-        maintenance,
+        maintenance: maintenance.clone(),
         dirty: BTreeMap::new(),
-        model,
-        seed: 7,
+        model: model.clone(),
+        seed,
         lasts: Span::days(5),
         every: Span::seconds(10),
         kills: 0,
     };
-    let outcome = run(setup, |_| {});
-    for band in [Band::Over, Band::Failed, Band::Waits] {
-        ensure!(outcome.timeline.rows.iter().any(|row| row.band() == band), "no host is {band:?} in the end");
-    }
+    // How far it comes before too many have failed is left to chance.
+    let shows_all = |outcome: &Outcome| {
+        let has = |band: Band| outcome.timeline.rows.iter().any(|row| row.band() == band);
+        has(Band::Over) && has(Band::Failed) && has(Band::Waits)
+    };
+    let outcome = (1..=SEEDS).map(|seed| run(setup(seed), |_| {})).find(shows_all);
+    let outcome = outcome.context("in none of them are hosts done, failed and left over in the end")?;
     Ok(outcome.timeline.html(title, &[("ended", outcome.report.ended.to_string())]))
 }

@@ -379,10 +379,10 @@ impl Scene {
     /// If it is refused.
     pub fn wish(&self, server: &str, verb: &str) -> Result<()> {
         let id = self.migration(server)?["id"].clone();
-        let path = format!("/v1/migrations/{}", text(&id)?);
-        let wished = self.drover.api().post(&format!("{path}/{verb}"), &Value::Null)?.ok().map(drop);
+        let (id, api) = (text(&id)?, self.drover.api());
+        let wished = api.post(&format!("/v1/migrations/{id}/{verb}"), &Value::Null)?.ok().map(drop);
         wished.with_context(|| {
-            let story = self.drover.api().get(&format!("{path}/events")).and_then(Answer::ok);
+            let story = api.get(&format!("/v1/events?migration={id}")).and_then(Answer::ok);
             format!("{server}: {verb}, after {:#}", story.unwrap_or_default())
         })
     }

@@ -194,6 +194,15 @@ impl Wish {
         let scope = match (scope, scoped) {
             (_, Some(server)) => Scope::Server { server: server.facts.id },
             (ScopeView::Label { name, value }, None) => {
+                // No server has a label without a name or a value: it would hold for nobody, and look as if it did.
+                if name.trim().is_empty() || value.trim().is_empty() {
+                    return Err(Problem::field(
+                        "scope",
+                        format!(
+                            "field scope: \"{name}={value}\" is half a label; write name=value, as tier=db"
+                        ),
+                    ));
+                }
                 Scope::Label { name: name.clone(), value: value.clone() }
             }
             (ScopeView::Server { .. } | ScopeView::Account, None) => Scope::Account,

@@ -98,7 +98,7 @@ async fn owners_forms_are_asked_for_again_and_nothing_comes_of_them() {
                 ("cron", &["", "0 2 * *", "99 2 * * 0"]),
                 ("duration", &["", "0h", "-4h", "four hours"]),
                 ("timezone", &["Mars/Olympus"]),
-                ("scope", &["nobody-of-this-name"]),
+                ("scope", &["nobody-of-this-name", "=", "tier="]),
             ],
         ),
         form(

@@ -104,7 +104,7 @@ async fn what_a_test_guest_was_looked_at_for_is_shown() {
         (&shown["checks"][1]["verdict"], &shown["checks"][1]["seen"]),
         (&json!("failed"), &json!("no answer at port 443"))
     );
-    let events = api.get(&api.acme, &format!("/v1/migrations/{number}/events")).await.text;
+    let events = api.get(&api.acme, &format!("/v1/events?migration={number}")).await.text;
     assert!(events.contains("but it is not as it should be"), "{events}");
     let owner = Browser::signed_in(&api, &api.acme).await;
     let page = owner.get(&format!("/my/migrations/{number}")).await.text;

@@ -485,7 +485,7 @@ fn host_rows(foreign: &str) -> Vec<HostRow> {
         rack: format!("r1{foreign}"),
         standing,
         why: format!("{why}{foreign}"),
-        maintenance: format!("MT-12{foreign}"),
+        maintenance: "MT-12".to_owned(),
         agent: Label::agent(silent),
         last_seen: minutes(if silent { -42 } else { 0 }),
         servers: 20,
