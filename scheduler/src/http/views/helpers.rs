@@ -101,9 +101,10 @@ impl HelpersView {
     /// Whether servers of other hypervisors can be imported here, for people.
     #[must_use]
     pub fn imports(&self) -> Vec<String> {
-        match self.not_importing.as_slice() {
-            [] => vec!["servers of other hypervisors can be imported here".to_owned()],
-            why => why.iter().map(|why| format!("it {why}")).collect(),
-        }
+        // One after the other: what comes first may bring the rest with it.
+        vec![match self.not_importing.first() {
+            None => "servers of other hypervisors can be imported here".to_owned(),
+            Some(why) => format!("no imports: it {why}"),
+        }]
     }
 }
