@@ -218,6 +218,8 @@ impl Board {
         let fresh = |latest: &Answer| answer.heard.saturating_duration_since(latest.heard) < FRESH;
         let latest = || self.hosts.iter().map(|host| host.answers.back());
         let all_fresh = latest().all(|latest| latest.is_some_and(fresh));
+        // Each answer is of some moment between question and answer: only until the first of the questions it is certain of all.
+        let until = latest().flatten().map(|latest| latest.asked).min().unwrap_or(answer.asked);
         for uuid in answer.running.keys() {
             self.away.insert(uuid.clone(), None);
         }
@@ -225,14 +227,14 @@ impl Board {
             let runs = latest().flatten().any(|latest| latest.running.contains_key(uuid));
             match (runs || !all_fresh, *away) {
                 (true, _) => *away = None,
-                (false, Some(known)) => self.absences[known].until = answer.asked,
+                (false, Some(known)) => {
+                    let absence = &mut self.absences[known];
+                    absence.until = absence.until.max(until);
+                }
                 (false, None) => {
                     *away = Some(self.absences.len());
-                    self.absences.push(Absence {
-                        uuid: uuid.clone(),
-                        from: answer.asked,
-                        until: answer.asked,
-                    });
+                    let (uuid, from) = (uuid.clone(), answer.heard);
+                    self.absences.push(Absence { uuid, from, until: from });
                 }
             }
         }
@@ -402,9 +404,16 @@ mod tests {
 
     #[test]
     fn a_guest_that_runs_nowhere_is_missed_until_it_runs_again() {
-        let off = [(0, 0, 1, Some(1)), (1, 2, 3, None), (0, 50, 51, None), (1, 500, 501, None)];
-        assert_eq!(absences(&off), [450]);
-        assert_eq!(absences(&[&off[..], &[(1, 600, 601, Some(4)), (0, 700, 701, None)]].concat()), [450]);
+        let off = [
+            (0, 0, 1, Some(1)),
+            (1, 2, 3, None),
+            (0, 50, 51, None),
+            (1, 500, 501, None),
+            (0, 510, 511, None),
+        ];
+        // From the answer at 51 to the question at 500: by the one at 510 it may run on the other host again.
+        assert_eq!(absences(&off), [449]);
+        assert_eq!(absences(&[&off[..], &[(1, 600, 601, Some(4)), (0, 700, 701, None)]].concat()), [449]);
     }
 
     #[test]
