@@ -263,7 +263,8 @@ impl Board {
         let silence = |host: usize| self.hosts[host].longest_silence.max(now - self.last_heard(host));
         WatchReport {
             violations: self.violations.clone(),
-            absences: self.absences.clone(),
+            // Where no question came after the answers that miss it, they were of moments that lie too far apart to prove anything.
+            absences: self.absences.iter().filter(|away| away.until > away.from).cloned().collect(),
             answers: self.hosts.iter().map(|view| (view.name.clone(), view.count)).collect(),
             silences: (0..self.hosts.len())
                 .map(|host| (self.hosts[host].name.clone(), silence(host)))
@@ -387,7 +388,7 @@ mod tests {
 
     /// The same, and returns for how many milliseconds at a time it ran nowhere.
     fn absences(answers: &[(usize, u64, u64, Option<u32>)]) -> Vec<u128> {
-        board(answers).absences.iter().map(|away| (away.until - away.from).as_millis()).collect()
+        board(answers).report().absences.iter().map(|away| (away.until - away.from).as_millis()).collect()
     }
 
     fn board(answers: &[(usize, u64, u64, Option<u32>)]) -> Board {
@@ -419,7 +420,7 @@ mod tests {
     #[test]
     fn while_a_host_is_silent_nobody_knows_whether_it_runs_there() {
         let silent = [(0, 0, 1, Some(1)), (1, 2, 3, None), (0, 50, 51, None), (0, 2000, 2001, None)];
-        assert_eq!(absences(&silent), [0]);
+        assert_eq!(absences(&silent), Vec::<u128>::new());
     }
 
     #[test]
