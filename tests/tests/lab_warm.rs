@@ -302,8 +302,8 @@ fn break_at_every_moment(scene: &Scene, fault: Fault) -> Result<()> {
     }
     drop(held);
     let migration = until_well(scene, &name).with_context(|| format!("{fault}"))?;
-    // That is what some faults are: it is off until somebody starts it.
-    if fault != Fault::SourceQemu {
+    // Where both libvirtds and the way to them stay, virsh sees all of it.
+    if matches!(fault, Fault::SourceAgent | Fault::DestinationAgent | Fault::Scheduler) {
         was_off_only_in_cutovers(scene, &name).with_context(|| format!("{fault}"))?;
     }
     scene.until_drained("h1")?;
