@@ -304,6 +304,10 @@ impl Conductor<'_> {
         operation: OperationId,
         failure: Failure,
     ) -> Migration {
+        // A try that ended before it touched anything has left it as it was: off, if an earlier one has left it so.
+        if let Some(was) = migration.left_off.filter(|_| self.is_still_off(&migration)) {
+            return self.left_off(migration, operation, failure, was);
+        }
         self.try_failed(&mut migration, operation, &failure);
         if self.go(&migration) == Go::Cancelled {
             return self.cancelled(migration);

@@ -452,9 +452,7 @@ impl<'a> Conductor<'a> {
             return migration;
         }
         // One that we have left off needs a person all the same, until somebody has started it.
-        let still_off = migration.left_off.is_some()
-            && matches!(self.whereabouts(&migration), Whereabouts::Here(server) if server.facts.power == Power::Off);
-        if self.go(&migration) == super::Go::Cancelled && !still_off {
+        if self.go(&migration) == super::Go::Cancelled && !self.is_still_off(&migration) {
             return self.cancelled(migration);
         }
         if self.is_out_of_time(&migration) {
@@ -465,6 +463,13 @@ impl<'a> Conductor<'a> {
             Whereabouts::Deleted => self.avoided(migration, Avoidance::Deleted),
             Whereabouts::Here(_) | Whereabouts::Unknown => migration,
         }
+    }
+
+    /// Whether a try has left it off at its source, and nobody has started it since.
+    pub(super) fn is_still_off(&self, migration: &Migration) -> bool {
+        let off = |server: &Server| server.facts.power == Power::Off;
+        migration.left_off.is_some()
+            && matches!(self.whereabouts(migration), Whereabouts::Here(server) if off(server))
     }
 
     pub(super) fn give_up(&mut self, mut migration: Migration, why: FailedBecause) -> Migration {

@@ -310,6 +310,18 @@ fn one_that_is_left_off_waits_for_a_person_and_the_next_try_starts_it() {
 }
 
 #[test]
+fn one_that_is_left_off_still_is_when_the_next_try_can_not_begin() {
+    let mut story = is_left_off();
+    story.retry("db");
+    let status = rounds(&story, 11);
+    tell(&mut story, Report::Replicating(status));
+    fails(&mut story, FailureClass::RefusedByDestination);
+    assert_eq!(story.state("db"), "failed");
+    let (_, last) = story.told.last().expect("its owner was told");
+    assert!(matches!(last, Tells::RolledBack { left_off: true, slot: None, .. }), "{last:?}");
+}
+
+#[test]
 fn one_that_is_left_off_is_not_forgotten_when_its_maintenance_is_cancelled() {
     let mut story = is_left_off();
     let id = *story.maintenances.keys().next().expect("one");
