@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 /// A process that cannot be mistaken for a later one with the same number.
@@ -44,13 +46,21 @@ impl ProcessId {
         Self::of(self.pid) == Some(*self)
     }
 
-    /// Kills it at once and waits until it is gone.
+    /// Kills it at once and waits until it is gone with all its threads: when the first one has ended, the others may still hold what it
+    /// had open, and a socket of a daemon would be taken for that of the next one.
     pub fn kill(&self) {
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while self.is_alive() && Instant::now() < deadline {
-            send_kill(self.pid);
-            std::thread::sleep(Duration::from_millis(5));
+        let Some(process) =
+            Pid::from_raw(self.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+        else {
+            return;
+        };
+        // Looked at only now: what is open is this process, whoever gets its number later.
+        if !self.is_alive() {
+            return;
         }
+        let _ = pidfd_send_signal(&process, Signal::KILL);
+        let end = Timespec { tv_sec: 10, tv_nsec: 0 };
+        let _ = retry_on_intr(|| poll(&mut [PollFd::new(&process, PollFlags::IN)], Some(&end)));
     }
 }
 
