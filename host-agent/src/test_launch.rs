@@ -14,7 +14,7 @@
 //!
 //! [`Replication::end_test`]: crate::hypervisor::replication::Replication::end_test
 
-use drover_agent_api::{OperationState, TestLaunch, Verdict, VerifyGuest, Wish};
+use drover_agent_api::{LifeSign, OperationState, TestLaunch, Verdict, VerifyGuest, Wish};
 use drover_policies::attempt::FailureClass;
 use drover_policies::replica::{EndOfTest, Point, Seen, TestStatus, TestStep};
 use drover_policies::time::{Instant, Span};
@@ -143,7 +143,12 @@ impl Testing {
             Step::End(end) => {
                 let seen = match end {
                     OperationState::Verified { verdict: Verdict::Alive { sign, looked } } => {
-                        Seen::Alive { sign: sign.to_string(), looked }
+                        // What is looked at when it has answered is no part of its boot.
+                        let looking = looked.as_ref().map_or(Span::ZERO, |looked| looked.took);
+                        let up = context.now - looking.delta();
+                        let answered_after =
+                            (sign == LifeSign::GuestAgent).then(|| Span::between(self.since, up));
+                        Seen::Alive { sign: sign.to_string(), answered_after, looked }
                     }
                     OperationState::Verified { verdict: Verdict::NotAlive { text } } => {
                         Seen::NotAlive { text }

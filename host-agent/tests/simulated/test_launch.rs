@@ -87,7 +87,10 @@ fn a_test_guest_runs_beside_its_server_and_is_nobodys_server() {
         (status.name.as_deref(), status.point.map(|point| point.round)),
         (Some("web-1-test"), Some(2))
     );
-    assert!(matches!(status.seen, Some(Seen::Alive { .. })), "{:?}", status.seen);
+    let Some(Seen::Alive { answered_after: Some(after), .. }) = status.seen else {
+        panic!("{:?}", status.seen)
+    };
+    assert!(after > Span::ZERO, "a guest boots");
     assert!(status.console.is_some() && status.until.is_some());
     let observed = rig.fleet.hypervisor(&host("h2")).observe().expect("told");
     assert_eq!(observed.servers, []);

@@ -95,6 +95,9 @@ pub enum Seen {
     Alive {
         /// By this sign.
         sign: String,
+        /// How long after its start its guest agent answered; nothing where it has none that did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answered_after: Option<Span>,
         /// What else was looked at, if that was asked for.
         looked: Option<Looked>,
     },

@@ -13,7 +13,7 @@ use super::{EndOfTest, Point, Replica, ReplicaState, ReplicaStatus, Seen, Stage,
 use crate::checks::what_failed;
 use crate::ids::{OperationId, ServerId};
 use crate::notices::Actor;
-use crate::time::Instant;
+use crate::time::{Instant, Span};
 
 /// The last test launch of a replica.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,8 +165,11 @@ impl fmt::Display for TestHappened {
                 write!(f, "{name} runs, its console is {console}")
             }
             Self::Launched { name, console: None } => write!(f, "{name} runs"),
-            Self::Checked { seen: Seen::Alive { sign, looked } } => {
+            Self::Checked { seen: Seen::Alive { sign, answered_after, looked } } => {
                 write!(f, "the test guest is alive: {sign}")?;
+                if let Some(after) = answered_after {
+                    write!(f, ", {after} after its start")?;
+                }
                 match looked.as_ref().map(|looked| what_failed(&looked.findings)) {
                     None => Ok(()),
                     Some(None) => f.write_str("; all that was looked at is as it should be"),
@@ -256,6 +259,26 @@ impl Test {
         match &self.state {
             TestState::Going { seen, .. } | TestState::Ending { seen, .. } => seen.as_deref(),
             TestState::Asked { .. } | TestState::Over { .. } => None,
+        }
+    }
+
+    /// What was seen of the guest, if it was looked at.
+    #[must_use]
+    pub fn seen(&self) -> Option<&Seen> {
+        match &self.state {
+            TestState::Over { seen, .. } => seen.as_ref(),
+            TestState::Asked { .. } | TestState::Going { .. } | TestState::Ending { .. } => {
+                self.status().and_then(|status| status.seen.as_ref())
+            }
+        }
+    }
+
+    /// How long after its start the guest answered, if it did: the server needs as long after a cutover.
+    #[must_use]
+    pub fn boot(&self) -> Option<Span> {
+        match self.seen()? {
+            Seen::Alive { answered_after, .. } => *answered_after,
+            Seen::NotAlive { .. } => None,
         }
     }
 

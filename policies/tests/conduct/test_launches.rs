@@ -43,7 +43,7 @@ fn running(story: &Story) -> TestStatus {
         point: Some(Point { round: 2, consistent_at: story.now }),
         name: Some("db-test".to_owned()),
         console: Some("vnc://127.0.0.1:5900".to_owned()),
-        seen: Some(Seen::Alive { sign: "it runs".to_owned(), looked: None }),
+        seen: Some(Seen::Alive { sign: "it runs".to_owned(), answered_after: None, looked: None }),
         until: Some(story.now + Span::hours(24).delta()),
         ..TestStatus::new(story.now)
     }

@@ -179,6 +179,8 @@ pub struct Test {
     pub until: Option<Instant>,
     /// By what it was seen to be alive, or what was seen instead.
     pub seen: Option<String>,
+    /// How long after its start it answered.
+    pub answered_after: Option<Span>,
     /// What else it was looked at for.
     pub checks: Checks,
     /// Where its console is.

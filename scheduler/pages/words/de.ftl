@@ -262,6 +262,7 @@ test-hint = Eine Kopie des Servers wird mit neuer Identität und ohne Netz nach 
 test-name = Name
 test-from = Seine Festplatten vom
 test-seen = Gesehen
+after-its-start = { $what } nach dem Start
 test-console = Konsole
 test-until = Endet von selbst
 voice-drover = Drover

@@ -271,6 +271,7 @@ test-hint = A copy of the server is booted with a new identity and without a net
 test-name = Name
 test-from = Its disks as of
 test-seen = Seen
+after-its-start = { $what } after its start
 test-console = Console
 test-until = Ends by itself
 voice-drover = Drover

@@ -254,13 +254,17 @@ fn landed(screen: &Screen, round: &RoundView) -> String {
 }
 
 fn expected(estimate: &CutoverEstimate) -> String {
+    let boot = estimate
+        .boot_ms
+        .map(|boot| format!("\nanswers {} after its start, as in its test", milliseconds(boot)));
     format!(
-        "final delta {} in about {} (9 of 10 within {})\noff for about {} (9 of 10 within {})",
+        "final delta {} in about {} (9 of 10 within {})\noff for about {} (9 of 10 within {}){}",
         bytes(estimate.final_delta_bytes),
         milliseconds(estimate.final_delta_ms),
         milliseconds(estimate.final_delta_p90_ms),
         milliseconds(estimate.downtime_ms),
-        milliseconds(estimate.downtime_p90_ms)
+        milliseconds(estimate.downtime_p90_ms),
+        boot.unwrap_or_default()
     )
 }
 

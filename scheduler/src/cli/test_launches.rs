@@ -5,6 +5,7 @@ use super::checks::findings;
 use super::client::{Answer, Parameter};
 use super::exit::Failed;
 use super::screen::Screen;
+use super::words::milliseconds;
 use super::{Context, part};
 use crate::http::views::{ReplicaView, TestView};
 
@@ -96,7 +97,9 @@ fn lines(test: &TestView) -> Vec<String> {
     add("Guest", test.name.clone());
     add("From", test.consistent_at.map(|at| format!("its disks of {}", at.format("%Y-%m-%d %H:%M:%S UTC"))));
     add("Alive", test.alive.map(|alive| if alive { "yes" } else { "NO" }.to_owned()));
-    add("Seen", test.seen.clone());
+    let after = |ms| format!(", {} after its start", milliseconds(ms));
+    let answered = test.answered_after_ms.map(after).unwrap_or_default();
+    add("Seen", test.seen.as_ref().map(|seen| format!("{seen}{answered}")));
     let well = test.well.map(|well| if well { "passed" } else { "FAILED, see below" }.to_owned());
     let alone = || "not looked at: a test has no network unless policy names one (test.network)".to_owned();
     add("Checks", well.or_else(|| test.alive?.then(alone)));

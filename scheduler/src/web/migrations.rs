@@ -221,6 +221,7 @@ pub(super) fn test(view: &TestView, number: u32, root: &str) -> Test {
         consistent_at: view.consistent_at,
         until: view.until,
         seen: view.seen.clone(),
+        answered_after: view.answered_after_ms.map(Span::milliseconds),
         checks: checks(&view.checks),
         console: view.console.clone(),
         actions: drover_pages::form::Actions(actions),

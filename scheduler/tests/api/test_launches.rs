@@ -41,7 +41,11 @@ fn running() -> OperationState {
             point: Some(Point { round: 2, consistent_at: NOON }),
             name: Some("stuck-test".to_owned()),
             console: Some("vnc://127.0.0.1:5901".to_owned()),
-            seen: Some(Seen::Alive { sign: "its guest agent answers".to_owned(), looked: None }),
+            seen: Some(Seen::Alive {
+                sign: "its guest agent answers".to_owned(),
+                answered_after: Some(Span::seconds(23)),
+                looked: None,
+            }),
             until: Some(NOON + Span::hours(24).delta()),
             ..TestStatus::new(NOON)
         },
@@ -96,7 +100,11 @@ async fn what_a_test_guest_was_looked_at_for_is_shown() {
         Finding::read(check, Verdict::Failed, "no answer at port 443"),
     ];
     let looked = Looked { findings, ..Looked::default() };
-    status.seen = Some(Seen::Alive { sign: "its guest agent answers".to_owned(), looked: Some(looked) });
+    status.seen = Some(Seen::Alive {
+        sign: "its guest agent answers".to_owned(),
+        answered_after: Some(Span::seconds(23)),
+        looked: Some(looked),
+    });
     answers(&api, OperationState::Testing { status }).await;
     let shown = test(&api, &api.acme, &number).await;
     assert_eq!((&shown["alive"], &shown["well"]), (&json!(true), &json!(false)), "{shown}");
@@ -104,11 +112,15 @@ async fn what_a_test_guest_was_looked_at_for_is_shown() {
         (&shown["checks"][1]["verdict"], &shown["checks"][1]["seen"]),
         (&json!("failed"), &json!("no answer at port 443"))
     );
+    assert_eq!(shown["answered_after_ms"], 23_000, "{shown}");
+    let migration = api.get(&api.acme, &format!("/v1/migrations/{number}")).await.json();
+    assert_eq!(migration["replica"]["estimate"]["boot_ms"], 23_000, "{migration}");
     let events = api.get(&api.acme, &format!("/v1/events?migration={number}")).await.text;
+    assert!(events.contains("answers, 23s after its start"), "{events}");
     assert!(events.contains("but it is not as it should be"), "{events}");
     let owner = Browser::signed_in(&api, &api.acme).await;
     let page = owner.get(&format!("/my/migrations/{number}")).await.text;
-    assert!(page.contains("no answer at port 443"), "{page}");
+    assert!(page.contains("no answer at port 443") && page.contains("after its start"), "{page}");
 }
 
 #[tokio::test]

@@ -49,8 +49,7 @@ impl ProcessId {
     /// Kills it at once and waits until it is gone with all its threads: when the first one has ended, the others may still hold what it
     /// had open, and a socket of a daemon would be taken for that of the next one.
     pub fn kill(&self) {
-        let Some(process) =
-            Pid::from_raw(self.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+        let Some(process) = Pid::from_raw(self.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
         else {
             return;
         };

@@ -193,6 +193,7 @@ fn test(foreign: &str, console: Option<String>) -> Test {
         consistent_at: Some(minutes(-20)),
         until: Some(hours(20)),
         seen: Some(format!("its guest agent answers{foreign}")),
+        answered_after: Some(Span::seconds(23)),
         checks: checks(foreign),
         console,
         actions: Actions(vec![

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use drover_policies::ids::{HostName, MigrationId, ReplicaId, ServerId};
 use drover_policies::replica::{
-    Activity, Frozen, Going, Replica, ReplicaState, ReplicaStatus, Round, RoundFigures,
+    Activity, Frozen, Going, Replica, ReplicaState, ReplicaStatus, Round, RoundFigures, Test,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -169,6 +169,9 @@ pub struct CutoverEstimate {
     pub downtime_ms: u64,
     /// Nine times in ten it is no longer than this, in milliseconds.
     pub downtime_p90_ms: u64,
+    /// How long the guest takes after that until it answers, in milliseconds, as its last test launch has shown; missing before one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_ms: Option<u64>,
 }
 
 /// What only operators see of a replica.
@@ -218,6 +221,7 @@ impl ReplicaView {
                 final_delta_p90_ms: delta.duration_p90.as_milliseconds(),
                 downtime_ms: present.cutover.downtime.as_milliseconds(),
                 downtime_p90_ms: present.cutover.downtime_p90.as_milliseconds(),
+                boot_ms: replica.test.as_ref().and_then(Test::boot).map(|boot| boot.as_milliseconds()),
             }),
             test: replica.test.as_ref().map(|test| TestView::of(test, eyes)),
             inside: operator.then(|| ReplicaInside {

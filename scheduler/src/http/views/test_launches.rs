@@ -40,6 +40,9 @@ pub struct TestView {
     /// By what it was seen to be alive, or what was seen instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seen: Option<String>,
+    /// How long after its start its guest agent answered, in milliseconds; missing where it has none that did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_after_ms: Option<u64>,
     /// What else it was looked at for, as a server is after its move.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<FindingView>,
@@ -62,16 +65,14 @@ impl TestView {
     #[must_use]
     pub fn of(test: &Test, eyes: Eyes) -> Self {
         let status = test.status();
-        let (point, seen, ended) = match &test.state {
-            TestState::Over { because, point, seen, .. } => {
-                (*point, seen.as_ref(), Some(ended(because, eyes)))
-            }
+        let (point, ended) = match &test.state {
+            TestState::Over { because, point, .. } => (*point, Some(ended(because, eyes))),
             TestState::Asked { .. } | TestState::Going { .. } | TestState::Ending { .. } => {
-                (status.and_then(|status| status.point), status.and_then(|status| status.seen.as_ref()), None)
+                (status.and_then(|status| status.point), None)
             }
         };
-        let (alive, seen, looked) = match seen {
-            Some(Seen::Alive { sign, looked }) => (Some(true), Some(sign.clone()), looked.as_ref()),
+        let (alive, seen, looked) = match test.seen() {
+            Some(Seen::Alive { sign, looked, .. }) => (Some(true), Some(sign.clone()), looked.as_ref()),
             Some(Seen::NotAlive { text }) => (Some(false), Some(text.clone()), None),
             None => (None, None, None),
         };
@@ -87,6 +88,7 @@ impl TestView {
             until: status.and_then(|status| status.until),
             alive,
             seen,
+            answered_after_ms: test.boot().map(|boot| boot.as_milliseconds()),
             checks: findings.iter().map(FindingView::from).collect(),
             well: looked.map(|_| what_failed(findings).is_none()),
             ended,
