@@ -10,7 +10,9 @@ use tokio::net::TcpListener;
 use tokio::process::Command;
 
 use crate::fixture::Api;
+use crate::operating::arrives;
 use crate::replicas::{in_a_round, prepared, resting, tells};
+use crate::test_launches::{answers, running};
 
 pub struct Served {
     pub api: Api,
@@ -311,4 +313,85 @@ async fn replicas_read_well_on_eighty_columns_and_as_json() {
     let refused = served.run(&["replicas", "sync", &number]).await;
     assert_eq!(code(&refused), 1);
     assert!(text(&refused.stderr).contains("43 %"), "{}", text(&refused.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_launch_is_asked_for_read_judged_and_ended() {
+    let served = Served::of(Api::replicating().await).await;
+    let none = served.run(&["test", "launch", "stuck"]).await;
+    assert_eq!(code(&none), 1, "{none:?}");
+    assert!(text(&none.stderr).contains("drover replicas list"), "{}", text(&none.stderr));
+
+    let number = prepared(&served.api).await;
+    tells(&served.api, resting()).await;
+    let launched = text(&served.run(&["test", "launch", "stuck"]).await.stdout);
+    assert!(launched.contains(&format!("drover test show {number}")), "{launched}");
+    served.api.look().await;
+    let early = served.run(&["test", "launch", "stuck"]).await;
+    assert_eq!(code(&early), 1);
+    assert!(text(&early.stderr).contains("cleaning up"), "what it does is told: {}", text(&early.stderr));
+    answers(&served.api, running()).await;
+    let shown = text(&served.run(&["test", "show", &number]).await.stdout);
+    for said in [
+        "State    running",
+        "Guest    stuck-test",
+        "Alive    yes",
+        "its guest agent answers, 23 s after its start",
+        "Checks   not looked at",
+        "Console  vnc://127.0.0.1:5901",
+    ] {
+        assert!(shown.contains(said), "{said} in {shown}");
+    }
+    let replica = text(&served.run(&["replicas", "show", &number]).await.stdout);
+    assert!(replica.contains("answers 23 s after its start, as in its test"), "{replica}");
+    let json = served.run(&["test", "show", "stuck", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["test"]["answered_after_ms"], 23_000, "{json}");
+    let judged = [("failed", "drover reschedule DR-"), ("passed", "noted"), ("end", "is being ended")];
+    for (verb, said) in judged {
+        let output = served.run(&["test", verb, "stuck"]).await;
+        assert!(text(&output.stdout).contains(said), "{output:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blueprint_is_set_in_parts_read_and_cleared() {
+    let served = Served::new().await;
+    let none = text(&served.run(&["blueprint", "show", "db"]).await.stdout);
+    assert!(none.contains("drover blueprint set db --memory 4GiB"), "{none}");
+    served.run(&["blueprint", "set", "db", "--memory", "4GiB"]).await;
+    let set = text(&served.run(&["blueprint", "set", "db", "--boot", "later"]).await.stdout);
+    assert!(set.contains("memory 4 GiB, left off"), "what is not named stays: {set}");
+    for (wrong, expected, says) in [
+        (["--memory", "4GB"], 2, "write whole MiB or GiB"),
+        (["--network", "br0"], 2, "br0=br1"),
+        (["--vcpus", "0"], 1, "write 1 to 1024"),
+    ] {
+        let refused = served.run(&[&["blueprint", "set", "db"], wrong.as_slice()].concat()).await;
+        assert_eq!(code(&refused), expected, "{refused:?}");
+        assert!(text(&refused.stderr).contains(says), "{}", text(&refused.stderr));
+    }
+    let json = served.run(&["blueprint", "show", "db", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).expect("JSON");
+    assert_eq!(json["blueprint"]["memory_bytes"], 4_u64 << 30, "{json}");
+    let cleared = text(&served.run(&["blueprint", "clear", "db"]).await.stdout);
+    assert_eq!(cleared, "Cleared: db stays as it is.\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_taken_back_once_it_has_moved_and_nobody_is_there_to_be_asked_only_with_yes() {
+    let mut served = Served::new().await;
+    served.run(&["migrate-now", "db", "--yes"]).await;
+    let number = format!("DR-{}", served.api.migration_of("db").await["number"]);
+    let early = served.run(&["revert", &number, "--yes"]).await;
+    assert_eq!(code(&early), 1, "{early:?}");
+    arrives(&mut served.api).await;
+    let unasked = served.run(&["revert", &number]).await;
+    assert_ne!(code(&unasked), 0, "{unasked:?}");
+    assert!(text(&unasked.stderr).contains("--yes"), "{}", text(&unasked.stderr));
+    assert_eq!(served.api.migration_of("db").await["state"], "completed");
+    let back = served.run(&["revert", &number, "--yes"]).await;
+    assert_eq!(code(&back), 0, "{back:?}");
+    let shown = text(&served.run(&["migrations", "show", &number]).await.stdout);
+    assert!(shown.contains("reverting"), "{shown}");
 }

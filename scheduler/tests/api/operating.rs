@@ -110,6 +110,18 @@ async fn a_copy_is_brought_up_to_date_paused_and_resumed() {
     assert_eq!(pace_of(&api).await["going"], "on");
 }
 
+/// `db` of acme, whose time has come, is moved by a reboot and seen alive.
+pub async fn arrives(api: &mut Api) {
+    api.look().await;
+    let to = api.migration_of("db").await["to"].as_str().expect("a place").to_owned();
+    api.answer_orders("h1", |order| matches!(order, Order::RebootMigrate(_)).then(moved)).await;
+    api.moves(2, "h1", &to).await;
+    let alive =
+        || OperationState::Verified { verdict: Verdict::Alive { sign: LifeSign::GuestAgent, looked: None } };
+    api.answer_orders(&to, |order| matches!(order, Order::VerifyGuest(_)).then(alive)).await;
+    assert_eq!(api.migration_of("db").await["state"], "completed");
+}
+
 #[tokio::test]
 async fn a_move_that_is_done_is_taken_back_and_one_that_was_asked_for_is_cancelled() {
     let mut api = Api::new().await;
@@ -125,14 +137,7 @@ async fn a_move_that_is_done_is_taken_back_and_one_that_was_asked_for_is_cancell
     assert_eq!(asked.status, StatusCode::CREATED, "{asked:?}");
     let path = path_of(&api, "db").await;
     does(&operator, &format!("{path}/start-now"), "It begins.").await;
-    api.look().await;
-    let to = api.migration_of("db").await["to"].as_str().expect("a place").to_owned();
-    api.answer_orders("h1", |order| matches!(order, Order::RebootMigrate(_)).then(moved)).await;
-    api.moves(2, "h1", &to).await;
-    let alive =
-        || OperationState::Verified { verdict: Verdict::Alive { sign: LifeSign::GuestAgent, looked: None } };
-    api.answer_orders(&to, |order| matches!(order, Order::VerifyGuest(_)).then(alive)).await;
-    assert_eq!(api.migration_of("db").await["state"], "completed");
+    arrives(&mut api).await;
     let operator = Browser::signed_in(&api, &api.operator).await;
     for wrong in ["tomorrow", "<b>", "2026-99-99T99:99"] {
         let answer = operator.post(&format!("{path}/revert"), &[("at", wrong)]).await;

@@ -28,13 +28,13 @@ async fn host_of(api: &Api) -> String {
 }
 
 /// The destination's agent tells of the test.
-async fn answers(api: &Api, state: OperationState) {
+pub async fn answers(api: &Api, state: OperationState) {
     let host = host_of(api).await;
     let told = |order: &Order| matches!(order, Order::TestLaunch(_)).then(|| state.clone());
     api.answer_orders(&host, told).await;
 }
 
-fn running() -> OperationState {
+pub fn running() -> OperationState {
     OperationState::Testing {
         status: TestStatus {
             step: TestStep::Running,
