@@ -162,18 +162,15 @@ impl Stage {
                 let (target, source) =
                     line.trim().split_once(char::is_whitespace).expect("a target and a file");
                 let source = PathBuf::from(source.trim());
-                let info =
-                    Command::new("qemu-img").args(["info", "-U", "--output=json"]).arg(&source).output();
-                let info: serde_json::Value =
-                    serde_json::from_slice(&info.expect("qemu-img runs").stdout).expect("JSON");
+                let info = image_info(&source);
                 let format = if info["format"] == "qcow2" { ImageFormat::Qcow2 } else { ImageFormat::Raw };
                 ReplicaDisk {
                     target: target.to_owned(),
+                    virtual_bytes: virtual_bytes(&source),
                     path: images.join(source.file_name().expect("a name")),
                     source,
                     format,
                     becomes: None,
-                    virtual_bytes: info["virtual-size"].as_u64().expect("a size"),
                 }
             })
             .collect()
@@ -273,6 +270,8 @@ impl Stage {
         assert_eq!(port.held(self.replica, &self.peer()), Ok(Held::InPlace));
         for disk in &self.disks {
             let format = disk.format.to_string();
+            // A different size is only a warning there; the strict comparison would also tell holes from zeroes.
+            assert_eq!(virtual_bytes(&disk.source), virtual_bytes(&disk.path), "{}", disk.target);
             let compared = Command::new("qemu-img")
                 .args(["compare", "-f", &format, "-F", &format])
                 .args([&disk.source, &disk.path])
@@ -323,6 +322,15 @@ impl Stage {
             "a backup job is left"
         );
     }
+}
+
+fn image_info(image: &Path) -> serde_json::Value {
+    let info = Command::new("qemu-img").args(["info", "-U", "--output=json"]).arg(image).output();
+    serde_json::from_slice(&info.expect("qemu-img runs").stdout).expect("JSON")
+}
+
+fn virtual_bytes(image: &Path) -> u64 {
+    image_info(image)["virtual-size"].as_u64().expect("a size")
 }
 
 const OPERATION: OperationId = OperationId(Uuid::from_u128(11));
@@ -414,6 +422,62 @@ fn rounds_bring_a_server_s_disks_over_bit_by_bit() {
     let info =
         Command::new("qemu-img").arg("info").arg(&stage.disks[0].source).output().expect("qemu-img runs");
     assert!(!String::from_utf8_lossy(&info.stdout).contains("drover-1a2b3c4d"), "a bitmap is left");
+    stage.nothing_is_left();
+}
+
+/// A backup program that keeps checkpoints of its own, as virtnbdbackup does, and an operator who enlarges the disks.
+#[test]
+fn somebody_elses_checkpoints_and_backups_and_disks_that_grow_are_lived_with() {
+    let load = DiskLoad { kib_per_second: 1024, ..LOAD };
+    let Some(stage) = Stage::new("test-others", load, [DiskFormat::Qcow2, DiskFormat::Raw], None) else {
+        return;
+    };
+    let other = |name: &str| {
+        let disks = ["--diskspec", "vda,checkpoint=bitmap", "--diskspec", "vdb,checkpoint=no"];
+        stage.virsh(&[["checkpoint-create-as", GUEST, name].as_slice(), disks.as_slice()].concat());
+    };
+    other("virtnbdbackup.0");
+    assert_eq!(stage.round(ReadFrom::Running).kind, RoundKind::Initial);
+    other("virtnbdbackup.1");
+    stage.let_it_write(2 << 20);
+    assert_eq!(stage.round(ReadFrom::Running).kind, RoundKind::Incremental);
+    assert_eq!(stage.checkpoints(), ["drover-1a2b3c4d-2", "virtnbdbackup.0", "virtnbdbackup.1"]);
+
+    let scratch = stage.dir.path().join("others-scratch");
+    let backup = format!(
+        "<domainbackup mode='pull'><server transport='unix' socket='{0}.socket'/>\
+         <disks><disk name='vda' backup='yes' type='file'><scratch file='{0}'/></disk><disk name='vdb' backup='no'/></disks></domainbackup>",
+        scratch.display()
+    );
+    let asked = stage.dir.path().join("others.xml");
+    fs::write(&asked, backup).expect("written");
+    stage.virsh(&["backup-begin", GUEST, &asked.display().to_string()]);
+    let refused = stage
+        .replication()
+        .start_round(&stage.order(ReadFrom::Running, None))
+        .map_err(|refusal| refusal.at_source())
+        .and_then(|()| stage.returned().map(drop).map_err(|refusal| refusal.at_source()))
+        .expect_err("there can be one backup only");
+    assert!(refused.text.contains("somebody else's backup"), "{refused:?}");
+    assert!(
+        stage.host().virsh(["backup-dumpxml", GUEST]).expect("virsh runs").success,
+        "his backup was ended"
+    );
+    stage.virsh(&["domjobabort", GUEST]);
+    assert_eq!(stage.round(ReadFrom::Running).kind, RoundKind::Incremental);
+
+    for disk in &stage.disks {
+        let larger = format!("{}b", disk.virtual_bytes + (16 << 20));
+        stage.virsh(&["blockresize", GUEST, &disk.target, &larger]);
+    }
+    stage.let_it_write(1 << 20);
+    stage.round(ReadFrom::Running);
+    stage.shut_down();
+    stage.round(ReadFrom::PoweredOff);
+    stage.assert_same();
+    let others: Vec<_> =
+        stage.checkpoints().into_iter().filter(|name| name.starts_with("virtnbdbackup")).collect();
+    assert_eq!(others, ["virtnbdbackup.0", "virtnbdbackup.1"]);
     stage.nothing_is_left();
 }
 
