@@ -16,7 +16,7 @@ policy_saved=/usr/sbin/policy-rc.d.before-drover
 # The hypervisor's parts must come from one release: QEMU's packages refuse each other's neighbours by version.
 # libvirt 10.7 is the first that can be told which directories are shared (`shared_filesystems`); without it, it
 # refuses to migrate a guest whose disk lies in a directory that only looks local.
-hypervisor="libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients libvirt-dev qemu-system-x86 qemu-utils"
+hypervisor="libvirt-daemon libvirt-daemon-driver-qemu libvirt-daemon-driver-network libvirt-clients libvirt-dev qemu-system-x86 qemu-utils"
 libvirt_least=10.7
 
 # Build; the guests' kernel, userland and disks; the hosts' network; the databases and servers that tests talk to; the browser.

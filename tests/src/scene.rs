@@ -451,6 +451,29 @@ impl Scene {
         Ok(migration)
     }
 
+    /// Waits until the guest agent of a server answers.
+    ///
+    /// # Errors
+    /// If it does not in time.
+    pub fn until_agent_answers(&self, server: &str) -> Result<()> {
+        self.drover.wait(&format!("the guest agent of {server} to be seen"), BOOT, || {
+            let known = self.drover.api().get(&format!("/v1/servers/{server}"))?.ok()?;
+            Ok((known["guest_agent"] == "connected").then_some(()))
+        })
+    }
+
+    /// Has a web server of a guest looked at, as its owner would: the check is called `http` and its port.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn check_http(&self, server: &str, port: u16) -> Result<()> {
+        let check = serde_json::json!({
+            "owner": "acme", "scope": { "for": "server", "server": server }, "name": format!("http {port}"),
+            "check": "http", "port": port, "path": "/health", "within": "15s",
+        });
+        self.drover.api().put(&format!("/v1/checks/{}", uuid::Uuid::new_v4()), &check)?.ok().map(drop)
+    }
+
     /// Whether a guest runs on this host alone, goes on counting, and has its definition there.
     ///
     /// # Errors
@@ -486,6 +509,16 @@ impl Scene {
     pub fn boots(&self, guest: &str) -> Result<u64> {
         Ok(self.lab.collector()?.of(guest).boots)
     }
+}
+
+/// What came of one thing that a server was looked at for.
+///
+/// # Errors
+/// It was not looked at for that.
+pub fn finding(findings: &Value, name: &str) -> Result<String> {
+    let found = findings.as_array().into_iter().flatten().find(|finding| finding["name"] == name);
+    let found = found.with_context(|| format!("no {name:?} among {findings:#}"))?;
+    text(&found["verdict"]).map(str::to_owned)
 }
 
 /// A guest of the account acme with these labels, on shared storage.

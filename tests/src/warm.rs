@@ -40,6 +40,11 @@ match = { label = "rounds=slow" }
 set.replication.bandwidth = 3145728
 
 [[rule]]
+name = "tests in a network"
+match = { label = "tests=network" }
+set.test.network = "tests"
+
+[[rule]]
 name = "not soon"
 match = { label = "window=far" }
 set.windows.slot_step = "6h"
@@ -51,6 +56,9 @@ pub const SLOW_ROUNDS: (&str, &str) = ("rounds", "slow");
 
 /// The label of a server whose time is hours away.
 pub const FAR_WINDOW: (&str, &str) = ("window", "far");
+
+/// The label of a server whose tests are plugged into a network.
+pub const TESTED_IN_A_NETWORK: (&str, &str) = ("tests", "network");
 
 /// How long a server may take from the order to its end, when something breaks on the way: a link that is cut is noticed after a while,
 /// and a try that has failed is followed by another one.

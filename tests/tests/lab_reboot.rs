@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use drover_tests::lab::{DiskFormat, LOCAL_STORAGE};
-use drover_tests::scene::{self, MOVED, Scene, failures, forbids_live, guest, text};
+use drover_tests::lab::{DiskFormat, LOCAL_STORAGE, Service};
+use drover_tests::scene::{self, MOVED, Scene, failures, finding, forbids_live, guest, text};
 use serde_json::{Value, json};
 
 fn main() -> ExitCode {
@@ -22,6 +22,7 @@ fn main() -> ExitCode {
             a_destination_libvirtd_killed_in_the_cutover_leaves_one_guest_that_comes_up_once,
             a_name_clash_at_the_destination_is_found_before_the_guest_is_powered_off,
             a_server_boots_in_the_shape_of_its_blueprint_and_goes_back_in_its_own,
+            a_service_that_does_not_come_back_holds_its_migration_until_a_person_has_looked,
             servers_that_cannot_simply_be_moved_are_named_with_what_to_do_about_them,
         ],
     )
@@ -36,10 +37,7 @@ fn a_guest_is_powered_off_by_its_agent_by_its_power_button_or_hard_whichever_wor
     let mut deaf = forbids_live("off-hard", &[("ears", "none")]);
     deaf.ignore_acpi = true;
     scene.add(&[agent, button, deaf])?;
-    scene.drover().wait("the guest agent to be seen", scene::BOOT, || {
-        let server = scene.drover().api().get("/v1/servers/off-by-agent")?.ok()?;
-        Ok((server["guest_agent"] == "connected").then_some(()))
-    })?;
+    scene.until_agent_answers("off-by-agent")?;
     scene.drain("h1")?;
     for (server, how) in [("off-by-agent", "guest_agent"), ("off-by-button", "acpi"), ("off-hard", "hard")] {
         let migration = scene.until_rebooted(server)?;
@@ -145,6 +143,35 @@ fn a_destination_libvirtd_killed_in_the_cutover_leaves_one_guest_that_comes_up_o
     let migration = scene.until_rebooted("cut-target")?;
     ensure!(migration["tries"] == 1, "{migration:#}");
     scene.until_drained("h1")
+}
+
+/// Of two that answered before, the one answers after its boot as well, and the other does not: its owner hears of that and not that all is well.
+fn a_service_that_does_not_come_back_holds_its_migration_until_a_person_has_looked(
+    scene: &Scene,
+) -> Result<()> {
+    let (well, gone) = ("service-well", "service-gone");
+    let serving = |name: &str, boots| {
+        let mut spec = forbids_live(name, &[]);
+        (spec.agent, spec.service) = (true, Some(Service { port: 8080, boots, also_at: None }));
+        spec
+    };
+    scene.add(&[serving(well, 0), serving(gone, 1)])?;
+    for server in [well, gone] {
+        scene.check_http(server, 8080)?;
+        scene.until_agent_answers(server)?;
+    }
+    scene.drain("h1")?;
+    let shop = |migration: &Value| finding(&migration["checks"], "http 8080");
+    let moved = scene.until_rebooted(well)?;
+    ensure!(shop(&moved)? == "passed", "{moved:#}");
+    let held =
+        scene.until(gone, "to wait for a person", MOVED, |migration| migration["state"] == "failed")?;
+    ensure!(shop(&held)? == "failed" && held["outcome"]["code"] == "checks_failed", "{held:#}");
+    scene.runs_on(gone, text(&held["to"])?)?;
+    // It has left its host all the same.
+    scene.until_drained("h1")?;
+    scene.wish(gone, "confirm")?;
+    scene.until(gone, "to be over", MOVED, |migration| migration["state"] == "completed").map(drop)
 }
 
 fn a_name_clash_at_the_destination_is_found_before_the_guest_is_powered_off(scene: &Scene) -> Result<()> {

@@ -4,15 +4,16 @@
 //! Over all of them, three things are watched: no guest runs twice, none loses a write that it has acknowledged, and none begins with
 //! other disks than it ended with.
 
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use drover_tests::lab::DiskFormat::{Qcow2, Raw};
-use drover_tests::lab::{Firmware, LOCAL_STORAGE};
-use drover_tests::scene::{self, BOOT, Scene, Stage, text};
+use drover_tests::lab::{Firmware, LOCAL_STORAGE, Service};
+use drover_tests::scene::{self, BOOT, Scene, Stage, finding, text};
 use drover_tests::warm::{
-    self, Crowd, FAR_WINDOW, Fault, Moment, REPAIRED, SLOW_ROUNDS, Seed, confirm, loaded_guest, local_guest,
-    until_well, was_off_only_in_cutovers,
+    self, Crowd, FAR_WINDOW, Fault, Moment, REPAIRED, SLOW_ROUNDS, Seed, TESTED_IN_A_NETWORK, confirm,
+    loaded_guest, local_guest, until_well, was_off_only_in_cutovers,
 };
 use serde_json::{Value, json};
 
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
             a_server_is_taken_back_at_once_only_by_whoever_accepts_what_is_lost_by_it,
             what_firmware_and_tpm_keep_goes_with_a_server_and_comes_back_with_it,
             a_server_is_tested_at_its_destination_while_it_runs_and_is_replicated,
+            a_test_is_looked_at_in_a_network_that_leads_nowhere_for_what_its_owner_asks,
             disks_lie_where_the_blueprint_wants_them_and_go_back_to_where_they_were,
             a_scheduler_killed_at_every_moment_goes_on_after_its_start,
             a_server_that_crashes_while_it_is_replicated_is_moved_when_it_runs_again,
@@ -212,6 +214,49 @@ fn a_server_is_tested_at_its_destination_while_it_runs_and_is_replicated(scene: 
     }
     scene.wish(server, "start-now")?;
     until_well(scene, server).map(drop)
+}
+
+/// The destination has an address in that network, and asks the test guest there; the server itself is never asked.
+fn a_test_is_looked_at_in_a_network_that_leads_nowhere_for_what_its_owner_asks(scene: &Scene) -> Result<()> {
+    let (server, address) = ("warm-looked-at", Ipv4Addr::new(192, 168, 77, 10));
+    let mut spec = local_guest(server, &[Qcow2], &[FAR_WINDOW, TESTED_IN_A_NETWORK]);
+    spec.agent = true;
+    spec.service = Some(Service { port: 8080, boots: 0, also_at: Some((address, 24)) });
+    scene.add(&[spec])?;
+    scene.check_http(server, 8080)?;
+    scene.drain("h1")?;
+    let ready =
+        scene.until(server, "to be ready", REPAIRED, |migration| migration["replica"]["ready"] == true)?;
+    let to = scene.host(text(&ready["to"])?)?;
+    let network = |forward: &str| {
+        format!(
+            "<network><name>tests</name>{forward}<bridge name='tests0'/><dns enable='no'/><ip address='192.168.77.1' prefix='24'/></network>"
+        )
+    };
+
+    to.virsh_with("net-define", &network("<forward mode='nat'/>"))?;
+    scene.wish(server, "replica/test")?;
+    let refused = until_test(scene, &ready, "over")?;
+    ensure!(text(&refused["ended"])?.contains("forwards (mode nat)"), "{refused:#}");
+    to.virsh(["net-undefine", "tests"])?.ok()?;
+
+    to.virsh_with("net-create", &network(""))?;
+    scene.wish(server, "replica/test")?;
+    let test = until_test(scene, &ready, "running")?;
+    ensure!(finding(&test["checks"], "http 8080")? == "passed" && test["well"] == true, "{test:#}");
+    ensure!(test["answered_after_ms"].as_u64().is_some_and(|after| after > 0), "{test:#}");
+    let plugged = to.virsh(["domiflist", "warm-looked-at-test"])?.ok()?;
+    ensure!(plugged.lines().all(|line| line.contains(" tests ")), "{plugged}");
+    let estimate = replica_of(scene, &ready)?["estimate"].clone();
+    ensure!(estimate["boot_ms"] == test["answered_after_ms"], "{estimate:#}");
+    scene.wish(server, "replica/test/end")?;
+    until_test(scene, &ready, "over")?;
+    to.virsh(["net-destroy", "tests"])?.ok()?;
+    scene.runs_on(server, "h1")?;
+    scene.wish(server, "start-now")?;
+    until_well(scene, server)?;
+    scene.until_drained("h1")?;
+    confirm(scene, server)
 }
 
 /// Each becomes what the other was, in another directory, and the way back loses neither a write nor the old images.

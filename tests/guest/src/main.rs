@@ -8,12 +8,13 @@
 //!
 //! Parameters come from the kernel's command line: `drover.name`, `drover.collector` (address:port), `drover.beat_ms`,
 //! `drover.dirty_mib` and `drover.dirty_pause_ms`; `drover.load_mib` and `drover.load_kib_s` are [`load`]'s,
-//! `drover.events` and `drover.events_from` are [`events`]'s. What the others (`drover.ip` and so on) mean is said in
+//! `drover.events` and `drover.events_from` are [`events`]'s, `drover.service` and `drover.service_boots` [`service`]'s. What the others (`drover.ip` and so on) mean is said in
 //! `init.sh`.
 
 mod events;
 mod load;
 mod rings;
+mod service;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -23,6 +24,7 @@ use std::time::{Duration, Instant};
 use drover_lab_guest::Record;
 use load::Load;
 use rings::Rings;
+use service::Service;
 
 /// Bytes of a page of memory.
 const PAGE: usize = 4096;
@@ -59,6 +61,7 @@ struct Parameters {
     dirty_pause: Duration,
     load: Option<Load>,
     asking: Option<events::Asking>,
+    service: Option<Service>,
 }
 
 impl Parameters {
@@ -78,6 +81,9 @@ impl Parameters {
             dirty_pause: Duration::from_millis(number("dirty_pause_ms", 20)),
             load: Some(Load { mib: number("load_mib", 0), kib_per_second: number("load_kib_s", 0) })
                 .filter(|load| load.mib > 0),
+            service: word("service")
+                .and_then(|port| port.parse().ok())
+                .map(|port| Service { port, boots: number("service_boots", 0) }),
             asking: word("events_from").and_then(|from| events::Asking::new(from, word("events")?)),
         }
     }
@@ -99,6 +105,13 @@ fn beat(parameters: &Parameters) -> io::Result<()> {
     let (rings, mut record) = Rings::open()?;
     record.boots += 1;
     println!("up: {} boot {} after number {}", parameters.name, record.boots, record.number);
+    if let Some(service) = parameters.service.filter(|service| service.is_offered(record.boots)) {
+        std::thread::spawn(move || {
+            if let Err(error) = service::answer_for_ever(service.port) {
+                println!("trouble: service: {error}");
+            }
+        });
+    }
     let socket = UdpSocket::bind("0.0.0.0:0")?;
     let mut due = Instant::now();
     loop {

@@ -68,12 +68,25 @@ pub struct GuestSpec {
     pub ignore_acpi: bool,
     /// Whether it asks its host's agent for its events.
     pub events: Events,
+    /// What it offers to others.
+    pub service: Option<Service>,
     /// What it is booted by.
     pub firmware: Firmware,
     /// Whether libvirtd starts it when it starts itself.
     pub autostart: bool,
     /// Whether it is started now, or only defined.
     pub start: bool,
+}
+
+/// A port of a guest that answers HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// The port, at every address of the guest.
+    pub port: u16,
+    /// It answers in its first so many boots only; 0 for all of them.
+    pub boots: u32,
+    /// One more address of the guest, with the length of its prefix.
+    pub also_at: Option<(Ipv4Addr, u8)>,
 }
 
 /// What a guest is booted by.
@@ -203,6 +216,7 @@ impl GuestSpec {
             agent: false,
             ignore_acpi: false,
             events: Events::Nothing,
+            service: None,
             firmware: Firmware::Bios,
             autostart: false,
             start: true,
@@ -418,7 +432,7 @@ fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) 
     let kernel_line = format!(
         "console=ttyS0 quiet panic=1 clocksource=hpet nolapic_timer mitigations=off cryptomgr.notests \
          drover.name={} drover.ip={}/24 drover.gateway={} drover.collector={}:{COLLECTOR_PORT} drover.beat_ms={} \
-         drover.dirty_mib={} drover.dirty_pause_ms={} drover.load_mib={} drover.load_kib_s={} drover.agent={} drover.ignore_acpi={}{events}",
+         drover.dirty_mib={} drover.dirty_pause_ms={} drover.load_mib={} drover.load_kib_s={} drover.agent={} drover.ignore_acpi={}{events}{}",
         guest.name,
         guest.ip,
         state.address(1),
@@ -430,6 +444,7 @@ fn definition(state: &LabState, image: &Image, guest: &Guest, spec: &GuestSpec) 
         spec.load.kib_per_second,
         flag(spec.agent),
         flag(spec.ignore_acpi),
+        spec.service.as_ref().map(service_of).unwrap_or_default(),
     );
     let (firmware, tpm) = spec.firmware.elements(&guest.name);
     let kernel = match spec.firmware {
@@ -498,6 +513,17 @@ fn disk_element(disk: &GuestDisk) -> String {
         disk.format.word(),
         disk.path,
         disk.target
+    )
+}
+
+/// What the kernel's line says of a service.
+fn service_of(service: &Service) -> String {
+    let also = service.also_at.map(|(ip, prefix)| format!(" drover.also_ip={ip}/{prefix}"));
+    format!(
+        " drover.service={} drover.service_boots={}{}",
+        service.port,
+        service.boots,
+        also.unwrap_or_default()
     )
 }
 

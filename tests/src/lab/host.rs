@@ -39,7 +39,7 @@ const SCRIPT_NAME: &str = "drover-lab-host";
 const CAPABILITIES: &str = "cache/qemu/capabilities";
 
 /// What a host has of its own, by its place in the host's directory; `host.sh` mounts each where libvirt looks for it.
-const OWN_DIRS: [&str; 7] = ["etc", "lib/shared", "lib/local", "log", "cache", "run", "agent"];
+const OWN_DIRS: [&str; 8] = ["etc", "lib/shared", "lib/local", "lib/dnsmasq", "log", "cache", "run", "agent"];
 
 /// How long a libvirtd may take to answer after it was started; measured: 0.3 s, on a busy machine much more.
 const LIBVIRTD_PATIENCE: Duration = Duration::from_secs(60);
@@ -222,6 +222,16 @@ impl Host {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
         })
+    }
+
+    /// Asks virsh for what takes a description of something in a file.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn virsh_with(&self, verb: &str, xml: &str) -> Result<()> {
+        let mut file = tempfile::NamedTempFile::new()?;
+        file.write_all(xml.as_bytes())?;
+        self.virsh([verb.as_ref(), file.path().as_os_str()])?.ok().map(drop)
     }
 
     /// Starts libvirtd and waits until it answers.

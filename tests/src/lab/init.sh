@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# The first process of a lab guest. Kernel parameters: drover.ip (with prefix length), drover.gateway;
+# The first process of a lab guest. Kernel parameters: drover.ip (with prefix length), drover.gateway; drover.also_ip is one more address;
 # drover.agent=1 starts the real qemu-guest-agent; drover.ignore_acpi=1 makes a guest that does not hear its power
 # button; drover.events_ip (with prefix length) is for the second interface, drover.events_mac the address that it then uses in place of
 # its own. The others belong to drover-lab-guest.
@@ -34,11 +34,12 @@ mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 read -r line </proc/cmdline
-ip= gateway= agent= ignore_acpi= events_ip= events_mac=
+ip= gateway= also_ip= agent= ignore_acpi= events_ip= events_mac=
 for word in $line; do
     case $word in
     drover.ip=*) ip=${word#*=} ;;
     drover.gateway=*) gateway=${word#*=} ;;
+    drover.also_ip=*) also_ip=${word#*=} ;;
     drover.agent=*) agent=${word#*=} ;;
     drover.ignore_acpi=*) ignore_acpi=${word#*=} ;;
     drover.events_ip=*) events_ip=${word#*=} ;;
@@ -50,6 +51,7 @@ ip link set lo up
 ip link set eth0 up
 ip addr add "$ip" dev eth0
 ip route add default via "$gateway"
+[ ! "$also_ip" ] || ip addr add "$also_ip" dev eth0
 if [ "$events_ip" ]; then
     [ ! "$events_mac" ] || ip link set eth1 address "$events_mac"
     ip link set eth1 up

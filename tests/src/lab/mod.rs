@@ -33,7 +33,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use collector::COLLECTOR_PORT;
 pub use collector::{Collector, Heard};
 pub use guest::{
-    DiskFormat, DiskLoad, DiskPlace, Events, Firmware, Guest, GuestDisk, GuestSpec, ring_on_disk,
+    DiskFormat, DiskLoad, DiskPlace, Events, Firmware, Guest, GuestDisk, GuestSpec, Service, ring_on_disk,
 };
 pub use host::{Ballast, Host, LIBVIRT_PORT, LOCAL_STORAGE, SHARED_STORAGE, Said};
 use image::Image;
