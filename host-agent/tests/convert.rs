@@ -53,8 +53,8 @@ fn qemu_img(words: &[&str], paths: &[&Path]) {
 impl Ground {
     /// The foreign disk in this format, 4 MiB of which the second is not empty.
     fn new(format: &str) -> Self {
-        // Not below /tmp, which converters have to themselves.
-        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        // Not below /tmp, which converters have to themselves; a checkout may lie there.
+        let dir = tempfile::tempdir_in("/var/tmp").expect("a directory");
         let at = |name: &str| dir.path().join(name);
         let mut bytes = vec![0; 4 << 20];
         bytes[1 << 20..2 << 20].fill(0x5a);

@@ -388,7 +388,14 @@ pub fn clear(order: &ImportServer, means: &Means<'_>) -> Result<Cleared, ImportE
 
 fn discard(place: &Workplace, record: &Record) -> Result<(), ImportError> {
     fixes::remove_overlays(&record.description.disks)?;
-    record.description.disks.iter().try_for_each(|disk| remove(&image(&disk.path)))?;
+    for disk in &record.description.disks {
+        let made = image(&disk.path);
+        // Cut off between two of them, some are in their place already and the record does not know.
+        if is_same(&made, &disk.path)? {
+            remove(&disk.path)?;
+        }
+        remove(&made)?;
+    }
     place.remove_tmp()?;
     Ok(place.forget()?)
 }
@@ -398,13 +405,53 @@ fn link(from: &Path, to: &Path) -> Result<(), ImportError> {
     match fs::hard_link(from, to) {
         Ok(()) => Ok(sync_parent(to)?),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let id = |path: &Path| {
-                fs::symlink_metadata(path)
-                    .map(|file| (file.dev(), file.ino()))
-                    .map_err(io_error("look at", path))
-            };
-            if id(from)? == id(to)? { Ok(()) } else { Err(ImportError::PathTaken { path: to.to_owned() }) }
+            if is_same(from, to)? {
+                Ok(())
+            } else {
+                Err(ImportError::PathTaken { path: to.to_owned() })
+            }
         }
         Err(error) => Err(io_error("name", to)(error).into()),
+    }
+}
+
+/// Whether both are names of one file.
+fn is_same(one: &Path, other: &Path) -> Result<bool, DiskError> {
+    let id = |path: &Path| match fs::symlink_metadata(path) {
+        Ok(file) => Ok(Some((file.dev(), file.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_error("look at", path)(error)),
+    };
+    let (one, other) = (id(one)?, id(other)?);
+    Ok(one.is_some() && one == other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_that_was_cut_off_while_its_disks_were_put_in_place_leaves_none_and_touches_nobody_elses() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        let disk = |target: &str, name: &str| {
+            format!("[[disk]]\ntarget = {target:?}\nsource = \"/a.vmdk\"\npath = {:?}\n", at(name))
+        };
+        let description = crate::convert::described(&format!(
+            "[import]\nname = \"legacy\"\nmemory_mib = 64\nvcpus = 1\n{}{}",
+            disk("vda", "first.qcow2"),
+            disk("vdb", "second.qcow2")
+        ));
+        let place = Workplace::open(directory.path(), &description.name).expect("new");
+        let stage = Stage::Merged { found: Found::default() };
+        let record = Record { server: ServerId(uuid::Uuid::from_u128(7)), description, stage };
+        for name in ["first.qcow2", "second.qcow2"] {
+            fs::write(image(&at(name)), "made by the import").expect("written");
+        }
+        link(&image(&at("first.qcow2")), &at("first.qcow2")).expect("put in place");
+        fs::write(at("second.qcow2"), "somebody else's").expect("written");
+        discard(&place, &record).expect("thrown away");
+        let left = ["first.qcow2", "second.qcow2"].map(|name| (at(name).exists(), image(&at(name)).exists()));
+        assert_eq!(left, [(false, false), (true, false)]);
     }
 }
