@@ -22,10 +22,11 @@ impl Replicas {
         if by == FilledBy::Rounds && work.record.content != Content::Landed {
             return Err(ReplicaError::NotLanded);
         }
+        // Before anything is thrown away that a refusal would have to give back.
+        work.record.refuse_if_tested()?;
         work.abandon();
         remove_overlays(&work.record)?;
         self.join(work)?;
-        work.record.refuse_if_tested()?;
         work.record.stage = Stage::Placing;
         self.save(&work.record)?;
         self.finish_placing(work)
