@@ -17,6 +17,7 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use libtest_mimic::{Arguments, Failed, Trial};
 pub use local::REPLICA_MARK;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::installation::{Answer, Installation, Options, Replicas};
 use crate::lab::state::REGISTRY;
@@ -471,7 +472,8 @@ impl Scene {
             "owner": "acme", "scope": { "for": "server", "server": server }, "name": format!("http {port}"),
             "check": "http", "port": port, "path": "/health", "within": "15s",
         });
-        self.drover.api().put(&format!("/v1/checks/{}", uuid::Uuid::new_v4()), &check)?.ok().map(drop)
+        let id = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{server} {port}").as_bytes());
+        self.drover.api().put(&format!("/v1/checks/{id}"), &check)?.ok().map(drop)
     }
 
     /// Whether a guest runs on this host alone, goes on counting, and has its definition there.

@@ -338,6 +338,11 @@ fn break_at_every_moment(scene: &Scene, fault: Fault) -> Result<()> {
     for moment in Moment::ALL.into_iter().filter(|moment| fault.is_possible_at(*moment)) {
         if !moment.wait(scene, &guest, held.as_ref(), REPAIRED).with_context(|| format!("{fault}"))? {
             println!("    {moment}: passed by unseen");
+            // These are over in the blink of an eye; the others can't be missed.
+            ensure!(
+                matches!(moment, Moment::FinalDelta | Moment::Tail | Moment::Finalize),
+                "{fault} at {moment}: never seen"
+            );
             continue;
         }
         let broken = fault.strike(scene, &guest).with_context(|| format!("{fault} at {moment}"))?;
@@ -347,8 +352,16 @@ fn break_at_every_moment(scene: &Scene, fault: Fault) -> Result<()> {
     }
     drop(held);
     let migration = until_well(scene, &name).with_context(|| format!("{fault}"))?;
-    // Where both libvirtds and the way to them stay, virsh sees all of it.
-    if matches!(fault, Fault::SourceAgent | Fault::DestinationAgent | Fault::Scheduler) {
+    // Where both libvirtds and the way to them stay, virsh sees all of it. For the others the witness and the boots speak: it ran on with
+    // its disks, or was started once.
+    let seen = [
+        Fault::SourceAgent,
+        Fault::DestinationAgent,
+        Fault::Scheduler,
+        Fault::DestinationFull,
+        Fault::ScratchFull,
+    ];
+    if seen.contains(&fault) {
         was_off_only_in_cutovers(scene, &name).with_context(|| format!("{fault}"))?;
     }
     scene.until_drained("h1")?;
