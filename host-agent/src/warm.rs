@@ -20,7 +20,8 @@ use chrono::TimeDelta;
 use drover_agent_api::{OperationState, Replicate, Wish};
 use drover_policies::attempt::{Failure, FailureClass};
 use drover_policies::replica::{
-    Activity, DiskBacklog, Going, Pace, RECENT_ROUNDS, ReplicaStatus, Round, RoundFigures, RoundKind, Shown,
+    Activity, DiskBacklog, Going, ImageFormat, Pace, RECENT_ROUNDS, ReplicaStatus, Round, RoundFigures,
+    RoundKind, Shown,
 };
 use drover_policies::time::{Instant, Span};
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,9 @@ pub struct Warm {
     /// What the last rounds have shown, latest last.
     #[serde(default)]
     recent: VecDeque<Shown>,
+    /// The size of the disks that are compared in every round.
+    #[serde(default)]
+    compared_bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +105,7 @@ impl Warm {
             backlog: Vec::new(),
             dirty_rate: 0,
             recent: VecDeque::new(),
+            compared_bytes: compared(order),
         }
     }
 
@@ -137,6 +142,7 @@ impl Warm {
             backlog: self.backlog.clone(),
             dirty_rate: self.dirty_rate,
             recent: self.recent.iter().copied().collect(),
+            compared_bytes: self.compared_bytes,
         }
     }
 
@@ -313,15 +319,22 @@ impl Warm {
                 let state = Self { doing: Doing::Round(limits), ..self };
                 state.tell(Activity::Round(figures), context, context.after(LOOK))
             }
-            Ok(RoundStatus::Returned(Ok(round))) => self.landed(round).tell_anew(context),
+            Ok(RoundStatus::Returned(Ok(round))) => self.landed(round, order).tell_anew(context),
             Ok(RoundStatus::Returned(Err(refusal))) => self.stalled(refusal.at_source(), context),
             Ok(RoundStatus::None) => Self { doing: Doing::Initiating, ..self }.tell_anew(context),
             Err(refusal) => self.unanswered(&refusal, context),
         }
     }
 
-    fn landed(self, round: Round) -> Self {
-        let before = self.last.as_ref().filter(|_| round.kind == RoundKind::Incremental);
+    fn landed(self, round: Round, order: &Replicate) -> Self {
+        let compared_bytes = compared(order);
+        // A comparison finds what was written since the round before only where that one has landed whole, as it has unless bitmaps were lost.
+        let tells = match round.kind {
+            RoundKind::Incremental => true,
+            RoundKind::Rescan => compared_bytes > 0,
+            RoundKind::Initial | RoundKind::Tail => false,
+        };
+        let before = self.last.as_ref().filter(|_| tells);
         let shown = before.and_then(|before| Shown::by(&round, before));
         let mut recent = self.recent;
         recent.extend(shown);
@@ -340,6 +353,7 @@ impl Warm {
             failing_since: None,
             dirty_rate,
             recent,
+            compared_bytes,
             ..self
         }
     }
@@ -502,4 +516,10 @@ fn from(state: State) -> Option<ReadFrom> {
         State::Off => Some(ReadFrom::PoweredOff),
         State::HeldByMigration | State::HeldOtherwise | State::Arriving | State::Crashed => None,
     }
+}
+
+/// The size of the disks that no bitmap is kept of.
+fn compared(order: &Replicate) -> u64 {
+    let raw = order.disks.iter().filter(|disk| disk.format == ImageFormat::Raw);
+    raw.map(|disk| disk.virtual_bytes).sum()
 }

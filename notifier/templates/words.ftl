@@ -81,7 +81,7 @@ said-not-running = The server is switched off, so moving it interrupts nothing.
 said-paused = The server is paused, and only a server that is running can be moved without a restart.
 said-lost-by-libvirt = The software that runs it has lost its connection to it, which only a restart brings back.
 said-live-not-converging = Its memory changes faster than it can be copied, so it cannot be moved while it is running. A server that is less busy, or has less memory, can be.
-said-live-failed = Moving it while it was running was tried and did not succeed, without harm to the server; an up-to-date kernel in it makes success more likely.
+said-live-failed = Moving it while it was running was tried and did not succeed, without harm to the server; an up-to-date kernel in it, and less memory in use, make success more likely.
 
 # Why a try failed.
 said-failed-not-converging = its memory changes faster than it can be sent

@@ -174,7 +174,7 @@ impl WhyNotLive {
                     .to_owned()
             }
             Self::LiveFailed { .. } => {
-                "Moving it while it was running was tried and did not succeed, without harm to the server; an up-to-date kernel in it makes success more likely."
+                "Moving it while it was running was tried and did not succeed, without harm to the server; an up-to-date kernel in it, and less memory in use, make success more likely."
                     .to_owned()
             }
         }

@@ -14,7 +14,7 @@ use crate::policy::{LivePolicy, Policy, RebootPolicy};
 use crate::replica::ReplicaStatus;
 use crate::time::Span;
 
-pub use replicas::{FinalDelta, expected_cutover, expected_final_delta, expected_sync};
+pub use replicas::{FinalDelta, expected_comparison, expected_cutover, expected_final_delta, expected_sync};
 
 /// What a link carries when nothing is known about it: one gigabit per second, less what TCP and Ethernet need.
 pub const ASSUMED_BANDWIDTH: u64 = 117_000_000;

@@ -131,9 +131,8 @@ pub struct RoundFigures {
     pub held_percent: u8,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_zero(count: &u8) -> bool {
-    *count == 0
+fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
+    *count == T::default()
 }
 
 /// How far a running round is with one disk.
@@ -193,7 +192,9 @@ impl Shown {
         let took = round.took.as_milliseconds();
         Some(Self {
             dirty_rate: rate(round.dirty_bytes, between)?,
-            rate: rate(round.sent_bytes, took).filter(|_| round.sent_bytes >= TELLS_OF_LINK),
+            // What compares takes the time that reading takes.
+            rate: rate(round.sent_bytes, took)
+                .filter(|_| round.kind == RoundKind::Incremental && round.sent_bytes >= TELLS_OF_LINK),
         })
     }
 }
@@ -217,6 +218,10 @@ pub struct ReplicaStatus {
     /// What the last [`RECENT_ROUNDS`] that found something out have shown, latest last. Agents of before never told it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<Shown>,
+    /// The size of those of its disks that nobody notes the changes of, as of raw ones: every round reads them whole at both ends and
+    /// compares. Agents of before never told it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub compared_bytes: u64,
 }
 
 /// What has not been brought over of one disk.
@@ -331,6 +336,7 @@ impl ReplicaStatus {
             backlog: Vec::new(),
             dirty_rate: 0,
             recent: Vec::new(),
+            compared_bytes: 0,
         }
     }
 
@@ -378,10 +384,11 @@ impl ReplicaStatus {
         Some(last.consistent_at + explained.delta())
     }
 
-    /// The lag in bytes, as far as it is known.
+    /// The lag in bytes; nothing where it is not known, as of disks that are compared.
     #[must_use]
     pub fn lag_bytes(&self) -> Option<u64> {
-        self.last.as_ref().map(|_| self.backlog.iter().map(|disk| disk.bytes).sum())
+        let known = self.last.is_some() && self.compared_bytes == 0;
+        known.then(|| self.backlog.iter().map(|disk| disk.bytes).sum())
     }
 
     /// How much of the first copy is there, 0 to 100; nothing when it is not under way.

@@ -70,7 +70,7 @@ said-not-running = Der Server ist ausgeschaltet; der Umzug unterbricht also nich
 said-paused = Der Server ist angehalten, und nur ein laufender Server kann ohne Neustart verschoben werden.
 said-lost-by-libvirt = Die Software, auf der er läuft, hat die Verbindung zu ihm verloren; nur ein Neustart stellt sie wieder her.
 said-live-not-converging = Sein Arbeitsspeicher ändert sich schneller, als er kopiert werden kann. Ein Server mit weniger Last oder weniger Arbeitsspeicher kann im laufenden Betrieb umziehen.
-said-live-failed = Der Umzug im laufenden Betrieb wurde versucht und ist nicht gelungen, ohne den Server zu beeinträchtigen; mit einem aktuellen Kernel in ihm gelingt es eher.
+said-live-failed = Der Umzug im laufenden Betrieb wurde versucht und ist nicht gelungen, ohne den Server zu beeinträchtigen; mit einem aktuellen Kernel in ihm und weniger benutztem Arbeitsspeicher gelingt es eher.
 
 said-failed-not-converging = Sein Arbeitsspeicher ändert sich schneller, als er übertragen werden kann
 said-failed-aborted = Der Umzug wurde auf Wunsch abgebrochen

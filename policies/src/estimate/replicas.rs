@@ -62,8 +62,8 @@ pub fn expected_cutover(policy: &Policy, history: &[Span], known: Option<&Replic
 /// What the last round of a running server would bring over if its time came now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FinalDelta {
-    /// What it has written since the last round, in bytes.
-    pub bytes: u64,
+    /// What it has written since the last round, in bytes; nothing where it has disks that are compared.
+    pub bytes: Option<u64>,
     /// How long that takes, as often longer as shorter.
     pub duration: Span,
     /// Nine times in ten it will be no longer than this.
@@ -73,10 +73,22 @@ pub struct FinalDelta {
 /// What to expect of the last round of a running server; nothing before the whole disks have been copied once.
 #[must_use]
 pub fn expected_final_delta(policy: &ReplicationPolicy, known: &ReplicaStatus) -> Option<FinalDelta> {
-    let bytes = known.lag_bytes()?;
-    let takes = |rates: &Rates| rates.takes(0.0, bytes as f64);
+    known.last.as_ref()?;
+    let bytes = known.lag_bytes();
+    let takes = |rates: &Rates| rates.takes(0.0, bytes.unwrap_or_default() as f64);
     let (duration, duration_p90) = Spread::of(policy, Some(known)).takes(takes);
     Some(FinalDelta { bytes, duration, duration_p90 })
+}
+
+/// How long it takes to compare the disks that no changes are noted of, as the last round has shown; nothing without such disks, or a round.
+///
+/// What it sent is taken out of its time: that is another matter, and may be much once.
+#[must_use]
+pub fn expected_comparison(policy: &ReplicationPolicy, known: &ReplicaStatus) -> Span {
+    let last = known.last.as_ref().filter(|_| known.compared_bytes > 0);
+    last.map_or(Span::ZERO, |last| {
+        Span(last.took.0.saturating_sub(span(last.sent_bytes as f64 / limit(policy)).0))
+    })
 }
 
 /// What a replica's rounds let expect, in bytes per second.
@@ -85,12 +97,14 @@ struct Rates {
     dirty: f64,
     /// What is sent.
     sent: f64,
+    /// What a round takes that has nothing to send.
+    least: Span,
 }
 
 impl Rates {
     /// Bytes that were written in so many seconds, or that are behind in any case.
     fn takes(&self, seconds: f64, behind: f64) -> Span {
-        span((self.dirty * seconds).max(behind) / self.sent).max(TAIL_AT_LEAST)
+        span((self.dirty * seconds).max(behind) / self.sent).max(self.least)
     }
 }
 
@@ -102,6 +116,8 @@ struct Spread {
 
 impl Spread {
     fn of(policy: &ReplicationPolicy, known: Option<&ReplicaStatus>) -> Self {
+        let comparing = known.map_or(Span::ZERO, |status| expected_comparison(policy, status));
+        let least = TAIL_AT_LEAST.max(comparing);
         let recent = || known.into_iter().flat_map(|status| &status.recent);
         let (mut dirty, mut sent): (Vec<u64>, Vec<u64>) = (
             recent().map(|shown| shown.dirty_rate).collect(),
@@ -109,13 +125,14 @@ impl Spread {
         );
         if sent.len() < ENOUGH_ROUNDS {
             let dirty = known.map_or(0.0, |status| status.dirty_rate as f64);
-            return Self { middle: Rates { dirty, sent: last_rate(policy, known) }, worst: None };
+            return Self { middle: Rates { dirty, sent: last_rate(policy, known), least }, worst: None };
         }
         dirty.sort_unstable();
         sent.sort_unstable();
         let at = |percent: usize| Rates {
             dirty: rank(&dirty, percent) as f64,
             sent: believed(policy, rank(&sent, 100 - percent) as f64),
+            least,
         };
         Self { middle: at(50), worst: Some(at(90)) }
     }
@@ -139,7 +156,8 @@ fn believed(policy: &ReplicationPolicy, rate: f64) -> f64 {
 fn last_rate(policy: &ReplicationPolicy, known: Option<&ReplicaStatus>) -> f64 {
     let last = known.and_then(|status| status.last.as_ref()).filter(|last| !last.took.0.is_zero());
     let measured = last.map(|last| last.sent_bytes as f64 / last.took.0.as_secs_f64());
-    // A round that had next to nothing to send says little about the link.
+    // A round that had next to nothing to send says little about the link, and so does one whose time was spent with reading.
+    let measured = measured.filter(|_| known.is_none_or(|status| status.compared_bytes == 0));
     believed(policy, measured.filter(|rate| *rate > 1.0).unwrap_or(limit(policy)))
 }
 
@@ -202,6 +220,22 @@ mod tests {
             expected_cutover(policy, &history, Some(&known)).downtime > before.downtime,
             "it was never like this"
         );
+    }
+
+    #[test]
+    fn disks_that_are_compared_are_read_whole_while_the_server_is_off() {
+        let policies = PolicySet::default();
+        let policy = policies.general();
+        let mut known = writes(MIB, (117_000_000, Span::seconds(61)));
+        let without = expected_cutover(policy, &[], Some(&known));
+        known.compared_bytes = 500 << 30;
+        assert_eq!(known.lag_bytes(), None, "nobody notes what is written to them");
+        // The last round sent for a second, and read for a minute.
+        assert_eq!(expected_comparison(&policy.replication, &known), Span::seconds(60));
+        let delta = expected_final_delta(&policy.replication, &known).expect("a round has landed");
+        assert_eq!((delta.bytes, delta.duration), (None, Span::seconds(60)));
+        let with = expected_cutover(policy, &[], Some(&known));
+        assert_eq!(with.downtime.0 - without.downtime.0, Span::seconds(58).0);
     }
 
     #[test]

@@ -151,6 +151,32 @@ fn its_disks_are_copied_while_its_time_is_agreed_and_it_boots_from_the_copy() {
 }
 
 #[test]
+fn a_server_is_not_powered_off_for_a_comparison_that_takes_longer_than_it_may_be_off() {
+    let mut story = ready();
+    let compares = |story: &Story, took| {
+        let mut status = rounds(story, 3);
+        status.compared_bytes = 500 << 30;
+        status.last.iter_mut().for_each(|last| last.took = took);
+        status
+    };
+    let status = compares(&story, Span::minutes(10));
+    tell(&mut story, Report::Replicating(status));
+    let slot = story.migration("db").appointment.slot().expect("a time is proposed");
+    let almost = Span::between(story.now, slot.start - Span::minutes(1).delta());
+    story.wait(almost);
+    let status = compares(&story, Span::minutes(10));
+    tell(&mut story, Report::Replicating(status));
+    story.wait(Span::minutes(1));
+    assert_ne!(story.state("db"), "cutting_over");
+    let waits = format!("{:?}", story.migration("db").state);
+    assert!(waits.contains("replication.tail_within"), "{waits}");
+
+    let status = compares(&story, Span::minutes(1));
+    tell(&mut story, Report::Replicating(status));
+    assert_eq!(story.state("db"), "cutting_over");
+}
+
+#[test]
 fn the_pace_follows_the_time_that_is_agreed() {
     let story = ready();
     let NewOperation { id, .. } = order_of(&story);

@@ -143,8 +143,9 @@ pub(super) fn figures(figures: &ReplicaFigures) -> String {
         Some(round) => format!("{} {} %, {}", figures.text, round.percent, rate(round.rate)),
         None => figures.text.clone(),
     };
-    if let (Some(seconds), Some(behind)) = (figures.lag_seconds, figures.lag_bytes) {
-        text.push_str(&format!(", lag {} ({})", span(Span::seconds(seconds)), bytes(behind)));
+    if let Some(seconds) = figures.lag_seconds {
+        let behind = figures.lag_bytes.map(|behind| format!(" ({})", bytes(behind))).unwrap_or_default();
+        text.push_str(&format!(", lag {}{behind}", span(Span::seconds(seconds))));
     }
     if let Some(stalled) = &figures.stalled {
         text.push_str(&format!(": {}", stalled.failure.meaning));
@@ -183,13 +184,12 @@ fn next(replica: &ReplicaView) -> Option<String> {
 /// How it stands, and each of its disks.
 pub(super) fn block(screen: &Screen, replica: &ReplicaView) {
     let (times, figures) = (screen.times(), &replica.figures);
-    let lag = match (figures.lag_seconds, figures.lag_bytes) {
-        (Some(seconds), Some(behind)) => {
-            let late = if figures.late { "; more than it should be" } else { "" };
-            format!("{}, {}{late}", span(Span::seconds(seconds)), bytes(behind))
-        }
-        _ => String::new(),
-    };
+    let lag = figures.lag_seconds.map(|seconds| {
+        let late = if figures.late { "; more than it should be" } else { "" };
+        let behind = figures.lag_bytes.map(bytes).unwrap_or_else(|| "how much is not known".to_owned());
+        format!("{}, {behind}{late}", span(Span::seconds(seconds)))
+    });
+    let lag = lag.unwrap_or_default();
     let stalled = figures.stalled.as_ref().map(|stalled| {
         let text = stalled.failure.text.as_ref().map(|text| format!("\n{text}")).unwrap_or_default();
         let since = stalled.since.map(|since| format!(", since {}", times.both(since))).unwrap_or_default();
@@ -258,8 +258,8 @@ fn expected(estimate: &CutoverEstimate) -> String {
         .boot_ms
         .map(|boot| format!("\nanswers {} after its start, as in its test", milliseconds(boot)));
     format!(
-        "final delta {} in about {} (9 of 10 within {})\noff for about {} (9 of 10 within {}){}",
-        bytes(estimate.final_delta_bytes),
+        "final delta {}in about {} (9 of 10 within {})\noff for about {} (9 of 10 within {}){}",
+        estimate.final_delta_bytes.map(|delta| format!("{} ", bytes(delta))).unwrap_or_default(),
         milliseconds(estimate.final_delta_ms),
         milliseconds(estimate.final_delta_p90_ms),
         milliseconds(estimate.downtime_ms),
@@ -307,7 +307,8 @@ pub(super) async fn question(context: &Context, server: &ServerView) -> Result<S
 fn cutover_question(name: &str, power: &str, replica: Option<&ReplicaView>) -> String {
     let estimate = replica.and_then(|replica| replica.estimate.as_ref());
     let delta = estimate.map(|estimate| {
-        format!(" (about {}, {})", bytes(estimate.final_delta_bytes), milliseconds(estimate.final_delta_ms))
+        let bytes = estimate.final_delta_bytes.map(|delta| format!("{}, ", bytes(delta))).unwrap_or_default();
+        format!(" (about {bytes}{})", milliseconds(estimate.final_delta_ms))
     });
     let off = estimate.map(|estimate| {
         format!(

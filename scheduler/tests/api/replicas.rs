@@ -62,6 +62,7 @@ pub fn resting() -> ReplicaStatus {
         backlog: vec![DiskBacklog { target: "vdb".to_owned(), bytes: 4 * MIB }],
         dirty_rate: MIB,
         recent: Vec::new(),
+        compared_bytes: 0,
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::Conductor;
 use super::{Needs, Readiness};
 use crate::appointment::Appointment;
 use crate::eligibility::has_local_disks;
-use crate::estimate::expected_sync;
+use crate::estimate::{expected_comparison, expected_sync};
 use crate::fleet::{Power, Server};
 use crate::migration::{Migration, State, Waiting};
 use crate::policy::Policy;
@@ -150,6 +150,14 @@ fn not_ready(status: &ReplicaStatus, needs: Needs, policy: &Policy, now: Instant
             (_, None) if status.rounds == 0 => "the first copy is not there yet".to_owned(),
             (_, None) => "the first copy is there, and the round after it is not".to_owned(),
         });
+    }
+    // It would be powered off, and brought back before it has moved, again and again.
+    let (off, longest) = (expected_comparison(&policy.replication, status), policy.replication.tail_within);
+    if off > longest {
+        return Some(format!(
+            "its raw disks are compared while it is off, which takes about {}, and may take {longest}: give it longer (replication.tail_within)",
+            off.rounded()
+        ));
     }
     let most = policy.replication.ready_lag;
     match (needs, status.lag(now)) {

@@ -159,8 +159,9 @@ pub struct ReplicaDiskView {
 /// What to expect of a cutover, learnt from this server's own rounds and downtimes where there are any.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct CutoverEstimate {
-    /// What the last round of the running server would bring over now, in bytes.
-    pub final_delta_bytes: u64,
+    /// What the last round of the running server would bring over now, in bytes; missing where that is not known, as of raw disks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_delta_bytes: Option<u64>,
     /// How long that round takes, in milliseconds, as often longer as shorter. The server runs meanwhile.
     pub final_delta_ms: u64,
     /// Nine times in ten it is no longer than this, in milliseconds.
