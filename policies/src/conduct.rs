@@ -62,7 +62,7 @@ pub use imports::{
     ImportRefusal, ImportRequest, OpenedImport, cancel as cancel_import, import,
     reservations as import_places, retry as retry_import,
 };
-pub use rolling::why_not_yet;
+pub use rolling::{Ahead, Effort, PlannedAhead, why_not_yet};
 pub use schedule::slot_length;
 pub use times::{NoTime, TimeOf, times_of};
 
@@ -95,6 +95,12 @@ pub fn conduct(situation: Situation<'_>) -> Changes {
 #[must_use]
 pub fn waves_of(situation: Situation<'_>, maintenance: &Maintenance) -> Vec<Wave> {
     Conductor::new(situation).waves(maintenance)
+}
+
+/// What a maintenance would do with the hosts whose turn is yet to come, as things are now.
+#[must_use]
+pub fn ahead_of(situation: Situation<'_>, maintenance: &Maintenance) -> Ahead {
+    Conductor::new(situation).ahead(maintenance)
 }
 
 /// What a rebalance would move, as things are now.

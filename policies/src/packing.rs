@@ -25,8 +25,8 @@ pub use load::Load;
 pub use of_fleet::{Held, Rows, Sent, Shown, Stays, rows, rows_beside, rows_of};
 pub use plan::{
     Evened, FleetPlan, Impossible, NotPlaced, PlannedMove, PlannedTime, PlannedWave, Reboots, StaysThere,
-    Uneven, even_rows, helps_empty, lacking, plan_evacuation, plan_evening, plan_relief, plan_rolling,
-    why_there,
+    Uneven, When, even_rows, find_rolling, helps_empty, lacking, plan_evacuation, plan_evening, plan_relief,
+    plan_rolling, plan_waves, why_there,
 };
 use waves::needs_no_first;
 pub use waves::{Rolling, Share, Stuck, Wave, Wishes, roll};

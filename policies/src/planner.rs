@@ -26,11 +26,11 @@ use crate::attempt::Method;
 use crate::blueprint::Blueprints;
 use crate::eligibility::{Interruption, Suits, WhyBlocked, WhyNotLive, local_bytes, obstacles, suits};
 use crate::estimate::{Estimate, Guest, expected_live, expected_move};
-use crate::fleet::{Fleet, Server};
+use crate::fleet::{Fleet, Server, ServerFacts};
 use crate::ids::{HostName, ServerId};
 use crate::placement::{Choice, NoPlace, Reservation, Room, Wish};
 use crate::plan::{Agreement, Decision, Plan, Planned};
-use crate::policy::{Effective, PolicySet};
+use crate::policy::{Effective, Policy, PolicySet};
 use crate::time::{Instant, Span};
 
 pub use report::{Report, Wait, Warning};
@@ -330,28 +330,10 @@ impl<'a> Planner<'a> {
         self.planned.push(planned(server, Decision::Blocked { why, also }));
     }
 
-    /// Nothing is known of how fast a guest writes before it is first migrated, so it is taken for an idle one.
     fn expected(&self, wish: &Wish<'_>, not_live: Option<&WhyNotLive>) -> Option<Estimate> {
-        let policy = wish.policy();
-        match not_live.map(WhyNotLive::interruption) {
-            None => {
-                let memory_bytes = wish.server.facts.memory_bytes;
-                Some(expected_live(
-                    &policy.live,
-                    Guest {
-                        memory_bytes,
-                        disk_bytes: local_bytes(&wish.server.facts),
-                        dirty_rate: 0,
-                        link: None,
-                    },
-                ))
-            }
-            Some(Interruption::Felt) => {
-                let history = self.input.history.get(&wish.server.facts.id).map_or(&[][..], Vec::as_slice);
-                Some(expected_move(&wish.server.facts, policy, history, None))
-            }
-            Some(Interruption::None) => None,
-        }
+        let facts = &wish.server.facts;
+        let history = self.input.history.get(&facts.id).map_or(&[][..], Vec::as_slice);
+        expected(facts, wish.policy(), not_live, history)
     }
 
     fn finish(self) -> (Plan, Report) {
@@ -372,7 +354,27 @@ impl<'a> Planner<'a> {
     }
 }
 
-fn planned(server: &Server, decision: Decision) -> Planned {
+/// What a move is expected to take; nothing of a server that is off.
+///
+/// Nothing is known of how fast a guest writes before it is first migrated, so it is taken for an idle one.
+pub(crate) fn expected(
+    facts: &ServerFacts,
+    policy: &Policy,
+    not_live: Option<&WhyNotLive>,
+    history: &[Span],
+) -> Option<Estimate> {
+    match not_live.map(WhyNotLive::interruption) {
+        None => {
+            let (memory_bytes, disk_bytes) = (facts.memory_bytes, local_bytes(facts));
+            Some(expected_live(&policy.live, Guest { memory_bytes, disk_bytes, dirty_rate: 0, link: None }))
+        }
+        Some(Interruption::Felt) => Some(expected_move(facts, policy, history, None)),
+        Some(Interruption::None) => None,
+    }
+}
+
+/// A server of which this is decided, before anything is known of its place.
+pub(crate) fn planned(server: &Server, decision: Decision) -> Planned {
     let facts = &server.facts;
     Planned {
         server: facts.id,

@@ -3,6 +3,7 @@
 //! The waves of a plan say in which order hosts are taken. Who begins is decided anew in every look, by the state of the world: as many as limits
 //! allow and as there is room for, so that a server moves once. A host whose servers wait for their owners takes nobody's turn.
 
+mod ahead;
 mod balance;
 mod beside;
 mod digest;
@@ -29,6 +30,7 @@ use crate::migration::{Migration, State, Waiting};
 use crate::notices::Actor;
 use crate::time::Span;
 
+pub use ahead::{Ahead, Effort, PlannedAhead};
 pub(super) use beside::Beside;
 pub use why::why_not_yet;
 

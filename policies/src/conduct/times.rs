@@ -8,14 +8,12 @@ use super::shared::Whereabouts;
 use super::{Conductor, Go, Situation};
 use crate::appointment::Appointment;
 use crate::attempt::Method;
-use crate::eligibility::{Suits, suits};
-use crate::fleet::{Power, Server};
+use crate::fleet::Power;
 use crate::ids::{HostName, MigrationId, OwnerId, ServerId};
 use crate::maintenance::{Maintenance, State as MaintenanceState, Urgency};
 use crate::migration::{Migration, State, Waiting};
 use crate::owners::{Nearness, Scope};
-use crate::placement::NoPlace;
-use crate::plan::{Agreement, Decision, Planned};
+use crate::plan::{Agreement, Planned};
 use crate::policy::Policy;
 use crate::time::Span;
 use crate::windows::{Gate, Seeker, Slot, Use, Wanted, assign};
@@ -271,28 +269,8 @@ impl Conductor<'_> {
     /// Servers of hosts whose turn is yet to come, as far as their owners will be asked.
     fn to_be_asked_later(&self, maintenance: &Maintenance) -> Vec<Planned> {
         let servers = maintenance.to_be_emptied().flat_map(|host| self.fleet.on(host));
-        let planned = |server: &Server| {
-            let policy = self.policies.shared_of(server, self.fleet);
-            let Suits::Reboot(why) = suits(server, self.fleet, None, &policy.policy) else { return None };
-            let facts = &server.facts;
-            let agreement = Agreement::needed_for(Some(&why), facts.owner.as_ref());
-            // Where it goes is decided when its host's turn has come.
-            let nowhere = NoPlace { cluster: String::new(), hosts: BTreeMap::new() };
-            let asked = agreement != Agreement::NotNeeded;
-            asked.then(|| Planned {
-                server: facts.id,
-                name: facts.name.clone(),
-                owner: facts.owner.clone(),
-                from: server.host.clone(),
-                decision: Decision::NoPlace { why: nowhere, not_live: Some(why) },
-                agreement,
-                place: None,
-                place_why: String::new(),
-                expected: None,
-                blueprint: None,
-            })
-        };
-        servers.filter_map(planned).collect()
+        let planned = servers.map(|server| self.planned_later(server));
+        planned.filter(|planned| planned.agreement != Agreement::NotNeeded).collect()
     }
 
     fn time_of(&mut self, migration: Migration) -> Option<TimeOf> {

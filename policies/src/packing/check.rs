@@ -114,7 +114,8 @@ pub fn waves(problem: &Problem, waves: &[Wave]) -> Result<(), Broken> {
     let mut at: Vec<HostRow> = problem.servers.iter().map(|server| server.host).collect();
     for wave in waves {
         let receiving: BTreeSet<HostRow> = wave.moves.iter().map(|one| one.to).collect();
-        let mut both: Vec<(ServerRow, HostRow)> = pairs(&at);
+        let mut both = pairs(&at);
+        both.retain(|(_, host)| receiving.contains(host));
         for Move { server, from, to } in &wave.moves {
             let row = &problem.servers[server.0 as usize];
             let name = || problem.hosts[to.0 as usize].name.clone();
@@ -130,7 +131,7 @@ pub fn waves(problem: &Problem, waves: &[Wave]) -> Result<(), Broken> {
             }
             both.push((*server, *to));
         }
-        standing(problem, &both, |host| receiving.contains(host))?;
+        standing(problem, &both)?;
         for Move { server, to, .. } in &wave.moves {
             at[server.0 as usize] = *to;
         }
@@ -153,21 +154,16 @@ fn pairs(at: &[HostRow]) -> Vec<(ServerRow, HostRow)> {
 /// # Errors
 /// The first constraint that is broken.
 pub fn stands(problem: &Problem, at: &[HostRow]) -> Result<(), Broken> {
-    standing(problem, &pairs(at), |_| true)
+    standing(problem, &pairs(at))
 }
 
-/// Whether all of it can stand at one moment, on those hosts that count.
-fn standing(
-    problem: &Problem,
-    there: &[(ServerRow, HostRow)],
-    counts: impl Fn(&HostRow) -> bool,
-) -> Result<(), Broken> {
+/// Whether all of it can stand at one moment.
+fn standing(problem: &Problem, there: &[(ServerRow, HostRow)]) -> Result<(), Broken> {
     let mut by_host: BTreeMap<HostRow, Vec<ServerRow>> = BTreeMap::new();
     for (server, host) in there {
         by_host.entry(*host).or_default().push(*server);
     }
-    let mut counting = by_host.iter().filter(|(host, _)| counts(host));
-    counting.try_for_each(|(host, servers)| standing_on(problem, *host, servers))
+    by_host.iter().try_for_each(|(host, servers)| standing_on(problem, *host, servers))
 }
 
 /// Whether all of these can be on a host at one moment.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use super::schedule::{Way, Ways};
@@ -15,6 +16,7 @@ use crate::estimate::{ASSUMED_BANDWIDTH, expected_move};
 use crate::fleet::{Disk, Fleet, GuestCpu, Host as Seen, Reach, Server as Observed, counts_before};
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
+use crate::maintenance::Terms;
 use crate::placement::{
     Reservation, Wish, disk_room, is_machine_for, memory_with_overhead, takes_disks, vcpu_limit,
 };
@@ -87,6 +89,30 @@ impl Rows {
             at_once: limits.live_per_cluster,
             ..Ways::among(self.problem.hosts.len(), way)
         });
+    }
+
+    /// What a host is called; nothing of one whose name is none that a fleet could have.
+    #[must_use]
+    pub fn host_name(&self, row: HostRow) -> Option<HostName> {
+        HostName::new(self.problem.host(row).name.clone()).ok()
+    }
+
+    /// A host by its name.
+    #[must_use]
+    pub fn host_row(&self, name: &HostName) -> Option<HostRow> {
+        // Hosts of a fleet are in the order of their names.
+        let found = self.problem.hosts.binary_search_by(|host| host.name.as_str().cmp(name.as_str()));
+        found.ok().and_then(|index| u32::try_from(index).ok()).map(HostRow)
+    }
+
+    /// Limits of a maintenance where they are narrower than those of [`Self::on_links`].
+    pub fn within(&mut self, terms: &Terms) {
+        let Some(ways) = &mut self.ways else { return };
+        let least = |most: u32, own: Option<NonZeroU32>| own.map_or(most, |own| own.get().min(most));
+        for way in &mut ways.hosts {
+            way.out = least(way.out, terms.live_out_per_host);
+            way.into = least(way.into, terms.live_in_per_host);
+        }
     }
 
     /// By host, which are in one cluster.

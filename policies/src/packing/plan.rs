@@ -16,8 +16,8 @@ use self::reasons::Reasons;
 pub use self::times::{PlannedTime, When};
 use super::check::{self, Broken};
 use super::{
-    Evacuation, HostRow, Move, Open, Problem, Rows, Stuck, Unplaced, Wave, Wishes, evacuate_making_way,
-    fewest_moves, fewest_relieving, relieve, roll,
+    Evacuation, HostRow, Move, Open, Problem, Rolling, Rows, Stuck, Unplaced, Wave, Wishes,
+    evacuate_making_way, fewest_moves, fewest_relieving, relieve, roll,
 };
 
 /// What emptying hosts of a fleet takes.
@@ -155,6 +155,20 @@ pub fn plan_relief(rows: &Rows) -> Result<FleetPlan, Impossible> {
 /// # Errors
 /// A host that isn't there, or it can't be done.
 pub fn plan_rolling(rows: &Rows, hosts: Option<&[String]>, wishes: &Wishes) -> Result<FleetPlan, Impossible> {
+    let (rolling, stays) = find_rolling(rows, hosts, wishes)?;
+    let least = fewest_moves(&rows.problem, &rolling.hosts(), rolling.waves.len());
+    told(rows, &rolling.waves, least, stays)
+}
+
+/// The waves of [`plan_rolling`] as rows, with what keeps those hosts that are left out.
+///
+/// # Errors
+/// As there.
+pub fn find_rolling(
+    rows: &Rows,
+    hosts: Option<&[String]>,
+    wishes: &Wishes,
+) -> Result<(Rolling, Vec<StaysThere>), Impossible> {
     let problem = &rows.problem;
     let named = match hosts {
         Some(hosts) => find(problem, hosts)?,
@@ -176,8 +190,27 @@ pub fn plan_rolling(rows: &Rows, hosts: Option<&[String]>, wishes: &Wishes) -> R
         Stuck::MoreWaves { .. } => Impossible::Stuck(stuck),
     })?;
     check::waves(problem, &rolling.waves).map_err(Impossible::Broken)?;
-    let least = fewest_moves(problem, &emptied, rolling.waves.len());
-    told(rows, &rolling.waves, least, stays)
+    Ok((rolling, stays))
+}
+
+/// Waves that were found elsewhere, by the numbers that they are known by there, as a plan with times and reasons. `least_moves`: no plan of so
+/// many waves can do with fewer.
+///
+/// # Errors
+/// They break a constraint.
+pub fn plan_waves(
+    rows: &Rows,
+    waves: &[Wave],
+    numbers: &[u32],
+    least_moves: usize,
+) -> Result<FleetPlan, Impossible> {
+    check::waves(&rows.problem, waves).map_err(Impossible::Broken)?;
+    told_by_numbers(rows, waves, numbers, least_moves, Vec::new())
+}
+
+/// From 1.
+fn numbers(waves: usize) -> Vec<u32> {
+    (1..).take(waves).collect()
 }
 
 impl Rows {
@@ -239,7 +272,8 @@ fn not_placed(problem: &Problem, left: &Unplaced) -> NotPlaced {
 #[must_use]
 pub fn why_there(problem: &Problem, hosts: &[HostRow], evacuation: &Evacuation) -> Vec<String> {
     let waves = evacuation.waves(problem, hosts);
-    let reasons = Reasons::new(problem, &waves);
+    let numbers = numbers(waves.len());
+    let reasons = Reasons::new(problem, &waves, &numbers);
     evacuation.moves.iter().map(|one| reasons.of_move(waves.len() - 1, one)).collect()
 }
 
@@ -249,10 +283,20 @@ fn told(
     least_moves: usize,
     stays: Vec<StaysThere>,
 ) -> Result<FleetPlan, Impossible> {
+    told_by_numbers(rows, waves, &numbers(waves.len()), least_moves, stays)
+}
+
+fn told_by_numbers(
+    rows: &Rows,
+    waves: &[Wave],
+    numbers: &[u32],
+    least_moves: usize,
+    stays: Vec<StaysThere>,
+) -> Result<FleetPlan, Impossible> {
     let problem = &rows.problem;
     let host = |row: HostRow| problem.host(row).name.clone();
     let times = rows.ways.as_ref().map(|ways| times::times(rows, ways, waves)).transpose()?;
-    let reasons = Reasons::new(problem, waves);
+    let reasons = Reasons::new(problem, waves, numbers);
     let planned = |number: usize, index: usize, one: &Move| PlannedMove {
         server: problem.server(one.server).name.clone(),
         from: host(one.from),

@@ -118,6 +118,12 @@ pub enum Stuck {
 }
 
 impl Rolling {
+    /// All that are emptied.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<HostRow> {
+        self.waves.iter().flat_map(|wave| wave.hosts.iter().copied()).collect()
+    }
+
     /// All moves.
     #[must_use]
     pub fn moves(&self) -> usize {

@@ -1,5 +1,6 @@
 //! The conductor, told as stories: what is decided is taken in, agents answer, time passes.
 
+mod ahead;
 mod blueprints;
 mod bulletins;
 mod checks;

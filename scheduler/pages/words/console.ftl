@@ -152,6 +152,23 @@ moves-later = { $n ->
     [one] At least one more move follows, from the hosts whose turn is yet to come.
    *[other] At least { $n } more moves follow, from the hosts whose turn is yet to come.
 }
+moves-ahead = { $n ->
+    [one] One move is planned for the hosts whose turn is yet to come;
+   *[other] { $n } moves are planned for the hosts whose turn is yet to come;
+}
+moves-ahead-least = { $n ->
+    [one] no plan of so many waves has fewer than one.
+   *[other] no plan of so many waves has fewer than { $n }.
+}
+moves-twice = { $n ->
+    [one] One is more than that
+   *[other] { $n } are more than that
+}
+takes-expected = for the moves
+takes-p90 = nine times in ten at most
+takes-least = in no schedule less than
+begins-at-once = begins at once
+begins-after = begins after { $what }
 moves-even = { $n ->
     [one] One move evens it out.
    *[other] { $n } moves even it out.

@@ -93,6 +93,9 @@ pub(super) async fn maintenance(context: &Context, command: Maintenance) -> Resu
             context.show(&answer, |screen, plan| {
                 screen.line(format!("Made {}:", screen.times().both(plan.made_at)));
                 screen.line(plan.text.trim_end());
+                if plan.servers.iter().any(|one| one.wave.is_some()) {
+                    rolling::servers(screen, plan);
+                }
             });
             Ok(())
         }

@@ -11,12 +11,11 @@ use drover_policies::packing::{
     plan_relief, plan_rolling, rows,
 };
 use drover_policies::policy::PolicySet;
-use drover_policies::time::Span;
 
 use super::exit::Failed;
 use super::policy::read_files;
 use super::screen::{Rows as Table, Screen};
-use super::words::{count, rate, span};
+use super::words::{count, sentence, span};
 
 /// What `drover plan` is told.
 #[derive(Debug, Args)]
@@ -246,7 +245,9 @@ fn show(screen: &Screen, plan: &FleetPlan) -> Result<(), Failed> {
             per_server(plan.least_moves, plan),
         ),
     });
-    screen.line(how_long(plan));
+    if let Some(time) = &plan.time {
+        screen.line(sentence(&time.to_string()));
+    }
     if plan.waves.len() > 1 {
         for (number, wave) in (1..).zip(&plan.waves) {
             screen.line(format!("Wave {number}, {}: {}.", count(wave.hosts.len(), "host"), wave.why));
@@ -268,23 +269,6 @@ fn show(screen: &Screen, plan: &FleetPlan) -> Result<(), Failed> {
     }
     screen.table(&table, "nothing is to be moved");
     left_out(screen, plan)
-}
-
-/// The estimate, its spread, and how far it is from the least possible.
-fn how_long(plan: &FleetPlan) -> String {
-    let Some(time) = plan.time.as_ref().filter(|time| time.expected > Span::ZERO) else {
-        return "Nothing is to be sent.".to_owned();
-    };
-    let gap = 1.0 - time.least.0.as_secs_f64() / time.expected.0.as_secs_f64();
-    format!(
-        "Moving takes about {} (nine times in ten at most {}), with at most {} for a migration; no schedule of these \
-         moves takes less than {}, {:.1} % less than this one.",
-        span(time.expected),
-        span(time.p90),
-        rate(time.rate),
-        span(time.least),
-        gap * 100.0,
-    )
 }
 
 /// What keeps hosts from being emptied.

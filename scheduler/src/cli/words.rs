@@ -46,6 +46,14 @@ pub fn span(span: Span) -> String {
     }
 }
 
+/// What is said within a sentence, as one of its own.
+#[must_use]
+pub fn sentence(text: &str) -> String {
+    let mut rest = text.chars();
+    let first: String = rest.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}.", rest.as_str())
+}
+
 /// Milliseconds in the same way.
 #[must_use]
 pub fn milliseconds(ms: u64) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use drover_policies::conduct::times_of;
+use drover_policies::conduct::{ahead_of, times_of};
 use drover_policies::ids::HostName;
 use drover_policies::maintenance::{InPart, Maintenance};
 use drover_policies::planner::{Input, report_of};
@@ -124,7 +124,7 @@ async fn show(
 
 /// Show the latest plan of a maintenance
 ///
-/// As it was made; what became of it since is told by the maintenance itself.
+/// As it was made; what became of it since is told by the maintenance itself. Before the first host has begun: as it would be now.
 #[utoipa::path(get, path = "/v1/maintenances/{maintenance}/plan", tag = "maintenances",
     params(("maintenance" = String, Path, description = "`MT-12`, `12` or its id")), security(("token" = [])),
     responses((status = 200, description = "The plan", body = PlanView), Problems))]
@@ -151,7 +151,8 @@ pub(crate) async fn latest_plan(app: &App, maintenance: &Maintenance) -> Result<
     let ahead = &maintenance.rolling.waves.ahead;
     let Some(latest) = latest else {
         if !ahead.is_empty() {
-            return Ok(PlanView::of_waves(app.clock.now(), ahead).at_times(times));
+            let ahead = ahead_of(loaded.situation(app), maintenance);
+            return Ok(PlanView::of_ahead(app.clock.now(), &ahead).at_times(times));
         }
         return Err(Problem::new(
             Kind::NotFound,

@@ -104,6 +104,12 @@ async fn every_screen_of_a_drain_can_be_read() {
     let output =
         served.run(&["drain", "h1", "--reason", "kernel-update", "--deadline", "30d", "--dry-run"]).await;
     assert!(text(&output.stdout).contains("Nothing was changed"), "{}", text(&output.stdout));
+    let draft =
+        ["maintenance", "draft", "--all", "--kind", "drain", "--reason", "kernel-update", "--dry-run"];
+    let draft = text(&served.run(&draft).await.stdout);
+    for said in ["BEGINS AFTER", "the least possible", "Nothing was stored"] {
+        assert!(draft.contains(said), "{said}: {draft}");
+    }
     served.api.drain_h1().await;
     let number = served.api.migration_of("db").await["number"].to_string();
     let number = number.as_str();

@@ -139,8 +139,12 @@ async fn a_plan_says_each_servers_time_and_what_it_lacks_to_the_fewest_moves() {
 
     let rolling = but(&but(&DRAIN, "hosts", "h1 h3"), "kind", "rolling-drain");
     let draft = operator.get(&address(&rolling)).await.text;
-    assert!(draft.contains("At least 4 more moves follow"), "{draft}");
-    assert_eq!(row(&draft, "db").map(|row| times(&row)), Some(2), "{draft}");
+    assert!(draft.contains("4 moves are planned for the hosts whose turn is yet to come"), "{draft}");
+    assert!(draft.contains("no plan of so many waves has fewer than 4"), "{draft}");
+    let db = row(&draft, "db").expect("it is in the plan");
+    assert!(times(&db) == 2 && db.contains("so this is its only move"), "a time and a place: {db}");
+    assert!(!db.contains("begins"), "its owner's time says when: {db}");
+    assert!(row(&draft, "twin").is_some_and(|row| row.contains("begins at once")), "{draft}");
 
     // Where no window opens before the deadline, it is said why.
     let hopeless = operator.get(&address(&but(&DRAIN, "deadline", "2h"))).await.text;

@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::fixture::Api;
+use crate::pages::Browser;
 
 fn all(rolling: &Value) -> Value {
     json!({ "select": { "all": true }, "reason": "kernel-update", "deadline": "30d", "rolling": rolling })
@@ -28,6 +29,7 @@ async fn a_draft_is_planned_shown_approved_and_begins() {
     assert_eq!(hosts, planned["hosts"].as_array().expect("hosts").len());
     let plan = api.get(&api.operator, "/v1/maintenances/MT-1/plan").await.json();
     assert_eq!(plan["waves"], planned["rolling"]["waves"]);
+    what_it_does_with_every_server(&api, &plan).await;
     assert_eq!(api.get(&api.operator, "/v1/migrations?only=all").await.json()["items"], json!([]));
 
     let name = waves[0]["hosts"][0].as_str().expect("a host");
@@ -53,6 +55,37 @@ async fn a_draft_is_planned_shown_approved_and_begins() {
     for kind in ["drafted", "planned", "approved", "turn_began"] {
         assert!(kinds.contains(&&json!(kind)), "{kind}: {kinds:?}");
     }
+}
+
+/// A plan that waits for approval says of each server what `drover plan --fleet` says.
+async fn what_it_does_with_every_server(api: &Api, plan: &Value) {
+    let servers = plan["servers"].as_array().expect("servers");
+    let effort = &plan["effort"];
+    let placed: Vec<&Value> = servers.iter().filter(|one| one["to"].is_string()).collect();
+    assert_eq!(effort["moves"], json!(placed.len()), "{plan}");
+    assert!(effort["least_moves"].as_u64() <= effort["moves"].as_u64(), "{effort}");
+    assert!(effort["least_ms"].as_u64() <= effort["expected_ms"].as_u64(), "{effort}");
+    assert!(effort["expected_ms"].as_u64() <= effort["p90_ms"].as_u64(), "{effort}");
+    for one in servers {
+        let told = if one["decision"] == "blocked" { &one["why"]["text"] } else { &one["place_why"] };
+        assert!(one["wave"].is_u64() && told.is_string(), "{one}");
+    }
+    for one in &placed {
+        // Whoever waits for an owner begins at the time that he agrees to.
+        let begins = one["agreement"] == "not_needed";
+        assert_eq!(one["begins_after_ms"].is_u64(), begins, "{one}");
+        assert!(one["expected_ms"].is_u64(), "{one}");
+    }
+    let not_live = servers.iter().find(|one| one["decision"] == "reboot").expect("one that can't go live");
+    assert!(not_live["why"]["code"].is_string(), "{not_live}");
+
+    let page = Browser::signed_in(api, &api.operator).await.get("/maintenances/MT-1/plan").await;
+    let first = placed[0];
+    for shown in [&first["name"], &first["to"], &not_live["why"]["code"]] {
+        assert!(page.text.contains(shown.as_str().expect("text")), "{shown}: {}", page.text);
+    }
+    assert!(page.text.contains("no plan of so many waves has fewer than"), "{}", page.text);
+    assert!(page.text.contains("nine times in ten at most"), "{}", page.text);
 }
 
 #[tokio::test]
@@ -81,7 +114,9 @@ async fn a_dry_run_names_the_waves_and_stores_nothing() {
     body["dry_run"] = json!(true);
     let plan = api.post(&api.operator, "/v1/maintenances", &body).await;
     assert_eq!(plan.status, StatusCode::OK, "{plan:?}");
-    assert!(!plan.json()["waves"].as_array().expect("waves").is_empty());
+    let plan = plan.json();
+    assert!(!plan["waves"].as_array().expect("waves").is_empty());
+    assert!(!plan["servers"].as_array().expect("servers").is_empty(), "{plan}");
     assert_eq!(api.get(&api.operator, "/v1/maintenances?only=all").await.json()["items"], json!([]));
 }
 

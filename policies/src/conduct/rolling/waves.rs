@@ -12,7 +12,7 @@ use crate::fleet::Server;
 use crate::ids::HostName;
 use crate::maintenance::{Because, Maintenance, Urgency, Wave};
 use crate::owners::Whose;
-use crate::packing::{FleetPlan, Impossible, Stuck, Wishes, plan_rolling};
+use crate::packing::{HostRow, Impossible, Rolling, Rows, Stuck, Wishes, find_rolling};
 use crate::plan::Agreement;
 use crate::policy::Policy;
 use crate::time::Span;
@@ -21,9 +21,26 @@ use crate::windows::Slot;
 /// Hosts that come in one wave for the same reason.
 type Alike = (Vec<HostName>, Because);
 
+/// The waves of those whose turn is yet to come, and how those of each cluster were found that can be emptied at any time.
+pub(super) struct LaidOut {
+    pub(super) waves: Vec<Wave>,
+    pub(super) found: Vec<(Rows, Rolling)>,
+}
+
+/// What was found for the hosts of a cluster that can be emptied at any time.
+struct Rolled {
+    waves: Vec<Alike>,
+    /// Nothing where not all of them can be emptied.
+    found: Option<(Rows, Rolling)>,
+}
+
 impl Conductor<'_> {
     /// Those whose turn is yet to come, in waves.
     pub(in crate::conduct) fn waves(&self, maintenance: &Maintenance) -> Vec<Wave> {
+        self.lay_out(maintenance).waves
+    }
+
+    pub(super) fn lay_out(&self, maintenance: &Maintenance) -> LaidOut {
         let mut early = BTreeSet::new();
         let mut late: BTreeMap<u8, Vec<(HostName, Because)>> = BTreeMap::new();
         for host in maintenance.waiting() {
@@ -32,21 +49,24 @@ impl Conductor<'_> {
                 Some(because) => late.entry(turn(&because)).or_default().push((host.clone(), because)),
             }
         }
-        let mut rolled = self.roll(maintenance, &early);
+        let rolled = self.roll(maintenance, &early);
+        let (mut clusters, found): (Vec<_>, Vec<_>) =
+            rolled.into_iter().map(|cluster| (cluster.waves, cluster.found)).unzip();
         for (hosts, because) in
-            rolled.iter_mut().flat_map(|waves| waves.extract_if(.., |(_, why)| why.is_late()))
+            clusters.iter_mut().flat_map(|waves| waves.extract_if(.., |(_, why)| why.is_late()))
         {
             late.entry(turn(&because))
                 .or_default()
                 .extend(hosts.into_iter().map(|host| (host, because.clone())));
         }
-        let mut waves = self.side_by_side(maintenance, rolled);
+        let mut waves = self.side_by_side(maintenance, clusters);
         for hosts in late.into_values() {
             waves.extend(alike(hosts));
         }
         let base = self.first_number(maintenance, &waves);
         let numbered = waves.into_iter().zip(base..);
-        numbered.map(|((hosts, because), number)| Wave { number, hosts, because }).collect()
+        let waves = numbered.map(|((hosts, because), number)| Wave { number, hosts, because }).collect();
+        LaidOut { waves, found: found.into_iter().flatten().collect() }
     }
 
     /// The first wave keeps its number as long as one of its hosts is left.
@@ -113,7 +133,7 @@ impl Conductor<'_> {
     }
 
     /// The waves of hosts that can be emptied at any time, and those for which there is no room, cluster by cluster: nobody leaves his.
-    fn roll(&self, maintenance: &Maintenance, hosts: &BTreeSet<HostName>) -> Vec<Vec<Alike>> {
+    fn roll(&self, maintenance: &Maintenance, hosts: &BTreeSet<HostName>) -> Vec<Rolled> {
         let mut clusters: BTreeMap<Option<&str>, BTreeSet<HostName>> = BTreeMap::new();
         for host in hosts {
             clusters.entry(cluster_of(self.fleet, host)).or_default().insert(host.clone());
@@ -121,7 +141,7 @@ impl Conductor<'_> {
         clusters.values().map(|hosts| self.roll_cluster(maintenance, hosts)).collect()
     }
 
-    fn roll_cluster(&self, maintenance: &Maintenance, hosts: &BTreeSet<HostName>) -> Vec<Alike> {
+    fn roll_cluster(&self, maintenance: &Maintenance, hosts: &BTreeSet<HostName>) -> Rolled {
         let terms = &maintenance.rolling.terms;
         let number = |most: NonZeroU32| most.get() as usize;
         let at_once = terms.hosts_at_once.into_iter().chain(terms.per_cluster).map(number).min();
@@ -143,16 +163,16 @@ impl Conductor<'_> {
                 let fewest = rows.hosts_named(&names).map_or(0, |hosts| wishes.fewest_waves(&hosts));
                 wishes.waves = wished.max(fewest + 1);
             }
-            let mut planned = plan_rolling(&rows, Some(&names), &wishes);
+            let mut planned = find_rolling(&rows, Some(&names), &wishes);
             if let Err(Impossible::Stuck(Stuck::MoreWaves { least, .. })) = planned {
                 wishes.waves = least;
-                planned = plan_rolling(&rows, Some(&names), &wishes);
+                planned = find_rolling(&rows, Some(&names), &wishes);
             }
-            if let Ok(plan) = planned {
-                return in_names(&plan);
+            if let Ok((rolling, _)) = planned {
+                return Rolled { waves: in_names(&rows, &rolling), found: Some((rows, rolling)) };
             }
         }
-        self.one_by_one(hosts)
+        Rolled { waves: self.one_by_one(hosts), found: None }
     }
 
     /// Not all of them can be emptied: those are left aside that could not be even if they were alone.
@@ -172,15 +192,14 @@ impl Conductor<'_> {
 }
 
 /// Hosts of a wave whose servers go to hosts of a later one are emptied though there is no room yet.
-fn in_names(plan: &FleetPlan) -> Vec<Alike> {
-    let waves = || plan.waves.iter().enumerate();
-    let wave_of: BTreeMap<&str, usize> =
-        waves().flat_map(|(at, wave)| wave.hosts.iter().map(move |host| (host.as_str(), at))).collect();
+fn in_names(rows: &Rows, rolling: &Rolling) -> Vec<Alike> {
+    let waves = || rolling.waves.iter().enumerate();
+    let turn: BTreeMap<HostRow, usize> =
+        waves().flat_map(|(at, wave)| wave.hosts.iter().map(move |host| (*host, at))).collect();
     waves()
         .map(|(at, wave)| {
-            let later = |to: &String| wave_of.get(to.as_str()).is_some_and(|turn| *turn > at);
-            let twice = wave.moves.iter().any(|one| later(&one.to));
-            let hosts = wave.hosts.iter().filter_map(|name| HostName::new(name.clone()).ok()).collect();
+            let twice = wave.moves.iter().any(|one| turn.get(&one.to).is_some_and(|turn| *turn > at));
+            let hosts = wave.hosts.iter().filter_map(|host| rows.host_name(*host)).collect();
             (hosts, if twice { Because::First } else { Because::Room })
         })
         .collect()

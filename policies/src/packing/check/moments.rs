@@ -20,15 +20,20 @@ pub fn moments(
     transfers: &[Transfer],
     table: &Timetable,
 ) -> Result<(), Broken> {
-    let mut tenants: BTreeMap<HostRow, Vec<ServerRow>> = BTreeMap::new();
+    // Nothing comes to the other hosts.
+    let mut tenants: BTreeMap<HostRow, Vec<ServerRow>> =
+        wave.moves.iter().flat_map(|one| [one.from, one.to]).map(|host| (host, Vec::new())).collect();
     for (server, host) in (0_u32..).map(ServerRow).zip(at) {
-        tenants.entry(*host).or_default().push(server);
+        if let Some(tenants) = tenants.get_mut(host) {
+            tenants.push(server);
+        }
     }
-    // Of two things at one moment, the end comes first.
+    // Of two things at one moment the end comes first, but for a move that takes no time.
     let mut events: Vec<(u64, u8, usize)> = Vec::new();
     for (index, (transfer, one)) in transfers.iter().zip(&table.moves).enumerate() {
         long_enough(problem, transfer, one)?;
-        events.extend([(one.ends, 0, index), (one.begins, 1, index)]);
+        let ends = if one.ends > one.begins { 0 } else { 2 };
+        events.extend([(one.ends, ends, index), (one.begins, 1, index)]);
     }
     if transfers.len() != wave.moves.len() || table.moves.len() != wave.moves.len() {
         return Err(Broken::Unscheduled { moves: wave.moves.len(), scheduled: table.moves.len() });

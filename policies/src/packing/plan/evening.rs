@@ -57,10 +57,9 @@ pub fn even_rows(
     let is_named = |row: &HostRow| names.contains(rows.problem.host(*row).name.as_str());
     let named: Vec<HostRow> = rows.problem.host_rows().filter(is_named).collect();
     let found = evened(rows, &named, (within, reboots), settled);
-    let to = |row: HostRow| HostName::new(rows.problem.host(row).name.clone()).ok();
     let moves = found.moves.iter().flat_map(|one| {
         let servers = rows.servers[one.server.index()].iter();
-        servers.filter_map(move |server| Some((*server, to(one.to)?)))
+        servers.filter_map(move |server| Some((*server, rows.host_name(one.to)?)))
     });
     Evened { moves: moves.collect(), uneven: in_words(rows, &found.left, within) }
 }

@@ -12,12 +12,14 @@ pub(super) struct Reasons<'a> {
     /// By host: the wave in which it is emptied.
     turn: HashMap<HostRow, usize>,
     waves: &'a [Wave],
+    /// What each wave is called.
+    numbers: &'a [u32],
     /// For servers that need the same: the hosts on which there is room for one more when all is done.
     roomy: HashMap<(&'a [u64], ReachRow), usize>,
 }
 
 impl<'a> Reasons<'a> {
-    pub(super) fn new(problem: &'a Problem, waves: &'a [Wave]) -> Self {
+    pub(super) fn new(problem: &'a Problem, waves: &'a [Wave], numbers: &'a [u32]) -> Self {
         let turns = waves
             .iter()
             .enumerate()
@@ -26,7 +28,8 @@ impl<'a> Reasons<'a> {
         for one in waves.iter().flat_map(|wave| &wave.moves) {
             load.put(one.server, one.to);
         }
-        let mut reasons = Self { problem, load, turn: turns.collect(), waves, roomy: HashMap::new() };
+        let mut reasons =
+            Self { problem, load, turn: turns.collect(), waves, numbers, roomy: HashMap::new() };
         if reasons.is_evacuation() {
             for one in waves.iter().flat_map(|wave| &wave.moves) {
                 let row = problem.server(one.server);
@@ -63,11 +66,11 @@ impl<'a> Reasons<'a> {
         }
         match self.turn.get(&one.to) {
             Some(turn) if *turn < number => {
-                format!("{name} was emptied in wave {}, so this is its only move", turn + 1)
+                format!("{name} was emptied in wave {}, so this is its only move", self.numbers[*turn])
             }
             Some(turn) => format!(
                 "nobody is done yet, and {name} is among the last: from there it moves on in wave {}",
-                turn + 1
+                self.numbers[*turn]
             ),
             None if self.is_evacuation() => {
                 let row = self.problem.server(one.server);

@@ -1,5 +1,7 @@
 //! How long a plan takes, and how sure that is.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::super::check;
@@ -9,7 +11,7 @@ use super::Impossible;
 use crate::time::Span;
 
 /// How long a plan takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedTime {
     /// As often longer as shorter: guests write an eighth of what can be sent.
     pub expected: Span,
@@ -19,6 +21,25 @@ pub struct PlannedTime {
     pub least: Span,
     /// Bytes per second of one migration at the most.
     pub rate: u64,
+}
+
+impl fmt::Display for PlannedTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { expected, p90, least, rate } = self;
+        if *expected == Span::ZERO {
+            return f.write_str("nothing is to be sent");
+        }
+        let gap = 100.0 * (1.0 - least.0.as_secs_f64() / expected.0.as_secs_f64());
+        let mib = *rate as f64 / f64::from(1 << 20);
+        write!(
+            f,
+            "moving takes about {} (nine times in ten at most {}), with at most {mib:.0} MiB/s for a migration; no schedule of these moves \
+             takes less than {}, {gap:.1} % less than this one",
+            expected.rounded(),
+            p90.rounded(),
+            least.rounded(),
+        )
+    }
 }
 
 /// When a move is under way.

@@ -182,9 +182,12 @@ pub struct PlanPage {
     pub made_at: Instant,
     /// How many moves it takes.
     pub moves: Moves,
+    /// How long the moves take of hosts whose turn is yet to come.
+    pub takes: Option<Takes>,
     /// How its servers are seen.
     pub list: List,
-    /// Servers of the hosts whose turn has come, in the order in which they are best begun; then those of the others that have a time already.
+    /// Servers of the hosts whose turn has come, in the order in which they are best begun, then those of the others; before the first host has
+    /// begun all of them, once for each of their moves.
     pub servers: Vec<Planned>,
     /// How many by method: the key of the words, and the number.
     pub methods: Vec<(&'static str, u32)>,
@@ -205,7 +208,9 @@ pub struct Moves {
     pub planned: u32,
     /// The fewest by which those hosts are empty.
     pub least: u32,
-    /// The fewest by which the hosts are empty whose turn is yet to come.
+    /// Planned on the hosts whose turn is yet to come; none once one has begun.
+    pub later: u32,
+    /// The fewest by which those hosts are empty.
     pub least_later: u32,
     /// Of a rebalance, which empties no host.
     pub evens_out: u32,
@@ -216,6 +221,22 @@ impl Moves {
     fn gap(&self) -> u32 {
         self.least.saturating_sub(self.planned)
     }
+
+    /// So many more than it takes at the least: servers that move twice.
+    fn twice(&self) -> u32 {
+        self.later.saturating_sub(self.least_later)
+    }
+}
+
+/// How long moves take if nothing but moving takes time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Takes {
+    /// As often longer as shorter.
+    pub expected: Span,
+    /// Nine times in ten no longer than this.
+    pub p90: Span,
+    /// No schedule is shorter.
+    pub least: Span,
 }
 
 /// When a server would be restarted.
@@ -255,6 +276,10 @@ pub struct Planned {
     pub agreement: &'static str,
     /// When, if somebody has to agree to it.
     pub time: Option<PlannedTime>,
+    /// The wave of its host; nothing once the host's turn has come.
+    pub wave: Option<u32>,
+    /// When it would begin if nothing but moving took time.
+    pub begins: Option<Span>,
     /// How long it will take.
     pub expected: Option<Span>,
     /// How long the server will stand still or be off in that time.

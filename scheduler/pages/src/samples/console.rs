@@ -13,7 +13,7 @@ use crate::console::fleet::{Block, Cluster, FleetPage, HostLook, MANY_HOSTS, Rac
 use crate::console::hosts::{HostPage, HostRow, HostsPage};
 use crate::console::maintenances::{
     Counts, MaintenanceLive, MaintenancePage, MaintenanceRow, MaintenancesPage, Moves, PlanPage, Planned,
-    PlannedTime, Turn, Wave,
+    PlannedTime, Takes, Turn, Wave,
 };
 use crate::console::policies::{ExplainForm, PoliciesPage};
 use crate::console::search::{Group, Hit, SearchPage};
@@ -333,6 +333,8 @@ fn plan(foreign: &str) -> PlanPage {
         why: why.map(|(code, text)| (code.to_owned(), format!("{text}{foreign}"))),
         agreement,
         time: (agreement == "agree-owner").then(|| PlannedTime::At(slot(38, 2))),
+        wave: (name != "shop").then_some(2),
+        begins: (name == "db-1").then_some(Span::seconds(340)),
         expected: Some(Span::seconds(95)),
         downtime: Some(Span::milliseconds(180)),
     };
@@ -340,7 +342,8 @@ fn plan(foreign: &str) -> PlanPage {
         number: Some("MT-12".to_owned()),
         reason: format!("kernel-update{foreign}"),
         made_at: minutes(-3),
-        moves: Moves { planned: 39, least: 40, least_later: 200, evens_out: 0 },
+        moves: Moves { planned: 39, least: 40, later: 210, least_later: 200, evens_out: 0 },
+        takes: Some(Takes { expected: Span::minutes(84), p90: Span::minutes(130), least: Span::minutes(81) }),
         list: list("/maintenances/MT-12/plan", foreign, 40),
         servers: vec![
             one("db-1", Label::new("plan-live", Tone::Good), None, "agree-not-needed"),

@@ -160,7 +160,7 @@ pub struct Draft {
     /// With --approve: also if not all of it can be done
     #[arg(long, requires = "approve")]
     pub anyway: bool,
-    /// Show the order of hosts, store nothing
+    /// Show the plan, store nothing: the order of hosts, and where and when each server goes
     #[arg(long)]
     pub dry_run: bool,
 }
@@ -184,7 +184,7 @@ pub enum Maintenance {
     },
     /// Plan one over many hosts: nothing is done before it is approved
     Draft(Box<Draft>),
-    /// Show its plan: the order of its hosts, and what is done with the servers of those that have begun
+    /// Show its plan: the order of its hosts, and where and when each server goes; once it runs, of the hosts that have begun
     Plan {
         /// `MT-12`, `12` or the id
         maintenance: String,

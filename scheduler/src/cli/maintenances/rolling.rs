@@ -4,7 +4,7 @@ use super::super::args::{Draft, MaintenanceKind, RollingTerms, WhichHosts};
 use super::super::client::Answer;
 use super::super::exit::Failed;
 use super::super::screen::{Rows, Screen, Tone};
-use super::super::words::{count, milliseconds};
+use super::super::words::{count, milliseconds, sentence};
 use super::super::{Context, part};
 use super::deadline;
 use crate::http::views::{
@@ -79,6 +79,7 @@ pub(super) async fn draft(context: &Context, draft: Draft) -> Result<(), Failed>
                 screen.line(plan.text.trim_end());
             } else {
                 waves(screen, &plan.waves);
+                servers(screen, plan);
                 times(screen, &plan.times);
             }
             screen.line("\nNothing was stored. Without --dry-run this becomes a draft.");
@@ -202,6 +203,35 @@ pub(super) fn hosts(screen: &Screen, maintenance: &MaintenanceView, rolling: &Ro
     if !rolling.waves.is_empty() {
         screen.line("\nTo come:");
         waves(screen, &rolling.waves);
+    }
+}
+
+/// What is done with the servers of hosts whose turn is yet to come.
+pub(super) fn servers(screen: &Screen, plan: &PlanView) {
+    let mut rows =
+        Rows::new(&["wave", "server", "from", "method", "to", "begins after", "takes", "downtime", "why"]);
+    for one in plan.servers.iter().filter(|one| one.wave.is_some()) {
+        let tone = if one.decision == "blocked" { Tone::Bad } else { Tone::Plain };
+        let not_live = one.why.iter().map(|why| format!("{}: {}", why.code, why.text));
+        let place = Some(&one.place_why).filter(|why| !why.is_empty());
+        let why: Vec<String> = not_live.chain(place.cloned()).collect();
+        let span = |ms: Option<u64>| ms.map(milliseconds).unwrap_or_default();
+        rows.push_toned(vec![
+            (one.wave.map(|wave| wave.to_string()).unwrap_or_default(), Tone::Plain),
+            (one.name.clone(), Tone::Plain),
+            (one.from.to_string(), Tone::Plain),
+            (one.decision.clone(), tone),
+            (one.to.as_ref().map(ToString::to_string).unwrap_or_default(), Tone::Plain),
+            (span(one.begins_after_ms), Tone::Plain),
+            (span(one.expected_ms), Tone::Plain),
+            (span(one.expected_downtime_ms), Tone::Plain),
+            (why.join("; "), tone),
+        ]);
+    }
+    screen.line("");
+    screen.table(&rows, "No server is on these hosts.");
+    if let Some(effort) = &plan.effort {
+        screen.line(sentence(&effort.text));
     }
 }
 

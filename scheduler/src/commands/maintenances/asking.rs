@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use drover_policies::bulletins::Says;
-use drover_policies::conduct::{balance_of, times_of, waves_of};
+use drover_policies::conduct::{ahead_of, balance_of, times_of, waves_of};
 use drover_policies::events::{Event, Happened};
 use drover_policies::fleet::Fleet;
 use drover_policies::host::Standing;
@@ -90,9 +90,9 @@ impl Wish {
                 return Ok(PlanView::of_balance(unused.at, &self.balance_of(&maintenance).await?));
             }
             let loaded = Loaded::read(&self.app).await.map_err(|error| store_problem(&error))?;
-            let waves = waves_of(loaded.situation(&self.app), &maintenance);
+            let ahead = ahead_of(loaded.situation(&self.app), &maintenance);
             let times = times_of(loaded.situation(&self.app), &maintenance, []);
-            return Ok(PlanView::of_waves(unused.at, &waves).at_times(times));
+            return Ok(PlanView::of_ahead(unused.at, &ahead).at_times(times));
         }
         let open = self.app.store.migrations_open().await.map_err(|error| store_problem(&error))?;
         let mut reservations: Vec<_> =

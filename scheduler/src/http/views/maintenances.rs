@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use super::common::{ActorView, Eyes, Reason, tag};
 use super::migrations::{MigrationBrief, needs_person};
-use super::rolling::{DrainView, RollingView, ShiftView, WaveView};
+use super::rolling::{DrainView, EffortView, RollingView, ShiftView, WaveView};
 use super::times::TimeView;
 
 /// A maintenance.
@@ -229,11 +229,15 @@ impl MaintenanceDetail {
 pub struct PlanView {
     /// When it was made, from facts of that moment.
     pub made_at: DateTime<Utc>,
-    /// Every server of the hosts whose turn has come, in the order in which they are best begun.
+    /// Every server of the hosts whose turn has come, in the order in which they are best begun. Before the first of them has begun, every server
+    /// in the order of waves, as things are now: one that moves twice is there twice.
     pub servers: Vec<PlannedView>,
     /// The hosts whose turn is yet to come, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<WaveView>,
+    /// Before the first host has begun: how much has to be moved, how long that takes, and the least that both could be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effort: Option<EffortView>,
     /// Of a rebalance, every server that is moved.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moves: Vec<ShiftView>,
@@ -283,6 +287,12 @@ pub struct PlannedView {
     /// What its blueprint changes about it, in one line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blueprint: Option<String>,
+    /// The wave of its host; nothing once the host's turn has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<u32>,
+    /// When it would begin if nothing but moving took time, from the maintenance's beginning, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begins_after_ms: Option<u64>,
 }
 
 impl PlanView {
@@ -295,6 +305,7 @@ impl PlanView {
             made_at: plan.made_at,
             servers: plan.servers().map(PlannedView::from).collect(),
             waves: Vec::new(),
+            effort: None,
             moves: Vec::new(),
             times: Vec::new(),
             remarks: waits.chain(warnings).collect(),
@@ -329,6 +340,8 @@ impl From<&Planned> for PlannedView {
             expected_ms: planned.expected.map(|expected| expected.duration.as_milliseconds()),
             expected_downtime_ms: planned.expected.map(|expected| expected.downtime.as_milliseconds()),
             blueprint: planned.blueprint.as_ref().map(ToString::to_string),
+            wave: None,
+            begins_after_ms: None,
         }
     }
 }

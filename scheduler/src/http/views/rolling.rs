@@ -1,16 +1,17 @@
 //! Maintenances over many hosts, as the API shows them.
 
 use chrono::{DateTime, Utc};
-use drover_policies::conduct::HookRun;
+use drover_policies::conduct::{Ahead, Effort, HookRun, PlannedAhead};
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{HostName, ServerId};
 use drover_policies::maintenance::{Balance, Because, Maintenance, Shift, Stage, Wave};
+use drover_policies::plan::Decision;
 use drover_policies::time::Instant;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::common::{Reason, tag};
-use super::maintenances::PlanView;
+use super::maintenances::{PlanView, PlannedView};
 
 /// How far a host is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -206,15 +207,82 @@ impl From<&Wave> for WaveView {
     }
 }
 
+/// How much has to be moved of the hosts whose turn is yet to come, and how long that takes if nothing but moving takes time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EffortView {
+    /// So many moves.
+    pub moves: u64,
+    /// No plan of so many waves can do with fewer.
+    pub least_moves: u64,
+    /// How long they take, as often longer as shorter, in milliseconds.
+    pub expected_ms: u64,
+    /// Nine times in ten it will be no longer than this.
+    pub p90_ms: u64,
+    /// No schedule of these moves is shorter.
+    pub least_ms: u64,
+    /// Most bytes per second of one migration that were reckoned with.
+    pub rate: u64,
+    /// The same as a sentence.
+    pub text: String,
+}
+
+impl EffortView {
+    fn of(effort: &Effort) -> Option<Self> {
+        let time = effort.time.filter(|_| effort.moves > 0)?;
+        Some(Self {
+            moves: effort.moves as u64,
+            least_moves: effort.least_moves as u64,
+            expected_ms: time.expected.as_milliseconds(),
+            p90_ms: time.p90.as_milliseconds(),
+            least_ms: time.least.as_milliseconds(),
+            rate: time.rate,
+            text: effort.to_string(),
+        })
+    }
+}
+
+impl From<&PlannedAhead> for PlannedView {
+    fn from(ahead: &PlannedAhead) -> Self {
+        let PlannedAhead { wave, planned, when } = ahead;
+        let view = Self {
+            wave: Some(*wave),
+            begins_after_ms: when.map(|when| when.begins.as_milliseconds()),
+            ..Self::from(planned)
+        };
+        let view = match when {
+            // With what it shares its way with.
+            Some(when) => Self { expected_ms: Some(when.lasts.as_milliseconds()), ..view },
+            None => view,
+        };
+        match &planned.decision {
+            Decision::NoPlace { not_live, .. } => Self {
+                decision: if not_live.is_some() { "reboot" } else { "live" }.to_owned(),
+                why: not_live.as_ref().map(|why| Reason::new(why.code(), why)),
+                place_why: "its place is found when its host's turn comes".to_owned(),
+                ..view
+            },
+            Decision::Live { .. } | Decision::Reboot { .. } | Decision::Blocked { .. } => view,
+        }
+    }
+}
+
 impl PlanView {
-    /// The order of hosts before the first of them has begun.
+    /// What is done with hosts and servers before the first of them has begun.
     #[must_use]
-    pub fn of_waves(made_at: Instant, waves: &[Wave]) -> Self {
+    pub fn of_ahead(made_at: Instant, ahead: &Ahead) -> Self {
+        let mut order = Self::of_waves(made_at, &ahead.waves);
+        let effort = EffortView::of(&ahead.effort);
+        order.text.extend(effort.iter().flat_map(|effort| [&effort.text, "\n"]));
+        Self { servers: ahead.servers.iter().map(PlannedView::from).collect(), effort, ..order }
+    }
+
+    fn of_waves(made_at: Instant, waves: &[Wave]) -> Self {
         let obstacles = waves.iter().filter(|wave| wave.because.is_obstacle());
         Self {
             made_at,
             servers: Vec::new(),
             waves: waves.iter().map(WaveView::from).collect(),
+            effort: None,
             moves: Vec::new(),
             times: Vec::new(),
             remarks: obstacles.map(line).collect(),
@@ -241,6 +309,7 @@ impl PlanView {
             made_at,
             servers: Vec::new(),
             waves: Vec::new(),
+            effort: None,
             moves: balance.shifts.iter().map(ShiftView::from).collect(),
             times: Vec::new(),
             remarks,

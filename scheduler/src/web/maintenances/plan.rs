@@ -8,7 +8,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use drover_pages::console::maintenances::{Moves, PlanPage, Planned, PlannedTime, Wave};
+use drover_pages::console::maintenances::{Moves, PlanPage, Planned, PlannedTime, Takes, Wave};
 use drover_pages::form::Actions;
 use drover_pages::{Label, Tone};
 use drover_policies::fleet::Fleet;
@@ -20,7 +20,7 @@ use crate::app::App;
 use crate::commands::find_maintenance;
 use crate::http::maintenances::latest_plan;
 use crate::http::problem::Problem;
-use crate::http::views::{PlanView, PlannedView, ShiftView, TimeView};
+use crate::http::views::{EffortView, PlanView, PlannedView, ShiftView, TimeView};
 use crate::web::lists::{By, Column, Sought, arranged};
 use crate::web::session::AtConsole;
 use crate::web::shown::{Shown, upper};
@@ -41,7 +41,8 @@ fn by_time(a: &Planned, b: &Planned) -> Ordering {
     (a.is_none(), a).cmp(&(b.is_none(), b))
 }
 
-const COLUMNS: [Column<Planned>; 6] = [
+const COLUMNS: [Column<Planned>; 7] = [
+    ("wave", |a, b| (a.wave, a.begins).cmp(&(b.wave, b.begins))),
     ("name", |a, b| a.name.cmp(&b.name)),
     ("from", |a, b| a.from.cmp(&b.from)),
     ("decision", |a, b| a.decision.key.cmp(b.decision.key)),
@@ -94,6 +95,8 @@ fn planned(one: PlannedView, time: Option<TimeView>) -> Planned {
             _ => "nobody",
         },
         time: time.map(time_of),
+        wave: one.wave,
+        begins: one.begins_after_ms.map(Span::milliseconds),
         expected: one.expected_ms.map(Span::milliseconds),
         downtime: one.expected_downtime_ms.map(Span::milliseconds),
     }
@@ -112,6 +115,8 @@ fn timed(fleet: &Fleet, view: TimeView) -> Planned {
         why: None,
         agreement: "the owner",
         time: Some(time_of(view)),
+        wave: None,
+        begins: None,
         expected: None,
         downtime: None,
     }
@@ -135,6 +140,8 @@ fn shifted(fleet: &Fleet, view: ShiftView) -> Planned {
         why: None,
         agreement: "none",
         time: None,
+        wave: None,
+        begins: None,
         expected: None,
         downtime: None,
     }
@@ -143,14 +150,26 @@ fn shifted(fleet: &Fleet, view: ShiftView) -> Planned {
 /// How many moves there are, and how many it takes at the least: a host is empty when each server on it has left it once.
 fn moves(fleet: &Fleet, view: &PlanView) -> Moves {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let begun = || view.servers.iter().filter(|one| one.wave.is_none());
     let goes = |one: &&PlannedView| matches!(one.decision.as_str(), "live" | "reboot");
     let on = |name: &String| name.parse::<HostName>().map_or(0, |host| fleet.on(&host).count());
+    let effort = view.effort.as_ref();
     Moves {
-        planned: count(view.servers.iter().filter(goes).count()),
-        least: count(view.servers.len()),
-        least_later: count(view.waves.iter().flat_map(|wave| &wave.hosts).map(on).sum()),
+        planned: count(begun().filter(goes).count()),
+        least: count(begun().count()),
+        later: effort.map_or(0, |effort| u32::try_from(effort.moves).unwrap_or(u32::MAX)),
+        least_later: match effort {
+            Some(effort) => u32::try_from(effort.least_moves).unwrap_or(u32::MAX),
+            None => count(view.waves.iter().flat_map(|wave| &wave.hosts).map(on).sum()),
+        },
         evens_out: count(view.moves.len()),
     }
+}
+
+fn takes(effort: &EffortView) -> Takes {
+    let EffortView { expected_ms, p90_ms, least_ms, .. } = effort;
+    let [expected, p90, least] = [expected_ms, p90_ms, least_ms].map(|ms| Span::milliseconds(*ms));
+    Takes { expected, p90, least }
 }
 
 /// The plan as it is asked to be seen. `kept`: what else its address says.
@@ -161,7 +180,7 @@ pub(super) fn plan_page(
     (number, why): (Option<String>, &str),
     view: PlanView,
 ) -> PlanPage {
-    let moves = moves(fleet, &view);
+    let (moves, takes) = (moves(fleet, &view), view.effort.as_ref().map(takes));
     let mut times: BTreeMap<ServerId, TimeView> =
         view.times.into_iter().map(|time| (time.server, time)).collect();
     let mut rows: Vec<Planned> = Vec::with_capacity(view.servers.len() + view.moves.len());
@@ -185,6 +204,7 @@ pub(super) fn plan_page(
         reason: why.to_owned(),
         made_at: view.made_at,
         moves,
+        takes,
         list,
         servers,
         methods,
