@@ -15,6 +15,7 @@ mod explain;
 mod hosts;
 mod imports;
 mod known;
+mod links;
 mod live;
 mod reboot;
 mod replicas;

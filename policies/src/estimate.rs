@@ -19,6 +19,15 @@ pub use replicas::{FinalDelta, expected_comparison, expected_cutover, expected_f
 /// What a link carries when nothing is known about it: one gigabit per second, less what TCP and Ethernet need.
 pub const ASSUMED_BANDWIDTH: u64 = 117_000_000;
 
+/// What one migration is given of a limit on several together, in bytes per second: an equal part, for as many as use all of it when none takes
+/// more than `full`. libvirt counts in MiB.
+#[must_use]
+pub fn share_of(most: u64, full: u64) -> u64 {
+    const MIB: u64 = 1 << 20;
+    let share = most / most.div_ceil(full.max(1)).max(1);
+    (share / MIB * MIB).max(MIB)
+}
+
 /// How many of a server's own downtimes make nine in ten more than a guess.
 const ENOUGH_HISTORY: usize = 5;
 

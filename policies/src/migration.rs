@@ -179,6 +179,9 @@ pub struct Attempt {
     pub to: HostName,
     /// When it was ordered.
     pub began_at: Instant,
+    /// Most bytes per second, where it was given a share of what it has in common with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
     /// How it ended, once it has.
     pub end: Option<AttemptEnd>,
     /// Of a cutover: the phases that are over, as far as its agent has told.

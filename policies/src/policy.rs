@@ -4,11 +4,14 @@
 //! defaults can't drift apart. The nearest rule wins: server, label, owner, cluster, then the file's own top level.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::checks::{Check, OnFailed, Weight};
+use crate::estimate::ASSUMED_BANDWIDTH;
+use crate::maintenance::Terms;
 use crate::time::Span;
 use crate::windows::{Exclusion, Recurrence};
 
@@ -22,6 +25,7 @@ mod set;
 mod test_launch;
 
 pub use blueprint::BlueprintPolicy;
+pub use check::LEAST_BANDWIDTH;
 pub use problem::PolicyProblem;
 pub use replication::{OnFailure, ReplicationPolicy, TimedBandwidth};
 pub use set::{Effective, Origin, PolicySet, Subject};
@@ -102,6 +106,28 @@ pub struct Limits {
     pub per_owner: u32,
     /// Reboot migrations leaving or arriving at one host at the same time.
     pub reboots_per_host: u32,
+    /// Bytes per second of all live migrations in one cluster together; 0 for no limit.
+    pub bandwidth_per_cluster: u64,
+    /// By label: bytes per second in each direction through the uplink that hosts of one cluster with the same value of it share.
+    pub uplinks: BTreeMap<String, u64>,
+}
+
+impl Limits {
+    /// These, and those of a maintenance where they are narrower.
+    #[must_use]
+    pub fn within(&self, terms: &Terms) -> Self {
+        let least = |most: u32, own: Option<NonZeroU32>| own.map_or(most, |own| own.get().min(most));
+        let mut limits = Self {
+            live_out_per_host: least(self.live_out_per_host, terms.live_out_per_host),
+            live_in_per_host: least(self.live_in_per_host, terms.live_in_per_host),
+            ..self.clone()
+        };
+        for (label, own) in &terms.uplinks {
+            let most = limits.uplinks.entry(label.clone()).or_insert(own.get());
+            *most = own.get().min(*most);
+        }
+        limits
+    }
 }
 
 /// Live migrations.
@@ -123,6 +149,14 @@ pub struct LivePolicy {
     pub ladder: LadderPolicy,
     /// How long the guest may take to be seen alive at the destination.
     pub verify_within: Span,
+}
+
+impl LivePolicy {
+    /// What one migration takes of a link that it has for itself.
+    #[must_use]
+    pub fn full_rate(&self) -> u64 {
+        if self.bandwidth > 0 { self.bandwidth } else { ASSUMED_BANDWIDTH }
+    }
 }
 
 /// The convergence ladder: how long a migration is waited for and what is done then. It climbs by passes over the memory,

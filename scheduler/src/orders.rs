@@ -36,7 +36,7 @@ pub enum NoOrder {
 /// A host is unknown, or keeps no replicas where one is needed.
 pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<Operation, NoOrder> {
     let (order, wish) = match &new.intent {
-        Intent::Live { server, to, max_downtime_ms, replica } => {
+        Intent::Live { server, to, max_downtime_ms, rate, replica } => {
             let effective = policy_of(*server, fleet, policies);
             let policy = &effective.policy;
             let parallel = fleet.hosts.get(&new.host).is_some_and(|host| host.facts.can(Ability::Parallel));
@@ -49,7 +49,8 @@ pub fn order(new: &NewOperation, fleet: &Fleet, policies: &PolicySet) -> Result<
             };
             let tuning = Tuning {
                 max_downtime_ms: Some(*max_downtime_ms),
-                max_bandwidth: (policy.live.bandwidth > 0).then_some(policy.live.bandwidth),
+                // A share is never more than policy lets one migration have.
+                max_bandwidth: rate.or((policy.live.bandwidth > 0).then_some(policy.live.bandwidth)),
             };
             (Order::LiveMigrate(order), Wish::Tuned(tuning))
         }

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use chrono::TimeDelta;
 
+use super::links::{Link, links_of};
 use crate::attempt::Method;
+use crate::estimate::ASSUMED_BANDWIDTH;
 use crate::fleet::Fleet;
 use crate::ids::{HostName, MigrationId, OwnerId, ServerId};
 use crate::migration::Migration;
@@ -22,6 +24,9 @@ pub(super) struct Counted {
     live_out: HashMap<HostName, Ids>,
     live_in: HashMap<HostName, Ids>,
     live_within: HashMap<Option<String>, Ids>,
+    sent: HashMap<Link, Ids>,
+    /// What those that are moved live were given, in bytes per second.
+    rates: HashMap<MigrationId, u64>,
     reboots_at: HashMap<HostName, Ids>,
     moved_of: HashMap<OwnerId, Ids>,
     rebooted_of: HashMap<OwnerId, BTreeMap<MigrationId, ServerId>>,
@@ -133,6 +138,12 @@ impl Counted {
                 }
                 let cluster = cluster_of(fleet, &migration.from).map(ToOwned::to_owned);
                 change(self.live_within.entry(cluster).or_default());
+                for link in links_of(migration, fleet) {
+                    change(self.sent.entry(link).or_default());
+                }
+                // One that was given none may take what it gets.
+                let rate = migration.attempts.last().and_then(|attempt| attempt.rate);
+                self.rates.insert(migration.id, rate.unwrap_or(ASSUMED_BANDWIDTH));
             }
             Method::Reboot => {
                 for host in counts.hosts() {
@@ -165,6 +176,12 @@ impl Counted {
     /// Live migrations in a cluster.
     pub(super) fn live_within(&self, cluster: Option<&str>, but: MigrationId) -> u32 {
         count(self.live_within.get(&cluster.map(ToOwned::to_owned)), but)
+    }
+
+    /// Bytes per second that are given away of a link.
+    pub(super) fn sent(&self, link: &Link, but: MigrationId) -> u64 {
+        let ids = self.sent.get(link).into_iter().flatten().filter(|id| **id != but);
+        ids.filter_map(|id| self.rates.get(id)).sum()
     }
 
     /// Reboot migrations that leave a host or arrive at it.

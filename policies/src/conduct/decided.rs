@@ -192,6 +192,8 @@ pub enum Intent {
         to: HostName,
         /// The downtime allowed at first, in milliseconds.
         max_downtime_ms: u64,
+        /// Most bytes per second, where it shares a limit with others; nothing for what policy says of one.
+        rate: Option<u64>,
         /// What takes its local disks; nothing when it has none.
         replica: Option<Box<Replica>>,
     },

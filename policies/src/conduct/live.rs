@@ -125,9 +125,10 @@ impl Conductor<'_> {
         };
         let intent = Intent::Live {
             server: migration.server,
-            to,
             max_downtime_ms: policy.live.ladder.downtime_start.as_milliseconds(),
             replica,
+            rate: self.rate_for(&migration, policy, &to),
+            to,
         };
         let operation = self.begin(&mut migration, intent);
         self.say_began(&migration);

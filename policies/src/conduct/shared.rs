@@ -1,7 +1,6 @@
 //! What both methods need: where the server is, whose turn it is, where it goes, and the ends that both share.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::counted::cluster_of;
@@ -93,9 +92,11 @@ impl<'a> Conductor<'a> {
                 }
                 let cluster = cluster_of(self.fleet, &migration.from);
                 let within = counted.live_within(cluster, but);
-                (within >= limits.live_per_cluster).then(|| {
-                    format!("{within} move in cluster {} (limits.live_per_cluster)", cluster.unwrap_or("?"))
-                })
+                if within >= limits.live_per_cluster {
+                    let cluster = cluster.unwrap_or("?");
+                    return Some(format!("{within} move in cluster {cluster} (limits.live_per_cluster)"));
+                }
+                self.link_full(migration, policy, to)
             }
             Method::Reboot => {
                 for host in [&migration.from, to] {
@@ -112,18 +113,14 @@ impl<'a> Conductor<'a> {
     }
 
     /// Policy's limits, and those of its maintenance where they are narrower.
-    fn limits(&self, migration: &Migration, policy: &Policy) -> Limits {
-        let limits = policy.limits.clone();
-        let Some(terms) = self.terms_of(migration) else { return limits };
-        let least = |most: u32, own: Option<NonZeroU32>| own.map_or(most, |own| own.get().min(most));
-        Limits {
-            live_out_per_host: least(limits.live_out_per_host, terms.live_out_per_host),
-            live_in_per_host: least(limits.live_in_per_host, terms.live_in_per_host),
-            ..limits
+    pub(super) fn limits(&self, migration: &Migration, policy: &Policy) -> Limits {
+        match self.terms_of(migration) {
+            Some(terms) => policy.limits.within(terms),
+            None => policy.limits.clone(),
         }
     }
 
-    fn terms_of(&self, migration: &Migration) -> Option<&Terms> {
+    pub(super) fn terms_of(&self, migration: &Migration) -> Option<&Terms> {
         let maintenance = migration.maintenance.and_then(|id| self.maintenances.get(&id));
         maintenance.map(|maintenance| &maintenance.rolling.terms)
     }
@@ -322,6 +319,7 @@ impl<'a> Conductor<'a> {
 
     /// Orders the next try; that it has begun is for the caller to say.
     pub(super) fn begin(&mut self, migration: &mut Migration, intent: Intent) -> OperationId {
+        let rate = if let Intent::Live { rate, .. } = &intent { *rate } else { None };
         let operation = self.order(migration.from.clone(), Some(migration.id), intent);
         let to = migration.to().cloned().unwrap_or_else(|| migration.from.clone());
         migration.attempts.push(Attempt {
@@ -329,6 +327,7 @@ impl<'a> Conductor<'a> {
             method: migration.method,
             to,
             began_at: self.now,
+            rate,
             end: None,
             phases: Vec::new(),
         });

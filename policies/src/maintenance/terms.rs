@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -78,6 +78,13 @@ pub struct Terms {
     /// At most so many servers of one owner are moved at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_owner: Option<NonZeroU32>,
+    /// At most so many bytes per second of all its live migrations together: each is given a share of it, or waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<NonZeroU64>,
+    /// By label, as many in each direction through the uplink that hosts with the same value of it share, whoever's migrations they are; policy's
+    /// own limit holds as well.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uplinks: BTreeMap<String, NonZeroU64>,
     /// In so many waves, if that can be: fewer take more moves.
     pub waves: NonZeroU32,
     /// No host begins any more when more than so many have failed.
@@ -114,6 +121,8 @@ impl Default for Terms {
             live_out_per_host: None,
             live_in_per_host: None,
             per_owner: None,
+            bandwidth: None,
+            uplinks: BTreeMap::new(),
             waves: WAVES,
             max_failed_hosts: 0,
             warn_after: None,

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::num::NonZeroU32;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use super::schedule::{Way, Ways};
@@ -12,16 +12,15 @@ use super::{
 };
 use crate::attempt::Method;
 use crate::eligibility::{Suits, WhyBlocked, local_bytes, suits};
-use crate::estimate::{ASSUMED_BANDWIDTH, expected_move};
+use crate::estimate::{ASSUMED_BANDWIDTH, expected_move, share_of};
 use crate::fleet::{Disk, Fleet, GuestCpu, Host as Seen, Reach, Server as Observed, counts_before};
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
-use crate::maintenance::Terms;
 use crate::placement::{
     Reservation, Wish, disk_room, is_machine_for, memory_with_overhead, takes_disks, vcpu_limit,
 };
 use crate::planner::Circles;
-use crate::policy::{Policy, PolicySet};
+use crate::policy::{Limits, Policy, PolicySet};
 use crate::time::Span;
 
 /// A fleet as rows, and what the rows stand for.
@@ -105,13 +104,26 @@ impl Rows {
         found.ok().and_then(|index| u32::try_from(index).ok()).map(HostRow)
     }
 
-    /// Limits of a maintenance where they are narrower than those of [`Self::on_links`].
-    pub fn within(&mut self, terms: &Terms) {
+    /// Within these limits as well, and `together` for all moves at once. Only where times are planned.
+    pub fn within(&mut self, fleet: &Fleet, limits: &Limits, together: Option<NonZeroU64>) {
         let Some(ways) = &mut self.ways else { return };
-        let least = |most: u32, own: Option<NonZeroU32>| own.map_or(most, |own| own.get().min(most));
         for way in &mut ways.hosts {
-            way.out = least(way.out, terms.live_out_per_host);
-            way.into = least(way.into, terms.live_in_per_host);
+            way.out = limits.live_out_per_host;
+            way.into = limits.live_in_per_host;
+        }
+        let full = ways.most_rate;
+        if limits.bandwidth_per_cluster > 0 {
+            ways.cluster_rate = limits.bandwidth_per_cluster;
+            ways.most_rate = ways.most_rate.min(share_of(limits.bandwidth_per_cluster, full));
+        }
+        if let Some(together) = together {
+            ways.together = together.get();
+            ways.most_rate = ways.most_rate.min(share_of(together.get(), full));
+        }
+        let shares = limits.uplinks.values().map(|rate| share_of(*rate, full));
+        ways.most_rate = shares.fold(ways.most_rate, u64::min);
+        for (label, rate) in &limits.uplinks {
+            self.with_uplinks(fleet, label, *rate);
         }
     }
 
@@ -138,13 +150,16 @@ impl Rows {
     pub fn with_uplinks(&mut self, fleet: &Fleet, label: &str, rate: u64) {
         let Some(ways) = &mut self.ways else { return };
         let mut racks: BTreeMap<(&str, &str), u32> = BTreeMap::new();
-        let rack_of = fleet.hosts.values().map(|host| {
-            let name = host.facts.labels.get(label)?;
-            let next = u32::try_from(racks.len()).unwrap_or(u32::MAX);
-            Some(*racks.entry((&host.facts.cluster, name)).or_insert(next))
-        });
-        ways.rack_of = rack_of.collect();
-        ways.racks = vec![Way { rate, ..Way::FREE }; racks.len()];
+        for (host, of) in self.problem.hosts.iter().zip(&mut ways.racks_of) {
+            let Some(seen) = HostName::new(host.name.clone()).ok().and_then(|name| fleet.hosts.get(&name))
+            else {
+                continue;
+            };
+            let Some(value) = seen.facts.labels.get(label) else { continue };
+            let next = u32::try_from(ways.racks.len() + racks.len()).unwrap_or(u32::MAX);
+            of.push(*racks.entry((&seen.facts.cluster, value)).or_insert(next));
+        }
+        ways.racks.extend(vec![Way { rate, ..Way::FREE }; racks.len()]);
     }
 }
 

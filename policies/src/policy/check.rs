@@ -17,7 +17,7 @@ const MOST_CONNECTIONS: u32 = 16;
 const MOST_GUEST_SHARE: f64 = 0.95;
 
 /// libvirt takes bandwidths in MiB per second, and 0 as no limit.
-const LEAST_BANDWIDTH: u64 = 1 << 20;
+pub const LEAST_BANDWIDTH: u64 = 1 << 20;
 
 /// Something senseless, and the keys that make it so, the likeliest first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,13 +100,21 @@ fn limits(policy: &Policy, found: &mut Objections) {
     found.counts("limits.live_per_cluster", limits.live_per_cluster, right);
     found.counts("limits.reboots_per_host", limits.reboots_per_host, "write 1 or more");
     found.counts("live.attempts", policy.live.attempts, right);
-    let bandwidth = policy.live.bandwidth;
-    found.unless(bandwidth == 0 || bandwidth >= LEAST_BANDWIDTH, &["live.bandwidth"], || {
-        (
-            format!("{bandwidth} bytes per second is less than libvirt can count (1 MiB)"),
-            format!("write 0 for no limit, or {LEAST_BANDWIDTH} or more"),
-        )
-    });
+    let too_little =
+        |bandwidth: u64| format!("{bandwidth} bytes per second is less than libvirt can count (1 MiB)");
+    for (key, bandwidth) in [
+        ("live.bandwidth", policy.live.bandwidth),
+        ("limits.bandwidth_per_cluster", limits.bandwidth_per_cluster),
+    ] {
+        found.unless(bandwidth == 0 || bandwidth >= LEAST_BANDWIDTH, &[key], || {
+            (too_little(bandwidth), format!("write 0 for no limit, or {LEAST_BANDWIDTH} or more"))
+        });
+    }
+    for (label, rate) in &limits.uplinks {
+        found.unless(*rate >= LEAST_BANDWIDTH, &[&format!("limits.uplinks.{label}")], || {
+            (too_little(*rate), format!("write {LEAST_BANDWIDTH} or more, or leave it out"))
+        });
+    }
     let connections = policy.live.connections;
     found.unless((1..=MOST_CONNECTIONS).contains(&connections), &["live.connections"], || {
         (

@@ -14,7 +14,7 @@ use crate::time::Span;
 use crate::windows::{Exclusion, Recurrence};
 
 /// A table into which people put keys of their own.
-const FREE_KEYS: &[&[&str]] = &[&["notice", "lead_by_reason"]];
+const FREE_KEYS: &[&[&str]] = &[&["notice", "lead_by_reason"], &["limits", "uplinks"]];
 
 /// A key that was set.
 #[derive(Debug, Clone, PartialEq)]
@@ -293,6 +293,7 @@ fn what_fits(path: &[String]) -> String {
         ["validation", "checks"] => {
             return "write [{ name = \"ssh\", check = \"tcp\", port = 22 }]".to_owned();
         }
+        ["limits", "uplinks", _] => return "write bytes per second, such as 1250000000".to_owned(),
         ["validation", "on_failed"] => return "write \"hold\", \"revert\" or \"tell\"".to_owned(),
         ["validation", "addresses"] => return "write \"must_pass\" or \"advisory\"".to_owned(),
         ["replication", "bandwidth_at"] => {

@@ -50,7 +50,7 @@ impl Whom {
 
 fn keys(value: &toml::Value, path: &str, found: &mut BTreeSet<String>) {
     match value.as_table() {
-        Some(table) if path != ".notice.lead_by_reason" => {
+        Some(table) if ![".notice.lead_by_reason", ".limits.uplinks"].contains(&path) => {
             for (key, value) in table {
                 keys(value, &format!("{path}.{key}"), found);
             }
@@ -290,6 +290,13 @@ fn each_senseless_value_is_refused_with_what_would_be_right() {
         ("live.attempts = 99999999999999999999", "live.attempts", "is too large"),
         ("live.connections = 0", "live.connections", "1 for one, or up to 16"),
         ("live.bandwidth = 1000", "live.bandwidth", "0 for no limit, or 1048576 or more"),
+        (
+            "limits.bandwidth_per_cluster = 1000",
+            "limits.bandwidth_per_cluster",
+            "0 for no limit, or 1048576 or more",
+        ),
+        ("limits.uplinks.rack = 0", "limits.uplinks.rack", "1048576 or more, or leave it out"),
+        ("limits.uplinks.rack = \"10Gbit\"", "limits.uplinks.rack", "bytes per second, such as 1250000000"),
         ("live.allowed = \"yes\"", "live.allowed", "true or false, without quotes"),
         ("live = 3", "live", "integer where a table belongs"),
         ("live.allowed.really = true", "live.allowed", "true or false"),

@@ -30,7 +30,7 @@ impl Racks {
         let (sources, destinations) = (RACK * 2 * filled, RACK * filled);
         let hosts = sources + destinations;
         let mut ways = Ways::among(hosts as usize, Way { rate: GIGABIT, ..Way::FREE });
-        ways.rack_of = (0..hosts).map(|host| Some(host / RACK)).collect();
+        ways.racks_of = (0..hosts).map(|host| vec![host / RACK]).collect();
         ways.racks =
             vec![Way { rate: GIGABIT * 10 * u64::from(filled), ..Way::FREE }; (hosts / RACK) as usize];
         let transfer = |server: u32| Transfer {

@@ -101,6 +101,7 @@ fn running() -> Migration {
             method: Method::Reboot,
             to: host_name("h2"),
             began_at,
+            rate: None,
             end: None,
             phases: Vec::new(),
         }],

@@ -7,6 +7,7 @@ mod checks;
 mod data_loss;
 mod drills;
 mod imports;
+mod links;
 mod live_disks;
 mod many;
 mod owners;

@@ -86,8 +86,9 @@ proptest! {
     ) {
         let Ok(rolling) = roll(&problem, &all(&problem), &ANY_NUMBER) else { return Ok(()) };
         let mut ways = Ways::among(problem.hosts.len(), Way { rate: 100, out, into });
-        ways.rack_of = (0..problem.hosts.len()).map(|host| Some(u32::from(host % 2 == 0))).collect();
-        ways.racks = vec![Way { rate: 150, ..Way::FREE }; 2];
+        ways.racks_of = (0..problem.hosts.len()).map(|host| vec![u32::from(host % 2 == 0), 2]).collect();
+        ways.together = 180;
+        ways.racks = vec![Way { rate: 150, ..Way::FREE }; 3];
         let mut at: Vec<HostRow> = problem.servers.iter().map(|server| server.host).collect();
         for wave in &rolling.waves {
             let transfer = |of: &Move| Transfer {

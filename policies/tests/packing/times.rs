@@ -27,7 +27,7 @@ fn a_link_carries_one_at_full_rate_after_the_other() {
 #[test]
 fn a_guest_that_writes_waits_for_the_full_rate_and_an_idle_one_takes_what_is_left() {
     let mut ways = Ways::among(4, Way { rate: 100, ..Way::FREE });
-    ways.rack_of = vec![Some(0), Some(0), Some(1), Some(1)];
+    ways.racks_of = [0, 0, 1, 1].map(|rack| vec![rack]).into();
     ways.racks = vec![Way { rate: 120, ..Way::FREE }; 2];
     let idle = [transfer(0, 0, 2, 1000), transfer(1, 1, 3, 1000)];
     assert_eq!(schedule(&ways, &idle).moves[1].begins, 0);

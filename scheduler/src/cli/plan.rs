@@ -15,6 +15,7 @@ use drover_policies::policy::PolicySet;
 use super::exit::Failed;
 use super::policy::read_files;
 use super::screen::{Rows as Table, Screen};
+use super::simulate::bytes_each_second;
 use super::words::{count, sentence, span};
 
 /// What `drover plan` is told.
@@ -62,6 +63,12 @@ pub struct Plan {
     /// Policies, merged in the order of their names
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
+}
+
+/// Bytes per second: of bits as links are called by, or of bytes.
+pub(super) fn rate(text: &str) -> Result<u64, String> {
+    let either = link_rate(text).or_else(|_| bytes_each_second(text));
+    either.map_err(|_| "write for example 10Gbit, 800Mbit or 500MiB: it is meant for each second".to_owned())
 }
 
 /// Bytes per second, of bits per second as links are called by.
@@ -204,6 +211,7 @@ fn read(asked: &Plan, policies: &PolicySet) -> Result<Rows, Failed> {
     let of_fleet = |fleet: &Fleet| {
         let mut rows = rows(fleet, policies);
         rows.on_links(policies, asked.link);
+        rows.within(fleet, &policies.general().limits, None);
         if let (Some(label), Some(uplink)) = (&asked.rack, asked.uplink) {
             rows.with_uplinks(fleet, label, uplink);
         }

@@ -62,7 +62,7 @@ pub struct Simulate {
     #[arg(long, value_name = "RATE", default_value = "1Gbit", value_parser = link_rate)]
     link: u64,
     /// What a guest in the middle writes anew each second; each has its own, from a tenth to ten times of it
-    #[arg(long, value_name = "BYTES", default_value = "8MiB", value_parser = dirty_rate)]
+    #[arg(long, value_name = "BYTES", default_value = "8MiB", value_parser = bytes_each_second)]
     dirty_rate: u64,
     /// How many of all tries to move a server fail: 0.01 is one in a hundred
     #[arg(long, value_name = "PART", default_value_t = 0.0, value_parser = part)]
@@ -96,7 +96,7 @@ fn hosts() -> Arg {
 }
 
 /// `8MiB`, `500KiB`: bytes per second.
-fn dirty_rate(text: &str) -> Result<u64, String> {
+pub(super) fn bytes_each_second(text: &str) -> Result<u64, String> {
     let units = [("KiB", 1_u64 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
     units
         .into_iter()

@@ -533,6 +533,7 @@ mod tests {
             method: Method::Reboot,
             to: "h2".parse().expect("a name"),
             began_at,
+            rate: None,
             end: None,
             phases,
         };

@@ -106,8 +106,9 @@ async fn every_screen_of_a_drain_can_be_read() {
     assert!(text(&output.stdout).contains("Nothing was changed"), "{}", text(&output.stdout));
     let draft =
         ["maintenance", "draft", "--all", "--kind", "drain", "--reason", "kernel-update", "--dry-run"];
+    let draft = [&draft[..], &["--bandwidth", "100MiB"]].concat();
     let draft = text(&served.run(&draft).await.stdout);
-    for said in ["BEGINS AFTER", "the least possible", "Nothing was stored"] {
+    for said in ["BEGINS AFTER", "the least possible", "at most 100 MiB/s", "Nothing was stored"] {
         assert!(draft.contains(said), "{said}: {draft}");
     }
     served.api.drain_h1().await;

@@ -1,6 +1,7 @@
 //! Maintenances over many hosts, by the API.
 
 use axum::http::StatusCode;
+use drover_agent_api::Wish;
 use serde_json::{Value, json};
 
 use crate::fixture::Api;
@@ -121,6 +122,29 @@ async fn a_dry_run_names_the_waves_and_stores_nothing() {
 }
 
 #[tokio::test]
+async fn what_a_maintenance_may_send_is_shown_and_each_migrations_share_goes_to_its_agent() {
+    let api = Api::new().await;
+    let rolling = json!({ "kind": "drain", "hosts_at_once": 1, "bandwidth": 40 << 20, "approve": true, "anyway": true });
+    let body = json!({ "hosts": ["h1"], "reason": "kernel-update", "deadline": "30d", "rolling": rolling });
+    let made = api.post(&api.operator, "/v1/maintenances", &body).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{made:?}");
+    api.look().await;
+    api.look().await;
+    let shown = api.get(&api.operator, "/v1/maintenances/MT-1").await.json();
+    assert_eq!(shown["rolling"]["terms"]["bandwidth"], json!(40 << 20), "{shown}");
+    let web = api.migration_of("web").await;
+    let number = &web["number"];
+    let web = api.get(&api.operator, &format!("/v1/migrations/{number}")).await.json();
+    assert_eq!(web["attempts"][0]["rate"], json!(40 << 20), "{web}");
+    let wanted = api.app.store.operations_wanted().await.expect("a store");
+    let limit = wanted.iter().find_map(|wanted| match wanted.operation.wish {
+        Wish::Tuned(tuning) => tuning.max_bandwidth,
+        Wish::Run | Wish::Pace(_) | Wish::AtOnce | Wish::Abort { .. } => None,
+    });
+    assert_eq!(limit, Some(40 << 20), "{wanted:?}");
+}
+
+#[tokio::test]
 async fn what_is_wrong_is_named_field_by_field() {
     let api = Api::new().await;
     let cases = [
@@ -128,6 +152,12 @@ async fn what_is_wrong_is_named_field_by_field() {
         (all(&json!({ "kind": "reboot" })), "rolling.kind", "write patch, drain, decommission or rebalance"),
         (all(&json!({ "kind": "drain", "hosts_at_once": 0 })), "rolling.hosts_at_once", "write 1 or more"),
         (all(&json!({ "kind": "drain", "per": { "rack": 1 } })), "rolling.per", "has a label rack"),
+        (all(&json!({ "kind": "drain", "bandwidth": 1000 })), "rolling.bandwidth", "write 1048576 or more"),
+        (
+            all(&json!({ "kind": "drain", "uplinks": { "rack": 1 << 30 } })),
+            "rolling.uplinks",
+            "none of these hosts has a label rack",
+        ),
         (
             all(&json!({ "kind": "drain", "warn_after": "soon" })),
             "rolling.warn_after",

@@ -144,7 +144,8 @@ impl Conductor<'_> {
         let closed = self.others_to_come(waves, emptied());
         let mut rows = self.settled_rows(emptied(), &closed);
         rows.on_links(self.policies, None);
-        rows.within(&maintenance.rolling.terms);
+        let terms = &maintenance.rolling.terms;
+        rows.within(self.fleet, &self.policies.general().limits.within(terms), terms.bandwidth);
         // Whose owners agree to a time are no part of a schedule.
         let asks = |server: &ServerId| {
             let known = self.fleet.server(*server).filter(|_| maintenance.urgency == Urgency::Normal);

@@ -69,6 +69,7 @@ enum Place {
     Host(HostRow),
     Rack(u32),
     Cluster(u32),
+    All,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,16 +86,18 @@ struct Busy<'a> {
 
 impl Busy<'_> {
     fn used(&self, from: HostRow, to: HostRow) -> Vec<(Place, Direction)> {
-        let rack = |host: HostRow| self.ways.rack_of[host.0 as usize];
+        let racks = |host: HostRow| &self.ways.racks_of[host.0 as usize];
         let mut used = vec![
             (Place::Host(from), Direction::Out),
             (Place::Host(to), Direction::Into),
             (Place::Cluster(self.ways.cluster_of[from.0 as usize]), Direction::Out),
+            (Place::All, Direction::Out),
         ];
-        if rack(from) != rack(to) {
-            used.extend(rack(from).map(|rack| (Place::Rack(rack), Direction::Out)));
-            used.extend(rack(to).map(|rack| (Place::Rack(rack), Direction::Into)));
-        }
+        let (leaves, enters) = (racks(from), racks(to));
+        let out = leaves.iter().filter(|rack| !enters.contains(rack));
+        used.extend(out.map(|rack| (Place::Rack(*rack), Direction::Out)));
+        let into = enters.iter().filter(|rack| !leaves.contains(rack));
+        used.extend(into.map(|rack| (Place::Rack(*rack), Direction::Into)));
         used
     }
 
@@ -106,7 +109,10 @@ impl Busy<'_> {
             let way = match place {
                 Place::Host(host) => self.ways.hosts[host.0 as usize],
                 Place::Rack(rack) => self.ways.racks[rack as usize],
-                Place::Cluster(_) => Way { out: self.ways.at_once, ..Way::FREE },
+                Place::Cluster(_) => {
+                    Way { rate: self.ways.cluster_rate, out: self.ways.at_once, ..Way::FREE }
+                }
+                Place::All => Way { rate: self.ways.together, ..Way::FREE },
             };
             let slots = if direction == Direction::Out { way.out } else { way.into };
             if carried.0 > slots || carried.1 > way.rate {
@@ -114,6 +120,7 @@ impl Busy<'_> {
                     Place::Host(host) => problem.hosts[host.0 as usize].name.clone(),
                     Place::Rack(rack) => format!("the uplink of rack {rack}"),
                     Place::Cluster(_) => "its cluster".to_owned(),
+                    Place::All => "the maintenance".to_owned(),
                 };
                 return Err(Broken::Crowded { place, moves: carried.0, rate: carried.1 });
             }

@@ -23,8 +23,8 @@ impl Way {
 pub struct Ways {
     /// By host.
     pub hosts: Vec<Way>,
-    /// By host, the rack that it is in: what leaves a rack goes through its uplink.
-    pub rack_of: Vec<Option<u32>>,
+    /// By host, the racks that it is in, or whatever else has an uplink: what leaves one goes through that.
+    pub racks_of: Vec<Vec<u32>>,
     /// By rack, its uplink.
     pub racks: Vec<Way>,
     /// Bytes per second of one move at the most.
@@ -33,6 +33,10 @@ pub struct Ways {
     pub cluster_of: Vec<u32>,
     /// Moves at the same time in one cluster.
     pub at_once: u32,
+    /// Bytes per second of all moves in one cluster.
+    pub cluster_rate: u64,
+    /// Bytes per second of all moves.
+    pub together: u64,
 }
 
 impl Ways {
@@ -41,11 +45,13 @@ impl Ways {
     pub fn among(hosts: usize, way: Way) -> Self {
         Self {
             hosts: vec![way; hosts],
-            rack_of: vec![None; hosts],
+            racks_of: vec![Vec::new(); hosts],
             racks: Vec::new(),
             most_rate: u64::MAX,
             cluster_of: vec![0; hosts],
             at_once: u32::MAX,
+            cluster_rate: u64::MAX,
+            together: u64::MAX,
         }
     }
 }
@@ -119,7 +125,8 @@ impl Work {
         };
         let mut gates: Vec<Gate> = ways.hosts.iter().chain(&ways.racks).flat_map(both).collect();
         let clusters = ways.cluster_of.iter().max().map_or(1, |last| *last as usize + 1);
-        gates.extend(vec![Gate { rate: u64::MAX, slots: ways.at_once.max(1) }; clusters]);
+        gates.extend(vec![Gate { rate: ways.cluster_rate, slots: ways.at_once.max(1) }; clusters]);
+        gates.push(Gate { rate: ways.together, slots: u32::MAX });
         let jobs = transfers.iter().map(|transfer| job(ways, &gates, transfer)).collect();
         Self { gates, jobs }
     }
@@ -187,15 +194,19 @@ impl Work {
 }
 
 fn job(ways: &Ways, gates: &[Gate], transfer: &Transfer) -> Job {
-    let rack_of = |host: HostRow| ways.rack_of.get(host.index()).copied().flatten();
+    let racks_of = |host: HostRow| ways.racks_of.get(host.index()).map_or(&[][..], Vec::as_slice);
     let (from, to) = (transfer.of.from, transfer.of.to);
     let mut path = vec![from.index() * 2, to.index() * 2 + 1];
-    if rack_of(from) != rack_of(to) {
-        let uplink = |rack: u32| (ways.hosts.len() + rack as usize) * 2;
-        path.extend(rack_of(from).map(uplink));
-        path.extend(rack_of(to).map(|rack| uplink(rack) + 1));
-    }
+    let uplinks = |of: HostRow, but: HostRow| {
+        let left = racks_of(of).iter().filter(move |rack| !racks_of(but).contains(rack));
+        left.map(|rack| (ways.hosts.len() + *rack as usize) * 2)
+    };
+    path.extend(uplinks(from, to));
+    path.extend(uplinks(to, from).map(|uplink| uplink + 1));
     path.push((ways.hosts.len() + ways.racks.len()) * 2 + ways.cluster_of[from.index()] as usize);
+    if ways.together < u64::MAX {
+        path.push(gates.len() - 1);
+    }
     let full = path
         .iter()
         .map(|gate| gates[*gate].rate)

@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::super::plan::rate;
 use super::Listing;
 
 /// Which hosts.
@@ -45,6 +46,12 @@ fn per(text: &str) -> Result<(String, u32), String> {
     let most =
         most.parse().map_err(|_| format!("{most:?} is no number; write it as label=number: rack=1"))?;
     Ok((label, most))
+}
+
+/// `rack=10Gbit`.
+fn uplink(text: &str) -> Result<(String, u64), String> {
+    let (label, most) = label(text).map_err(|_| "write it as label=rate: rack=10Gbit".to_owned())?;
+    Ok((label, rate(&most)?))
 }
 
 /// `rack=r1 after rack=r2`.
@@ -110,6 +117,12 @@ pub struct RollingTerms {
     /// At most so many servers of one owner are moved at once, where policy allows more
     #[arg(long, value_name = "N")]
     pub per_owner: Option<u32>,
+    /// At most so much of all its live migrations together, each of which is given a share: `8Gbit`, `500MiB`
+    #[arg(long, value_name = "RATE", value_parser = rate)]
+    pub bandwidth: Option<u64>,
+    /// At most so much in each direction through the uplink of hosts with the same value of a label: `rack=10Gbit`
+    #[arg(long, value_name = "LABEL=RATE", value_parser = uplink)]
+    pub uplink: Vec<(String, u64)>,
     /// In so many waves, if that can be; fewer take more moves [default: 6]
     #[arg(long, value_name = "N")]
     pub waves: Option<u32>,

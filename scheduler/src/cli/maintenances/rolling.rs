@@ -43,6 +43,8 @@ pub(in crate::cli) fn terms(terms: RollingTerms) -> RollingBody {
         live_out_per_host: terms.live_out_per_host,
         live_in_per_host: terms.live_in_per_host,
         per_owner: terms.per_owner,
+        bandwidth: terms.bandwidth,
+        uplinks: terms.uplink.into_iter().collect(),
         waves: terms.waves,
         max_failed_hosts: terms.max_failed_hosts,
         warn_after: terms.warn_after,

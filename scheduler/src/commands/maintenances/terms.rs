@@ -1,12 +1,13 @@
 //! What is asked of a maintenance over many hosts, checked field by field.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use drover_policies::fleet::{Ability, Fleet};
 use drover_policies::ids::{HookName, HostName};
 use drover_policies::maintenance::{Hint, Hooks, Kind, Terms, Which, label_of};
 use drover_policies::packing::Reboots;
+use drover_policies::policy::LEAST_BANDWIDTH;
 use drover_policies::time::Span;
 
 use crate::commands::suggestions;
@@ -123,11 +124,13 @@ pub(super) fn terms(
     let hints = body.order.iter().enumerate().map(|(at, hint)| read_hint(at, hint));
     let terms = Terms {
         hosts_at_once: at_least_one("rolling.hosts_at_once", body.hosts_at_once)?,
-        per: per(&body.per, hosts, fleet)?,
+        per: by_label("rolling.per", &body.per, (hosts, fleet), number)?,
         per_cluster: at_least_one("rolling.per_cluster", body.per_cluster)?,
         live_out_per_host: at_least_one("rolling.live_out_per_host", body.live_out_per_host)?,
         live_in_per_host: at_least_one("rolling.live_in_per_host", body.live_in_per_host)?,
         per_owner: at_least_one("rolling.per_owner", body.per_owner)?,
+        bandwidth: body.bandwidth.map(|given| bandwidth("rolling.bandwidth", given)).transpose()?,
+        uplinks: by_label("rolling.uplinks", &body.uplinks, (hosts, fleet), bandwidth)?,
         waves: at_least_one("rolling.waves", body.waves)?.unwrap_or(shipped.waves),
         max_failed_hosts: body.max_failed_hosts,
         warn_after: span("rolling.warn_after", body.warn_after.as_deref())?,
@@ -209,39 +212,43 @@ fn hooks(hosts: &BTreeSet<HostName>, fleet: &Fleet) -> Result<(), Problem> {
     Err(Problem::field("rolling.no_hooks", detail).with("without_hook", without))
 }
 
-fn per(
-    given: &BTreeMap<String, u32>,
-    hosts: &BTreeSet<HostName>,
-    fleet: &Fleet,
-) -> Result<BTreeMap<String, NonZeroU32>, Problem> {
-    let mut per = BTreeMap::new();
-    for (label, most) in given {
+/// Limits by the label of those hosts that share them.
+fn by_label<T: Copy, N>(
+    field: &str,
+    given: &BTreeMap<String, T>,
+    (hosts, fleet): (&BTreeSet<HostName>, &Fleet),
+    read: impl Fn(&str, T) -> Result<N, Problem>,
+) -> Result<BTreeMap<String, N>, Problem> {
+    let one = |(label, most): (&String, &T)| {
         if !hosts.iter().any(|host| label_of(fleet, host, label).is_some()) {
-            return Err(Problem::field(
-                "rolling.per",
-                format!(
-                    "field rolling.per: none of these hosts has a label {label}; labels come from the agents' configurations"
-                ),
-            ));
+            let detail = format!(
+                "field {field}: none of these hosts has a label {label}; labels come from the agents' configurations"
+            );
+            return Err(Problem::field(field, detail));
         }
-        let most = at_least_one(&format!("rolling.per.{label}"), Some(*most))?;
-        per.extend(most.map(|most| (label.clone(), most)));
-    }
-    Ok(per)
+        Ok((label.clone(), read(&format!("{field}.{label}"), *most)?))
+    };
+    given.iter().map(one).collect()
 }
 
 fn at_least_one(field: &str, given: Option<u32>) -> Result<Option<NonZeroU32>, Problem> {
-    match given {
-        None => Ok(None),
-        Some(number) => NonZeroU32::new(number).map(Some).ok_or_else(|| {
-            Problem::field(
-                field,
-                format!(
-                    "field {field} is 0, so that nothing would ever begin; write 1 or more, or leave it out"
-                ),
-            )
-        }),
-    }
+    given.map(|given| number(field, given)).transpose()
+}
+
+fn number(field: &str, given: u32) -> Result<NonZeroU32, Problem> {
+    let why =
+        || format!("field {field} is 0, so that nothing would ever begin; write 1 or more, or leave it out");
+    NonZeroU32::new(given).ok_or_else(|| Problem::field(field, why()))
+}
+
+fn bandwidth(field: &str, given: u64) -> Result<NonZeroU64, Problem> {
+    let why = || {
+        format!(
+            "field {field}: {given} bytes per second is less than libvirt can count (1 MiB); write {LEAST_BANDWIDTH} or more, or leave it out"
+        )
+    };
+    let enough = NonZeroU64::new(given).filter(|given| given.get() >= LEAST_BANDWIDTH);
+    enough.ok_or_else(|| Problem::field(field, why()))
 }
 
 fn span(field: &str, given: Option<&str>) -> Result<Option<Span>, Problem> {

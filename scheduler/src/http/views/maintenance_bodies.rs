@@ -74,6 +74,13 @@ pub struct RollingBody {
     /// At most so many servers of one owner are moved at once, where policy allows more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_owner: Option<u32>,
+    /// At most so many bytes per second of all its live migrations together: each is given a share of it as its limit, or waits. 1048576 or more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth: Option<u64>,
+    /// At most so many bytes per second, in each direction, of all live migrations through the uplink that hosts with the same value of a label
+    /// share, where policy allows more: `{"rack": 1250000000}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub uplinks: BTreeMap<String, u64>,
     /// In so many waves, if that can be; 6 unless said. Fewer waves take more moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waves: Option<u32>,

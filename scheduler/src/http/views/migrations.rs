@@ -169,6 +169,9 @@ pub struct AttemptView {
     pub to: HostName,
     /// When it was ordered.
     pub began_at: DateTime<Utc>,
+    /// Most bytes per second, where it was given a share of what it has in common with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u64>,
     /// When its end was known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended_at: Option<DateTime<Utc>>,
@@ -199,6 +202,7 @@ impl From<&Attempt> for AttemptView {
             method: attempt.method.to_string(),
             to: attempt.to.clone(),
             began_at: attempt.began_at,
+            rate: attempt.rate,
             ended_at: end.map(|end| end.at),
             failure: end
                 .and_then(|end| end.failure.as_ref())
