@@ -442,6 +442,19 @@ pub enum Happened {
         /// By whom.
         by: Actor,
     },
+    /// An operator looks after a ticket from now on.
+    TicketTaken {
+        /// Who.
+        by: Actor,
+        /// Who did before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+    },
+    /// He does not any more, and nobody in particular does.
+    TicketGivenBack {
+        /// Who.
+        by: Actor,
+    },
     /// An operator keeps servers away from a host, or lets them come again.
     StandingChanged {
         /// The standing now.

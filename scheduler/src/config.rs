@@ -1,5 +1,6 @@
 //! The scheduler's own settings: where it listens, where it keeps things, how mails leave. What is decided by policy is not in here.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -168,6 +169,8 @@ pub struct MailConfig {
     pub links: Links,
     /// Who gets the tickets of servers that have no owner, what owners write, and what is to be told of maintenances.
     pub operators: Vec<String>,
+    /// By the names of operators' tokens: what of a ticket is for operators goes to whoever has taken it, and then to nobody else.
+    pub operator_addresses: BTreeMap<String, String>,
     /// In which operators are written to.
     pub operators_language: Language,
     /// In which operators are told times.
@@ -247,6 +250,7 @@ impl Default for MailConfig {
             templates: None,
             links: Links::default(),
             operators: Vec::new(),
+            operator_addresses: BTreeMap::new(),
             operators_language: Language::default(),
             operators_timezone: Tz::UTC,
             incoming: None,
@@ -255,6 +259,26 @@ impl Default for MailConfig {
 }
 
 impl MailConfig {
+    /// How operators are reached about a ticket that one of them may have taken.
+    #[must_use]
+    pub fn taker_contact(&self, about: &OwnerId, taker: Option<&str>) -> Contact {
+        let contact = self.operators_contact(about);
+        match taker.and_then(|taker| self.operator_addresses.get(taker)) {
+            Some(address) => Contact { mail: vec![address.clone()], ..contact },
+            // An operator without an address of his own reads what all of them get.
+            None => contact,
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let wrong = self.operator_addresses.iter().filter(|(_, address)| address.parse::<Address>().is_err());
+        wrong
+            .map(|(name, address)| {
+                format!("operator_addresses.{name} {address:?} is no mail address; write one such as ada@cloud.example")
+            })
+            .collect()
+    }
+
     /// How operators are reached, as readers of what is about an account: their own, or the one whose ticket it is.
     #[must_use]
     pub fn operators_contact(&self, about: &OwnerId) -> Contact {
@@ -329,6 +353,7 @@ impl Config {
                 .flat_map(IncomingConfig::problems)
                 .map(|problem| format!("mail.incoming.{problem}")),
         );
+        problems.extend(self.mail.problems().into_iter().map(|problem| format!("mail.{problem}")));
         problems.extend(self.channel().check().into_iter().map(|problem| format!("mail.channel.{problem}")));
         problems.extend(self.rt.iter().flat_map(RtConfig::check).map(|problem| format!("rt.{problem}")));
         problems.extend(webhooks::problems(&self.webhooks));

@@ -61,7 +61,7 @@ pub use picture::Picture;
 pub use purge::{Keep, Purged};
 pub use records::{
     AgentSeen, Answer, HostRecord, HostStanding, NewOperation, NewTicket, NewWish, Only, Role, Seq,
-    StoredOperation, StoredPlan, StoredWindow, Ticket, Token, Versioned,
+    StoredOperation, StoredPlan, StoredWindow, Taken, TakenTicket, Ticket, Token, Versioned,
 };
 pub use replicas::ReplicaFilter;
 pub use sessions::{SessionFor, StoredSession};

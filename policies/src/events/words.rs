@@ -190,6 +190,11 @@ impl fmt::Display for Happened {
             }
             Self::TokenIssued { token, name, by } => write!(f, "token {name:?} ({token}) issued by {by}"),
             Self::TokenRevoked { token, name, by } => write!(f, "token {name:?} ({token}) revoked by {by}"),
+            Self::TicketTaken { by, from: None } => write!(f, "its ticket was taken by {by}"),
+            Self::TicketTaken { by, from: Some(from) } => {
+                write!(f, "its ticket was taken over from {from} by {by}")
+            }
+            Self::TicketGivenBack { by } => write!(f, "its ticket was given back by {by}"),
             Self::StandingChanged { to, by } => write!(f, "{to} by {by}"),
         }
     }

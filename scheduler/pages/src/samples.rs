@@ -153,6 +153,7 @@ fn tickets(foreign: &str) -> TicketsPage {
         appointment: Label::new(key, Tone::Waits),
         deadline: hours(140),
         unanswered_since: unanswered,
+        taken_by: unanswered.map(|_| format!("ada{foreign}")),
     };
     TicketsPage {
         list: list("/tickets", foreign, 123),

@@ -88,6 +88,8 @@ col-server = Server
 col-owner = Inhaber
 col-state = Zustand
 col-time = Zeit
+col-taken-by = Kümmert sich
+nobody-in-particular = niemand Bestimmtes
 col-deadline = Frist
 
 sign-in = Anmelden

@@ -91,6 +91,8 @@ col-owner = Owner
 col-state = State
 col-time = Time
 col-deadline = Deadline
+col-taken-by = Looked after by
+nobody-in-particular = nobody in particular
 
 # Signing in.
 sign-in = Sign in

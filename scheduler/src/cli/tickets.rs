@@ -10,22 +10,24 @@ use super::screen::{Rows, Screen, Tone};
 use super::words::Times;
 use super::{Context, part};
 use crate::http::views::{
-    ActorKind, ActorView, AnswerView, DeliveryView, MessageBody, NoticeView, SaidView, TicketView,
+    ActorKind, ActorView, AnswerView, DeliveryView, MessageBody, NoticeView, SaidView, TakeTicket, TicketView,
 };
 
 pub(super) async fn tickets(context: &Context, command: Tickets) -> Result<(), Failed> {
     match command {
-        Tickets::List { all, needs_answer, owner, listing } => {
+        Tickets::List { all, needs_answer, mine, owner, listing } => {
             let mut query: Vec<Parameter> = if needs_answer {
                 vec![("needs_answer", "true".to_owned())]
             } else {
                 vec![("only", if all { "all" } else { "open" }.to_owned())]
             };
+            query.extend(mine.then(|| ("mine", "true".to_owned())));
             query.extend(owner.map(|owner| ("owner", owner)));
-            let empty = if needs_answer {
-                "Nobody waits for an answer."
-            } else {
-                "No open ticket. Closed ones: drover tickets list --all"
+            let empty = match (needs_answer, mine) {
+                (true, false) => "Nobody waits for an answer.",
+                (true, true) => "In your tickets nobody waits for an answer.",
+                (false, true) => "You have taken none of them. Take one: drover tickets take TICKET",
+                (false, false) => "No open ticket. Closed ones: drover tickets list --all",
             };
             let answer: Answer<Vec<TicketView>> =
                 context.client.list("/v1/tickets", &query, listing.limit).await?;
@@ -42,6 +44,18 @@ pub(super) async fn tickets(context: &Context, command: Tickets) -> Result<(), F
             let answer: Answer<NoticeView> = context.client.post(&path, &body).await?;
             context.show(&answer, |screen, _| screen.line("Written."));
         }
+        Tickets::Take { ticket, from } => {
+            let path = format!("/v1/tickets/{}/take", part(&ticket));
+            let answer: Answer<TicketView> = context.client.post(&path, &TakeTicket { from }).await?;
+            context.show(&answer, |screen, ticket| screen.line(&format!("{} is yours.", ticket.number)));
+        }
+        Tickets::GiveBack { ticket } => {
+            let path = format!("/v1/tickets/{}/give-back", part(&ticket));
+            let answer: Answer<TicketView> = context.client.post(&path, &serde_json::json!({})).await?;
+            context.show(&answer, |screen, ticket| {
+                screen.line(&format!("{} is nobody's in particular.", ticket.number));
+            });
+        }
     }
     Ok(())
 }
@@ -55,8 +69,16 @@ fn from_stdin() -> Result<String, Failed> {
 }
 
 fn list(screen: &Screen, tickets: &[TicketView], empty: &str) {
-    let mut rows =
-        Rows::new(&["ticket", "state", "server", "owner", "time", "reason", "waits for an answer"]);
+    let mut rows = Rows::new(&[
+        "ticket",
+        "state",
+        "server",
+        "owner",
+        "time",
+        "reason",
+        "taken by",
+        "waits for an answer",
+    ]);
     for ticket in tickets {
         let waits = ticket.unanswered_since.map(|at| screen.times().ago(at)).unwrap_or_default();
         rows.push_toned(vec![
@@ -66,6 +88,7 @@ fn list(screen: &Screen, tickets: &[TicketView], empty: &str) {
             (ticket.owner.to_string(), Tone::Plain),
             (appointment(screen, &ticket.appointment), Tone::Plain),
             (ticket.reason.clone(), Tone::Plain),
+            (ticket.taken_by.clone().unwrap_or_default(), Tone::Plain),
             (waits, Tone::Bad),
         ]);
     }
@@ -85,6 +108,7 @@ fn show(screen: &Screen, ticket: &TicketView) {
         ("deadline", times.both(ticket.deadline)),
         ("opened", times.both(ticket.opened_at)),
         ("closed", ticket.closed_at.map(|at| times.both(at)).unwrap_or_default()),
+        ("taken by", taken(&times, ticket)),
         ("unanswered", ticket.unanswered_since.map(|at| times.both(at)).unwrap_or_default()),
     ]);
     let notices = ticket.notices.as_deref().unwrap_or_default();
@@ -106,6 +130,11 @@ fn show(screen: &Screen, ticket: &TicketView) {
             screen.line(format!("    {}", screen.paint(&came_back, Tone::Bad)));
         }
     }
+}
+
+fn taken(times: &Times, ticket: &TicketView) -> String {
+    let since = ticket.taken_at.map(|at| format!(" since {}", times.both(at))).unwrap_or_default();
+    ticket.taken_by.as_ref().map(|by| format!("{by}{since}")).unwrap_or_default()
 }
 
 /// `Sat 21 Nov 09:00  acme wrote by mail  mail: delivered Sat 21 Nov 09:01`

@@ -334,16 +334,23 @@ async fn standing(app: &App, notice: &Notice) -> Result<Standing, StoreError> {
 /// How the reader of a message is reached. Operators stand in where a server has no owner.
 pub(super) async fn contact(app: &App, notice: &Notice) -> Result<Contact, StoreError> {
     match notice.tells.mailed_to() {
-        Reader::Operators => Ok(app.config.mail.operators_contact(&notice.ticket.owner)),
+        Reader::Operators => taker(app, notice).await,
         Reader::Owner | Reader::Nobody => owner(app, notice).await,
     }
+}
+
+/// How operators are reached about a ticket: all of them, or the one who has taken it.
+async fn taker(app: &App, notice: &Notice) -> Result<Contact, StoreError> {
+    let taken = app.store.ticket(notice.ticket.id).await?.and_then(|ticket| ticket.taken);
+    let taker = taken.as_ref().map(|taken| taken.by.as_str());
+    Ok(app.config.mail.taker_contact(&notice.ticket.owner, taker))
 }
 
 /// How the owner of a ticket is reached.
 pub(super) async fn owner(app: &App, notice: &Notice) -> Result<Contact, StoreError> {
     let owner = &notice.ticket.owner;
     if *owner == operators() {
-        return Ok(app.config.mail.operators_contact(owner));
+        return taker(app, notice).await;
     }
     let unknown = || Contact {
         owner: owner.clone(),

@@ -17,19 +17,25 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::Problems;
-use super::extract::{Change, Known, Named, Params};
+use super::extract::{Change, Known, Named, Nothing, Params};
 use super::lists::{cursor, limit, only};
 use super::problem::Problem;
 use super::views::{
-    AppointmentView, BounceView, DeliveryView, Eyes, MessageBody, NoticeView, Page, SaidView, TicketView,
+    AppointmentView, BounceView, DeliveryView, Eyes, MessageBody, NoticeView, Page, SaidView, TakeTicket,
+    TicketView,
 };
 use crate::app::App;
-use crate::auth::{Caller, Person};
+use crate::auth::{Caller, Operator, Person};
 use crate::commands::{Reply, find_server, find_ticket, owned, reverting, store_problem};
 use crate::store::{LastWord, Only, StoredDelivery, StoredNotice, Ticket, TicketFilter};
 
 pub(super) fn routes() -> OpenApiRouter<Arc<App>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show)).routes(routes!(write))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(write))
+        .routes(routes!(take))
+        .routes(routes!(give_back))
 }
 
 /// Which tickets.
@@ -42,6 +48,9 @@ struct Which {
     /// Only those in which an owner waits for an operator's answer, closed ones among them unless `only` says otherwise.
     #[serde(default)]
     needs_answer: bool,
+    /// Only those that the asking operator looks after.
+    #[serde(default)]
+    mine: bool,
     /// Of this owner.
     owner: Option<String>,
     /// About this server, by id or name.
@@ -55,6 +64,7 @@ struct Which {
 impl TicketView {
     fn of(ticket: &Ticket, migration: &Migration, time: &Appointment, eyes: Eyes) -> Self {
         let summary = migration.ticket_summary();
+        let taken = ticket.taken.as_ref().filter(|_| eyes == Eyes::Operator);
         Self {
             id: ticket.id,
             number: ticket.number.clone(),
@@ -70,6 +80,8 @@ impl TicketView {
             opened_at: ticket.opened_at,
             closed_at: ticket.closed_at,
             unanswered_since: ticket.unanswered_since,
+            taken_by: taken.map(|taken| taken.by.clone()),
+            taken_at: taken.map(|taken| taken.at),
             appointment: AppointmentView::of(time, eyes),
             notices: None,
         }
@@ -110,8 +122,22 @@ fn may_see(delivery: &StoredDelivery, eyes: Eyes) -> bool {
     }
 }
 
+/// By what name an operator takes tickets. No owner looks after one.
+fn taker(caller: &Caller) -> Result<String, Problem> {
+    match caller.eyes() {
+        Eyes::Operator => Ok(caller.name.clone()),
+        Eyes::Owner => {
+            Err(Problem::field("mine", "field mine is for operators, who take tickets; leave it out"))
+        }
+    }
+}
+
 /// What is shown of tickets, whatever their number by two queries.
-async fn views(app: &App, caller: &Caller, tickets: &[Ticket]) -> Result<Vec<TicketView>, Problem> {
+pub(crate) async fn views(
+    app: &App,
+    caller: &Caller,
+    tickets: &[Ticket],
+) -> Result<Vec<TicketView>, Problem> {
     let migrations = migrations_of(app, tickets.iter().map(|ticket| ticket.migration)).await?;
     // What is still to come, if it is on its way back, has the time that people talk about.
     let reverts = migrations_of(app, migrations.values().filter_map(reverting)).await?;
@@ -154,6 +180,7 @@ async fn list(
         server,
         only: only(which.only.as_deref(), if which.needs_answer { Only::All } else { Only::Open })?,
         last_word: if which.needs_answer { LastWord::Owners } else { LastWord::Anybodys },
+        taken_by: if which.mine { Some(taker(&caller)?) } else { None },
     };
     let page = app.store.tickets_page(&filter, cursor.as_ref(), limit(which.limit)?).await;
     let page = page.map_err(|error| store_problem(&error))?;
@@ -204,4 +231,35 @@ async fn write(
 ) -> Result<Reply, Problem> {
     let (wish, MessageBody { text }) = change.wish(app);
     wish.write(&name, &text, Via::Api).await
+}
+
+/// Take a ticket
+///
+/// The operator who asks looks after it from now on: what its owner writes, and what of it needs a person, is mailed to him alone where
+/// his address is in `mail.operator_addresses`. One that another operator has is taken over from him only where he is named.
+#[utoipa::path(post, path = "/v1/tickets/{ticket}/take", tag = "tickets", request_body = TakeTicket,
+    params(("ticket" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "It is taken", body = TicketView), Problems))]
+async fn take(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Operator, TakeTicket>,
+) -> Result<Reply, Problem> {
+    let (wish, TakeTicket { from }) = change.wish(app);
+    wish.take_ticket(&name, from.as_deref()).await
+}
+
+/// Give a ticket back
+///
+/// Nobody in particular looks after it from now on; only whoever has taken it can do so.
+#[utoipa::path(post, path = "/v1/tickets/{ticket}/give-back", tag = "tickets",
+    params(("ticket" = String, Path, description = "`DR-1001`, `1001` or its id")), security(("token" = [])),
+    responses((status = 200, description = "It is nobody's in particular", body = TicketView), Problems))]
+async fn give_back(
+    State(app): State<Arc<App>>,
+    Named(name): Named,
+    change: Change<Operator, Nothing>,
+) -> Result<Reply, Problem> {
+    let (wish, Nothing {}) = change.wish(app);
+    wish.give_ticket_back(&name).await
 }

@@ -22,7 +22,7 @@ use super::deliveries::{self, DeadLetterFilter};
 use super::freezes::{self, StoredFreeze, StoredLimit};
 use super::lease::{self, Fence};
 use super::records::{
-    Answer, HostStanding, NewOperation, NewTicket, NewWish, Seq, StoredPlan, StoredWindow, Token,
+    Answer, HostStanding, NewOperation, NewTicket, NewWish, Seq, StoredPlan, StoredWindow, TakenTicket, Token,
 };
 use super::webhooks::{self, RotatedWebhook, StoredWebhook};
 use super::{
@@ -71,6 +71,8 @@ pub struct Batch {
     pub tickets_closed: Vec<TicketId>,
     /// Closed tickets that go on.
     pub tickets_reopened: Vec<TicketId>,
+    /// Tickets that another operator looks after; a conflict when it is another than was read.
+    pub tickets_taken: Vec<TakenTicket>,
     /// Messages. One whose key is stored already is left out, and the rest is written.
     pub notices: Vec<Notice>,
     /// Messages to operators, in the same way.
@@ -143,6 +145,7 @@ impl Batch {
             tickets_opened: Vec::new(),
             tickets_closed: Vec::new(),
             tickets_reopened: Vec::new(),
+            tickets_taken: Vec::new(),
             notices: Vec::new(),
             bulletins: Vec::new(),
             webhooks_added: Vec::new(),
@@ -243,6 +246,9 @@ async fn write_tickets(
     }
     for ticket in &batch.tickets_closed {
         tickets::close(conn, *ticket, batch.at).await?;
+    }
+    for taken in &batch.tickets_taken {
+        tickets::take(conn, taken, batch.at).await?;
     }
     let owners = batch.notices.iter().map(|notice| &notice.ticket.owner).collect();
     let theirs = webhooks::listeners(conn, &owners).await?;

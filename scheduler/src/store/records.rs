@@ -155,6 +155,28 @@ pub struct Ticket {
     pub closed_at: Option<Instant>,
     /// Since when an owner's words wait for an operator's answer; nothing when none do.
     pub unanswered_since: Option<Instant>,
+    /// Which operator looks after it; nothing when nobody in particular does.
+    pub taken: Option<Taken>,
+}
+
+/// An operator who looks after a ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The name of his token.
+    pub by: String,
+    /// Since when.
+    pub at: Instant,
+}
+
+/// Another operator looks after a ticket, or nobody does any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TakenTicket {
+    /// Which ticket.
+    pub ticket: TicketId,
+    /// Who did when it was read; a conflict when it is another by now.
+    pub from: Option<String>,
+    /// Who does now.
+    pub by: Option<String>,
 }
 
 /// The place of an event in the story; grows.

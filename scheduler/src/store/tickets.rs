@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::db::{Conn, execute, fetch_all, fetch_optional};
 use super::error::StoreError;
 use super::page::{Cursor, Page, cut, rows_for};
-use super::records::{NewTicket, Only, Ticket, owner_id};
+use super::records::{NewTicket, Only, Taken, TakenTicket, Ticket, owner_id};
 use super::{Store, StoreResult};
 
 const TABLE: &str = "ticket";
@@ -24,6 +24,8 @@ struct Row {
     opened_at: Instant,
     closed_at: Option<Instant>,
     unanswered_since: Option<Instant>,
+    taken_by: Option<String>,
+    taken_at: Option<Instant>,
 }
 
 impl Row {
@@ -38,6 +40,7 @@ impl Row {
             opened_at: self.opened_at,
             closed_at: self.closed_at,
             unanswered_since: self.unanswered_since,
+            taken: self.taken_by.zip(self.taken_at).map(|(by, at)| Taken { by, at }),
         })
     }
 }
@@ -53,6 +56,8 @@ pub struct TicketFilter {
     pub only: Only,
     /// Whose the last word is.
     pub last_word: LastWord,
+    /// That this operator looks after.
+    pub taken_by: Option<String>,
 }
 
 /// Tickets by whether an owner waits for an answer.
@@ -81,19 +86,21 @@ impl Store {
             &mut self.db.read().await?.conn(),
             "reading a page of tickets",
             Row,
-            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at, unanswered_since FROM tickets
+            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at, unanswered_since, taken_by, taken_at FROM tickets
              WHERE ($1 IS NULL OR opened_at < $1 OR (opened_at = $1 AND id < $2))
                AND ($3 IS NULL OR owner = $3)
                AND ($4 IS NULL OR server = $4)
                AND ($5 IS NULL OR is_open = $5)
                AND ($6 = FALSE OR unanswered_since IS NOT NULL)
-             ORDER BY opened_at DESC, id DESC LIMIT $7",
+               AND ($7 IS NULL OR taken_by = $7)
+             ORDER BY opened_at DESC, id DESC LIMIT $8",
             before,
             id,
             filter.owner.as_ref().map(OwnerId::as_str),
             filter.server.map(|server| server.0),
             filter.only.open(),
             filter.last_word == LastWord::Owners,
+            filter.taken_by.as_deref(),
             rows_for(limit),
         )?;
         let items: Vec<_> = rows.into_iter().map(Row::record).collect::<Result<_, _>>()?;
@@ -109,7 +116,7 @@ impl Store {
             &mut self.db.read().await?.conn(),
             "reading a ticket by number",
             Row,
-            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at, unanswered_since FROM tickets WHERE number = $1",
+            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at, unanswered_since, taken_by, taken_at FROM tickets WHERE number = $1",
             number,
         )?;
         row.map(Row::record).transpose()
@@ -124,7 +131,7 @@ impl Store {
             &mut self.db.read().await?.conn(),
             "reading a ticket",
             Row,
-            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at, unanswered_since FROM tickets WHERE id = $1",
+            "SELECT id, number, migration, owner, server, subject, opened_at, closed_at, unanswered_since, taken_by, taken_at FROM tickets WHERE id = $1",
             id.0,
         )?;
         row.map(Row::record).transpose()
@@ -170,6 +177,21 @@ pub(super) async fn close(conn: &mut Conn<'_>, id: TicketId, at: Instant) -> Sto
         id.0,
     )?;
     if found == 1 { Ok(()) } else { Err(StoreError::conflict(TABLE, id)) }
+}
+
+/// Of two operators who take the same ticket at once, one finds that the other has it.
+pub(super) async fn take(conn: &mut Conn<'_>, taken: &TakenTicket, at: Instant) -> StoreResult<()> {
+    let found = execute!(
+        conn,
+        "noting who looks after a ticket",
+        "UPDATE tickets SET taken_by = $1, taken_at = $2
+         WHERE id = $3 AND ((taken_by IS NULL AND $4 IS NULL) OR taken_by = $4)",
+        taken.by.as_deref(),
+        taken.by.as_ref().map(|_| at),
+        taken.ticket.0,
+        taken.from.as_deref(),
+    )?;
+    if found == 1 { Ok(()) } else { Err(StoreError::conflict(TABLE, taken.ticket)) }
 }
 
 /// An owner's words begin a wait, and an operator's end it.

@@ -8,7 +8,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use drover_pages::Label;
 use drover_pages::confirm::Confirm;
-use drover_pages::console::tickets::{TicketPage, TicketRow, TicketsPage};
+use drover_pages::console::tickets::{Care, TicketPage, TicketRow, TicketsPage};
 use drover_pages::form::{Actions, Field, Form, Input};
 use drover_policies::notices::Via;
 
@@ -16,8 +16,8 @@ use super::form::Posted;
 use super::lists::{By, Column, Sought, arranged};
 use super::migrations::{Read, actions, thread};
 use super::see;
-use super::session::{Anybody, Signed, Visitor};
-use super::shown::{Shown, say};
+use super::session::{Anybody, AtConsole, Signed, Visitor};
+use super::shown::{Shown, say, say_what_came};
 use crate::app::App;
 use crate::commands::{owned, reverting, store_problem};
 use crate::http::problem::{Kind, Problem};
@@ -32,6 +32,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/tickets", get(list))
         .route("/tickets/{ticket}", get(show))
         .route("/tickets/{ticket}/messages", post(write))
+        .route("/tickets/{ticket}/take", post(take))
+        .route("/tickets/{ticket}/give-back", post(give_back))
         .route("/fragments/tickets/{ticket}", get(show_thread))
 }
 
@@ -68,6 +70,7 @@ async fn rows(app: &App, tickets: Vec<Ticket>) -> Result<Vec<TicketRow>, Problem
             appointment: Label::from(&current.appointment),
             deadline: migration.deadline,
             unanswered_since: ticket.unanswered_since,
+            taken_by: ticket.taken.map(|taken| taken.by),
             number: ticket.number,
             subject: ticket.subject,
         })
@@ -75,16 +78,24 @@ async fn rows(app: &App, tickets: Vec<Ticket>) -> Result<Vec<TicketRow>, Problem
     Ok(tickets.into_iter().filter_map(row).collect())
 }
 
-const COLUMNS: [Column<TicketRow>; 6] = [
+const COLUMNS: [Column<TicketRow>; 7] = [
     ("number", |a, b| a.number.cmp(&b.number)),
     ("server", |a, b| a.server.cmp(&b.server)),
     ("owner", |a, b| a.owner.cmp(&b.owner)),
     ("state", |a, b| a.state.tone.cmp(&b.state.tone)),
+    ("taken-by", |a, b| a.taken_by.cmp(&b.taken_by)),
     ("slot", |a, b| a.slot.map(|slot| slot.start).cmp(&b.slot.map(|slot| slot.start))),
     ("deadline", |a, b| a.deadline.cmp(&b.deadline)),
 ];
 
-const BY_STATE: By<TicketRow> = ("state", "col-state", |row| row.state.key.to_owned());
+const BY: [By<TicketRow>; 2] = [
+    ("state", "col-state", |row| row.state.key.to_owned()),
+    ("taken-by", "col-taken-by", |row| row.taken_by.clone().unwrap_or_default()),
+];
+
+fn without(columns: &[Column<TicketRow>], name: &str) -> Vec<Column<TicketRow>> {
+    columns.iter().filter(|(known, _)| *known != name).copied().collect()
+}
 
 async fn list(
     State(app): State<Arc<App>>,
@@ -94,7 +105,12 @@ async fn list(
 ) -> Result<Response, Problem> {
     let rows = rows(&app, newest(&app, &visitor).await?).await?;
     let words = |row: &TicketRow| format!("{} {} {} {}", row.number, row.server, row.owner, row.subject);
-    let (list, tickets) = arranged(&sought, rows, &COLUMNS, &[BY_STATE], words);
+    // Which operator looks after it is none of an owner's business.
+    let (by, columns) = match visitor.caller.owner() {
+        Some(_) => (&BY[..1], without(&COLUMNS, "taken-by")),
+        None => (&BY[..], COLUMNS.to_vec()),
+    };
+    let (list, tickets) = arranged(&sought, rows, &columns, by, words);
     shown.page(&app, &TicketsPage { list, tickets }).await
 }
 
@@ -124,10 +140,52 @@ async fn show(
         deadline: row.deadline,
         opened_at: ticket.opened_at,
         actions: Actions(actions(&read, root, owner)),
+        care: (!owner).then(|| care(&visitor, &ticket)),
         thread: thread(&app, &visitor, &ticket).await?,
         number: row.number,
     };
     shown.page(&app, &page).await
+}
+
+/// Who looks after a ticket, and what the operator who sees its page can do about it.
+fn care(visitor: &Visitor, ticket: &Ticket) -> Care {
+    let at = |act: &str| format!("/tickets/{}/{act}", ticket.number);
+    let from = |by: &str| Field::line("from", "col-taken-by").input(Input::Hidden).value(by);
+    let form = match &ticket.taken {
+        None => Form { action: at("take"), submit: "take-ticket", ..Form::default() },
+        Some(taken) if taken.by == visitor.caller.name => {
+            Form { action: at("give-back"), submit: "give-back-ticket", ..Form::default() }
+        }
+        Some(taken) => Form {
+            action: at("take"),
+            fields: vec![from(&taken.by)],
+            submit: "take-over-ticket",
+            ..Form::default()
+        },
+    };
+    Care { taken: ticket.taken.as_ref().map(|taken| (taken.by.clone(), taken.at)), form }
+}
+
+async fn take(
+    State(app): State<Arc<App>>,
+    Path(given): Path<String>,
+    Posted { who: AtConsole(visitor), typed, envelope }: Posted<AtConsole>,
+) -> Result<Response, Problem> {
+    let ticket = visitor.ticket(&app, &given).await?;
+    let done = visitor.wish(&app, envelope).take_ticket(&ticket.number, typed.some("from")).await;
+    say_what_came(&app, &visitor, done, "You look after it.").await?;
+    see(&format!("/tickets/{}", ticket.number))
+}
+
+async fn give_back(
+    State(app): State<Arc<App>>,
+    Path(given): Path<String>,
+    Posted { who: AtConsole(visitor), envelope, .. }: Posted<AtConsole>,
+) -> Result<Response, Problem> {
+    let ticket = visitor.ticket(&app, &given).await?;
+    let done = visitor.wish(&app, envelope).give_ticket_back(&ticket.number).await;
+    say_what_came(&app, &visitor, done, "Nobody in particular looks after it now.").await?;
+    see(&format!("/tickets/{}", ticket.number))
 }
 
 async fn show_thread(

@@ -120,3 +120,56 @@ async fn a_closed_ticket_can_be_written_to_and_stays_closed() {
     let open = api.get(&api.operator, "/v1/tickets?needs_answer=true&only=open").await.json();
     assert_eq!(open["items"], json!([]));
 }
+
+#[tokio::test]
+async fn an_operator_takes_a_ticket_another_takes_it_over_by_name_and_its_owner_learns_nothing() {
+    let api = Api::new().await;
+    api.drain_h1().await;
+    let ticket = ticket_of(&api, "db").await;
+    let at = |act: &str| format!("/v1/tickets/{ticket}/{act}");
+    let issued =
+        api.post(&api.operator, "/v1/tokens", &json!({ "role": "operator", "subject": "bob" })).await;
+    let bob = issued.json()["secret"].as_str().expect("shown once").to_owned();
+    let mine = async |token: &str| {
+        let answer = api.get(token, "/v1/tickets?mine=true").await.json();
+        answer["items"].as_array().expect("a list").len()
+    };
+
+    for _ in 0..2 {
+        let taken = api.post(&api.operator, &at("take"), &json!({})).await;
+        assert_eq!((taken.status, &taken.json()["taken_by"]), (StatusCode::OK, &json!("ada")), "{taken:?}");
+    }
+    assert_eq!((mine(&api.operator).await, mine(&bob).await), (1, 0));
+
+    for body in [json!({}), json!({ "from": "eve" })] {
+        let refused = api.post(&bob, &at("take"), &body).await;
+        assert_eq!((refused.status, &refused.json()["by"]), (StatusCode::CONFLICT, &json!("ada")));
+        assert!(refused.detail().ends_with("name ada in the field from to take it over"), "{refused:?}");
+    }
+    let refused = api.post(&bob, &at("give-back"), &json!({})).await;
+    assert_eq!(refused.json()["rule"], "ticket_taken", "{refused:?}");
+    let taken = api.post(&bob, &at("take"), &json!({ "from": "ada" })).await;
+    assert_eq!(taken.json()["taken_by"], "bob", "{taken:?}");
+    assert_eq!((mine(&api.operator).await, mine(&bob).await), (0, 1));
+
+    let seen = api.get(&api.acme, &format!("/v1/tickets/{ticket}")).await;
+    assert!(!seen.text.contains("taken") && !seen.text.contains("bob"), "{seen:?}");
+    assert_eq!(api.post(&api.acme, &at("take"), &json!({})).await.problem(), "wrong-token");
+    assert_eq!(api.get(&api.acme, "/v1/tickets?mine=true").await.json()["field"], "mine");
+
+    let back = api.post(&bob, &at("give-back"), &json!({})).await;
+    assert_eq!((back.status, back.json().get("taken_by")), (StatusCode::OK, None), "{back:?}");
+    let told = api.get(&api.operator, "/v1/events").await.json();
+    let texts = told["items"].as_array().expect("a list").iter().filter_map(|event| event["text"].as_str());
+    let texts: Vec<&str> = texts.filter(|text| text.starts_with("its ticket was")).collect();
+    assert_eq!(
+        texts,
+        [
+            "its ticket was taken by operator ada",
+            "its ticket was taken over from ada by operator bob",
+            "its ticket was given back by operator bob"
+        ]
+    );
+    let owners = api.get(&api.acme, "/v1/events").await;
+    assert!(!owners.text.contains("ticket was"), "{owners:?}");
+}

@@ -228,6 +228,8 @@ impl Watcher {
             | Happened::Rolling { .. }
             | Happened::TokenIssued { .. }
             | Happened::TokenRevoked { .. }
+            | Happened::TicketTaken { .. }
+            | Happened::TicketGivenBack { .. }
             | Happened::StandingChanged { .. } => {}
         }
     }

@@ -3,7 +3,7 @@
 use drover_policies::time::Instant;
 use drover_policies::windows::Slot;
 
-use crate::form::Actions;
+use crate::form::{Actions, Form};
 use crate::list::List;
 use crate::parts::Thread;
 use crate::{Label, page};
@@ -38,6 +38,8 @@ pub struct TicketRow {
     pub deadline: Instant,
     /// Since when an owner waits for an answer.
     pub unanswered_since: Option<Instant>,
+    /// Which operator looks after it; owners are not told.
+    pub taken_by: Option<String>,
 }
 
 page!(TicketsPage, "console/tickets.html", |_p, f| f.t("tickets"));
@@ -71,8 +73,19 @@ pub struct TicketPage {
     pub opened_at: Instant,
     /// What can be done.
     pub actions: Actions,
+    /// Who looks after it; nothing on an owner's page.
+    pub care: Option<Care>,
     /// What was said.
     pub thread: Thread,
+}
+
+/// Which operator looks after a ticket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Care {
+    /// Who, and since when; nothing when nobody in particular does.
+    pub taken: Option<(String, Instant)>,
+    /// Takes it, takes it over, or gives it back.
+    pub form: Form,
 }
 
 page!(TicketPage, "console/ticket.html", |p, _f| p.subject.clone());

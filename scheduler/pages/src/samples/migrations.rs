@@ -9,7 +9,7 @@ use crate::confirm::{Confirm, Restart};
 use crate::console::migrations::{
     Attempt, MigrationLive, MigrationPage, MigrationRow, MigrationsPage, Moved,
 };
-use crate::console::tickets::TicketPage;
+use crate::console::tickets::{Care, TicketPage};
 use crate::form::{Action, Actions, Field, Form, Input, Weight};
 use crate::parts::{
     Check, Checks, Event, Events, Message, Messages, Phase, PhaseStanding, Phases, Progress, Replica, Test,
@@ -44,8 +44,8 @@ pub(super) fn pages(foreign: &str) -> Vec<Sample> {
             operator("/migrations/1042"),
             MigrationPage { live: live(foreign), thread: Some(thread(foreign)) },
         ),
-        sample("ticket", operator("/tickets/DR-1042"), ticket(foreign)),
-        sample("my-ticket", german("/tickets/DR-1042"), ticket(foreign)),
+        sample("ticket", operator("/tickets/DR-1042"), ticket(foreign, true)),
+        sample("my-ticket", german("/tickets/DR-1042"), ticket(foreign, false)),
         sample(
             "my-migration",
             owner(&my("1042")),
@@ -338,7 +338,7 @@ fn live(foreign: &str) -> MigrationLive {
     }
 }
 
-fn ticket(foreign: &str) -> TicketPage {
+fn ticket(foreign: &str, care: bool) -> TicketPage {
     TicketPage {
         number: "DR-1042".to_owned(),
         subject: format!("[ACTION REQUIRED] Server Migration: db-1{foreign}"),
@@ -353,6 +353,17 @@ fn ticket(foreign: &str) -> TicketPage {
         deadline: hours(62),
         opened_at: hours(-30),
         actions: Actions(vec![Action::ask("pick-another-time", "/my/migrations/1042/times", Weight::Main)]),
+        care: care.then(|| Care {
+            taken: Some((format!("ada{foreign}"), hours(-2))),
+            form: Form {
+                action: "/tickets/DR-1042/take".to_owned(),
+                fields: vec![
+                    Field::line("from", "col-taken-by").input(Input::Hidden).value(format!("ada{foreign}")),
+                ],
+                submit: "take-over-ticket",
+                ..Form::default()
+            },
+        }),
         thread: thread(foreign),
     }
 }

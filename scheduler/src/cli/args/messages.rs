@@ -16,6 +16,9 @@ pub enum Tickets {
         /// Only those in which an owner waits for an answer, open or closed
         #[arg(long, conflicts_with = "all")]
         needs_answer: bool,
+        /// Only those that you have taken
+        #[arg(long)]
+        mine: bool,
         /// Only of this owner
         #[arg(long)]
         owner: Option<String>,
@@ -34,6 +37,19 @@ pub enum Tickets {
         ticket: String,
         /// What is to be read; `-` for standard input
         text: String,
+    },
+    /// Look after one from now on, as an operator
+    Take {
+        /// `DR-1001`, `1001` or the id
+        ticket: String,
+        /// Take it over from this operator, who has it
+        #[arg(long, value_name = "OPERATOR")]
+        from: Option<String>,
+    },
+    /// Leave one that you have taken to whoever takes it next
+    GiveBack {
+        /// `DR-1001`, `1001` or the id
+        ticket: String,
     },
 }
 

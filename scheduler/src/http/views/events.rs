@@ -208,6 +208,8 @@ fn words_for_owner(what: &Happened) -> Option<String> {
         | Happened::Import { .. }
         | Happened::TokenIssued { .. }
         | Happened::TokenRevoked { .. }
+        | Happened::TicketTaken { .. }
+        | Happened::TicketGivenBack { .. }
         | Happened::StandingChanged { .. } => return None,
     })
 }

@@ -540,6 +540,12 @@ pub struct TicketView {
     /// Since when an owner waits in it for an operator's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unanswered_since: Option<DateTime<Utc>>,
+    /// Which operator looks after it; only operators are told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_by: Option<String>,
+    /// Since when he does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<DateTime<Utc>>,
     /// The time agreed.
     pub appointment: AppointmentView,
     /// What was told, oldest first; in a list of tickets this is left out.

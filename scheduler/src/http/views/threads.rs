@@ -118,3 +118,12 @@ pub struct MessageBody {
     /// What is to be read, of at most 10,000 characters; line breaks are kept.
     pub text: String,
 }
+
+/// A ticket as it is taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TakeTicket {
+    /// Who has it, where it is to be taken over from another operator.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
