@@ -15,6 +15,7 @@ use crate::maintenance::Terms;
 use crate::time::Span;
 use crate::windows::{Exclusion, Recurrence};
 
+mod aloud;
 mod blueprint;
 mod check;
 mod problem;
@@ -24,6 +25,7 @@ mod rules;
 mod set;
 mod test_launch;
 
+pub use aloud::{RuleRead, meaning};
 pub use blueprint::BlueprintPolicy;
 pub use check::LEAST_BANDWIDTH;
 pub use problem::PolicyProblem;

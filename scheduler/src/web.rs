@@ -20,6 +20,7 @@ mod migrations;
 pub(crate) mod news;
 mod portal;
 mod refusal;
+mod search;
 mod session;
 mod shown;
 mod sign;
@@ -60,6 +61,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(portal::routes())
         .merge(fleet::routes())
         .merge(console::routes())
+        .merge(search::routes())
         .merge(wishes::routes())
         .merge(maintenances::routes())
         .merge(live::routes())

@@ -181,6 +181,10 @@ impl PolicySet {
         Err(problems)
     }
 
+    pub(super) fn all_rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// What holds without any rule.
     #[must_use]
     pub fn general(&self) -> &Policy {
@@ -228,7 +232,7 @@ impl PolicySet {
     }
 
     /// The rules about a subject, the nearest last; of equally near ones the later in the files last.
-    fn matching(&self, subject: &Subject<'_>) -> Vec<usize> {
+    pub(super) fn matching(&self, subject: &Subject<'_>) -> Vec<usize> {
         if self.rules.is_empty() {
             return Vec::new();
         }

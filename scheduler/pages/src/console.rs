@@ -11,3 +11,4 @@ pub mod policies;
 pub mod search;
 pub mod servers;
 pub mod tickets;
+pub mod windows;

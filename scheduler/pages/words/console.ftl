@@ -61,6 +61,7 @@ col-maintenance = Maintenance
 col-memory = Memory
 col-method = Method
 col-servers = Servers
+col-sort = Kind
 col-to = To
 col-turn = Its turn
 col-version = Version
@@ -101,7 +102,14 @@ key-freeze = frozen: nothing may be done
 key-deadline = deadline
 found-for = Found for “{ $what }”
 nothing-found = Nothing has this name or number.
-nothing-found-hint = Names, ids, numbers of tickets (DR-1042) and of maintenances (MT-12) are searched.
+nothing-found-hint = Names, ids, owners, subjects, numbers of tickets (DR-1042) and of maintenances (MT-12) are searched.
+operations = Operations
+imports = Imports
+state-wanted = to be done
+state-ended = over
+state-importing = being imported
+state-cancelling = being cancelled
+state-imported = imported
 host-empty = Nothing is on it.
 hosts-n = { $n ->
     [one] { $n } host
@@ -131,6 +139,20 @@ no-maintenances = No maintenances here.
 no-maintenances-hint = Begin with a new one: it shows its plan before anything is touched.
 no-migrations = No migrations here.
 no-migrations-hint = Migrations come from maintenances, and from owners who ask for one.
+policy-rules = Rules
+policy-rules-hint = Each holds for a part of the fleet. Of several that are about a server the nearest wins: server, label, owner, cluster.
+no-policy-rules = None: the settings below hold for every server.
+rule-holds-for = { $n ->
+    [0] no server at present
+    [one] { $n } server at present
+   *[other] { $n } servers at present
+}
+settings-n = { $n ->
+    [one] { $n } setting
+   *[other] { $n } settings
+}
+no-wishes = No windows, freezes or limits here.
+no-wishes-hint = Owners set them in their portal, or by drover windows, drover freeze and drover limit. Where nothing is set the default windows of the policy hold.
 no-planned = Nothing is on the hosts whose turn has come.
 take-ticket = Take it
 take-over-ticket = Take it over

@@ -11,7 +11,7 @@ use super::explain::rules;
 use super::screen::{Screen, Tone};
 use super::words::count;
 use super::{Context, part};
-use crate::http::views::{Explanation, PolicyView};
+use crate::http::views::{Explanation, PolicyRuleView, PolicyView};
 
 fn texts(files: &[PathBuf]) -> Result<Vec<(String, String)>, Failed> {
     let read = |file: &PathBuf| {
@@ -58,6 +58,16 @@ pub(super) fn check(screen: &Screen, files: &[PathBuf]) -> Result<(), Failed> {
     }
 }
 
+/// A rule: its name, whom it is about, and what it sets.
+fn of_rule(screen: &Screen, rule: &PolicyRuleView) {
+    let holds = rule.servers.map(|servers| format!(", holds for {}", count(servers, "server")));
+    let about = format!("{}{}", rule.about, holds.unwrap_or_default());
+    let name = format!("{:?}, {}", rule.name, rule.said_by);
+    let sets = rule.sets.iter().map(|(setting, value)| (setting.as_str(), value.to_string()));
+    let facts = [("rule", name), ("about", about)].into_iter().chain(sets);
+    screen.facts(&facts.collect::<Vec<_>>());
+}
+
 /// Shows what is in force.
 pub(super) async fn show(context: &Context, server: Option<&str>) -> Result<(), Failed> {
     match server {
@@ -65,6 +75,10 @@ pub(super) async fn show(context: &Context, server: Option<&str>) -> Result<(), 
             let answer: Answer<PolicyView> = context.client.get("/v1/policy", &[]).await?;
             context.show(&answer, |screen, policy| {
                 screen.table(&rules(&policy.settings.iter().collect::<Vec<_>>()), "no settings");
+                for rule in &policy.rules {
+                    screen.line("");
+                    of_rule(screen, rule);
+                }
             });
         }
         Some(server) => {

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use drover_policies::fleet::Labels;
-use drover_policies::policy::{Effective, PolicyProblem, PolicySet, Subject};
+use drover_policies::policy::{Effective, PolicyProblem, PolicySet, RuleRead, Subject};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 use super::Problems;
 use super::extract::{Change, Known};
 use super::problem::{Kind, Problem};
-use super::views::{PolicyView, RuleView};
+use super::views::{PolicyRuleView, PolicyView, RuleView};
 use crate::app::App;
 use crate::auth::Operator;
 
@@ -64,11 +64,31 @@ pub(super) fn settings(effective: &Effective) -> Vec<RuleView> {
 #[utoipa::path(get, path = "/v1/policy", tag = "policy", security(("token" = [])),
     responses((status = 200, description = "The policy", body = PolicyView), Problems))]
 async fn show(State(app): State<Arc<App>>, _: Operator, known: Known) -> Result<Response, Problem> {
-    known.answer(None, &PolicyView { settings: in_force(&app.policies) })
+    known.answer(None, &in_full(&app))
+}
+
+/// The policy in force, with its rules.
+pub(crate) fn in_full(app: &App) -> PolicyView {
+    let fleet = app.fleet();
+    let reach = app.policies.reach(fleet.servers().values().map(|server| Subject::of(server, &fleet)));
+    let counted = |(rule, servers)| PolicyRuleView { servers: Some(servers), ..rule };
+    let rules = rules(&app.policies).into_iter().zip(reach).map(counted).collect();
+    PolicyView { settings: in_force(&app.policies), rules }
+}
+
+fn rules(policies: &PolicySet) -> Vec<PolicyRuleView> {
+    let view = |rule: RuleRead| PolicyRuleView {
+        name: rule.name,
+        about: rule.about,
+        said_by: rule.said_by.to_string(),
+        servers: None,
+        sets: rule.settings.into_iter().collect(),
+    };
+    policies.rules().into_iter().map(view).collect()
 }
 
 /// What holds where no rule says otherwise.
-pub(crate) fn in_force(policies: &PolicySet) -> Vec<RuleView> {
+fn in_force(policies: &PolicySet) -> Vec<RuleView> {
     settings(&policies.effective(&anybody(&Labels::new())))
 }
 
@@ -95,5 +115,5 @@ async fn check(
     let files: Vec<(&str, &str)> =
         change.body.files.iter().map(|file| (file.name.as_str(), file.text.as_str())).collect();
     let set = PolicySet::parse(&files).map_err(|problems| bad(&problems))?;
-    Ok(Json(PolicyView { settings: in_force(&set) }))
+    Ok(Json(PolicyView { settings: in_force(&set), rules: rules(&set) }))
 }

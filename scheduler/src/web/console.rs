@@ -1,4 +1,4 @@
-//! A server with the reasons for its treatment, whatever is searched for, the audit log, the agents, the policies.
+//! A server with the reasons for its treatment, the audit log, the agents, the policies.
 
 use std::sync::Arc;
 
@@ -8,21 +8,18 @@ use axum::response::Response;
 use axum::routing::get;
 use drover_pages::console::agents::{AgentRow, AgentsPage};
 use drover_pages::console::audit::AuditPage;
-use drover_pages::console::policies::{ExplainForm, PoliciesPage};
-use drover_pages::console::search::{Group, Hit, SearchPage};
+use drover_pages::console::policies::{ExplainForm, PoliciesPage, PolicyRule, Setting, Table};
 use drover_pages::console::servers::{Disk, Place, Rule, ServerPage};
 use drover_pages::design::DesignPage;
 use drover_pages::form::{Action, Actions, Choice, Field, Form, Input, Weight};
-use drover_pages::html::segment;
 use drover_pages::list::Filter;
 use drover_pages::parts::Events;
 use drover_pages::{Frame, Label, Tone};
-use drover_policies::policy::PolicySet;
+use drover_policies::policy::{PolicySet, meaning};
 use drover_policies::time::Span;
 
 use super::form::{Posted, Typed};
 use super::lists::{Column, Sought, arranged, listed, passed_over};
-use super::migrations::newest;
 use super::migrations::{event, events};
 use super::see;
 use super::session::{AtConsole, Signed, Visitor};
@@ -34,19 +31,15 @@ use crate::http::doctor::findings;
 use crate::http::events::{OF_LATE, story_of_late, view as view_of_event};
 use crate::http::explain::explanation;
 use crate::http::hosts::view;
-use crate::http::policy::in_force;
+use crate::http::policy::in_full;
 use crate::http::problem::{Kind, Problem};
-use crate::http::views::{AgentView, EventView, RuleView, Severity};
-use crate::store::{EventFilter, MigrationFilter, Only, Order, StoryPage};
-
-/// How many things of a kind a search shows.
-const HITS: usize = 20;
+use crate::http::views::{AgentView, EventView, PolicyRuleView, PolicyView, RuleView, Severity};
+use crate::store::{EventFilter, Order, StoryPage};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/servers/{server}", get(server))
         .route("/servers/{server}/migrate", get(ask_migrate).post(migrate))
-        .route("/search", get(search))
         .route("/audit", get(audit))
         .route("/agents", get(agents))
         .route("/policies", get(policies).post(check))
@@ -55,11 +48,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 fn rules(views: &[RuleView]) -> Vec<Rule> {
-    let text =
-        |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
     let rule = |view: &RuleView| Rule {
         setting: view.setting.clone(),
-        value: text(&view.value),
+        value: value_text(&view.value),
         said_by: view.said_by.clone(),
     };
     views.iter().map(rule).collect()
@@ -214,80 +205,6 @@ async fn design(State(app): State<Arc<App>>, _: AtConsole, shown: Shown) -> Resu
     shown.page(&app, &DesignPage {}).await
 }
 
-async fn search(
-    State(app): State<Arc<App>>,
-    _: AtConsole,
-    sought: Sought,
-    shown: Shown,
-) -> Result<Response, Problem> {
-    let q = sought.text("q").to_owned();
-    let groups = if q.is_empty() { Vec::new() } else { found(&app, &q).await? };
-    shown.page(&app, &SearchPage { q, groups }).await
-}
-
-fn group(name: &'static str, list: &str, q: &str, mut hits: Vec<Hit>) -> Option<Group> {
-    let query: String = form_urlencoded::byte_serialize(q.as_bytes()).collect();
-    let all = (hits.len() > HITS).then(|| format!("{list}?q={query}"));
-    hits.truncate(HITS);
-    (!hits.is_empty()).then_some(Group { name, hits, all })
-}
-
-/// Anything whose name, number, id or owner has the text in it.
-async fn found(app: &App, q: &str) -> Result<Vec<Group>, Problem> {
-    let text = q.to_lowercase();
-    let has = |parts: &[&str]| parts.iter().any(|part| part.to_lowercase().contains(&text));
-    let fleet = app.fleet();
-    let hosts =
-        fleet.hosts.values().filter(|host| has(&[host.name.as_str(), &host.facts.cluster])).map(|host| Hit {
-            href: format!("/hosts/{}", segment(host.name.as_str())),
-            name: host.name.to_string(),
-            text: host.facts.cluster.clone(),
-            state: Some(Label::from(&host.standing)),
-        });
-    let seen = fleet.servers();
-    let servers = seen.values().filter(|server| {
-        let owner = server.facts.owner.as_ref().map(ToString::to_string).unwrap_or_default();
-        has(&[&server.facts.name, &server.facts.id.to_string(), &owner])
-    });
-    let servers = servers.map(|server| Hit {
-        href: format!("/servers/{}", server.facts.id),
-        name: server.facts.name.clone(),
-        text: server.facts.owner.as_ref().map(ToString::to_string).unwrap_or_default(),
-        state: Some(Label::from(server.facts.power)),
-    });
-    let filter = MigrationFilter { only: Only::All, ..MigrationFilter::default() };
-    let migrations = newest(app, &filter).await?;
-    let moves = migrations.iter().filter(|migration| {
-        has(&[&format!("DR-{}", migration.number), &migration.server_name, &migration.id.to_string()])
-    });
-    let moves = moves.map(|migration| Hit {
-        href: format!("/migrations/{}", migration.number),
-        name: format!("DR-{}", migration.number),
-        text: migration.server_name.clone(),
-        state: Some(Label::from(&migration.state)),
-    });
-    let page =
-        app.store.maintenances_page(Only::All, None, 500).await.map_err(|error| store_problem(&error))?;
-    let maintenances = page.items.iter().map(|read| &read.value).filter(|maintenance| {
-        has(&[&format!("MT-{}", maintenance.number), &maintenance.reason, &maintenance.id.to_string()])
-    });
-    let maintenances = maintenances.map(|maintenance| Hit {
-        href: format!("/maintenances/MT-{}", maintenance.number),
-        name: format!("MT-{}", maintenance.number),
-        text: maintenance.reason.clone(),
-        state: Some(Label::from(&maintenance.state)),
-    });
-    Ok([
-        group("nav-hosts", "/hosts", q, hosts.collect()),
-        group("nav-servers", "/servers", q, servers.collect()),
-        group("nav-migrations", "/migrations", q, moves.collect()),
-        group("nav-maintenances", "/maintenances", q, maintenances.collect()),
-    ]
-    .into_iter()
-    .flatten()
-    .collect())
-}
-
 /// The whole story: it grows without end, so it is sorted, filtered and counted where it is stored.
 async fn audit(
     State(app): State<Arc<App>>,
@@ -362,9 +279,56 @@ async fn agents(
     shown.page(&app, &AgentsPage { list, agents, findings: wrong.collect() }).await
 }
 
+/// The settings by their tables, each in the order of the shipped file, which explains them.
+fn tables(settings: &[RuleView]) -> Vec<Table> {
+    let placed = rules(settings).into_iter().map(|rule| (meaning(&rule.setting), rule));
+    let mut placed: Vec<_> = placed.collect();
+    placed.sort_by_key(|(meaning, _)| meaning.map_or(usize::MAX, |(place, _)| place));
+    let mut tables: Vec<Table> = Vec::new();
+    for (meaning, rule) in placed {
+        let name = rule.setting.split('.').next().unwrap_or_default().to_owned();
+        let text = meaning.map(|(_, text)| text.to_owned()).unwrap_or_default();
+        let setting = Setting { rule, meaning: text };
+        match tables.iter_mut().find(|table| table.name == name) {
+            Some(table) => table.settings.push(setting),
+            None => tables.push(Table { name, settings: vec![setting] }),
+        }
+    }
+    tables
+}
+
+fn policy_rule(view: PolicyRuleView) -> PolicyRule {
+    PolicyRule {
+        name: view.name,
+        about: view.about,
+        said_by: view.said_by,
+        servers: view.servers.unwrap_or_default(),
+        sets: view.sets.into_iter().map(|(setting, value)| (setting, value_text(&value))).collect(),
+    }
+}
+
+/// A setting's value as people read it: `7d, 24h` for a list of texts.
+fn value_text(value: &serde_json::Value) -> String {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) => items.iter().map(value_text).collect::<Vec<_>>().join(", "),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(name, value)| format!("{name} {}", value_text(value)));
+            fields.collect::<Vec<_>>().join(", ")
+        }
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Null | Value::Number(_) => value.to_string(),
+    }
+}
+
 fn policies_page(app: &App, typed: &Typed, findings: Option<Vec<(Tone, String)>>) -> PoliciesPage {
+    let PolicyView { settings, rules } = in_full(app);
     PoliciesPage {
-        settings: rules(&in_force(&app.policies)),
+        tables: tables(&settings),
+        rules: rules.into_iter().map(policy_rule).collect(),
         check: Form {
             action: "/policies".to_owned(),
             fields: vec![

@@ -38,7 +38,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 }
 
 /// The newest tickets that a visitor may see.
-async fn newest(app: &App, visitor: &Visitor) -> Result<Vec<Ticket>, Problem> {
+pub(super) async fn newest(app: &App, visitor: &Visitor) -> Result<Vec<Ticket>, Problem> {
     let filter =
         TicketFilter { owner: owned(&visitor.caller, None)?, only: Only::All, ..TicketFilter::default() };
     let mut tickets = Vec::new();

@@ -7,18 +7,20 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{get, post};
+use drover_pages::console::windows::AllWindowsPage;
 use drover_pages::form::{Action, Field, Form, Input, Weight};
 use drover_pages::portal::contacts::ContactsPage;
 use drover_pages::portal::windows::{self as model, Scope, What, WithoutOpening};
 use drover_policies::appointment::Appointment;
 use drover_policies::attempt::Method;
-use drover_policies::ids::ServerId;
+use drover_policies::ids::{OwnerId, ServerId};
 use drover_policies::migration::Migration;
 use drover_policies::owners::Whose;
-use drover_policies::time::Span;
+use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{Slot, Slots};
 
 use super::form::{Posted, Typed};
+use super::lists::{By, Column, Sought, arranged};
 use super::see;
 use super::session::{AtConsole, AtPortal, Visitor};
 use super::shown::{Shown, new_id, say, upper};
@@ -76,21 +78,20 @@ fn slots(views: &[SlotView]) -> Vec<Slot> {
     views.iter().copied().map(Into::into).collect()
 }
 
-/// Whose wishes a page shows, and whether they can be changed there.
+/// Who sees wishes: an owner may take away his own.
 #[derive(Debug, Clone, Copy)]
-struct Of<'a> {
-    visitor: &'a Visitor,
-    change: bool,
+enum Seen {
+    ByOwner,
+    ByOperators,
 }
 
-impl Of<'_> {
-    fn owner(self, owner: &impl ToString) -> String {
-        if self.change { String::new() } else { owner.to_string() }
-    }
-
+impl Seen {
     fn remove(self, kind: &str, id: &impl ToString) -> Option<Action> {
         let href = format!("/my/windows/{kind}/{}/remove", id.to_string());
-        self.change.then(|| Action::act("remove", href, None, Weight::Danger))
+        match self {
+            Self::ByOwner => Some(Action::act("remove", href, None, Weight::Danger)),
+            Self::ByOperators => None,
+        }
     }
 
     fn window(self, view: &WindowView) -> model::Wish {
@@ -99,7 +100,7 @@ impl Of<'_> {
         model::Wish {
             what: if parts.is_empty() { What::Once } else { What::Opens(parts.join(", ")) },
             scope: scope(&view.scope),
-            owner: self.owner(&view.owner),
+            owner: view.owner.to_string(),
             failure: None,
             next: slots(&view.next),
             remove: self.remove("window", &view.id),
@@ -114,7 +115,7 @@ impl Of<'_> {
                 days: days.map(|days| [days.from.to_string(), days.to.to_string(), days.timezone.clone()]),
             },
             scope: scope(&view.scope),
-            owner: self.owner(&view.owner),
+            owner: view.owner.to_string(),
             failure: view.calendar.as_ref().and_then(|calendar| calendar.failure.clone()),
             next: slots(&view.next),
             remove: self.remove("freeze", &view.id),
@@ -125,12 +126,37 @@ impl Of<'_> {
         model::Wish {
             what: What::AtMost(view.max_simultaneous),
             scope: scope(&view.scope),
-            owner: self.owner(&view.owner),
+            owner: view.owner.to_string(),
             failure: None,
             next: Vec::new(),
             remove: self.remove("limit", &view.id),
         }
     }
+
+    /// Windows, freezes and limits of one account, or of all.
+    async fn wishes(self, app: &App, owner: Option<&OwnerId>) -> Result<[Vec<model::Wish>; 3], Problem> {
+        let failed = |error| store_problem(&error);
+        let windows = match owner {
+            Some(owner) => app.store.windows_of(owner).await,
+            None => app.store.windows().await,
+        };
+        let (freezes, limits) = (app.store.freezes(owner).await, app.store.limits(owner).await);
+        let now = app.clock.now();
+        Ok([
+            windows.map_err(failed)?.iter().map(|stored| self.window(&view(app, stored))).collect(),
+            freezes
+                .map_err(failed)?
+                .iter()
+                .map(|stored| self.freeze(&FreezeView::of(&stored.value, now)))
+                .collect(),
+            limits.map_err(failed)?.iter().map(|stored| self.limit(&LimitView::from(stored))).collect(),
+        ])
+    }
+}
+
+/// What the owners of all servers have said of when these may be restarted.
+pub(super) async fn all_wishes(app: &App) -> Result<Vec<model::Wish>, Problem> {
+    Ok(Seen::ByOperators.wishes(app, None).await?.concat())
 }
 
 /// A form whose last try was refused.
@@ -178,29 +204,17 @@ fn new_form(kind: &'static str, zone: &str, wrong: Option<&Wrong<'_>>) -> Form {
 
 async fn page(
     app: &App,
-    of: Of<'_>,
+    visitor: &Visitor,
     zone: &str,
     wrong: Option<Wrong<'_>>,
 ) -> Result<model::WindowsPage, Problem> {
-    let failed = |error| store_problem(&error);
-    let owner = of.visitor.caller.owner();
-    let windows = match owner {
-        Some(owner) => app.store.windows_of(owner).await,
-        None => app.store.windows().await,
-    };
-    let (freezes, limits) = (app.store.freezes(owner).await, app.store.limits(owner).await);
-    let now = app.clock.now();
-    let Openings { next, without } = openings(app, of.visitor).await?;
-    let form = |kind| of.change.then(|| new_form(kind, zone, wrong.as_ref()));
+    let [windows, freezes, limits] = Seen::ByOwner.wishes(app, visitor.caller.owner()).await?;
+    let Openings { next, without } = openings(app, visitor).await?;
+    let form = |kind| new_form(kind, zone, wrong.as_ref());
     Ok(model::WindowsPage {
-        of_all: owner.is_none(),
-        windows: windows.map_err(failed)?.iter().map(|stored| of.window(&view(app, stored))).collect(),
-        freezes: freezes
-            .map_err(failed)?
-            .iter()
-            .map(|stored| of.freeze(&FreezeView::of(&stored.value, now)))
-            .collect(),
-        limits: limits.map_err(failed)?.iter().map(|stored| of.limit(&LimitView::from(stored))).collect(),
+        windows,
+        freezes,
+        limits,
         next,
         without_opening: without,
         new_window: form("window"),
@@ -244,13 +258,31 @@ async fn openings(app: &App, visitor: &Visitor) -> Result<Openings, Problem> {
     Ok(Openings { next, without })
 }
 
+const COLUMNS: [Column<model::Wish>; 5] = [
+    ("wish", |a, b| a.what.cmp(&b.what)),
+    ("kind", |a, b| a.kind().cmp(b.kind())),
+    ("owner", |a, b| a.owner.cmp(&b.owner)),
+    ("scope", |a, b| a.scope.cmp(&b.scope)),
+    ("next", |a, b| opens(a).cmp(&opens(b))),
+];
+
+/// When it holds next. What never does comes last.
+fn opens(wish: &model::Wish) -> (bool, Option<Instant>) {
+    let first = wish.next.first().map(|slot| slot.start);
+    (first.is_none(), first)
+}
+
+const BY_KIND: By<model::Wish> = ("kind", "col-sort", |wish| wish.kind().to_owned());
+
 async fn all_windows(
     State(app): State<Arc<App>>,
-    AtConsole(visitor): AtConsole,
+    _: AtConsole,
+    sought: Sought,
     shown: Shown,
 ) -> Result<Response, Problem> {
-    let page = page(&app, Of { visitor: &visitor, change: false }, "UTC", None).await?;
-    shown.page(&app, &page).await
+    let wishes = all_wishes(&app).await?;
+    let (list, wishes) = arranged(&sought, wishes, &COLUMNS, &[BY_KIND], model::Wish::words);
+    shown.page(&app, &AllWindowsPage { list, wishes }).await
 }
 
 async fn windows(
@@ -259,7 +291,7 @@ async fn windows(
     shown: Shown,
 ) -> Result<Response, Problem> {
     let zone = shown.zone(&app).await?;
-    let page = page(&app, Of { visitor: &visitor, change: true }, zone.name(), None).await?;
+    let page = page(&app, &visitor, zone.name(), None).await?;
     shown.page(&app, &page).await
 }
 
@@ -280,7 +312,7 @@ async fn settled(
             let problem = shown.told(app, problem).await?;
             let zone = shown.zone(app).await?;
             let wrong = Wrong { kind, typed, problem: &problem };
-            let page = page(app, Of { visitor, change: true }, zone.name(), Some(wrong)).await?;
+            let page = page(app, visitor, zone.name(), Some(wrong)).await?;
             shown.refused(app, Kind::InvalidField, &page).await
         }
         Err(problem) => Err(problem),

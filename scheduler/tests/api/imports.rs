@@ -24,7 +24,8 @@ fn legacy(pointer: &str, value: Value) -> Value {
     body
 }
 
-async fn asked(api: &Api) -> Value {
+/// Asks for `legacy`, and answers with the import.
+pub async fn asked(api: &Api) -> Value {
     let answer = api.post(&api.operator, "/v1/imports", &legacy("", Value::Null)).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
     let view = answer.json();

@@ -24,6 +24,7 @@ mod replicas;
 mod rolling;
 mod rt;
 mod scheduled;
+mod search;
 mod self_service;
 mod simulated;
 mod stories;

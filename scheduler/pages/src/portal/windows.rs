@@ -5,13 +5,12 @@ use drover_policies::windows::Slot;
 
 use crate::form::{Action, Form};
 use crate::frame::Frame;
-use crate::{Tone, page};
+use crate::html::{Html, escaped};
+use crate::{Tone, page, part};
 
 /// An owner's wishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WindowsPage {
-    /// Whether an operator looks, who sees those of everybody.
-    pub of_all: bool,
     /// Windows.
     pub windows: Vec<Wish>,
     /// Times in which nothing happens.
@@ -23,11 +22,11 @@ pub struct WindowsPage {
     /// Servers for which nothing of all that is left before their deadline.
     pub without_opening: Vec<WithoutOpening>,
     /// The form of a new window.
-    pub new_window: Option<Form>,
+    pub new_window: Form,
     /// The form of a new freeze.
-    pub new_freeze: Option<Form>,
+    pub new_freeze: Form,
     /// The form of a new limit.
-    pub new_limit: Option<Form>,
+    pub new_limit: Form,
 }
 
 /// One window, freeze or limit.
@@ -37,7 +36,7 @@ pub struct Wish {
     pub what: What,
     /// For which servers it holds.
     pub scope: Scope,
-    /// Whose it is; empty where the reader's.
+    /// Whose it is.
     pub owner: String,
     /// Why its calendar could not be fetched the last time.
     pub failure: Option<String>,
@@ -47,8 +46,8 @@ pub struct Wish {
     pub remove: Option<Action>,
 }
 
-/// What a window, freeze or limit says.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What a window, freeze or limit says. The order is that of a list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum What {
     /// Opens again and again: rule, length, time zone.
     Opens(String),
@@ -65,8 +64,8 @@ pub enum What {
     AtMost(u32),
 }
 
-/// For which of an owner's servers something holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// For which of an owner's servers something holds. The order is that of a list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// All.
     All,
@@ -85,14 +84,57 @@ pub struct WithoutOpening {
     pub deadline: Instant,
 }
 
-page!(WindowsPage, "portal/windows.html", |p, f| f.t(if p.of_all {
-    "nav-windows"
-} else {
-    "nav-my-windows"
-}));
+page!(WindowsPage, "portal/windows.html", |_p, f| f.t("nav-my-windows"));
+
+/// When something holds next: the first time, and the others on demand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Next {
+    slots: Vec<Slot>,
+}
+
+part!(Next, "parts/next.html");
 
 impl Wish {
-    fn text(&self, f: &Frame) -> String {
+    /// The key of the word for what it is: `windows`, `freezes` or `limits`.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.what {
+            What::Opens(_) | What::Once => "windows",
+            What::Frozen { .. } => "freezes",
+            What::AtMost(_) => "limits",
+        }
+    }
+
+    /// All that it can be found by.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let what = match &self.what {
+            What::Opens(text) => text.clone(),
+            What::Once => String::new(),
+            What::Frozen { name, days } => {
+                format!("{name} {}", days.as_ref().map_or_else(String::new, |days| days.join(" ")))
+            }
+            What::AtMost(most) => most.to_string(),
+        };
+        let scope = match &self.scope {
+            Scope::All => "",
+            Scope::Label(text) | Scope::Server(text) => text,
+        };
+        format!("{what} {} {scope}", self.owner)
+    }
+
+    pub(crate) fn when(&self, f: &Frame) -> Html {
+        Next { slots: self.next.clone() }.html(f)
+    }
+
+    /// That its calendar could not be read, if so.
+    pub(crate) fn unread(&self, f: &Frame) -> Html {
+        let Some(failure) = &self.failure else { return Html::made(String::new()) };
+        let said = f.toned(Tone::Warn, f.t("calendar-unread")).into_string();
+        Html::made(format!("<br>{said} <span class=\"hint\">{}</span>", escaped(failure)))
+    }
+
+    pub(crate) fn text(&self, f: &Frame) -> String {
         match &self.what {
             What::Opens(text) => text.clone(),
             What::Once => f.t("wish-once"),
@@ -102,7 +144,7 @@ impl Wish {
         }
     }
 
-    fn for_which(&self, f: &Frame) -> String {
+    pub(crate) fn for_which(&self, f: &Frame) -> String {
         match &self.scope {
             Scope::All => f.t("wish-all"),
             Scope::Label(label) => label.clone(),
@@ -116,11 +158,11 @@ impl Wish {
 }
 
 impl WindowsPage {
-    fn groups(&self) -> [(&'static str, &[Wish], Option<&Form>); 3] {
+    fn groups(&self) -> [(&'static str, &[Wish], &Form); 3] {
         [
-            ("windows", &self.windows, self.new_window.as_ref()),
-            ("freezes", &self.freezes, self.new_freeze.as_ref()),
-            ("limits", &self.limits, self.new_limit.as_ref()),
+            ("windows", &self.windows, &self.new_window),
+            ("freezes", &self.freezes, &self.new_freeze),
+            ("limits", &self.limits, &self.new_limit),
         ]
     }
 }

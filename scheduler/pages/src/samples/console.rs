@@ -15,7 +15,7 @@ use crate::console::maintenances::{
     Counts, MaintenanceLive, MaintenancePage, MaintenanceRow, MaintenancesPage, Moves, PlanPage, Planned,
     PlannedTime, Takes, Turn, Wave,
 };
-use crate::console::policies::{ExplainForm, PoliciesPage};
+use crate::console::policies::{ExplainForm, PoliciesPage, PolicyRule, Setting, Table};
 use crate::console::search::{Group, Hit, SearchPage};
 use crate::console::servers::{Disk, Place, Rule, ServerPage, ServerRow, ServersPage};
 use crate::form::{Action, Actions, Field, Form, Input, Weight};
@@ -531,12 +531,28 @@ fn policies(foreign: &str) -> PoliciesPage {
         value: format!("{value}{foreign}"),
         said_by: "shipped defaults".to_owned(),
     };
+    let table = |name: &str, settings: Vec<Rule>| Table {
+        name: name.to_owned(),
+        settings: settings
+            .into_iter()
+            .map(|rule| Setting { rule, meaning: format!("What it is for.{foreign}") })
+            .collect(),
+    };
     PoliciesPage {
-        settings: vec![
-            rule("live.allowed", "true"),
-            rule("notice.period", "7d"),
-            rule("limits.out_per_host", "2"),
+        tables: vec![
+            table("notice", vec![rule("notice.lead", "7d"), rule("notice.reminders", "7d, 24h, 1h")]),
+            table("live", vec![rule("live.allowed", "yes")]),
         ],
+        rules: vec![PolicyRule {
+            name: format!("databases stay put{foreign}"),
+            about: format!("label role=database{foreign}"),
+            said_by: format!("/etc/drover/policies/10-databases.toml:4{foreign}"),
+            servers: 31,
+            sets: vec![
+                ("live.allowed".to_owned(), "no".to_owned()),
+                ("notice.lead".to_owned(), format!("10d{foreign}")),
+            ],
+        }],
         check: Form {
             action: "/policies/check".to_owned(),
             fields: vec![

@@ -4,6 +4,7 @@ use drover_policies::windows::Slot;
 
 use super::migrations::estimate;
 use super::{Sample, german, hours, list, minutes, operator, owner, sample, slot};
+use crate::console::windows::AllWindowsPage;
 use crate::form::{Action, Actions, Field, Form, Input, Weight};
 use crate::portal::contacts::ContactsPage;
 use crate::portal::my::{Coming, ComingMove, MyPage, MyServer};
@@ -20,8 +21,8 @@ pub(super) fn pages(foreign: &str) -> Vec<Sample> {
         sample("my-nothing", owner("/my"), nothing()),
         sample("times", owner(times), self::times(foreign)),
         sample("times-de", german(times), self::times(foreign)),
-        sample("my-windows", owner("/my/windows"), windows(foreign, false)),
-        sample("windows", operator("/windows"), windows(foreign, true)),
+        sample("my-windows", owner("/my/windows"), windows(foreign)),
+        sample("windows", operator("/windows"), all_windows(foreign)),
         sample("contacts", german("/my/contacts"), contacts(foreign)),
         sample("tokens", owner("/my/tokens"), tokens(foreign)),
     ]
@@ -130,7 +131,13 @@ fn times(foreign: &str) -> TimesPage {
     }
 }
 
-fn windows(foreign: &str, of_all: bool) -> WindowsPage {
+fn all_windows(foreign: &str) -> AllWindowsPage {
+    let WindowsPage { windows, freezes, limits, .. } = windows(foreign);
+    let wishes = [windows, freezes, limits].concat();
+    AllWindowsPage { list: list("/windows", foreign, wishes.len() as u64), wishes }
+}
+
+fn windows(foreign: &str) -> WindowsPage {
     let wish = |what: What, scope: Scope, failure: Option<String>| Wish {
         what,
         scope,
@@ -164,7 +171,6 @@ fn windows(foreign: &str, of_all: bool) -> WindowsPage {
     let limit =
         form("/my/limits/add", vec![Field::line("max", "f-max").input(Input::Number).value("1").required()]);
     WindowsPage {
-        of_all,
         windows: vec![
             wish(What::Opens("0 2 * * 0, 4h, Europe/Berlin".to_owned()), Scope::All, None),
             wish(What::Once, Scope::Server(format!("db-1{foreign}")), None),
@@ -187,9 +193,9 @@ fn windows(foreign: &str, of_all: bool) -> WindowsPage {
         limits: vec![wish(What::AtMost(2), Scope::All, None)],
         next: (0..10).map(|n| slot(14 + n * 168, 4)).collect(),
         without_opening: vec![WithoutOpening { server: format!("db-1{foreign}"), deadline: hours(96) }],
-        new_window: (!of_all).then_some(window),
-        new_freeze: (!of_all).then_some(freeze),
-        new_limit: (!of_all).then_some(limit),
+        new_window: window,
+        new_freeze: freeze,
+        new_limit: limit,
     }
 }
 

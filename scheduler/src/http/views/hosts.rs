@@ -442,4 +442,23 @@ pub struct MayReasonBody {
 pub struct PolicyView {
     /// Every setting and who set it.
     pub settings: Vec<RuleView>,
+    /// The rules for parts of the fleet, in the order of the files. Of those that are about a server the nearest wins.
+    #[serde(default)]
+    pub rules: Vec<PolicyRuleView>,
+}
+
+/// A rule of a policy, as it stands in its file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyRuleView {
+    /// Its name.
+    pub name: String,
+    /// Whom it is about: `label role=database`.
+    pub about: String,
+    /// Where it stands: the file and the line.
+    pub said_by: String,
+    /// About how many servers it is now; nothing where no fleet is asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub servers: Option<usize>,
+    /// What it sets.
+    pub sets: BTreeMap<String, serde_json::Value>,
 }
