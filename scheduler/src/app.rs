@@ -1,5 +1,6 @@
 //! What every part of the scheduler shares.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use drover_notifier::reply::Keys;
@@ -8,6 +9,7 @@ use drover_policies::events::Event;
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{IdSource, OperationId};
 use drover_policies::import::ImportStatus;
+use drover_policies::language::Language;
 use drover_policies::policy::PolicySet;
 use drover_policies::replica::ReplicaStatus;
 use drover_policies::time::{Clock, Instant};
@@ -63,6 +65,8 @@ pub struct App {
     pub outbound: Outbound,
     /// What signs the links of tickets' mails; nothing where mails have none.
     pub page_keys: Option<Keys>,
+    /// Those that mails can be written in.
+    pub languages: BTreeSet<Language>,
     pub(crate) news: News,
     promising: tokio::sync::Mutex<()>,
     lease: RwLock<Lease>,
@@ -85,6 +89,8 @@ pub struct Parts {
     pub lease: Lease,
     /// What signs the links of tickets' mails; nothing where mails have none.
     pub page_keys: Option<Keys>,
+    /// Those that mails can be written in.
+    pub languages: BTreeSet<Language>,
 }
 
 impl App {
@@ -115,6 +121,7 @@ impl App {
             ids: parts.ids,
             policies: parts.policies,
             page_keys: parts.page_keys,
+            languages: parts.languages,
             news: News::default(),
             stirred: Notify::new(),
             outbox: watch::Sender::new(()),

@@ -80,6 +80,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         let problems: Vec<String> = problems.iter().map(|problem| format!("  {problem}")).collect();
         anyhow::anyhow!("the mail templates are wrong:\n{}", problems.join("\n"))
     })?;
+    let languages = renderer.languages().cloned().collect();
     let _data_dir = DataDir::hold(&config)?;
     let answers = Answering::configured(&config).context("answers by mail can't be taken in")?;
     let rt = config.rt.clone().map(Rt::new).transpose().context("Request Tracker can't be used")?;
@@ -104,6 +105,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         policies: Arc::new(policies),
         lease,
         page_keys,
+        languages,
     };
     let app = App::open(parts).await.context("what is stored can't be read")?;
     tracing::info!(%address, "ready");

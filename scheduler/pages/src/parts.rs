@@ -167,8 +167,12 @@ impl Frame {
 /// A test launch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Test {
-    /// How it stands, in words.
-    pub text: String,
+    /// How it stands: `cleaning_up`.
+    pub state: String,
+    /// Why it is over, in words.
+    pub ended: Option<String>,
+    /// What a person says came of it: `passed` or `failed`.
+    pub result: Option<String>,
     /// What that means.
     pub tone: Tone,
     /// The test guest's name, while it is there.
@@ -191,15 +195,43 @@ pub struct Test {
 
 part!(Test, "parts/test.html");
 
+impl Test {
+    fn text(&self, f: &Frame) -> String {
+        let state = f.coded("test-state", &self.state, &spaced(&self.state));
+        let ended = self.ended.as_ref().map(|why| f.said(why));
+        let result = self.result.as_ref().map(|result| f.t(&format!("test-said-{result}")));
+        std::iter::once(state).chain(ended).chain(result).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// What a server was looked at for after its move.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Check {
-    /// What was looked at.
-    pub what: String,
-    /// What it came to, in words.
-    pub came_to: String,
+    /// What was looked at: `power`, …, or `own` for a check that somebody has set.
+    pub item: String,
+    /// What that is called.
+    pub name: String,
+    /// What it came to: `failed_before`.
+    pub verdict: String,
+    /// What was seen.
+    pub seen: String,
     /// What that means.
     pub tone: Tone,
+}
+
+impl Check {
+    fn what(&self, f: &Frame) -> String {
+        match self.item.as_str() {
+            "own" => self.name.clone(),
+            item => f.coded("check", item, &self.name),
+        }
+    }
+
+    fn came_to(&self, f: &Frame) -> String {
+        let verdict = f.coded("verdict", &self.verdict, &spaced(&self.verdict));
+        let seen = Some(f.said(&self.seen)).filter(|seen| !seen.is_empty());
+        std::iter::once(verdict).chain(seen).collect::<Vec<_>>().join(": ")
+    }
 }
 
 /// All of them.
@@ -249,14 +281,43 @@ pub struct Message {
     pub voice: Voice,
     /// His name, where the reader may know it.
     pub name: String,
-    /// By which way it came, or what kind of notice it is.
+    /// What kind of message it is: `not_seen_alive`.
     pub kind: String,
     /// What is said.
     pub text: String,
     /// The time that it is about.
     pub slot: Option<Slot>,
-    /// What became of it: `mail delivered`, `mail came back: …`.
-    pub deliveries: Vec<(Tone, String)>,
+    /// What became of it.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// What became of a message on one channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The channel: `mail`, `rt`, `webhook:NAME`.
+    pub channel: String,
+    /// `waiting`, `delivered` or `undeliverable`.
+    pub state: &'static str,
+    /// What that means.
+    pub tone: Tone,
+}
+
+impl Message {
+    fn what(&self, f: &Frame) -> String {
+        f.coded("notice", &self.kind, &spaced(&self.kind))
+    }
+}
+
+impl Delivery {
+    fn text(&self, f: &Frame) -> String {
+        let channel = f.coded("channel", &self.channel, &self.channel);
+        format!("{channel} {}", f.coded("delivery", self.state, self.state))
+    }
+}
+
+/// A stable word as it is read in English.
+fn spaced(word: &str) -> String {
+    word.replace('_', " ")
 }
 
 /// Who speaks.

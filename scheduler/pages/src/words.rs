@@ -108,7 +108,20 @@ mod tests {
     use super::*;
 
     /// What the scheduler says, by its stable words: in English it is shown as it is said.
-    const CODED: [&str; 6] = ["why-", "waits-", "outcome-", "refused-", "field-", "problem-"];
+    const CODED: [&str; 12] = [
+        "why-",
+        "waits-",
+        "outcome-",
+        "refused-",
+        "field-",
+        "problem-",
+        "notice-",
+        "channel-",
+        "delivery-",
+        "check-",
+        "verdict-",
+        "test-state-",
+    ];
 
     fn keys(text: &str) -> BTreeSet<&str> {
         let starts = |line: &&str| line.starts_with(|first: char| first.is_ascii_lowercase());

@@ -56,6 +56,7 @@ impl Wish {
             return Err(Problem::not_found("owner", given));
         }
         let contact = contact(owner, body)?;
+        self.has_words(&contact.language)?;
         self.carry_out(|| async {
             let before = self.app.store.owner(&contact.owner).await.map_err(|error| store_problem(&error))?;
             let before = before.map(|before| Reply::ok(&ContactView::from(&before))).transpose()?;
@@ -64,6 +65,18 @@ impl Wish {
             Ok(Decided::new(batch, Reply::ok(&ContactView::from(&contact))?))
         })
         .await
+    }
+
+    /// A language in which nothing could be written to him would be found out by the first mail in English.
+    fn has_words(&self, language: &Language) -> Result<(), Problem> {
+        let known = &self.app.languages;
+        if known.contains(language) || known.contains(&language.bare()) {
+            return Ok(());
+        }
+        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+        let detail =
+            format!("field language: there are no words for {language}; write one of {}", known.join(", "));
+        Err(Problem::field("language", detail).with("known", known))
     }
 
     /// Adds a window, or replaces the one of that id; or only shows what that would come to.

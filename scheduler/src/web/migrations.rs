@@ -15,7 +15,7 @@ use drover_pages::form::{Action, Actions, Choice, Weight};
 use drover_pages::html::segment;
 use drover_pages::list::Filter;
 use drover_pages::parts::{
-    Check, Checks, Event, Events, Message, Messages, Progress, Replica, Test, Thread, Tooks, Voice,
+    Check, Checks, Delivery, Event, Events, Message, Messages, Progress, Replica, Test, Thread, Tooks, Voice,
 };
 use drover_pages::{Label, Tone};
 use drover_policies::appointment::Appointment;
@@ -204,8 +204,6 @@ pub(super) fn test(view: &TestView, number: u32, root: &str) -> Test {
         (Some(_), _) | (None, Some(false)) => Tone::Warn,
         (None, None) => Tone::Busy,
     };
-    let result = view.result.as_ref().map(|result| format!("said to have {result}"));
-    let words = [Some(view.state.replace('_', " ")), view.ended.clone(), result];
     let mut actions = Vec::new();
     if view.alive.is_some() {
         actions.push(Action::ask("test-passed", at("test-passed"), Weight::Plain));
@@ -215,7 +213,9 @@ pub(super) fn test(view: &TestView, number: u32, root: &str) -> Test {
         actions.push(Action::ask("end-test", at("end-test"), Weight::Plain));
     }
     Test {
-        text: words.into_iter().flatten().collect::<Vec<_>>().join(", "),
+        state: view.state.clone(),
+        ended: view.ended.clone(),
+        result: view.result.clone(),
         tone,
         name: view.name.clone(),
         consistent_at: view.consistent_at,
@@ -237,8 +237,10 @@ pub(super) fn checks(findings: &[FindingView]) -> Checks {
             (_, _) => Tone::Quiet,
         };
         Check {
-            what: finding.name.clone(),
-            came_to: format!("{}: {}", finding.verdict.replace('_', " "), finding.seen),
+            item: finding.item.clone(),
+            name: finding.name.clone(),
+            verdict: finding.verdict.clone(),
+            seen: finding.seen.clone(),
             tone,
         }
     };
@@ -299,47 +301,40 @@ fn told_slot(tells: &Tells) -> Option<Slot> {
     serde_json::from_value(value.get("slot")?.clone()).ok()
 }
 
+/// A message of a ticket.
+fn message(view: NoticeView, slot: Option<Slot>) -> Message {
+    let (voice, name, text) = match view.said {
+        Some(said) => {
+            let voice = match said.by.who {
+                ActorKind::Operator => Voice::Operator,
+                ActorKind::Owner => Voice::Owner,
+                ActorKind::Drover => Voice::Drover,
+            };
+            (voice, said.by.name.unwrap_or_default(), said.text)
+        }
+        None => (Voice::Drover, String::new(), view.text.unwrap_or_default()),
+    };
+    let deliveries = view.deliveries.into_iter().map(|delivery| Delivery {
+        channel: delivery.channel.to_string(),
+        state: delivery.state.as_str(),
+        tone: match delivery.state {
+            DeliveryState::Delivered => Tone::Good,
+            DeliveryState::Waiting => Tone::Busy,
+            DeliveryState::Undeliverable => Tone::Bad,
+        },
+    });
+    Message { at: view.at, voice, name, kind: view.kind, text, slot, deliveries: deliveries.collect() }
+}
+
 /// What was said in a ticket.
 pub(super) async fn thread(app: &App, visitor: &Visitor, ticket: &Ticket) -> Result<Thread, Problem> {
     let notices = app.store.notices_of(ticket.id).await.map_err(|error| store_problem(&error))?;
     let eyes = visitor.caller.eyes();
-    let mut messages = Vec::with_capacity(notices.len());
-    for stored in &notices {
-        let view = NoticeView::of(stored, eyes);
-        let slot = told_slot(&stored.notice.tells);
-        let (voice, name, text) = match &view.said {
-            Some(said) => {
-                let voice = match said.by.who {
-                    ActorKind::Operator => Voice::Operator,
-                    ActorKind::Owner => Voice::Owner,
-                    ActorKind::Drover => Voice::Drover,
-                };
-                (voice, said.by.name.clone().unwrap_or_default(), said.text.clone())
-            }
-            None => (Voice::Drover, String::new(), view.text.clone().unwrap_or_default()),
-        };
-        let deliveries = view.deliveries.iter().map(|delivery| {
-            let tone = match delivery.state {
-                DeliveryState::Delivered => Tone::Good,
-                DeliveryState::Waiting => Tone::Busy,
-                DeliveryState::Undeliverable => Tone::Bad,
-            };
-            (tone, format!("{} {}", delivery.channel, delivery.state.as_str()))
-        });
-        let kind = view.kind.replace('_', " ");
-        messages.push(Message {
-            at: view.at,
-            voice,
-            name,
-            kind,
-            text,
-            slot,
-            deliveries: deliveries.collect(),
-        });
-    }
+    let told =
+        notices.iter().map(|stored| message(NoticeView::of(stored, eyes), told_slot(&stored.notice.tells)));
     Ok(Thread {
         number: ticket.number.clone(),
-        messages: Messages(messages),
+        messages: Messages(told.collect()),
         reply: Some(message_form(&ticket.number, "", None)),
     })
 }
@@ -546,4 +541,106 @@ async fn show_live(
 ) -> Result<Response, Problem> {
     let (_, live) = live(&app, &visitor, &given).await?;
     shown.part(&app, |frame| live.html(frame)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use drover_pages::Frame;
+    use drover_policies::checks::{CheckName, Finding, Item, Verdict};
+    use drover_policies::replica::{EndOfTest, TestStep};
+    use drover_policies::time::Instant;
+    use serde_json::json;
+
+    use super::*;
+
+    fn german() -> Frame {
+        Frame {
+            who: None,
+            path: String::new(),
+            csrf: String::new(),
+            once: String::new(),
+            zone: chrono_tz::UTC,
+            language: "de".parse().expect("a language"),
+            now: Instant::UNIX_EPOCH,
+            flash: None,
+        }
+    }
+
+    /// Words of English that stand in what a German reads.
+    fn english<'a>(text: &str, words: &[&'a str]) -> Vec<&'a str> {
+        let text = format!(" {} ", text.split(|c: char| !c.is_alphanumeric()).collect::<Vec<_>>().join(" "));
+        words.iter().filter(|word| text.contains(&format!(" {word} "))).copied().collect()
+    }
+
+    #[test]
+    fn no_english_word_of_a_message_or_of_what_became_of_it_is_left_for_a_german() {
+        let states = ["waiting", "delivered", "undeliverable"];
+        let view = |kind: &&str| -> NoticeView {
+            let deliveries = states.map(|state| json!({ "channel": "mail", "state": state, "tries": 1 }));
+            serde_json::from_value(json!({
+                "id": uuid::Uuid::nil(), "kind": kind, "at": "2026-11-21T09:00:00Z", "deliveries": deliveries,
+            }))
+            .expect("a notice")
+        };
+        let messages = Tells::KINDS.iter().map(|kind| message(view(kind), None)).collect();
+        let text = Messages(messages).html(&german()).text();
+        let kinds: Vec<String> = Tells::KINDS.iter().map(|kind| kind.replace('_', " ")).collect();
+        let words: Vec<&str> = kinds.iter().map(String::as_str).chain(states).chain(["mail"]).collect();
+        assert_eq!(english(&text, &words), Vec::<&str>::new(), "{text}");
+        assert_eq!(text.matches("Mail zugestellt").count(), Tells::KINDS.len(), "{text}");
+    }
+
+    #[test]
+    fn no_english_word_of_a_check_or_of_what_it_came_to_is_left_for_a_german() {
+        let own = Item::Own { check: CheckName::new("shop").expect("a name") };
+        let items = [Item::Power, Item::Life, Item::Addresses, Item::Interfaces, Item::Disks, own];
+        let verdicts = [Verdict::Passed, Verdict::Failed, Verdict::FailedBefore, Verdict::NotLooked];
+        let findings = items.iter().flat_map(|item| {
+            verdicts.map(|verdict| FindingView::from(&Finding::read(item.clone(), verdict, "running")))
+        });
+        let findings: Vec<FindingView> = findings.collect();
+        let text = checks(&findings).html(&german()).text();
+        let words = findings.iter().filter(|finding| finding.item != "own").flat_map(|finding| {
+            [finding.name.clone(), finding.item.clone(), finding.verdict.replace('_', " ")]
+        });
+        let words: Vec<String> = words.chain(["running".to_owned()]).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        assert_eq!(english(&text, &words), Vec::<&str>::new(), "{text}");
+        assert!(
+            text.contains("shop") && text.contains("nicht in Ordnung, wie schon vor dem Umzug: läuft"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn no_english_word_of_a_test_launch_is_left_for_a_german() {
+        let steps = [
+            TestStep::CleaningUp,
+            TestStep::Freezing,
+            TestStep::Launching,
+            TestStep::Checking,
+            TestStep::Running,
+            TestStep::Ending,
+        ];
+        let states: Vec<String> =
+            steps.iter().map(ToString::to_string).chain(["asked", "over"].map(str::to_owned)).collect();
+        let ends = [EndOfTest::Asked, EndOfTest::Expired, EndOfTest::WentOff].map(|end| end.to_string());
+        for (state, end) in states.iter().zip(ends.iter().cycle()) {
+            let shown = Test {
+                state: state.replace(' ', "_"),
+                ended: Some(end.clone()),
+                result: Some("passed".to_owned()),
+                tone: Tone::Good,
+                name: None,
+                consistent_at: None,
+                until: None,
+                seen: None,
+                checks: Checks::default(),
+                console: None,
+                actions: Actions::default(),
+            };
+            let text = shown.html(&german()).text();
+            assert_eq!(english(&text, &[state, end, "passed", "said"]), Vec::<&str>::new(), "{text}");
+        }
+    }
 }

@@ -330,14 +330,21 @@ async fn add_window(
 ) -> Result<Response, Problem> {
     let typed = &posted.typed;
     let some = |name: &str| typed.some(name).map(ToOwned::to_owned);
-    let opens = OpensView {
-        cron: some("cron"),
-        duration: some("duration"),
-        timezone: some("timezone"),
-        ..OpensView::default()
+    let done = async {
+        // The API takes a missing one for UTC, and says so in its answer; whoever empties a field meant something else.
+        let timezone = some("timezone").ok_or_else(|| {
+            Problem::field("opens.timezone", "the time zone is empty; write one such as Europe/Berlin")
+        })?;
+        let opens = OpensView {
+            cron: some("cron"),
+            duration: some("duration"),
+            timezone: Some(timezone),
+            ..OpensView::default()
+        };
+        let body = WindowBody { owner: None, scope: scope_of(typed.text("scope")), opens };
+        wish(&app, &posted).put_window(&new_id(&app), &body, Really::Do).await
     };
-    let body = WindowBody { owner: None, scope: scope_of(typed.text("scope")), opens };
-    let done = wish(&app, &posted).put_window(&new_id(&app), &body, Really::Do).await;
+    let done = done.await;
     settled(&app, &shown, &posted.who.0, ("window", typed), done).await
 }
 

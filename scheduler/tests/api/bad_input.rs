@@ -265,6 +265,7 @@ async fn contacts_with_wrong_parts_are_refused_by_field() {
         (json!({ "name": "a\nb" }), "name"),
         (json!({ "language": "german language" }), "language"),
         (json!({ "language": "" }), "language"),
+        (json!({ "language": "klingon" }), "language"),
         (json!({ "reminders": "no" }), "reminders"),
     ] {
         let answer = api.put(&api.acme, "/v1/owners/acme", &body).await;

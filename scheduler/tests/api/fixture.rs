@@ -10,6 +10,7 @@ use drover_agent_api::{
     GuestsAnswer, GuestsAsk, Inventory, Operation, OperationReport, OperationState, Order, PROTOCOL,
     SyncRequest,
 };
+use drover_notifier::Renderer;
 use drover_notifier::reply::Keys;
 use drover_policies::fleet::{
     Ability, Allowance, CertificateDigest, Fleet, HostFacts, LocalStorage, Replication, Server,
@@ -246,6 +247,7 @@ impl Api {
             ),
             lease,
             page_keys: Some(Keys::read(&Keys::write([7; 32])).expect("a key")),
+            languages: Renderer::new(None).expect("the shipped words").languages().cloned().collect(),
         };
         let app = App::open(parts).await.expect("an app");
         let [operator, acme, globex, agent] = <[String; 4]>::try_from(tokens).expect("four");

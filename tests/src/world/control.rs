@@ -125,6 +125,7 @@ impl Control {
             policies: Arc::clone(&self.policies),
             lease,
             page_keys: None,
+            languages: self.delivering.renderer.languages().cloned().collect(),
         };
         self.app = Some(App::open(parts).await?);
         // Production looks once as soon as it runs.

@@ -128,6 +128,7 @@ async fn scheduler(folder: &Path, file: &FleetFile) -> Result<(Arc<App>, String,
         policies: Arc::new(policies),
         lease,
         page_keys: Some(Keys::read(&Keys::write([7; 32]))?),
+        languages: ["en", "de"].into_iter().map(str::parse).collect::<Result<_, _>>()?,
     };
     let app = App::open(parts).await?;
     app.commit(batch).await?;

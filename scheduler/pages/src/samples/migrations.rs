@@ -12,8 +12,8 @@ use crate::console::migrations::{
 use crate::console::tickets::{Care, TicketPage};
 use crate::form::{Action, Actions, Field, Form, Input, Weight};
 use crate::parts::{
-    Check, Checks, Event, Events, Message, Messages, Phase, PhaseStanding, Phases, Progress, Replica, Test,
-    Thread, Took, Tooks, Voice,
+    Check, Checks, Delivery, Event, Events, Message, Messages, Phase, PhaseStanding, Phases, Progress,
+    Replica, Test, Thread, Took, Tooks, Voice,
 };
 use crate::portal::migration::{MyMigration, MyMigrationPage};
 use crate::{Label, Tone};
@@ -187,7 +187,9 @@ fn replica(foreign: &str) -> Replica {
 
 fn test(foreign: &str, console: Option<String>) -> Test {
     Test {
-        text: format!("running{foreign}"),
+        state: "running".to_owned(),
+        ended: None,
+        result: Some("passed".to_owned()),
         tone: Tone::Good,
         name: Some(format!("db-1-test{foreign}")),
         consistent_at: Some(minutes(-20)),
@@ -205,15 +207,17 @@ fn test(foreign: &str, console: Option<String>) -> Test {
 }
 
 fn checks(foreign: &str) -> Checks {
-    let check = |what: &str, came_to: &str, tone| Check {
-        what: format!("{what}{foreign}"),
-        came_to: format!("{came_to}{foreign}"),
+    let check = |item: &str, name: &str, verdict: &str, seen: &str, tone| Check {
+        item: item.to_owned(),
+        name: format!("{name}{foreign}"),
+        verdict: verdict.to_owned(),
+        seen: format!("{seen}{foreign}"),
         tone,
     };
     Checks(vec![
-        check("power", "runs", Tone::Good),
-        check("guest agent", "answers after 31 s", Tone::Good),
-        check("shop: HTTP port 80, /health", "status 502; 200 is expected", Tone::Bad),
+        check("power", "power state", "passed", "running", Tone::Good),
+        check("life", "sign of life", "passed", "the guest agent answers after 31 s", Tone::Good),
+        check("own", "shop", "failed", "status 502 where 200 is expected", Tone::Bad),
     ])
 }
 
@@ -243,9 +247,10 @@ fn thread(foreign: &str) -> Thread {
         slot: None,
         deliveries: Vec::new(),
     };
+    let delivery = |channel: String, state, tone| Delivery { channel, state, tone };
     let mail = vec![
-        (Tone::Good, "mail delivered".to_owned()),
-        (Tone::Bad, format!("ops@acme.example: no such mailbox{foreign}")),
+        delivery("mail".to_owned(), "delivered", Tone::Good),
+        delivery(format!("webhook:acme{foreign}"), "undeliverable", Tone::Bad),
     ];
     Thread {
         number: "DR-1042".to_owned(),

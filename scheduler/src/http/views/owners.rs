@@ -22,7 +22,7 @@ pub struct ContactView {
     pub mail: Vec<String>,
     /// In which times are told: an IANA name such as `Europe/Berlin`.
     pub timezone: String,
-    /// In which mails are written: a BCP 47 tag such as `de`. A language without templates is written in English.
+    /// In which mails are written: a BCP 47 tag such as `de`. A language without words is refused.
     #[schema(value_type = String)]
     pub language: Language,
     /// Whether reminders are mailed.
@@ -58,7 +58,7 @@ pub struct ContactBody {
     /// An IANA name such as `Europe/Berlin`.
     #[serde(default = "utc")]
     pub timezone: String,
-    /// In which mails are written: a BCP 47 tag such as `de`. A language without templates is written in English.
+    /// In which mails are written: a BCP 47 tag such as `de`. A language without words is refused.
     #[serde(default = "english")]
     pub language: String,
     /// Whether reminders are mailed. Everything else is what he has to know, and is always mailed.
