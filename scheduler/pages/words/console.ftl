@@ -56,6 +56,7 @@ col-forecast = Forecast
 col-from = From
 col-hosts = Hosts
 col-kind = What happened
+col-lag = Copy is behind
 col-left = Servers left
 col-maintenance = Maintenance
 col-memory = Memory

@@ -125,6 +125,11 @@ pub(super) fn actions(read: &Read, root: &str, owner: bool) -> Vec<Action> {
         actions.push(Action::ask("sync-now", at("sync"), Weight::Plain));
     }
     if !owner {
+        let kept = read.view.replica.as_ref().filter(|replica| replica.figures.is_kept());
+        actions.extend(kept.map(|replica| match replica.figures.paused {
+            true => Action::ask("resume-copy", at("resume-replica"), Weight::Plain),
+            false => Action::ask("pause-copy", at("pause-replica"), Weight::Plain),
+        }));
         actions.extend(operators_actions(migration, &at));
     }
     actions
@@ -365,6 +370,12 @@ pub(super) async fn newest(app: &App, filter: &MigrationFilter) -> Result<Vec<Mi
     Ok(migrations)
 }
 
+/// How far the copy of its disks is behind, and what that means.
+fn lag(view: &ReplicaView) -> Option<(Span, Tone)> {
+    let tone = if view.figures.late { Tone::Warn } else { Tone::Quiet };
+    view.figures.lag_seconds.map(|lag| (Span::seconds(lag), tone))
+}
+
 /// A migration in a list.
 fn row(migration: &Migration, view: &MigrationView) -> MigrationRow {
     let text = view.waits_for.as_ref().or(view.outcome.as_ref()).map(|why| why.text.clone());
@@ -379,18 +390,20 @@ fn row(migration: &Migration, view: &MigrationView) -> MigrationRow {
         to: migration.to().map(ToString::to_string).unwrap_or_default(),
         slot: migration.appointment.slot(),
         percent: view.progress.as_ref().map(|progress| progress.percent),
+        lag: view.replica.as_ref().filter(|_| migration.is_open()).and_then(|replica| lag(replica)),
         needs_person: view.needs_person,
         deadline: migration.deadline,
     }
 }
 
-const COLUMNS: [Column<MigrationRow>; 8] = [
+const COLUMNS: [Column<MigrationRow>; 9] = [
     ("number", |a, b| a.number.cmp(&b.number)),
     ("server", |a, b| a.server.cmp(&b.server)),
     ("owner", |a, b| a.owner.cmp(&b.owner)),
     ("state", |a, b| (a.state.tone, a.state.key).cmp(&(b.state.tone, b.state.key))),
     ("method", |a, b| a.method.cmp(&b.method)),
     ("from", |a, b| (&a.from, &a.to).cmp(&(&b.from, &b.to))),
+    ("lag", |a, b| a.lag.map(|(lag, _)| lag).cmp(&b.lag.map(|(lag, _)| lag))),
     ("slot", |a, b| a.slot.map(|slot| slot.start).cmp(&b.slot.map(|slot| slot.start))),
     ("deadline", |a, b| a.deadline.cmp(&b.deadline)),
 ];

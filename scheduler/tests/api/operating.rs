@@ -102,9 +102,15 @@ async fn a_copy_is_brought_up_to_date_paused_and_resumed() {
     does(&operator, &format!("{path}/sync"), "A round is done next.").await;
     let story = api.get(&api.operator, &format!("/v1{path}")).await.json()["events"].to_string();
     assert!(story.contains("sync"), "{story}");
+    // The one button or the other, and how far the copy is behind also in the list.
+    let offers = async |act: &str| operator.get(&path).await.text.contains(&format!("{path}/{act}\""));
+    assert!(offers("pause-replica").await && !offers("resume-replica").await);
+    let list = operator.get("/migrations?sort=-lag").await.text;
+    assert!(list.contains("<td data-label=\"Copy is behind\">12 seconds</td>"), "{list}");
     does(&operator, &format!("{path}/pause-replica"), "Paused.").await;
     api.look().await;
     assert_eq!(pace_of(&api).await["going"], "paused");
+    assert!(offers("resume-replica").await && !offers("pause-replica").await);
     does(&operator, &format!("{path}/resume-replica"), "Rounds are done again.").await;
     api.look().await;
     assert_eq!(pace_of(&api).await["going"], "on");

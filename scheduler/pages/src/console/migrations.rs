@@ -42,6 +42,8 @@ pub struct MigrationRow {
     pub slot: Option<Slot>,
     /// How much of it has arrived, while it moves.
     pub percent: Option<u8>,
+    /// How far the copy of its disks is behind, and what that means; nothing where none is kept.
+    pub lag: Option<(Span, Tone)>,
     /// Whether it needs a person.
     pub needs_person: bool,
     /// The hard deadline.

@@ -87,6 +87,8 @@ fn migrations(foreign: &str) -> MigrationsPage {
         to: format!("h7{foreign}"),
         slot: (method == "reboot").then(|| slot(14, 2)),
         percent,
+        lag: (method == "reboot")
+            .then(|| (Span::seconds(12), if number == 1050 { Tone::Warn } else { Tone::Quiet })),
         needs_person: number == 1050,
         deadline: hours(62),
     };

@@ -247,6 +247,12 @@ fn figures(present: &Present, eyes: Eyes) -> ReplicaFigures {
 }
 
 impl ReplicaFigures {
+    /// Whether it is kept up to date, or is about to be: then that can be paused and resumed.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        !NOT_KEPT.contains(&self.state.as_str())
+    }
+
     /// By what its agent tells.
     #[must_use]
     pub fn told(telling: &Telling<'_>, eyes: Eyes) -> Self {
@@ -311,6 +317,9 @@ impl ReplicaFigures {
         }
     }
 }
+
+/// The states of those that nobody keeps up to date.
+const NOT_KEPT: [&str; 4] = ["held", "refused", "releasing", "gone"];
 
 /// State and words of one that nobody keeps up to date; nothing of one that is kept, or is about to be.
 fn not_kept(state: &ReplicaState) -> Option<(&'static str, &'static str)> {
