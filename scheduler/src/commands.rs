@@ -148,7 +148,11 @@ impl Wish {
             if let Some(reply) = self.repeated().await? {
                 return Ok(reply);
             }
-            let mut decided = decide().await?;
+            let mut decided = match decide().await {
+                Ok(decided) => decided,
+                // Its own repeat, which came at the same moment, may have done it in between: then that is no reason to refuse it.
+                Err(problem) => return self.repeated().await?.ok_or(problem),
+            };
             let changes = decided.batch != Batch::new(decided.batch.at);
             decided.batch.answer = self.answer(&decided)?;
             if !changes && decided.batch.answer.is_none() {
