@@ -431,6 +431,16 @@ mod tests {
     }
 
     #[test]
+    fn an_operator_without_a_usable_address_is_refused_by_name() {
+        let problems =
+            problems(config("[mail.operator_addresses]\nada = \"ada\"\nbob = \"bob@cloud.example\""));
+        assert_eq!(
+            problems,
+            ["mail.operator_addresses.ada \"ada\" is no mail address; write one such as ada@cloud.example"]
+        );
+    }
+
+    #[test]
     fn an_address_that_pages_can_not_have_is_refused_by_field() {
         for address in ["drover.example", "ftp://drover.example", "https://", "https://drover.example/pages"]
         {

@@ -1,6 +1,10 @@
 //! What people write to each other in a ticket.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
+use drover_notifier::Renderer;
+use drover_scheduler::deliver::{self, Delivering};
 use serde_json::{Value, json};
 
 use crate::fixture::Api;
@@ -172,4 +176,48 @@ async fn an_operator_takes_a_ticket_another_takes_it_over_by_name_and_its_owner_
     );
     let owners = api.get(&api.acme, "/v1/events").await;
     assert!(!owners.text.contains("ticket was"), "{owners:?}");
+}
+
+#[tokio::test]
+async fn what_an_owner_writes_is_mailed_to_whoever_has_taken_the_ticket_and_to_all_operators_otherwise() {
+    let api = Api::configured(|config| {
+        config.mail.operators = vec!["ops@cloud.example".to_owned()];
+        config.mail.operator_addresses = [("ada".to_owned(), "ada@cloud.example".to_owned())].into();
+    })
+    .await;
+    api.drain_h1().await;
+    let delivering = Arc::new(Delivering {
+        renderer: Renderer::new(None).expect("the shipped templates"),
+        mail: api.app.config.channel(),
+        answers: None,
+        rt: None,
+    });
+    let ticket = ticket_of(&api, "db").await;
+    let issued =
+        api.post(&api.operator, "/v1/tokens", &json!({ "role": "operator", "subject": "bob" })).await;
+    let bob = issued.json()["secret"].as_str().expect("shown once").to_owned();
+    let mails = api.app.config.data_dir.join("mail/new");
+    // To whom the mail of the owner's next words goes.
+    let reader = async |text: &str| {
+        while deliver::deliver_due(&api.app, &delivering).await.expect("a store") > 0 {}
+        for old in std::fs::read_dir(&mails).into_iter().flatten() {
+            std::fs::remove_file(old.expect("a file").path()).expect("removed");
+        }
+        let wrote =
+            api.post(&api.acme, &format!("/v1/tickets/{ticket}/messages"), &json!({ "text": text })).await;
+        assert_eq!(wrote.status, StatusCode::CREATED, "{wrote:?}");
+        while deliver::deliver_due(&api.app, &delivering).await.expect("a store") > 0 {}
+        let sent = std::fs::read_dir(&mails).expect("a maildir").map(|file| file.expect("a file").path());
+        let sent: Vec<String> = sent.map(|path| std::fs::read_to_string(path).expect("a mail")).collect();
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        let to = sent[0].lines().find_map(|line| line.strip_prefix("To: ")).expect("a reader");
+        to.to_owned()
+    };
+    assert!(reader("one").await.contains("ops@cloud.example"));
+    let take = format!("/v1/tickets/{ticket}/take");
+    assert_eq!(api.post(&api.operator, &take, &json!({})).await.status, StatusCode::OK);
+    assert_eq!(reader("two").await, "ada@cloud.example");
+    // Of bob no address is known: nothing is lost for that.
+    assert_eq!(api.post(&bob, &take, &json!({ "from": "ada" })).await.status, StatusCode::OK);
+    assert!(reader("three").await.contains("ops@cloud.example"));
 }
