@@ -35,8 +35,8 @@ use drover_policies::time::{Instant, Span};
 use drover_policies::windows::{Exclusion, Slot};
 use drover_scheduler::store::{
     Answer, Batch, FreezeSource, HostStanding, NewOperation, NewTicket, ReplacedSecret, Role,
-    StoredBlueprint, StoredCheck, StoredFreeze, StoredLimit, StoredPlan, StoredWebhook, StoredWindow, Token,
-    Write,
+    StoredBlueprint, StoredCheck, StoredFreeze, StoredLimit, StoredPlan, StoredWebhook, StoredWindow,
+    TakenTicket, Token, Write,
 };
 use uuid::Uuid;
 
@@ -462,6 +462,7 @@ pub fn everything() -> Batch {
         operations_ended: vec![operation_id(2)],
         hooks_ran: vec![hook_run(2)],
         tickets_opened: vec![ticket(1), ticket(2)],
+        tickets_taken: vec![TakenTicket { ticket: ticket_id(1), from: None, by: Some("ada".to_owned()) }],
         tickets_closed: vec![ticket_id(2)],
         notices: vec![notice(1, 1, "proposed"), notice(2, 2, "done")],
         bulletins: vec![bulletin(3, "begun")],

@@ -2,13 +2,16 @@
 
 use drover_policies::notices::{Actor, Notice, Tells, Via};
 use drover_policies::time::Instant;
-use drover_scheduler::store::{Batch, Keep, LastWord, Store, StoredBounce, TicketFilter, Write};
+use drover_scheduler::store::{
+    Batch, Keep, LastWord, Store, StoreError, StoredBounce, Taken, TakenTicket, TicketFilter, Write,
+};
 
 use crate::place::{Place, on_both_engines};
 use crate::samples::*;
 
 on_both_engines![
     an_owners_words_wait_until_an_operator_answers,
+    of_two_who_take_a_ticket_at_once_one_finds_that_the_other_has_it,
     a_mail_that_came_back_twice_is_noted_once_and_goes_with_its_ticket,
 ];
 
@@ -47,6 +50,35 @@ async fn an_owners_words_wait_until_an_operator_answers(place: Place) {
         store.commit(&fence, batch).await.expect("written");
         assert_eq!(unanswered(&store).await, waits, "{n}");
     }
+}
+
+async fn of_two_who_take_a_ticket_at_once_one_finds_that_the_other_has_it(place: Place) {
+    let (store, fence) = place.open_and_claim().await;
+    let opened = Batch {
+        migrations: (1..=2).map(|n| Write::Insert(migration(n))).collect(),
+        tickets_opened: (1..=2).map(ticket).collect(),
+        ..Batch::new(at(0))
+    };
+    store.commit(&fence, opened).await.expect("written");
+    let name = |name: &str| Some(name.to_owned());
+    let take = async |from: Option<String>, by: Option<String>, when| {
+        let taken = TakenTicket { ticket: ticket_id(1), from, by };
+        store.commit(&fence, Batch { tickets_taken: vec![taken], ..Batch::new(at(when)) }).await
+    };
+    take(None, name("ada"), 1).await.expect("it was nobody's");
+    let second = take(None, name("bob"), 2).await;
+    assert!(matches!(second, Err(StoreError::Conflict { .. })), "{second:?}");
+    take(name("ada"), name("bob"), 3).await.expect("it was hers");
+    let of = async |by: &str| {
+        let filter = TicketFilter { taken_by: name(by), ..TicketFilter::default() };
+        let page = store.tickets_page(&filter, None, 10).await.expect("tickets");
+        page.items.into_iter().map(|ticket| ticket.taken).collect::<Vec<_>>()
+    };
+    assert_eq!(of("ada").await, []);
+    assert_eq!(of("bob").await, [Some(Taken { by: "bob".to_owned(), at: at(3) })]);
+    take(name("bob"), None, 4).await.expect("it was his");
+    let found = store.ticket(ticket_id(1)).await.expect("read").expect("it is there");
+    assert_eq!(found.taken, None);
 }
 
 async fn a_mail_that_came_back_twice_is_noted_once_and_goes_with_its_ticket(place: Place) {
