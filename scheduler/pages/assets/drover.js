@@ -51,7 +51,7 @@
 	function listen() {
 		const from = main?.dataset.stream;
 		if (!from || stream) { return; }
-		stream = new EventSource(from);
+		stream = new EventSource(from + (from.includes("?") ? "&" : "?") + "since=" + main.dataset.since);
 		const hear = () => { heard = Date.now(); };
 		hear();
 		stream.addEventListener("beat", hear);

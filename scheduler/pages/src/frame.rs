@@ -25,6 +25,8 @@ pub struct Frame {
     pub language: Language,
     /// The present.
     pub now: Instant,
+    /// How far the story was told when the page was read: of what happens after that its stream tells.
+    pub since: i64,
     /// What came of the last action.
     pub flash: Option<Flash>,
 }

@@ -44,6 +44,7 @@ fn frame(path: &str, name: &str, operator: bool) -> Frame {
         zone: chrono_tz::Europe::Berlin,
         language: drover_policies::language::Language::default(),
         now: now(),
+        since: 4711,
         flash: None,
     }
 }

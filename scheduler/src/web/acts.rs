@@ -511,6 +511,7 @@ mod tests {
             zone: chrono_tz::UTC,
             language: "de".parse().expect("a language"),
             now: Instant::UNIX_EPOCH,
+            since: 0,
             flash: None,
         };
         for (name, act) in Act::ALL.into_iter().filter(|(_, act)| act.is_owners()) {

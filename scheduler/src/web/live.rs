@@ -18,10 +18,11 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, interval_at};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::news::{Audience, EVERYTHING, News, Tellings};
+use super::news::{Audience, Change, EVERYTHING, News, Tellings};
 use super::session::{Anybody, Visitor, still};
 use crate::app::App;
 use crate::http::problem::Problem;
+use crate::store::Seq;
 
 /// How often something is said when there is nothing to say. A page that hears nothing for three of these takes the connection for lost.
 const HEARTBEAT: Duration = Duration::from_secs(10);
@@ -41,11 +42,17 @@ async fn live(
     let tellings = News::subscribe(&app);
     // The topics of the page; without any, all.
     let query = query.unwrap_or_default();
-    let said = form_urlencoded::parse(query.as_bytes());
-    let on = said.filter(|(name, _)| name == "on").map(|(_, topic)| topic.into_owned()).collect();
+    let said = || form_urlencoded::parse(query.as_bytes());
+    let on = said().filter(|(name, _)| name == "on").map(|(_, topic)| topic.into_owned()).collect();
+    // What happens between the drawing of a page and its listening is told by nobody else.
+    let drawn = said().find(|(name, _)| name == "since").and_then(|(_, seen)| seen.parse().ok());
+    let missed = match drawn {
+        Some(seen) => News::since(&app, Seq(seen)).await,
+        None => BTreeSet::new(),
+    };
     let (sender, receiver) = mpsc::channel(4);
     let watcher = Watcher { turn: app.news.turn(), app, visitor, on, sender };
-    tokio::spawn(watcher.run(tellings));
+    tokio::spawn(watcher.run(tellings, missed));
     // One that a script hears: of a comment it is not told.
     let beat = KeepAlive::new().interval(HEARTBEAT).event(Sent::default().event("beat").data("."));
     Ok(Sse::new(ReceiverStream::new(receiver)).keep_alive(beat))
@@ -69,7 +76,10 @@ fn concerns(on: &str, topic: &str) -> bool {
 }
 
 impl Watcher {
-    async fn run(self, mut tellings: Tellings) {
+    async fn run(self, mut tellings: Tellings, missed: BTreeSet<Change>) {
+        if !self.tell(self.topics(missed.iter())).await {
+            return;
+        }
         let mut check = interval_at(Instant::now() + SESSION_CHECKED, SESSION_CHECKED);
         loop {
             let told = tokio::select! {
@@ -80,24 +90,31 @@ impl Watcher {
                     return;
                 }
             };
-            let topics: BTreeSet<&str> = match &told {
-                Ok(changes) => {
-                    let known = changes.iter().filter(|change| self.may_know(&change.audience));
-                    known.map(|change| change.topic.as_str()).filter(|topic| self.shows(topic)).collect()
-                }
+            let topics = match &told {
+                Ok(changes) => self.topics(changes.iter()),
                 Err(RecvError::Lagged(_)) => BTreeSet::from([EVERYTHING]),
                 Err(RecvError::Closed) => return,
             };
             if topics.is_empty() {
                 continue;
             }
-            let words: Vec<&str> = topics.into_iter().collect();
             tokio::time::sleep(self.turn).await;
-            // One who does not read is behind, and is told so when he reads again.
-            if self.sender.send(Ok(Sent::default().data(words.join(" ")))).await.is_err() {
+            if !self.tell(topics).await {
                 return;
             }
         }
+    }
+
+    /// What of it is on the page, and for its reader to know.
+    fn topics<'a>(&self, changes: impl Iterator<Item = &'a Change>) -> BTreeSet<&'a str> {
+        let known = changes.filter(|change| self.may_know(&change.audience));
+        known.map(|change| change.topic.as_str()).filter(|topic| self.shows(topic)).collect()
+    }
+
+    /// False when nobody listens any more. One who does not read is behind, and is told so when he reads again.
+    async fn tell(&self, topics: BTreeSet<&str>) -> bool {
+        let words: Vec<&str> = topics.into_iter().collect();
+        words.is_empty() || self.sender.send(Ok(Sent::default().data(words.join(" ")))).await.is_ok()
     }
 
     fn shows(&self, topic: &str) -> bool {

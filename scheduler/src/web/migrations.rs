@@ -575,6 +575,7 @@ mod tests {
             zone: chrono_tz::UTC,
             language: "de".parse().expect("a language"),
             now: Instant::UNIX_EPOCH,
+            since: 0,
             flash: None,
         }
     }

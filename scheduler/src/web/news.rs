@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use drover_pages::html::segment;
+use drover_policies::events::Event;
 use drover_policies::fleet::Host;
 use drover_policies::ids::{HostName, MaintenanceId, MigrationId, OperationId, OwnerId, TicketId};
 use tokio::sync::broadcast::error::RecvError;
@@ -13,6 +14,7 @@ use tokio::sync::broadcast::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Told};
+use crate::store::{EventFilter, Seq};
 
 /// What happens within this time is told at once: a page is drawn anew once for it, and not more than some times a second.
 const GATHERED: Duration = Duration::from_millis(250);
@@ -26,6 +28,9 @@ const BEHIND: usize = 16;
 
 /// How often it is looked whether anybody watches still.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// Of a page that was drawn before more than so many events, all is out of date.
+const MOST_MISSED: u32 = 200;
 
 /// More is not remembered: what is still of interest is looked up again.
 const MOST: usize = 4096;
@@ -89,6 +94,18 @@ impl News {
         tellings
     }
 
+    /// What has changed since a place in the story: a page was drawn then, and is heard of only now.
+    pub(super) async fn since(app: &Arc<App>, seen: Seq) -> BTreeSet<Change> {
+        let mut happenings = Happenings::default();
+        match app.store.events_after(seen, &EventFilter::default(), MOST_MISSED + 1).await {
+            Ok(events) if events.len() <= MOST_MISSED as usize => {
+                events.iter().for_each(|(_, event)| happenings.note(event));
+            }
+            Ok(_) | Err(_) => happenings.missed = true,
+        }
+        Crier::new(Arc::clone(app), channel(1).0).changes(happenings).await
+    }
+
     /// Whether nobody watches any more; then whoever comes next begins anew.
     fn is_over(&self) -> bool {
         let mut crier = self.crier.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,14 +150,16 @@ struct Happenings {
 }
 
 impl Happenings {
+    fn note(&mut self, event: &Event) {
+        self.hosts.extend(event.host.clone());
+        self.maintenances.extend(event.maintenance);
+        self.changed.extend(event.migration);
+    }
+
     /// False when nothing will ever happen again.
     fn take(&mut self, told: Result<Arc<Told>, RecvError>) -> bool {
         match told.as_deref() {
-            Ok(Told::Event(_, event)) => {
-                self.hosts.extend(event.host.clone());
-                self.maintenances.extend(event.maintenance);
-                self.changed.extend(event.migration);
-            }
+            Ok(Told::Event(_, event)) => self.note(event),
             Ok(Told::Progress(operation, _) | Told::Replicating(operation, _)) => {
                 self.orders.insert(*operation);
             }

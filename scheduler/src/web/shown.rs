@@ -19,22 +19,27 @@ use super::session::{Known, Visitor};
 use crate::app::App;
 use crate::commands::{Reply, store_problem};
 use crate::http::problem::{Kind, Problem};
+use crate::store::Seq;
 
 /// What a request's page is surrounded by.
 #[derive(Debug, Clone)]
 pub struct Shown {
     path: String,
     visitor: Option<Visitor>,
+    /// How far the story was told before anything of the page was read.
+    since: Seq,
 }
 
 impl FromRequestParts<Arc<App>> for Shown {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, _app: &Arc<App>) -> Result<Self, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Infallible> {
         let path =
             parts.uri.path_and_query().map_or_else(|| parts.uri.path().to_owned(), ToString::to_string);
         let visitor = parts.extensions.get::<Known>().and_then(|known| known.0.as_deref().cloned());
-        Ok(Self { path, visitor })
+        // Without it all of the page is drawn anew when it listens.
+        let since = app.store.latest_event().await.unwrap_or(Seq::START);
+        Ok(Self { path, visitor, since })
     }
 }
 
@@ -68,7 +73,7 @@ pub(super) async fn say_what_came(
 
 impl Shown {
     pub(super) fn at(path: &str, visitor: Option<Visitor>) -> Self {
-        Self { path: path.to_owned(), visitor }
+        Self { path: path.to_owned(), visitor, since: Seq::START }
     }
 
     /// The page.
@@ -168,6 +173,7 @@ impl Shown {
             zone,
             language,
             now: app.clock.now(),
+            since: self.since.0,
             flash,
         })
     }

@@ -433,6 +433,16 @@ async fn a_page_is_told_what_of_it_is_out_of_date_and_nothing_else() {
     };
     let told = acme.stream(&format!("/live?on=migration/{number}"), agree).await;
     assert!(told.contains(&format!("data: migration/{number}\n")), "{told}");
+    // What happened after a page was drawn and before it listened is told as soon as it does.
+    let page = acme.get(&format!("/my/migrations/{number}")).await.text;
+    let since =
+        page.split_once("data-since=\"").and_then(|(_, rest)| rest.split('"').next()).expect("a place");
+    let drawn = format!("/live?on=migration/{number}&since={since}");
+    assert!(!acme.stream(&drawn, async {}).await.contains("data: migration"), "nothing has happened");
+    let write = format!("/v1/migrations/{number}/decline");
+    assert_eq!(api.post(&api.acme, &write, &serde_json::json!({})).await.status, StatusCode::OK);
+    assert!(acme.stream(&drawn, async {}).await.contains(&format!("data: migration/{number}\n")));
+    assert!(!globex.stream(&format!("/live?since={since}"), async {}).await.contains("data:"));
     let decline = async {
         api.post(&api.acme, &format!("/v1/migrations/{number}/decline"), &serde_json::json!({})).await;
     };
