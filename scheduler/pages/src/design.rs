@@ -98,6 +98,7 @@ impl DesignPage {
             name,
             standing,
             text: text.to_owned(),
+            percent: None,
             took: Tooks::default(),
         };
         Phases(vec![

@@ -14,8 +14,10 @@ pub struct Phase {
     pub name: &'static str,
     /// Whether it is over.
     pub standing: PhaseStanding,
-    /// Its figures, in words.
+    /// What goes on in it, or its figures, in words.
     pub text: String,
+    /// How far that is, 0 to 100.
+    pub percent: Option<u8>,
     /// What its parts that are over took.
     pub took: Tooks,
 }
@@ -83,6 +85,15 @@ impl PhaseStanding {
 pub struct Phases(pub Vec<Phase>);
 
 part!(Phases, "parts/phases.html");
+
+impl Phase {
+    fn says(&self, f: &Frame) -> String {
+        let text = Some(f.said(&self.text)).filter(|text| !text.is_empty());
+        let percent = self.percent.map(|percent| format!("{percent} %"));
+        let says: Vec<String> = text.into_iter().chain(percent).collect();
+        if says.is_empty() { f.t(self.standing.word()) } else { says.join(", ") }
+    }
+}
 
 /// How far a running attempt is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -40,7 +40,7 @@ use crate::http::migrations::views;
 use crate::http::problem::Problem;
 use crate::http::views::{
     ActorKind, AttemptView, DeliveryState, EventView, FindingView, MigrationView, NoticeView, ProgressView,
-    ReplicaView, TestView,
+    Reason, ReplicaView, TestView,
 };
 use crate::store::{EventFilter, MigrationFilter, Only, Ticket, Versioned};
 use crate::upcoming::estimate;
@@ -253,7 +253,7 @@ pub(super) fn checks(findings: &[FindingView]) -> Checks {
 }
 
 /// Whether there is a word to be said of its time: what goes live has none, and what is over without one never had any.
-fn needs_time(migration: &Migration) -> bool {
+pub(super) fn needs_time(migration: &Migration) -> bool {
     migration.appointment != Appointment::Unscheduled
         || (migration.is_open() && migration.method == Method::Reboot)
 }
@@ -451,7 +451,8 @@ async fn list(
     shown.page(&app, &MigrationsPage { list, migrations }).await
 }
 
-fn reason(why: &crate::http::views::Reason) -> (String, String) {
+/// Why something is so: a stable word, and a sentence.
+pub(super) fn reason(why: &Reason) -> (String, String) {
     (why.code.clone(), why.text.clone())
 }
 

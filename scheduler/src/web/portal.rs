@@ -25,7 +25,8 @@ use super::acts::owners;
 use super::calendar::{Allowed, LOOKED_AT, days, thinned};
 use super::lists::{Column, Sought, arranged};
 use super::migrations::{
-    Read, actions, checks, curve, events, expected, newest, progress, replica, test, thread_of,
+    Read, actions, checks, curve, events, expected, needs_time, newest, progress, reason, replica, test,
+    thread_of,
 };
 use super::session::{Anybody, AtPortal, Visitor};
 use super::shown::Shown;
@@ -34,7 +35,6 @@ use crate::app::App;
 use crate::commands::migrations::policy_of;
 use crate::commands::{store_problem, with_time};
 use crate::http::problem::{Kind, Problem};
-use crate::http::views::Reason;
 use crate::situation::Loaded;
 use crate::store::{MigrationFilter, Only, Versioned};
 
@@ -47,10 +47,6 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/my/migrations/{migration}", get(show))
         .route("/my/migrations/{migration}/times", get(times))
         .route("/fragments/my/migrations/{migration}", get(show_live))
-}
-
-fn reason(why: &Reason) -> (String, String) {
-    (why.code.clone(), why.text.clone())
 }
 
 /// Whether something is still to be said about a migration: it lies ahead, goes on, or can be taken back.
@@ -74,7 +70,7 @@ async fn coming(app: &App, visitor: &Visitor) -> Result<Coming, Problem> {
             number: migration.number,
             server: migration.server_name.clone(),
             state: Label::from(&migration.state),
-            appointment: Label::from(&migration.appointment),
+            appointment: needs_time(&migration).then(|| Label::from(&migration.appointment)),
             slot: migration.appointment.slot(),
             reason: migration.reason.clone(),
             why: read.view.why_not_live.as_ref().map(reason),

@@ -21,23 +21,23 @@ struct At {
 pub(super) fn steps(read: &Read) -> Phases {
     let migration = read.migration();
     let names: &[&'static str] = match migration.method {
-        Method::Live => &["Planned", "Moved while it runs", "Checked"],
-        Method::Reboot => &["Prepared", "Its time", "Restarted on its new host", "Checked", "Confirmed"],
+        Method::Live => &["step-planned", "step-moved", "step-checked"],
+        Method::Reboot => &["step-prepared", "step-time", "step-restarted", "step-checked", "step-confirmed"],
     };
     let at = step(migration, names.len());
     let moving = usize::from(migration.method == Method::Reboot) + 1;
     let phase = |(index, name): (usize, &&'static str)| {
         let standing = standing(index, at);
-        let text = match standing {
+        let (text, percent) = match standing {
             PhaseStanding::Now | PhaseStanding::Stuck => figures(&read.view),
-            PhaseStanding::Past if index == moving + 1 => looked_at(&read.view),
+            PhaseStanding::Past if index == moving + 1 => (looked_at(&read.view), None),
             PhaseStanding::Past
             | PhaseStanding::Ahead
             | PhaseStanding::GivenUp
-            | PhaseStanding::NotNeeded => String::new(),
+            | PhaseStanding::NotNeeded => (String::new(), None),
         };
         let took = if index == moving && index <= at.step { took(read) } else { Vec::new() };
-        Phase { name, standing, text, took: Tooks(took) }
+        Phase { name, standing, text, percent, took: Tooks(took) }
     };
     Phases(names.iter().enumerate().map(phase).collect())
 }
@@ -78,10 +78,9 @@ fn step(migration: &Migration, steps: usize) -> At {
 }
 
 /// Of what goes on.
-fn figures(view: &MigrationView) -> String {
+fn figures(view: &MigrationView) -> (String, Option<u8>) {
     let phase = view.phase.as_ref().map(|phase| phase.replace('_', " "));
-    let percent = view.progress.as_ref().map(|progress| format!("{} %", progress.percent));
-    phase.into_iter().chain(percent).collect::<Vec<_>>().join(", ")
+    (phase.unwrap_or_default(), view.progress.as_ref().map(|progress| progress.percent))
 }
 
 /// `3 of 3 passed`; nothing where nothing was looked at.

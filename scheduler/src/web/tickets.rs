@@ -14,7 +14,7 @@ use drover_policies::notices::Via;
 
 use super::form::Posted;
 use super::lists::{By, Column, Sought, arranged};
-use super::migrations::{Read, actions, thread};
+use super::migrations::{Read, actions, reason, thread};
 use super::see;
 use super::session::{Anybody, AtConsole, Signed, Visitor};
 use super::shown::{Shown, say, say_what_came};
@@ -134,7 +134,7 @@ async fn show(
         owner: row.owner,
         migration: format!("{root}/{}", read.migration().number),
         reason: read.migration().reason.clone(),
-        why: read.view.why_not_live.as_ref().map(|why| why.text.clone()).unwrap_or_default(),
+        why: read.view.why_not_live.as_ref().map(reason),
         slot: row.slot,
         appointment: row.appointment,
         deadline: row.deadline,

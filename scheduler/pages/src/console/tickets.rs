@@ -61,8 +61,8 @@ pub struct TicketPage {
     pub migration: String,
     /// Why the maintenance is done.
     pub reason: String,
-    /// Why the server can't be moved while it runs.
-    pub why: String,
+    /// Why the server can't be moved while it runs: a stable word, and a sentence.
+    pub why: Option<(String, String)>,
     /// The time agreed.
     pub slot: Option<Slot>,
     /// How it is agreed.
@@ -88,4 +88,8 @@ pub struct Care {
     pub form: Form,
 }
 
-page!(TicketPage, "console/ticket.html", |p, _f| p.subject.clone());
+// The subject is that of the mails, whose marks are for programs that sort them.
+page!(TicketPage, "console/ticket.html", |p, f| match f.is_operator() {
+    true => p.subject.clone(),
+    false => f.t1("migration-of", &p.server),
+});

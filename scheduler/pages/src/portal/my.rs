@@ -33,7 +33,7 @@ pub struct ComingMove {
     /// Where in its life it is.
     pub state: Label,
     /// How its time is agreed.
-    pub appointment: Label,
+    pub appointment: Option<Label>,
     /// The time agreed.
     pub slot: Option<Slot>,
     /// Why it is done.

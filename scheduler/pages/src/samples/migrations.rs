@@ -136,6 +136,7 @@ fn phases(now: usize, stuck: bool) -> Phases {
             _ => PhaseStanding::Ahead,
         },
         text: if n < now { texts[n].to_owned() } else { String::new() },
+        percent: (n == now && !stuck).then_some(62),
         took: if n == 3 && n < now { took() } else { Tooks::default() },
     };
     Phases(names.into_iter().enumerate().map(phase).collect())
@@ -354,7 +355,10 @@ fn ticket(foreign: &str, care: bool) -> TicketPage {
         owner: format!("acme{foreign}"),
         migration: "/my/migrations/1042".to_owned(),
         reason: format!("kernel-update{foreign}"),
-        why: format!("Its disks are on the hardware that it runs on.{foreign}"),
+        why: Some((
+            "local_disks".to_owned(),
+            format!("Its disks are on the hardware that it runs on.{foreign}"),
+        )),
         slot: Some(slot(14, 2)),
         appointment: Label::new("state-proposed", Tone::Waits),
         deadline: hours(62),

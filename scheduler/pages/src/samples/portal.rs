@@ -34,7 +34,7 @@ fn my(foreign: &str) -> MyPage {
         number: 1042,
         server: name("db-1"),
         state: Label::new("state-ready", Tone::Waits),
-        appointment: Label::new("state-proposed", Tone::Waits),
+        appointment: Some(Label::new("state-proposed", Tone::Waits)),
         slot: Some(slot(14, 2)),
         reason: name("The hardware that it runs on gets a new kernel."),
         why: Some(("local_disks".to_owned(), name("Its disks are on the hardware that it runs on."))),
