@@ -300,11 +300,13 @@ pub struct Screen {
 impl Screen {
     /// On a desk, by day.
     pub const DESK: Self = Self { name: "light", width: 1280, height: 900, dark: false };
+    /// In a hand.
+    pub const PHONE: Self = Self { name: "phone", width: 320, height: 700, dark: false };
     /// All that pages are looked at on.
     pub const ALL: [Self; 4] = [
         Self::DESK,
         Self { name: "dark", dark: true, ..Self::DESK },
-        Self { name: "phone", width: 320, height: 700, dark: false },
+        Self::PHONE,
         Self { name: "wall", width: 3840, height: 2160, dark: false },
     ];
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use drover_tests::browser::story::{
     migrate_now_and_confirm, open_and_move_the_date, plan_and_approve, see_left, test,
 };
-use drover_tests::browser::{Browser, Judges, unable};
+use drover_tests::browser::{Browser, Judges, Screen, unable};
 use stage::Stage;
 
 /// Somebody before his browser; nothing where there is none, which is said.
@@ -33,9 +33,30 @@ fn an_operator_plans_approves_and_watches_a_drain_and_an_owner_has_his_server_mo
     let maintenance =
         plan_and_approve(&operator, "h1", "db-1", &mut |page, name| judges.look_at(page, name))?;
     ensure!(maintenance == "MT-1", "{maintenance}");
+    // What is asked before something is done that matters.
+    for (name, path) in [
+        ("ask-pause", "/maintenances/MT-1/pause"),
+        ("ask-cancel", "/maintenances/MT-1/cancel"),
+        ("ask-emergency", "/maintenances/MT-1/emergency"),
+        ("ask-cordon", "/hosts/h2/cordon"),
+    ] {
+        operator.open(path)?;
+        operator.wait_for("main form.form")?;
+        judges.look_at(&operator, name)?;
+    }
 
     // Two go live; what is read on the page changes by itself until the third waits for its owner.
     let link = stage.link("db-1")?;
+    let ticket = stage.ticket("db-1")?.number;
+    for act in ["reschedule", "pause-replica", "start-now"] {
+        operator.open(&format!("/migrations/{ticket}/{act}"))?;
+        operator.wait_for("main form.form")?;
+        judges.look_at(&operator, &format!("ask-{act}"))?;
+    }
+    operator.open(&format!("/tickets/{ticket}"))?;
+    operator.press("Take it")?;
+    operator.wait_for_text("Give it back")?;
+    judges.look_at(&operator, "ticket")?;
     operator.open("/fleet")?;
     see_left(&operator, "h1", "1 server")?;
     judges.look_at(&operator, "fleet")?;
@@ -133,6 +154,134 @@ fn an_owner_sees_his_pages_in_any_light() -> Result<()> {
     owner.wait_for("input[name=token]")?;
     judges.look_at(&owner, "login")?;
     judges.rule()
+}
+
+#[test]
+fn an_owner_reads_his_pages_in_german_the_refusals_among_them() -> Result<()> {
+    let stage = Stage::set()?;
+    let Some(operator) = signed_in(&stage, &stage.operator)? else { return Ok(()) };
+    plan_and_approve(&operator, "h1", "db-1", &mut |_, _| Ok(()))?;
+    let ticket = format!("/tickets/{}", stage.ticket("db-1")?.number);
+    let owner = Browser::start(&stage.root)?;
+    owner.sign_in(&stage.acme)?;
+    owner.open("/my/contacts")?;
+    owner.type_into("input[name=language]", "klingon")?;
+    owner.press("Save")?;
+    owner.wait_for(".error")?;
+    let mut judges = Judges::gather();
+    // The page of a refused form is one that browsers complain of.
+    owner.complaints()?;
+    judges.look_at(&owner, "my-contacts-refused")?;
+    owner.type_into("input[name=language]", "de")?;
+    owner.press("Save")?;
+    owner.wait_for_text("Gespeichert.")?;
+    let migration = ticket.replace("/tickets", "/my/migrations");
+    for (name, path) in [
+        ("de-my", "/my".to_owned()),
+        ("de-my-migration", migration.clone()),
+        ("de-my-times", format!("{migration}/times")),
+        ("de-ask-now", format!("{migration}/start-now")),
+        ("de-my-ticket", ticket),
+        ("de-my-windows", "/my/windows".to_owned()),
+        ("de-nothing-there", "/my/migrations/DR-4711".to_owned()),
+    ] {
+        owner.open(&path)?;
+        ensure!(owner.run("return document.documentElement.lang")? == "de", "{name} is not in German");
+        owner.complaints()?;
+        judges.look_at(&owner, name)?;
+    }
+    judges.rule()
+}
+
+/// What a page has moved of itself since it was opened, but for what its reader has done, and what kept it from being painted.
+const JUMPS: &str = "const shown = (node) => (node?.outerHTML ?? node?.textContent ?? '?').slice(0, 120);
+    let jumps = [];
+    new PerformanceObserver((list) => jumps.push(...list.getEntries().filter((one) => one.value > 0 && !one.hadRecentInput)))
+        .observe({ type: 'layout-shift', buffered: true });
+    const painted = () => performance.getEntriesByName('first-contentful-paint').length;
+    const settle = (tries) => setTimeout(() => painted() || tries < 1 ? done({
+        painted: painted(),
+        jumps: jumps.map((one) => one.value + ' of ' + one.sources.map((source) => shown(source.node)).join(' | ')),
+        blocking: performance.getEntriesByType('resource').filter((one) => one.renderBlockingStatus === 'blocking')
+            .map((one) => new URL(one.name).pathname),
+    }) : settle(tries - 1), 250);
+    settle(40);";
+
+/// Opens pages as somebody who has never seen them: nothing on them jumps, and nothing but the one style sheet is waited for before they are painted.
+fn stand_still(browser: &Browser, paths: &[&str]) -> Result<()> {
+    for screen in [Screen::DESK, Screen::PHONE] {
+        browser.look(screen)?;
+        for path in paths {
+            browser.open(path)?;
+            let found = browser.run_until_done(JUMPS)?;
+            ensure!(found["painted"] == 1, "{path}, {}: it is not painted", screen.name);
+            ensure!(
+                found["jumps"] == serde_json::json!([]),
+                "{path}, {}: it jumps: {}",
+                screen.name,
+                found["jumps"]
+            );
+            let blocking = found["blocking"].as_array().context("a list")?;
+            let is_css = |one: &serde_json::Value| one.as_str().is_some_and(|path| path.ends_with(".css"));
+            ensure!(
+                blocking.len() <= 1 && blocking.iter().all(is_css),
+                "{path}, {}: painted after {blocking:?}",
+                screen.name
+            );
+        }
+    }
+    browser.look(Screen::DESK)
+}
+
+#[test]
+fn no_page_jumps_and_none_waits_for_more_than_its_style_sheet() -> Result<()> {
+    let stage = Stage::set()?;
+    let Some(operator) = signed_in(&stage, &stage.operator)? else { return Ok(()) };
+    plan_and_approve(&operator, "h1", "db-1", &mut |_, _| Ok(()))?;
+    let number = stage.ticket("db-1")?.number;
+    let ticket = format!("/tickets/{number}");
+    let (migration, mine) = (format!("/migrations/{number}"), format!("/my/migrations/{number}"));
+    // Its servers that go live have gone: what then changes of itself is no jump of a page that is drawn.
+    operator.open("/fleet")?;
+    see_left(&operator, "h1", "1 server")?;
+    stand_still(
+        &operator,
+        &[
+            "/fleet",
+            "/maintenances",
+            "/maintenances/MT-1",
+            "/maintenances/MT-1/plan",
+            "/maintenances/new",
+            "/migrations",
+            &migration,
+            "/servers",
+            "/hosts",
+            "/hosts/h1",
+            "/windows",
+            "/tickets",
+            &ticket,
+            "/policies",
+            "/agents",
+            "/audit",
+            "/search?q=db",
+            "/hosts/h77",
+        ],
+    )?;
+    let owner = Browser::start(&stage.root)?;
+    owner.sign_in(&stage.acme)?;
+    stand_still(
+        &owner,
+        &[
+            "/my",
+            &mine,
+            &format!("{mine}/times"),
+            "/tickets",
+            &ticket,
+            "/my/windows",
+            "/my/contacts",
+            "/my/tokens",
+        ],
+    )
 }
 
 #[test]

@@ -22,7 +22,7 @@ use drover_scheduler::auth::issue;
 use drover_scheduler::clock::{RandomIds, SystemClock};
 use drover_scheduler::config::{Config, WebConfig};
 use drover_scheduler::lease::{self, Lease};
-use drover_scheduler::store::{Batch, Role, Store};
+use drover_scheduler::store::{Batch, Role, Store, Ticket};
 use drover_scheduler::{execute, http, sync};
 use drover_tests::world::fleet_file::FleetFile;
 use reqwest::StatusCode;
@@ -92,13 +92,18 @@ impl Stage {
 
     /// The link that the mails of a server's ticket have.
     pub fn link(&self, server: &str) -> Result<String> {
+        let ticket = self.ticket(server)?;
+        let keys = self.app.page_keys.as_ref().context("there are keys")?;
+        Ok(format!("/t/{}", keys.sign_page(&ticket.number, ticket.id, &ticket.owner)))
+    }
+
+    /// The ticket of a server, as soon as there is one.
+    pub fn ticket(&self, server: &str) -> Result<Ticket> {
         self.wait("a ticket", |app| {
             let open = self.runtime.block_on(app.store.migrations_open())?;
             let found = open.into_iter().map(|read| read.value).find(|found| found.server_name == server);
             let Some(id) = found.and_then(|found| found.ticket) else { return Ok(None) };
-            let ticket = self.runtime.block_on(app.store.ticket(id))?.context("it is there")?;
-            let keys = app.page_keys.as_ref().context("there are keys")?;
-            Ok(Some(format!("/t/{}", keys.sign_page(&ticket.number, ticket.id, &ticket.owner))))
+            Ok(Some(self.runtime.block_on(app.store.ticket(id))?.context("it is there")?))
         })
     }
 }
