@@ -650,6 +650,7 @@ mod tests {
                 consistent_at: None,
                 until: None,
                 seen: None,
+                answered_after: None,
                 checks: Checks::default(),
                 console: None,
                 actions: Actions::default(),

@@ -1,4 +1,4 @@
--- The same as migrations/sqlite/0018_taken_tickets.sql.
+-- The same as migrations/sqlite/0017_taken_tickets.sql.
 --
 -- Which operator looks after a ticket, by the name of his token, and since when; both are there or neither.
 

@@ -1,4 +1,4 @@
--- What the version with migration 0018 wrote. See upgrade.rs.
+-- What the version with migration 0017 wrote. See upgrade.rs.
 INSERT INTO counters (name, value) VALUES ('maintenance', 1) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 INSERT INTO counters (name, value) VALUES ('migration', 1002) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 INSERT INTO leases (name, holder, generation, expires_at) VALUES ('scheduler', 'first', 1, '2026-01-05T12:10:00+00:00');

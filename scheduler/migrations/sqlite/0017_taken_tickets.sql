@@ -1,4 +1,4 @@
--- The same as migrations/postgres/0018_taken_tickets.sql.
+-- The same as migrations/postgres/0017_taken_tickets.sql.
 
 ALTER TABLE tickets ADD COLUMN taken_by TEXT;
 ALTER TABLE tickets ADD COLUMN taken_at TEXT;
