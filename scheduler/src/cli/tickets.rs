@@ -47,13 +47,13 @@ pub(super) async fn tickets(context: &Context, command: Tickets) -> Result<(), F
         Tickets::Take { ticket, from } => {
             let path = format!("/v1/tickets/{}/take", part(&ticket));
             let answer: Answer<TicketView> = context.client.post(&path, &TakeTicket { from }).await?;
-            context.show(&answer, |screen, ticket| screen.line(&format!("{} is yours.", ticket.number)));
+            context.show(&answer, |screen, ticket| screen.line(format!("{} is yours.", ticket.number)));
         }
         Tickets::GiveBack { ticket } => {
             let path = format!("/v1/tickets/{}/give-back", part(&ticket));
             let answer: Answer<TicketView> = context.client.post(&path, &serde_json::json!({})).await?;
             context.show(&answer, |screen, ticket| {
-                screen.line(&format!("{} is nobody's in particular.", ticket.number));
+                screen.line(format!("{} is nobody's in particular.", ticket.number));
             });
         }
     }
