@@ -53,7 +53,7 @@ async fn a_fleet_in_ganetis_text_format_is_emptied_and_rolled() {
     let output = served.run(&["plan", "--fleet", &tight, "n3", "--link", "10Gbit"]).await;
     let out = text(&output.stdout);
     assert!(out.contains("in 2 waves by 2 moves") && out.contains("makes way for"), "{out}");
-    assert!(out.contains("at most 1 GiB/s"), "{out}");
+    assert!(out.contains("at most 1116 MiB/s"), "{out}");
 
     let output = served.run(&["plan", "--fleet", &fleet, "--roll", "--waves", "3", "--json"]).await;
     let plan: FleetPlan = serde_json::from_slice(&output.stdout).expect("a plan");
