@@ -435,7 +435,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().join(name);
         let disk = |target: &str, name: &str| {
-            format!("[[disk]]\ntarget = {target:?}\nsource = \"/a.vmdk\"\npath = {:?}\n", at(name))
+            format!("[[disk]]\ntarget = {target:?}\nsource = \"/{target}.vmdk\"\npath = {:?}\n", at(name))
         };
         let description = crate::convert::described(&format!(
             "[import]\nname = \"legacy\"\nmemory_mib = 64\nvcpus = 1\n{}{}",

@@ -67,20 +67,24 @@ fn write_and_kill(home: &std::path::Path, after: usize) -> usize {
         .stderr(Stdio::null())
         .spawn()
         .expect("it runs");
-    let mut lines = BufReader::new(writer.stdout.take().expect("a pipe")).lines();
+    let mut said = BufReader::new(writer.stdout.take().expect("a pipe"));
+    // A line that the kill cut short says nothing; the last one that is whole does.
+    let mut next = || {
+        let mut line = String::new();
+        said.read_line(&mut line).is_ok_and(|_| line.ends_with('\n')).then_some(line)
+    };
+    let number =
+        |line: &str| line.rsplit_once("acknowledged ").and_then(|(_, number)| number.trim().parse().ok());
     let mut acknowledged = 0;
-    let number = |line: &str| line.rsplit_once("acknowledged ").and_then(|(_, number)| number.parse().ok());
-    for line in lines.by_ref().map_while(Result::ok) {
+    while acknowledged < after {
+        let line = next().expect("the writer goes on until it is killed");
         acknowledged = number(&line).unwrap_or(acknowledged);
-        if acknowledged >= after {
-            break;
-        }
     }
     writer.kill().expect("it was alive");
-    // What it said before the kill and was not read yet counts as well; a line that the kill cut short does not.
-    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    // What it said before the kill and was not read yet counts as well.
+    while let Some(line) = next() {
+        acknowledged = number(&line).unwrap_or(acknowledged);
+    }
     writer.wait().expect("it has ended");
-    assert!(acknowledged >= after, "the writer ended by itself after {acknowledged}");
-    let complete = rest.len().saturating_sub(1);
-    rest[..complete].iter().filter_map(|line| number(line)).next_back().unwrap_or(acknowledged)
+    acknowledged
 }
