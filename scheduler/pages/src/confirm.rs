@@ -3,7 +3,7 @@
 use drover_policies::estimate::Estimate;
 use drover_policies::time::Instant;
 
-use crate::form::Form;
+use crate::form::{Form, Weight};
 use crate::{Frame, page};
 
 /// The page between a button and what it does.
@@ -85,7 +85,7 @@ impl Confirm {
                 frame,
                 "ask-revert",
                 restart.server,
-                Form { submit: "revert", danger: true, ..form },
+                Form { submit: "revert", weight: Weight::Danger, ..form },
             )
         }
     }
@@ -104,7 +104,12 @@ impl Confirm {
     pub fn cancel_migration(frame: &Frame, server: &str, form: Form) -> Self {
         Self {
             happens: said(frame, ["cancel-stays"]),
-            ..Self::asked(frame, "ask-cancel", server, Form { submit: "cancel", danger: true, ..form })
+            ..Self::asked(
+                frame,
+                "ask-cancel",
+                server,
+                Form { submit: "cancel", weight: Weight::Danger, ..form },
+            )
         }
     }
 
@@ -113,7 +118,12 @@ impl Confirm {
     pub fn abort(frame: &Frame, server: &str, form: Form) -> Self {
         Self {
             happens: said(frame, ["abort-stays", "abort-person"]),
-            ..Self::asked(frame, "ask-abort", server, Form { submit: "abort", danger: true, ..form })
+            ..Self::asked(
+                frame,
+                "ask-abort",
+                server,
+                Form { submit: "abort", weight: Weight::Danger, ..form },
+            )
         }
     }
 
@@ -123,7 +133,12 @@ impl Confirm {
         Self {
             happens: said(frame, ["force-wait", "force-live"]),
             stays: said(frame, ["force-window"]),
-            ..Self::asked(frame, "ask-force", server, Form { submit: "force", danger: true, ..form })
+            ..Self::asked(
+                frame,
+                "ask-force",
+                server,
+                Form { submit: "force", weight: Weight::Danger, ..form },
+            )
         }
     }
 
@@ -176,7 +191,7 @@ impl Confirm {
                 frame,
                 "ask-cancel-maintenance",
                 number,
-                Form { submit: "cancel", danger: true, ..form },
+                Form { submit: "cancel", weight: Weight::Danger, ..form },
             )
         }
     }
@@ -189,7 +204,12 @@ impl Confirm {
                 frame.tn("emergency-windows", reach.tickets),
                 frame.tn("emergency-told", reach.owners_with_tickets),
             ],
-            ..Self::asked(frame, "ask-emergency", number, Form { submit: "emergency", danger: true, ..form })
+            ..Self::asked(
+                frame,
+                "ask-emergency",
+                number,
+                Form { submit: "emergency", weight: Weight::Danger, ..form },
+            )
         }
     }
 

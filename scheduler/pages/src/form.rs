@@ -11,8 +11,8 @@ pub struct Form {
     pub fields: Vec<Field>,
     /// The key of the words on its button.
     pub submit: &'static str,
-    /// Whether its button is for something that can't be taken back.
-    pub danger: bool,
+    /// How its button looks.
+    pub weight: Weight,
     /// Of the thing that it changes, as the page was drawn: a form of an older one is refused.
     pub generation: Option<String>,
     /// Where whoever changes his mind goes.
@@ -197,9 +197,10 @@ pub enum Way {
 }
 
 /// How an action looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Weight {
     /// The one that most people look for.
+    #[default]
     Main,
     /// One of several.
     Plain,

@@ -7,7 +7,7 @@ use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
 use drover_pages::confirm::{Confirm, Restart};
-use drover_pages::form::{Field, Form, Input};
+use drover_pages::form::{Field, Form, Input, Weight};
 use drover_policies::attempt::Phase;
 use drover_policies::migration::{Attempt, Loss, Migration};
 use drover_policies::replica::TestResult;
@@ -286,7 +286,7 @@ impl Asked {
             action: format!("{}/{}", self.page, self.name),
             fields: self.act.fields(typed, wrong, local_disks),
             submit: words.button,
-            danger: self.act.is_final(),
+            weight: if self.act.is_final() { Weight::Danger } else { Weight::Main },
             generation: Some(seen(app, &self.found).await?),
             back: Some(self.page.clone()),
             ..Form::default()

@@ -9,7 +9,7 @@ use axum::routing::{get, post};
 use drover_pages::Label;
 use drover_pages::confirm::Confirm;
 use drover_pages::console::tickets::{Care, TicketPage, TicketRow, TicketsPage};
-use drover_pages::form::{Actions, Field, Form, Input};
+use drover_pages::form::{Actions, Field, Form, Input, Weight};
 use drover_policies::notices::Via;
 
 use super::form::Posted;
@@ -152,14 +152,18 @@ fn care(visitor: &Visitor, ticket: &Ticket) -> Care {
     let at = |act: &str| format!("/tickets/{}/{act}", ticket.number);
     let from = |by: &str| Field::line("from", "col-taken-by").input(Input::Hidden).value(by);
     let form = match &ticket.taken {
-        None => Form { action: at("take"), submit: "take-ticket", ..Form::default() },
-        Some(taken) if taken.by == visitor.caller.name => {
-            Form { action: at("give-back"), submit: "give-back-ticket", ..Form::default() }
-        }
+        None => Form { action: at("take"), submit: "take-ticket", weight: Weight::Plain, ..Form::default() },
+        Some(taken) if taken.by == visitor.caller.name => Form {
+            action: at("give-back"),
+            submit: "give-back-ticket",
+            weight: Weight::Plain,
+            ..Form::default()
+        },
         Some(taken) => Form {
             action: at("take"),
             fields: vec![from(&taken.by)],
             submit: "take-over-ticket",
+            weight: Weight::Plain,
             ..Form::default()
         },
     };

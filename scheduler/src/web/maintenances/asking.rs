@@ -230,7 +230,7 @@ async fn ask(
             let start = Form {
                 action: NEW.to_owned(),
                 submit: if rolling { "Make the draft" } else { "Begin it now" },
-                danger: !rolling,
+                weight: if rolling { Weight::Main } else { Weight::Danger },
                 back: Some(address(&kept)),
                 kept: with("begin"),
                 ..Form::default()
@@ -323,7 +323,10 @@ async fn confirm(
         action: format!("/maintenances/{number}/{name}"),
         fields: act.fields(typed, error),
         submit: act.button(),
-        danger: matches!(act, Act::Cancel | Act::Emergency),
+        weight: match act {
+            Act::Cancel | Act::Emergency => Weight::Danger,
+            Act::Approve | Act::Pause | Act::Resume => Weight::Main,
+        },
         generation: Some(seen(app, found).await?),
         back: Some(format!("/maintenances/{number}")),
         ..Form::default()
