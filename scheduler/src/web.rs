@@ -182,3 +182,19 @@ async fn told_as_page(
     };
     page.unwrap_or_else(IntoResponse::into_response)
 }
+
+/// What a German without an account sees.
+#[cfg(test)]
+fn german() -> drover_pages::Frame {
+    drover_pages::Frame {
+        who: None,
+        path: String::new(),
+        csrf: String::new(),
+        once: String::new(),
+        zone: chrono_tz::UTC,
+        language: "de".parse().expect("a language"),
+        now: drover_policies::time::Instant::UNIX_EPOCH,
+        since: 0,
+        flash: None,
+    }
+}

@@ -494,26 +494,16 @@ async fn act_owner(
 
 #[cfg(test)]
 mod tests {
-    use drover_pages::Frame;
     use drover_policies::attempt::{Method, PhaseDone};
     use drover_policies::ids::OperationId;
     use drover_policies::time::Span;
 
+    use super::super::german;
     use super::*;
 
     #[test]
     fn whatever_is_said_about_an_act_is_said_in_german_too() {
-        let german = Frame {
-            who: None,
-            path: String::new(),
-            csrf: String::new(),
-            once: String::new(),
-            zone: chrono_tz::UTC,
-            language: "de".parse().expect("a language"),
-            now: Instant::UNIX_EPOCH,
-            since: 0,
-            flash: None,
-        };
+        let german = german();
         for (name, act) in Act::ALL.into_iter().filter(|(_, act)| act.is_owners()) {
             let (happens, stays) = act.outlook();
             let fields = act.fields(&Typed::default(), None, true);

@@ -559,27 +559,12 @@ async fn show_live(
 
 #[cfg(test)]
 mod tests {
-    use drover_pages::Frame;
     use drover_policies::checks::{CheckName, Finding, Item, Verdict};
     use drover_policies::replica::{EndOfTest, TestStep};
-    use drover_policies::time::Instant;
     use serde_json::json;
 
+    use super::super::german;
     use super::*;
-
-    fn german() -> Frame {
-        Frame {
-            who: None,
-            path: String::new(),
-            csrf: String::new(),
-            once: String::new(),
-            zone: chrono_tz::UTC,
-            language: "de".parse().expect("a language"),
-            now: Instant::UNIX_EPOCH,
-            since: 0,
-            flash: None,
-        }
-    }
 
     /// Words of English that stand in what a German reads.
     fn english<'a>(text: &str, words: &[&'a str]) -> Vec<&'a str> {
