@@ -168,7 +168,7 @@ impl fmt::Display for TestHappened {
             Self::Checked { seen: Seen::Alive { sign, answered_after, looked } } => {
                 write!(f, "the test guest is alive: {sign}")?;
                 if let Some(after) = answered_after {
-                    write!(f, ", {after} after its start")?;
+                    write!(f, ", {} after its start", after.rounded())?;
                 }
                 match looked.as_ref().map(|looked| what_failed(&looked.findings)) {
                     None => Ok(()),
