@@ -207,23 +207,25 @@ impl<'a> Conductor<'a> {
         let (drills, mut migrations): (Vec<_>, Vec<_>) =
             situation.migrations.into_iter().map(Known::Read).partition(|migration| migration.is_drill());
         migrations.sort_by_key(|migration| (migration.opened_at, migration.number));
-        let mut reservations: Vec<_> = migrations
-            .iter()
-            .filter(|migration| migration.is_open())
-            .filter_map(|migration| migration.place.clone())
-            .collect();
-        reservations.extend(imports::reservations(
-            &situation.imports,
-            situation.fleet,
-            situation.policies,
-            situation.reports,
-        ));
-        let mut room = Room::new(situation.fleet, &reservations, situation.policies, situation.now);
-        replicas::settle(&mut room, &situation.replicas, &migrations);
         let under_way = situation.maintenances.iter().filter(|maintenance| maintenance.is_under_way());
         let doomed: BTreeSet<HostName> =
             under_way.flat_map(|maintenance| maintenance.to_be_emptied()).cloned().collect();
-        room.spares(&doomed);
+        let Situation { fleet, policies, reports, now, .. } = situation;
+        let (imports, replicas) = (&situation.imports, &situation.replicas);
+        let read = || migrations.iter().map(|known| &**known);
+        // Thousands of open migrations are gone over for each of these.
+        let (room, (counted, at_hand)) = rayon::join(
+            || {
+                let open = read().filter(|migration| migration.is_open());
+                let mut reservations: Vec<_> = open.filter_map(|migration| migration.place.clone()).collect();
+                reservations.extend(imports::reservations(imports, fleet, policies, reports));
+                let mut room = Room::new(fleet, &reservations, policies, now);
+                replicas::settle(&mut room, replicas, &migrations);
+                room.spares(&doomed);
+                room
+            },
+            || (Counted::new(read(), fleet), AtHand::new(read())),
+        );
         Self {
             now: situation.now,
             ids: situation.ids,
@@ -243,8 +245,8 @@ impl<'a> Conductor<'a> {
             doomed,
             bound: BTreeMap::new(),
             set_aside: BTreeMap::new(),
-            counted: Counted::new(migrations.iter().map(|known| &**known), situation.fleet),
-            at_hand: AtHand::new(migrations.iter().map(|known| &**known)),
+            counted,
+            at_hand,
             migrations,
             drills,
             replicas: situation.replicas,

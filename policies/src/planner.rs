@@ -5,12 +5,14 @@
 //!   ├─ seen twice, or something in the way ──────────────▶ blocked
 //!   ├─ settled by an earlier plan, and that still holds ─▶ as it was
 //!   └─ the rest, by method, get a place:
-//!        servers that stay together first, as one; then the largest first, which are the hardest to place
+//!        those of several hosts all at once, as far as such a place holds;
+//!        then servers that stay together, as one; then the largest first, which are the hardest to place
 //!                                         └─ none found ─▶ no place
 //! ```
 //!
 //! Whatever was settled is held before anything new is placed, so that planning again with the outcome of a plan gives that plan.
 
+mod at_once;
 mod report;
 mod together;
 
@@ -28,7 +30,7 @@ use crate::eligibility::{Interruption, Suits, WhyBlocked, WhyNotLive, local_byte
 use crate::estimate::{Estimate, Guest, expected_live, expected_move};
 use crate::fleet::{Fleet, Server, ServerFacts};
 use crate::ids::{HostName, ServerId};
-use crate::placement::{Choice, NoPlace, Reservation, Room, Wish};
+use crate::placement::{Choice, NoPlace, Reservation, Room, Score, WhyNotHere, Wish};
 use crate::plan::{Agreement, Decision, Plan, Planned};
 use crate::policy::{Effective, Policy, PolicySet};
 use crate::time::{Instant, Span};
@@ -101,6 +103,7 @@ pub fn plan(input: &Input<'_>) -> (Plan, Report) {
     let mut planner = Planner::new(input);
     let waiting = planner.sort_out();
     let waiting = planner.keep(waiting);
+    let waiting = planner.place_at_once(waiting);
     planner.place(waiting);
     planner.finish()
 }
@@ -220,8 +223,6 @@ impl<'a> Planner<'a> {
     }
 
     /// Keeps what was decided as far as it still holds, and returns what needs a place.
-    ///
-    /// All of it is held before any of it is judged: else the first would be judged as if the others had given their places up.
     fn keep(&mut self, waiting: Vec<Candidate<'a>>) -> Vec<Candidate<'a>> {
         let (mut decided, mut open) = (Vec::new(), Vec::new());
         for candidate in waiting {
@@ -232,32 +233,65 @@ impl<'a> Planner<'a> {
         }
         for (place, _) in &decided {
             self.give_up_others(place);
+        }
+        let kept = self.input.kept;
+        let lost = self.hold(decided, |candidate, score| match kept.get(&candidate.id()) {
+            Some(Kept::Decided { why: Some(why), .. }) => why.clone(),
+            Some(Kept::Decided { .. } | Kept::UnderWay { .. }) | None => {
+                format!("as decided before: {score}")
+            }
+        });
+        for (host, why, candidate) in lost {
+            let (server, name) = (candidate.id(), candidate.wish.server.facts.name.clone());
+            self.warnings.push(Warning::PlaceLost { server, name, host, why });
+            open.push(candidate);
+        }
+        open
+    }
+
+    /// Settles all of these that may have their places, and returns the others with why not.
+    ///
+    /// All of it is held before any of it is judged: else the first would be judged as if the others had given their places up.
+    fn hold(
+        &mut self,
+        chosen: Vec<(Reservation, Candidate<'a>)>,
+        why: impl Fn(&Candidate<'a>, &Score) -> String,
+    ) -> Vec<(HostName, WhyNotHere, Candidate<'a>)> {
+        for (place, _) in &chosen {
             self.room.reserve(place.clone());
         }
-        for (place, candidate) in decided {
+        let mut lost = Vec::new();
+        for (place, candidate) in chosen {
             match self.room.judge_wish(&candidate.wish, &place.host) {
                 Ok(score) => {
-                    let why = match self.input.kept.get(&candidate.id()) {
-                        Some(Kept::Decided { why: Some(why), .. }) => why.clone(),
-                        Some(Kept::Decided { .. } | Kept::UnderWay { .. }) | None => {
-                            format!("as decided before: {score}")
-                        }
-                    };
+                    let why = why(&candidate, &score);
                     self.settle(candidate, Settled { place, why });
                 }
-                Err(why) => {
+                Err(why_not) => {
                     self.room.release(&place);
-                    let name = candidate.wish.server.facts.name.clone();
-                    self.warnings.push(Warning::PlaceLost {
-                        server: candidate.id(),
-                        name,
-                        host: place.host,
-                        why,
-                    });
-                    open.push(candidate);
+                    lost.push((place.host, why_not, candidate));
                 }
             }
         }
+        lost
+    }
+
+    /// Places servers of several hosts all at once, and returns those that still need a place.
+    fn place_at_once(&mut self, waiting: Vec<Candidate<'a>>) -> Vec<Candidate<'a>> {
+        let mut found = at_once::found(self.input, &self.planned, &waiting);
+        let (mut chosen, mut open, mut reasons) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for candidate in waiting {
+            match found.remove(&candidate.id()) {
+                Some((to, why)) => {
+                    reasons.insert(candidate.id(), why);
+                    chosen.push((Reservation::of(&candidate.wish, &to), candidate));
+                }
+                None => open.push(candidate),
+            }
+        }
+        let lost =
+            self.hold(chosen, |candidate, _| reasons.get(&candidate.id()).cloned().unwrap_or_default());
+        open.extend(lost.into_iter().map(|(_, _, candidate)| candidate));
         open
     }
 

@@ -201,7 +201,7 @@ impl<'a> Conductor<'a> {
             (Loss::Accepted, false) => Err(Refusal::NothingToLose),
             (Loss::Accepted, true) => {
                 let can = |host: &HostName| {
-                    let known = self.fleet.hosts.get(host);
+                    let known = self.room.host(host);
                     known.is_some_and(|known| known.facts.can(Ability::ReturnToRetained))
                 };
                 match [&server.host, &original.from].into_iter().find(|host| !can(host)) {

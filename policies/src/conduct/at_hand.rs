@@ -1,6 +1,6 @@
 //! Where migrations are found, so that what is asked of one host costs the same however many are open elsewhere.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use crate::ids::{HostName, MigrationId};
 use crate::migration::Migration;

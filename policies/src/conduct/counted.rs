@@ -3,9 +3,10 @@
 //! Found by host, owner and cluster, so that the question whether one more may begin, or has room, costs the same whether a hundred
 //! migrations are open or ten thousand.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
+use hashbrown::HashMap;
 
 use super::links::{Link, links_of};
 use crate::attempt::Method;

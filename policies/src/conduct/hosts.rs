@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::counted::cluster_of;
 use super::known::Known;
 use super::rolling::Bound;
 use super::{Conductor, Intent};
@@ -63,9 +62,8 @@ impl<'a> Conductor<'a> {
     /// nothing to be decided, and what was planned there stands.
     fn plan(&mut self, id: MaintenanceId, newcomers: &BTreeSet<ServerId>, concerned: &BTreeSet<HostName>) {
         let Some(maintenance) = self.maintenances.get(&id).cloned() else { return };
-        let clusters: BTreeSet<Option<&str>> =
-            concerned.iter().map(|host| cluster_of(self.fleet, host)).collect();
-        let concerns = |host: &HostName| clusters.contains(&cluster_of(self.fleet, host));
+        let clusters: BTreeSet<Option<&str>> = concerned.iter().map(|host| self.cluster_of(host)).collect();
+        let concerns = |host: &HostName| clusters.contains(&self.cluster_of(host));
         let open = || self.migrations.iter().filter(|migration| migration.is_open());
         // What is held elsewhere counts only where it binds those that stay together.
         let counts = |place: &&Reservation| concerns(&place.host) || !place.affinity.is_empty();
@@ -332,7 +330,7 @@ impl<'a> Conductor<'a> {
 
     fn confirmed(&mut self, maintenance: &Maintenance, host: &HostName) -> Stage {
         self.say_of(maintenance, Some(host), Happened::HostEmpty);
-        if let Some(known) = self.fleet.hosts.get(host)
+        if let Some(known) = self.room.host(host)
             && let Ok(standing) = known.standing.clone().confirmed_empty(maintenance.id, self.now)
             && standing != known.standing
         {

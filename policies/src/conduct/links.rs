@@ -95,7 +95,7 @@ impl Conductor<'_> {
             limited.push(Limited { link: Link::Maintenance(id), most: most.get(), told });
         }
         if limits.bandwidth_per_cluster > 0 {
-            let cluster = cluster_of(self.fleet, &migration.from).map(ToOwned::to_owned);
+            let cluster = self.cluster_of(&migration.from).map(ToOwned::to_owned);
             let name = cluster.as_deref().unwrap_or("?");
             let told = format!("in cluster {name} (limits.bandwidth_per_cluster)");
             limited.push(Limited { link: Link::Cluster(cluster), most: limits.bandwidth_per_cluster, told });

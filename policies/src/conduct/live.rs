@@ -141,7 +141,7 @@ impl Conductor<'_> {
     fn still_waits_for_its_turn(&self, migration: &Migration, policy: &Policy) -> Option<String> {
         let State::Pending { waits_for: Waiting::Turn { .. } } = migration.state else { return None };
         let to = migration.to()?;
-        let open = self.fleet.hosts.get(to).is_some_and(|host| host.standing.takes_servers());
+        let open = self.room.host(to).is_some_and(|host| host.standing.takes_servers());
         let taken = self.room.is_emptying(to) || self.is_silent(to);
         if open && !taken { self.limit_reached(migration, policy, to) } else { None }
     }

@@ -345,7 +345,7 @@ impl Conductor<'_> {
             Appointment::Emergency { .. } => Some(replica.opened_at),
             Appointment::Unscheduled | Appointment::Running { .. } | Appointment::Done => None,
         });
-        let source = self.fleet.hosts.get(&replica.from);
+        let source = self.room.host(&replica.from);
         let holds_back = source.is_some_and(|host| host.facts.can(Ability::HoldBack));
         Pace {
             going: replica.going,

@@ -11,11 +11,11 @@ mod room;
 mod waves;
 mod why;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashSet;
 use rayon::prelude::*;
 
-use super::counted::cluster_of;
 use super::known::Known;
 use super::{Conductor, Go};
 use crate::bulletins::{Says, SlowHost};
@@ -209,7 +209,7 @@ impl Conductor<'_> {
     }
 
     fn begin_turn(&mut self, maintenance: &mut Maintenance, host: &HostName, moves: Moves) {
-        let Some(known) = self.fleet.hosts.get(host) else { return };
+        let Some(known) = self.room.host(host) else { return };
         let Ok(standing) = known.standing.clone().drain(maintenance.id, self.now) else { return };
         let wave = maintenance.rolling.waves.take(host).unwrap_or(1);
         let turn = Turn {
@@ -240,7 +240,7 @@ impl Conductor<'_> {
         maintenance: &'b Maintenance,
         host: &HostName,
     ) -> Vec<&'b HostName> {
-        let cluster = cluster_of(self.fleet, host);
+        let cluster = self.cluster_of(host);
         match cluster.filter(|_| maintenance.rolling.terms.limits_end_with_clusters()) {
             Some(cluster) => {
                 let near = self.room.hosts_of(cluster).iter();
@@ -289,24 +289,20 @@ impl Conductor<'_> {
             false => maintenance.hosts_at(|stage| !stage.is_over(kind)).cloned().collect(),
         };
         let free = |host: &HostName| terms.waits_for(host, &unfinished, self.fleet).is_none();
-        let waiting = || maintenance.rolling.waves.hosts();
-        let early_wait: HashSet<&str> = waiting()
-            .filter(|(wave, host)| !wave.because.is_late() && free(host))
-            .filter_map(|(_, host)| cluster_of(self.fleet, host))
-            .collect();
         let due = self.late_ones_begin_at(maintenance);
         let taken = self.in_work(maintenance);
-        let busy: BTreeSet<&str> = taken.iter().filter_map(|host| cluster_of(self.fleet, host)).collect();
+        let busy: BTreeSet<&str> = taken.iter().filter_map(|host| self.cluster_of(host)).collect();
         let mut groups = self.groups_on(&taken);
         let mut beside = Beside::new(terms, self.fleet, &taken);
+        let mut early_wait: HashSet<&str> = HashSet::new();
         let mut lines: BTreeMap<String, Line> = BTreeMap::new();
-        for (wave, host) in waiting() {
-            if beside.is_full() {
-                break;
-            }
-            let Some(known) = self.fleet.hosts.get(host) else { continue };
+        for (wave, host) in maintenance.rolling.waves.hosts() {
+            let Some(known) = self.room.host(host) else { continue };
             let cluster = known.facts.cluster.as_str();
-            if tried.contains(cluster) || !beside.has_room_in(cluster) {
+            if !wave.because.is_late() && free(host) {
+                early_wait.insert(cluster);
+            }
+            if beside.is_full() || tried.contains(cluster) || !beside.has_room_in(cluster) {
                 continue;
             }
             if !(beside.has_room_for(host) && free(host) && self.can_be_taken(maintenance, known)) {
@@ -316,11 +312,9 @@ impl Conductor<'_> {
             if !lonely.is_disjoint(&groups) {
                 continue;
             }
-            let line = lines.entry(cluster.to_owned()).or_insert_with(|| Line {
-                idle: !busy.contains(cluster),
-                late_may_begin: !early_wait.contains(cluster) || due <= self.now,
-                ..Line::default()
-            });
+            let line = lines
+                .entry(cluster.to_owned())
+                .or_insert_with(|| Line { idle: !busy.contains(cluster), ..Line::default() });
             match wave.because {
                 Because::Room | Because::First => {
                     beside.take(host);
@@ -335,6 +329,9 @@ impl Conductor<'_> {
                     line.late.push(host.clone());
                 }
             }
+        }
+        for (cluster, line) in &mut lines {
+            line.late_may_begin = !early_wait.contains(cluster.as_str()) || due <= self.now;
         }
         if !early_wait.is_empty() {
             self.look_again_at(due);
@@ -372,9 +369,7 @@ impl Conductor<'_> {
     /// What is wished of a host, as this look has it.
     pub(super) fn standing(&self, host: &HostName) -> Option<&Standing> {
         let changed = self.changes.standings.iter().find(|(known, _)| known == host);
-        changed
-            .map(|(_, standing)| standing)
-            .or_else(|| self.fleet.hosts.get(host).map(|host| &host.standing))
+        changed.map(|(_, standing)| standing).or_else(|| self.room.host(host).map(|host| &host.standing))
     }
 
     /// Written once, as it is in the end.

@@ -39,7 +39,7 @@ impl Conductor<'_> {
     pub(super) fn shape_ordered(&self, migration: &Migration) -> Result<Shape, Waiting> {
         let Some(blueprint) = migration.blueprint() else { return Ok(Shape::AsItIs) };
         let needed = if blueprint.disks.is_empty() { Ability::Reshape } else { Ability::ReshapeDisks };
-        if !self.fleet.hosts.get(&migration.from).is_some_and(|host| host.facts.can(needed)) {
+        if !self.room.host(&migration.from).is_some_and(|host| host.facts.can(needed)) {
             let limit = format!(
                 "the agent of {} is too old to give a server another shape; upgrade it, or clear the server's blueprint",
                 migration.from

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::counted::cluster_of;
 use super::schedule::Says;
 use super::{Conductor, Intent, NewOperation, shape};
 use crate::appointment::Appointment;
@@ -48,7 +47,12 @@ impl<'a> Conductor<'a> {
     }
 
     pub(super) fn is_silent(&self, host: &HostName) -> bool {
-        self.fleet.hosts.get(host).is_none_or(|host| self.tells_nothing(host))
+        self.room.host(host).is_none_or(|host| self.tells_nothing(host))
+    }
+
+    /// The cluster of a host, if the host is known.
+    pub(super) fn cluster_of(&self, host: &HostName) -> Option<&'a str> {
+        self.room.host(host).map(|host| host.facts.cluster.as_str())
     }
 
     pub(super) fn tells_nothing(&self, host: &Host) -> bool {
@@ -90,7 +94,7 @@ impl<'a> Conductor<'a> {
                 if arriving >= limits.live_in_per_host {
                     return Some(format!("{arriving} arrive at {to} (limits.live_in_per_host)"));
                 }
-                let cluster = cluster_of(self.fleet, &migration.from);
+                let cluster = self.cluster_of(&migration.from);
                 let within = counted.live_within(cluster, but);
                 if within >= limits.live_per_cluster {
                     let cluster = cluster.unwrap_or("?");
@@ -288,8 +292,7 @@ impl<'a> Conductor<'a> {
         let busy = |host: &&HostName| self.counted.promised_at(host, slot, migration.id) >= most;
         let why = "is promised to others at the time that is agreed";
         // Nobody leaves his cluster.
-        let near =
-            cluster_of(self.fleet, &migration.from).map_or(&[][..], |cluster| self.room.hosts_of(cluster));
+        let near = self.cluster_of(&migration.from).map_or(&[][..], |cluster| self.room.hosts_of(cluster));
         near.iter().copied().filter(busy).map(|host| (host.clone(), why.to_owned())).collect()
     }
 
@@ -303,7 +306,7 @@ impl<'a> Conductor<'a> {
         match self.room.judge_wish(wish, &host) {
             Ok(score) => Ok(Choice { why: format!("it goes back where it was: {score}"), host, score }),
             Err(why) => {
-                let source = self.fleet.hosts.get(&wish.server.host);
+                let source = self.room.host(&wish.server.host);
                 let cluster = source.map(|source| source.facts.cluster.clone()).unwrap_or_default();
                 Err(NoPlace { cluster, hosts: BTreeMap::from([(host, why)]) })
             }

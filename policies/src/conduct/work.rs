@@ -73,7 +73,7 @@ impl Conductor<'_> {
 
     /// Hooks are a host's own affair, but for the one that does what it was emptied for.
     fn applies(&self, maintenance: &Maintenance, host: &HostName, step: Step) -> bool {
-        let Some(known) = self.fleet.hosts.get(host) else { return false };
+        let Some(known) = self.room.host(host) else { return false };
         let configured = step.hook().is_some_and(|hook| known.facts.hooks.contains(&hook));
         match step {
             Step::Maintain => maintenance.rolling.runs_hooks(),
@@ -90,7 +90,7 @@ impl Conductor<'_> {
         if !is_empty {
             return self.empties_again(maintenance, host);
         }
-        let known = self.fleet.hosts.get(host);
+        let known = self.room.host(host);
         if !known.is_some_and(|known| known.facts.can(Ability::RunHooks)) {
             let why = "its agent runs no hooks; upgrade it and configure [hooks], or leave hooks out with --no-hooks";
             return self.host_failed(maintenance, host, at, why.to_owned());
@@ -112,7 +112,7 @@ impl Conductor<'_> {
 
     /// It was opened by hand while it had failed, and servers may have come: it is emptied before anything is done with it again.
     fn empties_again(&mut self, maintenance: &Maintenance, host: &HostName) -> Stage {
-        let Some(known) = self.fleet.hosts.get(host) else { return Stage::Draining };
+        let Some(known) = self.room.host(host) else { return Stage::Draining };
         if let Ok(standing) = known.standing.clone().drain(maintenance.id, self.now) {
             self.stands(host, standing);
             self.room.empties(host);
@@ -209,7 +209,7 @@ impl Conductor<'_> {
         operation: OperationId,
     ) -> Stage {
         let within = maintenance.rolling.terms.return_within;
-        let heard = self.fleet.hosts.get(host).map_or(at.since, |known| known.observed_at.max(at.since));
+        let heard = self.room.host(host).map_or(at.since, |known| known.observed_at.max(at.since));
         let until = heard + within.delta();
         if self.now <= until {
             self.look_again_at(until + Span::milliseconds(1).delta());

@@ -4,11 +4,12 @@
 //! whether there are a hundred servers or two hundred thousand, the answers are kept beside the sightings: made when they are first asked for,
 //! carried on by [`Sightings::see`], [`Sightings::leaves`] and [`Sightings::tells`], and thrown away by any other change.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Server, weight};

@@ -4,7 +4,9 @@
 //! more even ([`super::spread`]). Where some find no room although there is some in all, others make way for them ([`super::room`]):
 //! only then does a server move that is on none of these hosts.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+
+use hashbrown::HashSet;
 
 use super::fill::{mean_host, size};
 use super::room::make_room;

@@ -3,7 +3,9 @@
 //! Servers that are the same to every host are not told apart here: they are counted by kind. That makes a whole rolling cheap enough to be
 //! tried again and again; which server it is that goes along is settled once, at the end ([`Crowd::settle`]).
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
 
 use super::{GroupRow, HostRow, Move, Problem, ReachRow, ServerRow, UNLIMITED};
 

@@ -1,6 +1,6 @@
 //! What is where, and how full that makes every host.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::{GroupRow, HostRow, Move, Problem, ServerRow};
 

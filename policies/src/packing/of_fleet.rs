@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
+
+use hashbrown::HashMap;
 
 use super::schedule::{Way, Ways};
 use super::{

@@ -5,8 +5,9 @@ mod help;
 mod reasons;
 mod times;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::evening::{Evened, Reboots, Uneven, even_rows, plan_evening};

@@ -4,7 +4,7 @@
 //! none of the hosts to be emptied, then two, and so on. A host to which such a server comes loses none: so all who make way can do it at once,
 //! before anything else is moved.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::fill::{mean_host, size};
 use super::{HostRow, Load, Problem, ServerRow};

@@ -6,7 +6,9 @@
 //! the one that is best replaced by the other. Nothing here costs more than hosts and servers together, but for a logarithm.
 
 use std::cmp::{Ordering, Reverse};
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::BinaryHeap;
+
+use hashbrown::HashSet;
 
 use super::{HostRow, Load, Open, Problem, ServerRow, UNLIMITED};
 

@@ -10,7 +10,7 @@
 //! The fewer hosts the first wave has, the fewer moves and the more waves. For a wished number of waves the smallest first wave is searched
 //! by halving; each try is the whole rolling, with every constraint kept.
 
-use std::collections::{HashMap, HashSet};
+use hashbrown::{HashMap, HashSet};
 
 use super::fill::{Crowd, Flow, Kinds};
 use super::{GroupRow, HostRow, Move, Open, Problem, UNLIMITED};

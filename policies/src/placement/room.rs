@@ -1,8 +1,10 @@
 //! The working picture of all hosts.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::OnceLock;
+
+use hashbrown::HashMap;
 
 use super::{
     Choice, NoPlace, Reservation, Score, WhyNotHere, Wish, memory_with_overhead, storage, suits, vcpu_limit,
@@ -117,11 +119,18 @@ fn leave<K: Ord>(members: &mut BTreeMap<K, BTreeSet<ServerId>>, key: &K, server:
 }
 
 /// A host that is counted when it is first asked for: of a large fleet most never are.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Lazy<'a> {
+    host: &'a Host,
     place: OnceLock<Box<Place<'a>>>,
     /// What is held there, until it is counted.
     held: Vec<Reservation>,
+}
+
+impl<'a> Lazy<'a> {
+    fn of(host: &'a Host) -> Self {
+        Self { host, place: OnceLock::new(), held: Vec::new() }
+    }
 }
 
 /// The working picture of all hosts: what each has, less what is there or held there.
@@ -161,7 +170,7 @@ impl<'a> Room<'a> {
             policies,
             emptying: BTreeSet::new(),
             spared: BTreeSet::new(),
-            places: fleet.hosts.keys().map(|name| (name, Lazy::default())).collect(),
+            places: fleet.hosts.iter().map(|(name, host)| (name, Lazy::of(host))).collect(),
             clusters: BTreeMap::new(),
             affinity: BTreeMap::new(),
             settled: BTreeSet::new(),
@@ -221,9 +230,8 @@ impl<'a> Room<'a> {
     /// A host with everything that counts there; nothing for one of which nobody ever told.
     fn place(&self, host: &HostName) -> Option<&Place<'a>> {
         let place = self.places.get(host)?;
-        let known = self.fleet.hosts.get(host)?;
         let counted = place.place.get_or_init(|| {
-            let mut counted = Box::new(Place::seen(known, self.fleet, self.policies));
+            let mut counted = Box::new(Place::seen(place.host, self.fleet, self.policies));
             for reservation in &place.held {
                 self.hold(&mut counted, reservation.clone());
             }
@@ -232,8 +240,9 @@ impl<'a> Room<'a> {
         Some(counted)
     }
 
-    fn host(&self, host: &HostName) -> Option<&'a Host> {
-        self.fleet.hosts.get(host)
+    /// A host as it was observed: found here as soon among ten thousand as among ten.
+    pub(crate) fn host(&self, host: &HostName) -> Option<&'a Host> {
+        self.places.get(host).map(|place| place.host)
     }
 
     /// Holds what a reservation says, until [`Room::release`]. A server that is seen on that host already is not counted twice.

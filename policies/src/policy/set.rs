@@ -1,9 +1,10 @@
 //! All policy files together: what holds for whom, and who said so.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
+use hashbrown::HashMap;
 use serde::Serialize;
 use toml::Value;
 

@@ -2,7 +2,7 @@
 
 use drover_policies::attempt::FailureClass;
 use drover_policies::eligibility::{WhyBlocked, WhyNotLive};
-use drover_policies::fleet::{Allowance, Blocker, Fleet, Power, ServerFacts};
+use drover_policies::fleet::{Allowance, Blocker, Fleet, HostFacts, Power, ServerFacts};
 use drover_policies::host::Standing;
 use drover_policies::placement::{Reservation, WhyNotHere};
 use drover_policies::plan::{Agreement, Decision, Plan, difference, text};
@@ -70,6 +70,30 @@ fn the_large_are_placed_before_the_small_could_take_their_room() {
         .fleet();
     let (plan, _) = Case::new(fleet, &["h1"]).plan();
     assert_eq!((to(&plan, "b-large"), to(&plan, "a-small")), (Some("h2"), Some("h3")));
+}
+
+#[test]
+fn servers_of_several_hosts_are_placed_all_at_once_so_that_each_finds_room() {
+    let room = |host: &mut HostFacts| host.memory_bytes = gib(63);
+    let of = |tenths: u64| move |server: &mut ServerFacts| server.memory_bytes = gib(6 * tenths);
+    let fleet = Sample::new()
+        .hosts(&["h1", "h2"])
+        .host("h3", |host| room(&mut host.facts))
+        .host("h4", |host| room(&mut host.facts))
+        .server("h1", "a", of(4))
+        .server("h1", "b", of(3))
+        .server("h1", "c", of(3))
+        .server("h1", "f", of(2))
+        .server("h2", "d", of(3))
+        .server("h2", "e", of(3))
+        .server("h2", "g", of(2))
+        .fleet();
+    // The largest first, each to the host that is emptier then, leaves no room for the last.
+    let (plan, report) = Case::new(fleet, &["h1", "h2"]).plan();
+    assert_eq!(report.live, 7, "{}", text(&plan, &report));
+    let beside_a: u64 =
+        ["b", "c", "d", "e", "f", "g"].iter().filter(|name| to(&plan, name) == to(&plan, "a")).count() as u64;
+    assert_eq!(beside_a, 2);
 }
 
 #[test]

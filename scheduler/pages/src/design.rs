@@ -115,7 +115,7 @@ impl DesignPage {
             at: frame.now - HOUR * hours,
             subject: "db-1".to_owned(),
             href: None,
-            text: text.to_owned(),
+            text: text.into(),
             tone,
         };
         Events(vec![event(2, "live migration begins", Tone::Busy), event(1, "did not converge", Tone::Warn)])

@@ -22,11 +22,13 @@ pub mod problem;
 pub mod refusal;
 pub mod samples;
 mod say;
+pub mod saying;
 pub mod states;
 pub mod words;
 
 pub use frame::{Flash, Frame, Who};
 pub use html::Html;
+pub use saying::{Figure, Saying};
 pub use states::{Label, Tone};
 
 /// Something that fills a whole page.

@@ -5,7 +5,7 @@ use drover_policies::time::{Instant, Span};
 use drover_policies::windows::Slot;
 
 use crate::form::{Actions, Form};
-use crate::{Frame, Label, Tone, part};
+use crate::{Frame, Label, Saying, Tone, part};
 
 /// A step of a migration's life.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -261,7 +261,7 @@ pub struct Event {
     /// Where more of it is to be seen.
     pub href: Option<String>,
     /// What, as a sentence that goes on after the subject.
-    pub text: String,
+    pub text: Saying,
     /// What it means.
     pub tone: Tone,
 }

@@ -580,7 +580,7 @@ said-rolling-back = geht an den alten Platz zurück
 said-given-up = mit seiner Wartung aufgegeben
 said-deleted = erledigt: der Server wurde gelöscht
 said-moved-elsewhere = erledigt: der Server ist auf anderem Weg umgezogen
-said-moved-while-off = erledigt: der Server war aus und ist inzwischen umgezogen
+said-moved-while-off = erledigt: der Server war aus und ist inzwischen umgezogen; er bleibt aus, bis Sie ihn starten
 said-moved-live = erledigt: er konnte doch im laufenden Betrieb umziehen
 said-closed = abgeschlossen: der alte Platz ist geräumt
 said-drill-ended = die Übung ist vorbei; mit dem Server ist nichts geschehen
@@ -595,6 +595,92 @@ said-windows-server = Ihr Zeitfenster für diesen Server
 said-windows-label = Ihr Zeitfenster für dieses Merkmal
 said-windows-account = Ihr Zeitfenster
 said-windows-default = die üblichen Zeiten
+
+# Was geschah, wie es Inhaber lesen: ein Satz, der nach dem Namen des Servers weitergeht.
+by-operator = einem Mitarbeiter
+by-owner = { $name }
+by-drover = Drover
+event-fell-back = muss neu gestartet werden, um umzuziehen. { $why }
+event-proposed = Ticket: { $at } vorgeschlagen
+event-rescheduled = auf { $at } verlegt, von { $by }
+event-declined = { $at } abgelehnt, von { $by }
+event-withdrawn = { $at } gilt nicht mehr: { $why }
+event-accepted = Zeit angenommen, von { $by }
+event-start-now = soll jetzt beginnen; gewünscht von { $by }
+event-start-now-guest = soll jetzt beginnen; gewünscht von { $by }, durch ein Programm im Server
+event-missed = hat seine Zeit verpasst: { $at }
+event-phase-done = { $phase }: dauerte { $took }
+event-phase-sent = { $phase }: dauerte { $took }, { $sent } übertragen
+event-not-moved = { $method ->
+    [live] Umzug im laufenden Betrieb
+   *[reboot] Umzug mit Neustart
+} nicht gelungen: { $why }
+event-moved = { $method ->
+    [live] im laufenden Betrieb umgezogen
+   *[reboot] mit einem Neustart umgezogen
+}
+event-moved-after = { $method ->
+    [live] im laufenden Betrieb umgezogen, stand
+   *[reboot] mit einem Neustart umgezogen, stand
+} { $for } still
+event-asked-for = soll umziehen: { $at }; gewünscht von { $by }
+event-drill-asked-for = eine Übung: { $at }; gewünscht von { $by }
+event-drill-began = eine Übung sagt, er sei aus, bis { $at }
+event-cancelled = abgesagt von { $by }
+event-confirmed = bestätigt von { $by }
+event-reverting = soll an den alten Platz zurück; gewünscht von { $by }
+event-reverting-with-loss = soll an den alten Platz zurück; gewünscht von { $by }, unter Verzicht auf das, was er seither auf seine lokalen Festplatten geschrieben hat
+event-reverted = ist wieder am alten Platz, durch Umzug { $through }
+event-not-reverted = bleibt, wo er ist: Umzug { $through }, der ihn zurückbringen sollte, ist vorbei
+event-copied-once = seine Festplatten sind einmal kopiert: { $sent } in { $took }
+event-copy-ready = die Kopie seiner Festplatten ist bereit, { $lag } zurück
+event-copy-stalled = die Kopie seiner Festplatten stockt: { $why }
+event-copy-late = die Kopie seiner Festplatten ist { $lag } zurück
+event-copy-caught-up = die Kopie seiner Festplatten hat aufgeholt: { $lag } zurück
+event-copy-paused = die Kopie seiner Festplatten wurde angehalten, von { $by }
+event-copy-resumed = die Kopie seiner Festplatten wird wieder aufgefrischt; gewünscht von { $by }
+event-sync-asked-for = die Kopie seiner Festplatten soll aufgefrischt werden; gewünscht von { $by }
+event-blueprint = bei seinem nächsten Start durch einen Umzug: { $what }; gewünscht von { $by }
+event-shaped = sieht nun so aus, wie es für ihn festgelegt ist: { $what }
+event-check = Prüfung: { $what }
+event-finding = { $item }: { $verdict }
+event-finding-seen = { $item }: { $verdict } ({ $seen })
+event-both = { $one }; { $other }
+event-test = Teststart: { $what }
+event-test-asked-for = gewünscht von { $by }
+event-test-frozen = Stand { $round } ist festgehalten, von { $at }
+event-test-launched = { $name } läuft
+event-test-alive = der Testgast lebt: { $sign }
+event-test-alive-after = der Testgast lebt: { $sign }, { $after } nach seinem Start
+event-test-and-well = { $alive }; alles, was geprüft wurde, ist in Ordnung
+event-test-and-not-well = { $alive }; nicht in Ordnung ist aber: { $failed }
+event-test-not-alive = der Testgast wurde nicht lebend gesehen: { $seen }
+event-test-over = vorbei, und nichts ist davon übrig: { $why }
+event-test-not-launched = er ließ sich nicht starten: { $why }
+event-test-marked = { $result ->
+    [passed] bestanden
+   *[failed] nicht bestanden
+}, sagt { $by }
+said-nothing-retained = aufgegeben, denn seine alten Festplatten sind nicht mehr da, wie sie waren
+said-armed = vorgemerkt
+said-in-doubt = unklar, wo er läuft; es wird nachgesehen
+said-cleanup-start = was vom vorigen übrig ist, wird gelöscht
+said-cleanup-end = vom vorigen ist nichts mehr übrig
+said-snapshot-start = der letzte ganze Stand der Kopie wird festgehalten
+said-launch-start = der Testgast wird gestartet
+said-not-converging = sein Speicher ändert sich schneller, als er übertragen werden kann
+said-aborted = auf Wunsch abgebrochen
+said-refused-by-source = der Hypervisor, auf dem er läuft, lehnt es ab
+said-refused-by-destination = am neuen Platz geht es nicht
+said-unreachable = der neue Platz war nicht zu erreichen
+said-lost-on-the-way = die Verbindung oder die Gegenseite fiel unterwegs aus
+said-busy = libvirt war mit diesem Server beschäftigt
+said-did-not-boot = er kam am neuen Platz nicht hoch
+said-needs-power-cycle = seine Festplatten lassen sich erst lesen, wenn er einmal aus war
+said-not-begun = es wurde nicht zu seiner Zeit begonnen
+said-unexpected = ein unerwarteter Fehler
+said-copied-too-late = seine Festplatten neu zu kopieren dauert länger als bis dahin
+said-place-promised = der einzige Platz, der bleibt, ist dann anderen versprochen
 
 # Was daraus wurde, und was daraus wird.
 act-abort = Er wird angehalten.

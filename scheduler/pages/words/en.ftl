@@ -481,7 +481,7 @@ said-rolling-back = rolling back
 said-given-up = given up with its maintenance
 said-deleted = resolved: the server was deleted
 said-moved-elsewhere = resolved: the server was moved by other means
-said-moved-while-off = resolved: the server was off, and was moved meanwhile
+said-moved-while-off = resolved: the server was off, and was moved meanwhile; it is off until its owner starts it
 said-moved-live = resolved: it could be moved live after all
 said-closed = closed: the retained definition is gone
 said-drill-ended = the drill is over; nothing was done to it
@@ -496,6 +496,92 @@ said-windows-server = the owner's window for this server
 said-windows-label = the owner's window for this label
 said-windows-account = the owner's window
 said-windows-default = the default windows
+
+# What happened, as owners read it: a sentence that goes on after the server's name.
+by-operator = operator
+by-owner = owner { $name }
+by-drover = drover
+event-fell-back = has to be restarted to be moved. { $why }
+event-proposed = ticket: { $at } proposed
+event-rescheduled = moved to { $at } by { $by }
+event-declined = { $at } declined by { $by }
+event-withdrawn = { $at } is not kept: { $why }
+event-accepted = time accepted by { $by }
+event-start-now = to be started now, says { $by }
+event-start-now-guest = to be started now, says { $by } through the guest
+event-missed = missed its time { $at }
+event-phase-done = { $phase } took { $took }
+event-phase-sent = { $phase } took { $took }, { $sent } sent
+event-not-moved = { $method ->
+    [live] live
+   *[reboot] reboot
+} migration did not succeed: { $why }
+event-moved = { $method ->
+    [live] moved (live)
+   *[reboot] moved (reboot)
+}
+event-moved-after = { $method ->
+    [live] moved (live
+   *[reboot] moved (reboot
+}, stood still for { $for })
+event-asked-for = to be moved at { $at }, says { $by }
+event-drill-asked-for = a drill at { $at }, says { $by }
+event-drill-began = a drill says that it is off, until { $at }
+event-cancelled = cancelled by { $by }
+event-confirmed = confirmed by { $by }
+event-reverting = is to go back to where it was, says { $by }
+event-reverting-with-loss = is to go back to where it was, says { $by }, who accepts that what it has written to its local disks since is lost
+event-reverted = is back where it was, by migration { $through }
+event-not-reverted = stays where it is: migration { $through }, which was to take it back, is over
+event-copied-once = its disks have been copied once: { $sent } in { $took }
+event-copy-ready = the copy of its disks is ready, { $lag } behind
+event-copy-stalled = the copy of its disks is stalled: { $why }
+event-copy-late = the copy of its disks is { $lag } behind
+event-copy-caught-up = the copy of its disks has caught up: { $lag } behind
+event-copy-paused = the copy of its disks was paused by { $by }
+event-copy-resumed = the copy of its disks was resumed by { $by }
+event-sync-asked-for = { $by } asked for the copy of its disks to be brought up to date
+event-blueprint = at its next launch by a reboot: { $what }, says { $by }
+event-shaped = looks as its blueprint says: { $what }
+event-check = check: { $what }
+event-finding = { $item } { $verdict }
+event-finding-seen = { $item } { $verdict } ({ $seen })
+event-both = { $one }; { $other }
+event-test = test launch: { $what }
+event-test-asked-for = { $by } asked for it
+event-test-frozen = round { $round } is frozen, of { $at }
+event-test-launched = { $name } runs
+event-test-alive = the test guest is alive: { $sign }
+event-test-alive-after = the test guest is alive: { $sign }, { $after } after its start
+event-test-and-well = { $alive }; all that was looked at is as it should be
+event-test-and-not-well = { $alive }; but it is not as it should be: { $failed }
+event-test-not-alive = the test guest was not seen alive: { $seen }
+event-test-over = over, and nothing of it is left: { $why }
+event-test-not-launched = it could not be launched: { $why }
+event-test-marked = { $result ->
+    [passed] passed
+   *[failed] failed
+}, says { $by }
+said-nothing-retained = given up, as its old disks are not there as they were
+said-armed = armed
+said-in-doubt = in doubt
+said-cleanup-start = what the one before has left is deleted
+said-cleanup-end = nothing is left of the one before
+said-snapshot-start = the last round that landed is frozen
+said-launch-start = the test guest is started
+said-not-converging = its memory changes faster than it can be sent
+said-aborted = aborted on request
+said-refused-by-source = the hypervisor that it runs on refuses it
+said-refused-by-destination = the destination can't take it
+said-unreachable = the destination could not be reached
+said-lost-on-the-way = the connection or the receiving side failed on the way
+said-busy = libvirt was busy with this server
+said-did-not-boot = it did not come up at the destination
+said-needs-power-cycle = its disks can't be read until it has been off once
+said-not-begun = it was not begun in its time
+said-unexpected = an unexpected error
+said-copied-too-late = copying its disks anew takes longer than until then
+said-place-promised = the only place that is left is promised to others then
 
 # What came of it, and what will come of it.
 act-abort = It is being stopped.

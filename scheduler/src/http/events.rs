@@ -121,16 +121,16 @@ pub(crate) async fn story_of_late(
     Ok(events.iter().filter_map(|(seq, event)| view(caller, *seq, event)).collect())
 }
 
-/// The first things of a story after a place in it, each in a sentence.
+/// The first things of a story after a place in it.
 pub(crate) async fn told_since(
     app: &App,
     caller: &Caller,
     filter: &EventFilter,
     after: i64,
-) -> Result<Vec<String>, Problem> {
+) -> Result<Vec<EventView>, Problem> {
     let events =
         app.store.events_after(Seq(after), filter, SENTENCES).await.map_err(|error| store_problem(&error))?;
-    Ok(events.iter().filter_map(|(seq, event)| Some(view(caller, *seq, event)?.text)).collect())
+    Ok(events.iter().filter_map(|(seq, event)| view(caller, *seq, event)).collect())
 }
 
 /// List events

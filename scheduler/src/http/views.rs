@@ -19,6 +19,7 @@ mod migrations;
 mod owners;
 mod replicas;
 mod rolling;
+mod sayings;
 mod scheduled;
 mod test_launches;
 mod threads;

@@ -357,7 +357,7 @@ pub(super) async fn changed(
     if told.is_empty() {
         return Ok(frame.t("stale"));
     }
-    let told: Vec<String> = told.iter().map(|text| frame.t(text)).collect();
+    let told: Vec<String> = told.iter().map(|event| frame.saying(&event.saying())).collect();
     Ok(frame.t1("stale-since", told.join("; ")))
 }
 

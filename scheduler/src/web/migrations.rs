@@ -278,7 +278,7 @@ pub(super) fn event(view: &EventView) -> Event {
             .map(|id| format!("/migrations/{id}"))
             .or_else(|| host.as_ref().map(|host| format!("/hosts/{}", segment(host)))),
         subject: view.server_name.clone().or(host).unwrap_or_default(),
-        text: view.text.clone(),
+        text: view.saying(),
         tone: tone_of(&view.kind),
     }
 }

@@ -10,7 +10,7 @@ use crate::time::Span;
 impl Conductor<'_> {
     /// What the agents of a replica's hosts tell of themselves now.
     fn peers(&self, from: &HostName, to: &HostName) -> Option<Peers> {
-        let of = |host| self.fleet.hosts.get(host)?.facts.replication.as_ref();
+        let of = |host| self.room.host(host)?.facts.replication.as_ref();
         let (source, destination) = (of(from)?, of(to)?);
         Some(Peers {
             source: source.certificate.clone(),

@@ -2,11 +2,12 @@
 //!
 //! None of it is kept or held. When a host's turn comes, its servers' places are found anew.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use hashbrown::HashMap;
+
 use super::super::Conductor;
-use super::super::counted::cluster_of;
 use super::waves::LaidOut;
 use crate::eligibility::{Suits, obstacles, suits};
 use crate::fleet::Server;
@@ -85,7 +86,7 @@ impl Conductor<'_> {
         for (rows, rolling) in &found {
             let of_cluster: Vec<Step> = rolling.waves.iter().map(|wave| Step::of(rows, wave)).collect();
             let first = of_cluster.iter().find_map(|step| step.hosts.first());
-            if let Some(cluster) = first.map(|host| cluster_of(self.fleet, host)) {
+            if let Some(cluster) = first.map(|host| self.cluster_of(host)) {
                 steps.insert(cluster, of_cluster);
             }
         }
@@ -100,7 +101,7 @@ impl Conductor<'_> {
         let wait = waves.iter().filter(|wave| matches!(wave.because, Because::Owners { .. }));
         let mut late: BTreeMap<Option<&str>, Vec<&HostName>> = BTreeMap::new();
         for host in wait.flat_map(|wave| &wave.hosts) {
-            late.entry(cluster_of(self.fleet, host)).or_default().push(host);
+            late.entry(self.cluster_of(host)).or_default().push(host);
         }
         for (cluster, hosts) in late {
             let known = steps.entry(cluster).or_default();

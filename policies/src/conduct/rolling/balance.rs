@@ -123,7 +123,9 @@ impl Conductor<'_> {
         let givers: Vec<HostName> = maintenance.rolling.waves.hosts().map(|(_, host)| host.clone()).collect();
         for host in givers {
             let beside = Beside::new(&maintenance.rolling.terms, self.fleet, &self.in_work(&maintenance));
-            if !self.is_silent(&host) && beside.has_room_for(&host) {
+            let has_room = beside.has_room_for(&host);
+            drop(beside);
+            if !self.is_silent(&host) && has_room {
                 self.begin_giving(&mut maintenance, &host);
             }
         }
@@ -137,7 +139,7 @@ impl Conductor<'_> {
     }
 
     fn begin_giving(&mut self, maintenance: &mut Maintenance, host: &HostName) {
-        let Some(known) = self.fleet.hosts.get(host) else { return };
+        let Some(known) = self.room.host(host) else { return };
         let wave = maintenance.rolling.waves.take(host).unwrap_or(1);
         let turn = Turn {
             wave,

@@ -1,6 +1,8 @@
 //! How many hosts may be in work beside others.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashbrown::HashMap;
 
 use super::super::counted::cluster_of;
 use crate::fleet::Fleet;

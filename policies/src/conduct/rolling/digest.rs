@@ -1,7 +1,9 @@
 //! What a plan was made of in a number: whether it has changed is asked in every look, and costs one pass over the fleet.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
+
+use hashbrown::HashSet;
 
 use super::super::Conductor;
 use super::Line;
@@ -66,7 +68,7 @@ impl Conductor<'_> {
     ) {
         let mut places = 0_u64;
         for name in hosts.clone() {
-            let Some(host) = self.fleet.hosts.get(name) else { continue };
+            let Some(host) = self.room.host(name) else { continue };
             let closed = || self.tells_nothing(host) || self.doomed.contains(name);
             let takes = host.standing.takes_servers() && !(host.standing == Standing::Open && closed());
             (name, takes).hash(digest);

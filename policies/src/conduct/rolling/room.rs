@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::super::Conductor;
-use super::super::counted::cluster_of;
 use super::{Bound, Line, Moves};
 use crate::fleet::Server;
 use crate::host::Standing;
@@ -24,8 +23,7 @@ impl Conductor<'_> {
         closed: &BTreeSet<HostName>,
     ) -> Rows {
         // Nobody leaves his cluster.
-        let clusters: BTreeSet<&str> =
-            of.into_iter().filter_map(|host| cluster_of(self.fleet, host)).collect();
+        let clusters: BTreeSet<&str> = of.into_iter().filter_map(|host| self.cluster_of(host)).collect();
         let names = || clusters.iter().flat_map(|cluster| self.room.hosts_of(cluster)).copied();
         let mut shown = Shown::default();
         let mut leaving: BTreeSet<(&HostName, ServerId)> = BTreeSet::new();
@@ -38,7 +36,7 @@ impl Conductor<'_> {
             }
         }
         for name in names() {
-            let Some(host) = self.fleet.hosts.get(name) else { continue };
+            let Some(host) = self.room.host(name) else { continue };
             let takes = host.standing == Standing::Open && !closed.contains(name) && !self.is_silent(name);
             shown.host(host, if takes { Open::Yes } else { Open::No });
             let stay = |server: &&Server| !leaving.contains(&(name, server.facts.id));
@@ -179,7 +177,7 @@ impl Conductor<'_> {
     pub(super) fn lacks_of(&self, hosts: &BTreeSet<HostName>) -> BTreeMap<HostName, Option<Lacks>> {
         let mut clusters: BTreeMap<Option<&str>, Vec<&HostName>> = BTreeMap::new();
         for host in hosts {
-            clusters.entry(cluster_of(self.fleet, host)).or_default().push(host);
+            clusters.entry(self.cluster_of(host)).or_default().push(host);
         }
         let mut found = BTreeMap::new();
         let mut explained = 0;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::num::NonZeroU32;
 
 use super::super::Conductor;
-use super::super::counted::cluster_of;
 use super::Beside;
 use super::room::Lacks;
 use crate::eligibility::{Suits, WhyBlocked, suits};
@@ -136,7 +135,7 @@ impl Conductor<'_> {
     fn roll(&self, maintenance: &Maintenance, hosts: &BTreeSet<HostName>) -> Vec<Rolled> {
         let mut clusters: BTreeMap<Option<&str>, BTreeSet<HostName>> = BTreeMap::new();
         for host in hosts {
-            clusters.entry(cluster_of(self.fleet, host)).or_default().insert(host.clone());
+            clusters.entry(self.cluster_of(host)).or_default().insert(host.clone());
         }
         clusters.values().map(|hosts| self.roll_cluster(maintenance, hosts)).collect()
     }

@@ -1,6 +1,6 @@
 //! Why a server goes there, and why a host has its turn then.
 
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 use super::super::{HostRow, Load, Move, Open, Problem, ReachRow, Wave};
 

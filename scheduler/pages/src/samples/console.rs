@@ -305,7 +305,7 @@ fn events(foreign: &str) -> Events {
         at: minutes(-ago),
         subject: format!("{subject}{foreign}"),
         href: Some("/migrations/1042".to_owned()),
-        text: format!("{text}{foreign}"),
+        text: format!("{text}{foreign}").into(),
         tone,
     };
     Events(vec![

@@ -229,7 +229,7 @@ fn events(foreign: &str) -> Events {
         at: minutes(-ago),
         subject: String::new(),
         href: None,
-        text: format!("{text}{foreign}"),
+        text: format!("{text}{foreign}").into(),
         tone,
     };
     Events(vec![
