@@ -75,6 +75,7 @@ count-avoided = not needed any more
 count-moving = being moved
 count-waiting-for-owner = wait for owners
 count-waiting = wait
+count-to-come = on hosts to come
 count-needs-person = need a person
 count-cancelled = cancelled
 n-need-a-person = { $n ->

@@ -182,6 +182,7 @@ pub(super) fn counts(counts: &Counts) -> String {
     add(counts.moving, "moving", "moving");
     add(counts.waiting_for_owner, "waits for its owner", "wait for their owners");
     add(counts.waiting, "waiting", "waiting");
+    add(counts.to_come, "on hosts to come", "on hosts to come");
     add(counts.needs_person, "needs a person", "need a person");
     add(counts.cancelled, "given up", "given up");
     text

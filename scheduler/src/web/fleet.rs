@@ -9,7 +9,9 @@ use axum::response::Response;
 use axum::routing::get;
 use drover_pages::Label;
 use drover_pages::console::ask::AskPage;
-use drover_pages::console::fleet::{Block, Cluster, FleetPage, HostLook, HostTip, Rack, ServerLook, Tile};
+use drover_pages::console::fleet::{
+    Block, Cluster, FleetPage, HostLook, HostTip, Rack, ServerLook, Tile, TileSize,
+};
 use drover_pages::console::hosts::{HostPage, HostRow, HostsPage};
 use drover_pages::console::servers::{ServerRow, ServersPage};
 use drover_pages::form::{Action, Actions, Field, Form, Weight};
@@ -35,9 +37,6 @@ use crate::store::EventFilter;
 
 /// How many servers are named while one points at a tile.
 const NAMED: usize = 12;
-
-/// From so many hosts on their tiles are small, so that all of them fit on a screen.
-const DENSE_FROM: usize = 300;
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
@@ -104,7 +103,7 @@ fn racks(app: &App, fleet: &Fleet, open: &Open, wanted: impl Fn(&Host) -> bool) 
     let rack = |((cluster, name), hosts): ((&str, &str), Vec<Tile>)| Rack {
         cluster: cluster.to_owned(),
         name: name.to_owned(),
-        dense: fleet.hosts.len() >= DENSE_FROM,
+        tiles: TileSize::of(fleet.hosts.len()),
         hosts,
     };
     racks.into_iter().map(rack).collect()

@@ -70,6 +70,7 @@ fn counts(view: &MaintenanceView) -> Counts {
         waiting: of.waiting,
         needs_person: of.needs_person,
         cancelled: of.cancelled,
+        to_come: of.to_come,
     }
 }
 

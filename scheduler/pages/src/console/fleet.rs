@@ -32,10 +32,49 @@ pub struct Rack {
     pub cluster: String,
     /// The label's value; empty for hosts without one.
     pub name: String,
-    /// Whether its tiles are small and without names, as they are where there are hundreds.
-    pub dense: bool,
+    /// How large its tiles are.
+    pub tiles: TileSize,
     /// Its hosts.
     pub hosts: Vec<Tile>,
+}
+
+/// How large tiles are, by how many there are of them in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TileSize {
+    /// A few fill a screen.
+    Large,
+    /// Dozens do.
+    Usual,
+    /// Hundreds do: without names.
+    Small,
+}
+
+impl TileSize {
+    /// For so many hosts.
+    #[must_use]
+    pub fn of(hosts: usize) -> Self {
+        match hosts {
+            ..=40 => Self::Large,
+            41..300 => Self::Usual,
+            300.. => Self::Small,
+        }
+    }
+
+    fn class(self) -> &'static str {
+        match self {
+            Self::Large => " large",
+            Self::Usual => "",
+            Self::Small => " dense",
+        }
+    }
+
+    /// All lines together are the whole of a host.
+    fn fill(self) -> Fill {
+        match self {
+            Self::Large | Self::Usual => Fill { width: 64, lines: 4, pitch: 8 },
+            Self::Small => Fill { width: 36, lines: 3, pitch: 6 },
+        }
+    }
 }
 
 /// A host.
@@ -150,17 +189,9 @@ impl ServerLook {
     }
 }
 
-/// Four lines of 64 pixels are the whole of a host.
-const FILL: Fill = Fill { width: 64, lines: 4, pitch: 8 };
-/// The same where tiles are small.
-const DENSE: Fill = Fill { width: 36, lines: 3, pitch: 6 };
-
-/// From so many hosts on tiles are small.
-pub const MANY_HOSTS: usize = 300;
-
 impl Tile {
     /// Written by hand: a fleet has thousands of them.
-    fn draw(&self, frame: &Frame, looks: &Looks, dense: bool, out: &mut String) {
+    fn draw(&self, frame: &Frame, looks: &Looks, size: TileSize, out: &mut String) {
         let name = escaped(&self.name);
         let used: u64 = self.servers.iter().map(|server| server.memory_bytes).sum();
         let word = looks.host(self.look);
@@ -174,8 +205,8 @@ impl Tile {
             amount(self.memory_bytes),
         );
         // Without a name in it, a tile is called what it says when pointed at.
-        let fill = if dense { DENSE } else { FILL };
-        if !dense {
+        let fill = size.fill();
+        if size != TileSize::Small {
             let _ = write!(out, "<span>{name}</span>");
         }
         let _ = write!(
@@ -210,11 +241,11 @@ impl Rack {
         format!("{}/{}", segment(&self.cluster), segment(&self.name))
     }
 
-    fn tiles(&self, frame: &Frame) -> Html {
+    fn drawn(&self, frame: &Frame) -> Html {
         let looks = Looks::of(frame);
         let mut out = String::with_capacity(self.hosts.len() * 400);
         for host in &self.hosts {
-            host.draw(frame, &looks, self.dense, &mut out);
+            host.draw(frame, &looks, self.tiles, &mut out);
         }
         Html::made(out)
     }

@@ -66,6 +66,8 @@ pub struct Counts {
     pub needs_person: u32,
     /// Given up with the maintenance.
     pub cancelled: u32,
+    /// On hosts whose turn is yet to come.
+    pub to_come: u32,
 }
 
 impl Counts {
@@ -86,6 +88,7 @@ impl Counts {
             ("count-moving", self.moving, Tone::Busy),
             ("count-waiting-for-owner", self.waiting_for_owner, Tone::Waits),
             ("count-waiting", self.waiting, Tone::Waits),
+            ("count-to-come", self.to_come, Tone::Quiet),
             ("count-needs-person", self.needs_person, Tone::Bad),
             ("count-cancelled", self.cancelled, Tone::Quiet),
         ];

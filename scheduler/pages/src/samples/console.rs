@@ -9,7 +9,7 @@ use crate::confirm::{Confirm, Reach};
 use crate::console::agents::{AgentRow, AgentsPage};
 use crate::console::ask::AskPage;
 use crate::console::audit::AuditPage;
-use crate::console::fleet::{Block, Cluster, FleetPage, HostLook, MANY_HOSTS, Rack, ServerLook, Tile};
+use crate::console::fleet::{Block, Cluster, FleetPage, HostLook, Rack, ServerLook, Tile, TileSize};
 use crate::console::hosts::{HostPage, HostRow, HostsPage};
 use crate::console::maintenances::{
     Counts, MaintenanceLive, MaintenancePage, MaintenanceRow, MaintenancesPage, Moves, PlanPage, Planned,
@@ -87,7 +87,7 @@ pub fn fleet(racks: usize, hosts: usize, foreign: &str) -> FleetPage {
     let rack = |cluster: &str, number: usize| Rack {
         cluster: cluster.to_owned(),
         name: format!("r{number}{foreign}"),
-        dense: racks * hosts > MANY_HOSTS,
+        tiles: TileSize::of(racks * hosts),
         hosts: (0..hosts).map(|n| tile(number * hosts + n, foreign)).collect(),
     };
     let cluster = |name: &str, from: usize, to: usize| Cluster {
@@ -127,7 +127,7 @@ fn tile(number: usize, foreign: &str) -> Tile {
 
 fn counts() -> Counts {
     Counts {
-        total: 120,
+        total: 160,
         moved_live: 71,
         moved_by_reboot: 8,
         avoided: 1,
@@ -136,6 +136,7 @@ fn counts() -> Counts {
         waiting: 14,
         needs_person: 2,
         cancelled: 0,
+        to_come: 40,
     }
 }
 

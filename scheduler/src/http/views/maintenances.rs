@@ -1,13 +1,13 @@
 //! Maintenances and plans, as the API shows them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use drover_policies::attempt::Method;
 use drover_policies::bulletins::Servers;
 use drover_policies::fleet::Fleet;
 use drover_policies::ids::{HostName, MaintenanceId, ServerId};
-use drover_policies::maintenance::{Maintenance, Urgency};
+use drover_policies::maintenance::{Maintenance, Stage, Urgency};
 use drover_policies::migration::{Migration, State, Waiting};
 use drover_policies::plan::{Agreement, Decision, Plan, Planned, text};
 use drover_policies::planner::Report;
@@ -80,6 +80,9 @@ pub struct Counts {
     pub needs_person: u32,
     /// Given up with the maintenance.
     pub cancelled: u32,
+    /// On hosts whose turn is yet to come.
+    #[serde(default)]
+    pub to_come: u32,
 }
 
 impl Counts {
@@ -103,6 +106,24 @@ impl Counts {
             *counts.of_state(migration) += 1;
         }
         counts
+    }
+
+    /// With the servers of the hosts whose turn is yet to come, but for those that had been moved when it came for others.
+    fn with_those_to_come(
+        mut self,
+        maintenance: &Maintenance,
+        migrations: &[&Migration],
+        fleet: &Fleet,
+    ) -> Self {
+        if maintenance.is_open() && maintenance.empties() {
+            let counted: BTreeSet<ServerId> = migrations.iter().map(|migration| migration.server).collect();
+            let waiting = maintenance.hosts_at(|stage| *stage == Stage::Waiting);
+            let servers = waiting.flat_map(|host| fleet.on(host));
+            let to_come = servers.filter(|server| !counted.contains(&server.facts.id)).count();
+            self.to_come = u32::try_from(to_come).unwrap_or(u32::MAX);
+            self.total = self.total.saturating_add(self.to_come);
+        }
+        self
     }
 
     /// As operators are told of them when it is over.
@@ -175,6 +196,7 @@ impl MaintenanceView {
         fleet: &Fleet,
         now: Instant,
     ) -> Self {
+        let migrations: Vec<&Migration> = migrations.into_iter().collect();
         Self {
             id: maintenance.id,
             number: format!("MT-{}", maintenance.number),
@@ -196,7 +218,11 @@ impl MaintenanceView {
                 .keys()
                 .filter_map(|host| DrainView::of(maintenance, host, fleet))
                 .collect(),
-            counts: Counts::of(migrations),
+            counts: Counts::of(migrations.iter().copied()).with_those_to_come(
+                maintenance,
+                &migrations,
+                fleet,
+            ),
             rolling: RollingView::of(maintenance, now),
         }
     }
