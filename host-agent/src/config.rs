@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
-use drover_policies::fleet::Labels;
+use drover_policies::fleet::{Labels, Resources};
 use drover_policies::ids::{BadName, HostName};
 use serde::Deserialize;
 
@@ -39,6 +39,9 @@ pub struct File {
     /// Free words on this host.
     #[serde(default)]
     pub labels: Labels,
+    /// What this host has a number of, by name.
+    #[serde(default)]
+    pub resources: Resources,
     /// Memory that servers may not have, in MiB.
     pub reserve_memory_mib: Option<u64>,
     /// A file that says whose servers are.
@@ -217,6 +220,7 @@ impl File {
         let host = HostConfig {
             cluster: self.cluster.unwrap_or_else(|| "default".to_owned()),
             labels: self.labels,
+            resources: self.resources,
             own_uri,
             libvirt_uri,
             migration_address: self.libvirt.migration_address,

@@ -8,6 +8,7 @@
 //!     <drover:live-migration>forbidden</drover:live-migration>
 //!     <drover:anti-affinity>web</drover:anti-affinity>
 //!     <drover:affinity>cache</drover:affinity>
+//!     <drover:resource name="gpu-slots">1</drover:resource>
 //!   </drover:server>
 //! </metadata>
 //! ```
@@ -17,7 +18,7 @@
 
 use std::collections::BTreeMap;
 
-use drover_policies::fleet::{Allowance, Labels, OwnerRules};
+use drover_policies::fleet::{Allowance, Labels, OwnerRules, Resources};
 use drover_policies::ids::OwnerId;
 use roxmltree::Node;
 use serde::Deserialize;
@@ -37,6 +38,8 @@ pub struct Said {
     pub labels: Labels,
     /// What its owner wishes.
     pub rules: OwnerRules,
+    /// What it takes of its host's resources.
+    pub resources: Resources,
 }
 
 impl Said {
@@ -45,6 +48,8 @@ impl Said {
     pub fn or(self, farther: Self) -> Self {
         let mut labels = farther.labels;
         labels.extend(self.labels);
+        let mut resources = farther.resources;
+        resources.extend(self.resources);
         let nearest =
             |near: std::collections::BTreeSet<String>, far| if near.is_empty() { far } else { near };
         Self {
@@ -55,6 +60,7 @@ impl Said {
                 anti_affinity: nearest(self.rules.anti_affinity, farther.rules.anti_affinity),
                 affinity: nearest(self.rules.affinity, farther.rules.affinity),
             },
+            resources,
         }
     }
 }
@@ -75,6 +81,13 @@ pub fn drover(domain: Node<'_, '_>, warn: &mut dyn FnMut(String)) -> Said {
                     "a <label> has no name; write <drover:label name=\"role\">db</drover:label>".to_owned(),
                 ),
             },
+            "resource" => match (element.attribute("name"), text.parse()) {
+                (Some(name), Ok(amount)) => drop(said.resources.insert(name.to_owned(), amount)),
+                (_, _) => warn(
+                    "a <resource> has no name, or no whole number; write <drover:resource name=\"gpu-slots\">1</drover:resource>"
+                        .to_owned(),
+                ),
+            },
             "live-migration" => match text.as_str() {
                 "allowed" => said.rules.live_migration = Some(Allowance::Allowed),
                 "forbidden" => said.rules.live_migration = Some(Allowance::Forbidden),
@@ -90,7 +103,7 @@ pub fn drover(domain: Node<'_, '_>, warn: &mut dyn FnMut(String)) -> Said {
             "affinity" if !text.is_empty() => drop(said.rules.affinity.insert(text)),
             "anti-affinity" | "affinity" => warn("an affinity group has no name".to_owned()),
             other => warn(format!(
-                "<{other}> is not known; known are owner, label, live-migration, anti-affinity and affinity"
+                "<{other}> is not known; known are owner, label, live-migration, anti-affinity, affinity and resource"
             )),
         }
     }
@@ -144,6 +157,8 @@ struct FileEntry {
     anti_affinity: std::collections::BTreeSet<String>,
     #[serde(default)]
     affinity: std::collections::BTreeSet<String>,
+    #[serde(default)]
+    resources: Resources,
 }
 
 impl Imported {
@@ -155,6 +170,7 @@ impl Imported {
     /// labels = { role = "web" }
     /// live_migration = "forbidden"
     /// anti_affinity = ["web"]
+    /// resources = { gpu-slots = 1 }
     /// ```
     ///
     /// # Errors
@@ -162,9 +178,9 @@ impl Imported {
     pub fn parse(text: &str) -> Result<Self, toml::de::Error> {
         let entries: BTreeMap<String, FileEntry> = toml::from_str(text)?;
         let said = entries.into_iter().map(|(key, entry)| {
-            let FileEntry { owner, labels, live_migration, anti_affinity, affinity } = entry;
+            let FileEntry { owner, labels, live_migration, anti_affinity, affinity, resources } = entry;
             let rules = OwnerRules { live_migration, anti_affinity, affinity };
-            (key, Said { owner, labels, rules })
+            (key, Said { owner, labels, rules, resources })
         });
         Ok(Self(said.collect()))
     }
@@ -199,9 +215,11 @@ mod tests {
                  <d:owner>acme</d:owner><d:label name="role">db</d:label>
                  <d:live-migration>forbidden</d:live-migration>
                  <d:anti-affinity>web</d:anti-affinity><d:anti-affinity>db</d:anti-affinity><d:affinity>cache</d:affinity>
+                 <d:resource name="gpu-slots">2</d:resource>
                </d:server>"#,
         );
         assert_eq!(warnings, Vec::<String>::new());
+        assert_eq!(said.resources, Resources::from([("gpu-slots".to_owned(), 2)]));
         assert_eq!(said.owner.expect("an owner").as_str(), "acme");
         assert_eq!(said.labels.get("role").map(String::as_str), Some("db"));
         assert_eq!(said.rules.live_migration, Some(Allowance::Forbidden));
@@ -213,13 +231,14 @@ mod tests {
         let (said, _, warnings) = read(
             r#"<d:server xmlns:d="https://drover.dev/xmlns/server/1">
                  <d:owner>two words</d:owner><d:live-migration>no</d:live-migration><d:colour>red</d:colour>
-                 <d:affinity>cache</d:affinity>
+                 <d:affinity>cache</d:affinity><d:resource name="gpu-slots">some</d:resource>
                </d:server>"#,
         );
         assert_eq!(said.owner, None);
+        assert_eq!(said.resources, Resources::new());
         assert_eq!(said.rules.live_migration, Some(Allowance::Forbidden), "in doubt not against the owner");
         assert_eq!(said.rules.affinity.len(), 1);
-        assert_eq!(warnings.len(), 3, "{warnings:?}");
+        assert_eq!(warnings.len(), 4, "{warnings:?}");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::fleet::{
     Ability, Allowance, CertificateDigest, Disk, Fleet, GuestCpu, Host, HostFacts, Labels, LocalStorage,
-    OnHost, Power, Reach, Replication, Server, ServerFacts,
+    OnHost, Power, Reach, Replication, Resources, Server, ServerFacts,
 };
 use crate::host::Standing;
 use crate::ids::{BadName, HostName, OwnerId, ServerId};
@@ -62,6 +62,8 @@ struct Hosts {
     threads: Option<u32>,
     cpu: Option<String>,
     storage: Option<BTreeSet<String>>,
+    #[serde(default)]
+    resources: Resources,
     /// What is free for local disks, by directory.
     #[serde(default)]
     local: BTreeMap<String, Bytes>,
@@ -87,6 +89,8 @@ struct Servers {
     #[serde(default)]
     affinity: BTreeSet<String>,
     storage: Option<String>,
+    #[serde(default)]
+    resources: Resources,
     /// Sizes of local disks, by directory.
     #[serde(default)]
     local: BTreeMap<String, Bytes>,
@@ -350,6 +354,7 @@ impl Made {
             vcpus: servers.vcpus.unwrap_or(sample.vcpus),
             cpu: if servers.passthrough_cpu { GuestCpu::HostPassthrough } else { sample.cpu.clone() },
             disks,
+            resources: servers.resources.clone(),
             ..sample
         };
         facts.rules.live_migration = servers.live;
@@ -364,6 +369,7 @@ impl Hosts {
         let mut facts = host_facts(name.as_str());
         facts.cluster = self.cluster.clone().unwrap_or(facts.cluster);
         facts.labels = self.labels.clone();
+        facts.resources = self.resources.clone();
         facts.memory_bytes = self.memory.map_or(facts.memory_bytes, |memory| memory.0);
         facts.cpu_threads = self.threads.unwrap_or(facts.cpu_threads);
         if let Some(model) = &self.cpu {

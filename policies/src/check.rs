@@ -90,6 +90,18 @@ pub enum Violation {
         /// Allowed.
         has: u64,
     },
+    /// More of a resource that operators name than the host has, with everything moved at once.
+    #[error("{host} would need {used} of {name} and has {has}")]
+    Resource {
+        /// The host.
+        host: HostName,
+        /// Which resource.
+        name: String,
+        /// Needed.
+        used: u64,
+        /// There.
+        has: u64,
+    },
     /// Two servers of one name on one host.
     #[error("two servers called {name} would be on {host}")]
     Name {

@@ -65,7 +65,16 @@ pub struct HostFacts {
     /// What its agent tells of itself; nothing when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<AgentFacts>,
+    /// What it has besides, from its agent's configuration. Of what is not named it has nothing, but for [`SERVERS`].
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub resources: Resources,
 }
+
+/// Things that hosts have a number of and servers take some of, by the names that operators give them: slots of a card, licences.
+pub type Resources = BTreeMap<String, u64>;
+
+/// The resource of which every server takes one, whether it says so or not. A host that does not name it carries any number.
+pub const SERVERS: &str = "servers";
 
 /// What a network card is plugged into, by the name that a definition has for it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -106,6 +115,12 @@ impl fmt::Display for Plug {
 }
 
 impl HostFacts {
+    /// How many servers it carries at the most.
+    #[must_use]
+    pub fn most_servers(&self) -> Option<u64> {
+        self.resources.get(SERVERS).copied()
+    }
+
     /// Whether its agent says that it can do this.
     #[must_use]
     pub fn can(&self, what: Ability) -> bool {
@@ -218,6 +233,9 @@ pub struct ServerFacts {
     /// What its network cards are plugged into; nothing when its host's agent does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plugs: Option<BTreeSet<Plug>>,
+    /// What it takes of its host's resources, from metadata or import.
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub resources: Resources,
 }
 
 /// Running, off, or between.

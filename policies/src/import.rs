@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Failure;
 use crate::fleet::{
-    Autostart, Definition, Disk, GuestAgent, GuestCpu, OwnerRules, Power, Reach, Server, ServerFacts,
+    Autostart, Definition, Disk, GuestAgent, GuestCpu, OwnerRules, Power, Reach, Resources, Server,
+    ServerFacts,
 };
 use crate::ids::{HostName, ImportId, OperationId, ServerId};
 use crate::notices::Actor;
@@ -313,6 +314,7 @@ pub fn server(description: &Description, id: ServerId, host: &HostName, figures:
         guest_agent: GuestAgent::Absent,
         autostart: Autostart::No,
         plugs: None,
+        resources: Resources::new(),
     };
     Server { host: host.clone(), facts, observed_at: Instant::default() }
 }

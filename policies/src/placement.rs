@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::attempt::Method;
 use crate::blueprint::Blueprint;
 use crate::eligibility::{Suits, suits};
-use crate::fleet::{Fleet, HostFacts, Server};
+use crate::fleet::{Fleet, HostFacts, Resources, Server};
 use crate::ids::{HostName, OwnerId, ServerId};
 use crate::policy::{Effective, Policy, PolicySet};
 
@@ -51,6 +51,9 @@ pub struct Reservation {
     /// Its local disks, which are to be copied there: the room that each needs, in bytes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub disks: BTreeMap<PathBuf, u64>,
+    /// What it takes of resources that operators name.
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub resources: Resources,
 }
 
 impl Reservation {
@@ -67,6 +70,7 @@ impl Reservation {
             anti_affinity: server.facts.rules.anti_affinity.clone(),
             affinity: server.facts.rules.affinity.clone(),
             disks: storage::needed(server, wish.shape()),
+            resources: server.facts.resources.clone(),
         }
     }
 

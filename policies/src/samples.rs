@@ -93,6 +93,7 @@ pub fn host_facts(name: &str) -> HostFacts {
         boot_id: None,
         hooks: BTreeSet::new(),
         agent: None,
+        resources: BTreeMap::new(),
     }
 }
 
@@ -117,6 +118,7 @@ pub fn server_facts(id: ServerId, name: &str) -> ServerFacts {
         guest_agent: GuestAgent::Connected,
         autostart: Autostart::No,
         plugs: None,
+        resources: BTreeMap::new(),
     }
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::fleet::{
     Blocker, CertificateDigest, Disk, Fleet, Host, HostFacts, Labels, LocalStorage, Plug, Reach, Replication,
-    Server, ServerFacts,
+    Resources, SERVERS, Server, ServerFacts,
 };
 use crate::host::Standing;
 use crate::ids::{HookName, HostName, MaintenanceId, OwnerId, ServerId};
@@ -102,6 +102,12 @@ impl Names {
         labels.iter().map(|(key, value)| (self.word("label", key), self.word("value", value))).collect()
     }
 
+    /// That of which every server takes one keeps its name.
+    fn resources(&mut self, resources: &Resources) -> Resources {
+        let named = |name: &String| if name == SERVERS { name.clone() } else { self.word("resource", name) };
+        resources.keys().map(named).zip(resources.values().copied()).collect()
+    }
+
     fn host(&mut self, host: &Host) -> Host {
         let facts = HostFacts {
             cluster: self.word("cluster", &host.facts.cluster),
@@ -114,6 +120,7 @@ impl Names {
             boot_id: None,
             hooks: host.facts.hooks.iter().filter_map(|hook| self.hook(hook)).collect(),
             agent: None,
+            resources: self.resources(&host.facts.resources),
             ..host.facts.clone()
         };
         let standing = match &host.standing {
@@ -150,6 +157,7 @@ impl Names {
             disks: facts.disks.iter().map(|disk| self.disk(disk)).collect(),
             blockers: facts.blockers.iter().map(|blocker| self.blocker(blocker)).collect(),
             plugs: facts.plugs.as_ref().map(|plugs| self.plugs(plugs)),
+            resources: self.resources(&facts.resources),
             ..facts.clone()
         }
     }

@@ -77,6 +77,7 @@ fn host_config(host: &Host) -> HostConfig {
         name: HostName::new("h1".to_owned()).expect("a name"),
         cluster: "lab".to_owned(),
         labels: drover_policies::fleet::Labels::default(),
+        resources: drover_policies::fleet::Resources::default(),
         own_uri: host.libvirt_uri(),
         libvirt_uri: host.libvirt_uri(),
         migration_address: None,

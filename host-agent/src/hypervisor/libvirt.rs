@@ -11,7 +11,7 @@ use std::time::Duration;
 use drover_agent_api::{Destination, Left, LiveMigrate, RebootMigrate, Tuning};
 use drover_policies::attempt::FailureClass;
 use drover_policies::checks::{Answered, Hardware};
-use drover_policies::fleet::{GuestAgent, Labels};
+use drover_policies::fleet::{GuestAgent, Labels, Resources};
 use drover_policies::ids::{HostName, OperationId, ServerId};
 use virt::domain::Domain;
 use virt_sys as sys;
@@ -61,6 +61,8 @@ pub struct HostConfig {
     pub cluster: String,
     /// Free words.
     pub labels: Labels,
+    /// What it has besides, by the names that operators give it.
+    pub resources: Resources,
     /// The daemon as this agent reaches it: `qemu:///system`.
     pub own_uri: String,
     /// The daemon as other hosts' daemons reach it: `qemu+tls://h1.example/system`.

@@ -71,6 +71,7 @@ pub fn host_facts(name: &str) -> HostFacts {
         boot_id: None,
         hooks: BTreeSet::new(),
         agent: None,
+        resources: BTreeMap::new(),
     }
 }
 
@@ -100,6 +101,7 @@ pub fn server_facts(power: Power) -> ServerFacts {
         guest_agent: GuestAgent::Connected,
         autostart: Autostart::Yes,
         plugs: None,
+        resources: BTreeMap::new(),
     }
 }
 

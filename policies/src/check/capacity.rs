@@ -1,9 +1,9 @@
-//! Memory, processors, names and anti-affinity, with everything moved at once: every server at both ends.
+//! Memory, processors, named resources, names and anti-affinity, with everything moved at once: every server at both ends.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Violation, is_under_way};
-use crate::fleet::Server;
+use crate::fleet::{Resources, SERVERS, Server};
 use crate::ids::{HostName, OwnerId, ServerId};
 use crate::plan::{Plan, Planned};
 use crate::planner::Input;
@@ -17,6 +17,7 @@ struct Occupant {
     name: Option<String>,
     owner: Option<OwnerId>,
     anti_affinity: BTreeSet<String>,
+    resources: Resources,
     /// Processors that the host may carry in all if this server is newly planned to come.
     limit_if_coming: Option<u64>,
 }
@@ -39,6 +40,26 @@ pub(super) fn capacity(input: &Input<'_>, plan: &Plan) -> Vec<Violation> {
             found.push(Violation::Vcpus { host: host.clone(), used: vcpus, has: vcpus_allowed });
         }
         found.extend(clashes(&host, &occupants));
+        found.extend(overdrawn(&host, &facts.resources, &occupants));
+    }
+    found
+}
+
+/// Of what those who come take some of, more is taken than there is.
+fn overdrawn(host: &HostName, has: &Resources, occupants: &BTreeMap<ServerId, Occupant>) -> Vec<Violation> {
+    let coming = occupants.values().filter(|occupant| occupant.limit_if_coming.is_some());
+    let names: BTreeSet<&String> = coming.flat_map(|occupant| occupant.resources.keys()).collect();
+    let mut found = Vec::new();
+    for name in names.into_iter().filter(|name| *name != SERVERS) {
+        let used = occupants.values().filter_map(|occupant| occupant.resources.get(name)).sum();
+        let has = has.get(name).copied().unwrap_or(0);
+        if used > has {
+            found.push(Violation::Resource { host: host.clone(), name: name.clone(), used, has });
+        }
+    }
+    if let Some(most) = has.get(SERVERS).copied().filter(|most| occupants.len() as u64 > *most) {
+        let (name, used) = (SERVERS.to_owned(), occupants.len() as u64);
+        found.push(Violation::Resource { host: host.clone(), name, used, has: most });
     }
     found
 }
@@ -78,6 +99,7 @@ fn occupants(input: &Input<'_>, plan: &Plan) -> BTreeMap<HostName, BTreeMap<Serv
         occupant.vcpus = occupant.vcpus.max(u64::from(place.vcpus));
         occupant.owner = occupant.owner.take().or_else(|| place.owner.clone());
         occupant.anti_affinity.extend(place.anti_affinity.iter().cloned());
+        occupant.resources.extend(place.resources.clone());
         if occupant.name.is_none() {
             occupant.name = input.fleet.server(place.server).map(|server| server.facts.name.clone());
         }
@@ -95,6 +117,7 @@ fn occupants(input: &Input<'_>, plan: &Plan) -> BTreeMap<HostName, BTreeMap<Serv
         there.name = needs.name;
         there.owner = needs.owner;
         there.anti_affinity.extend(needs.anti_affinity);
+        there.resources.extend(needs.resources);
         there.limit_if_coming = (!is_under_way(input, planned.server)).then_some(limit);
     }
     hosts
@@ -122,6 +145,7 @@ fn occupant(input: &Input<'_>, server: &Server) -> Occupant {
         name: Some(facts.name.clone()),
         owner: facts.owner.clone(),
         anti_affinity: facts.rules.anti_affinity.clone(),
+        resources: facts.resources.clone(),
         limit_if_coming: None,
     }
 }

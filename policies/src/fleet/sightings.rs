@@ -216,7 +216,9 @@ impl Sum {
             memory: seen().map(|seen| u128::from(seen.facts.memory_bytes)).sum(),
             facts: seen().min_by_key(|seen| weight(seen)).map_or(0, |seen| {
                 let facts = &seen.facts;
-                digest(&(server, facts.memory_bytes, facts.vcpus, facts.blockers.is_empty()))
+                let most = digest(&(server, facts.memory_bytes, facts.vcpus, facts.blockers.is_empty()));
+                // Most take none, and what was worked out of them before is still right.
+                if facts.resources.is_empty() { most } else { digest(&(most, &facts.resources)) }
             }),
             stays_with_others: seen().any(|seen| !seen.facts.rules.affinity.is_empty()),
         }

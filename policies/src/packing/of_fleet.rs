@@ -15,7 +15,9 @@ use super::{
 use crate::attempt::Method;
 use crate::eligibility::{Suits, WhyBlocked, local_bytes, suits};
 use crate::estimate::{ASSUMED_BANDWIDTH, expected_move, share_of};
-use crate::fleet::{Disk, Fleet, GuestCpu, Host as Seen, Reach, Server as Observed, counts_before};
+use crate::fleet::{
+    Disk, Fleet, GuestCpu, Host as Seen, Reach, Resources, SERVERS, Server as Observed, counts_before,
+};
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
 use crate::placement::{
@@ -283,6 +285,8 @@ struct Maker<'a> {
     shown: &'a Shown<'a>,
     policies: &'a PolicySet,
     held: &'a Held,
+    /// Resources that operators name and servers take some of.
+    named: Vec<&'a str>,
     /// Directories in which servers have disks that only their hosts have, each a resource.
     directories: Vec<&'a Path>,
     hosts: Vec<Host>,
@@ -300,13 +304,18 @@ struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     fn new(fleet: &'a Fleet, shown: &'a Shown<'a>, policies: &'a PolicySet, held: &'a Held) -> Self {
-        let directories = directories(shown);
+        let (named, directories) = (named(shown, held), directories(shown));
         let host = |(host, open): &(&Seen, Open)| Host {
             name: host.name.to_string(),
-            has: [host.facts.memory_bytes, vcpu_limit(host.facts.cpu_threads, policies.general()), UNLIMITED]
-                .into_iter()
-                .chain(directories.iter().map(|directory| free_in(host, directory)))
-                .collect(),
+            has: [
+                host.facts.memory_bytes,
+                vcpu_limit(host.facts.cpu_threads, policies.general()),
+                host.facts.most_servers().unwrap_or(UNLIMITED),
+            ]
+            .into_iter()
+            .chain(of_each(&named, &host.facts.resources))
+            .chain(directories.iter().map(|directory| free_in(host, directory)))
+            .collect(),
             open: *open,
         };
         let mut names = HashMap::with_capacity(shown.servers.len());
@@ -319,6 +328,7 @@ impl<'a> Maker<'a> {
             policies,
             held,
             hosts: shown.hosts.values().map(host).collect(),
+            named,
             directories,
             rows: shown.hosts.keys().copied().zip((0_u32..).map(HostRow)).collect(),
             groups: BTreeMap::new(),
@@ -336,6 +346,7 @@ impl<'a> Maker<'a> {
         let policy = self.policies.shared_of(server, self.fleet);
         let facts = &server.facts;
         let mut needs = vec![memory_with_overhead(server, &policy.policy), u64::from(facts.vcpus), 1];
+        needs.extend(of_each(&self.named, &facts.resources));
         let method = match suits(server, self.fleet, None, &policy.policy) {
             Suits::Live => Method::Live,
             Suits::Reboot(_) => Method::Reboot,
@@ -376,8 +387,9 @@ impl<'a> Maker<'a> {
         let seen = self.shown.servers.get(&place.server).is_some_and(|server| server.host == place.host);
         let Some(host) = self.rows.get(&place.host).copied().filter(|_| !seen) else { return };
         let disks = self.in_directories(&place.disks);
+        let named = of_each(&self.named, &place.resources);
         let needs: Vec<u64> =
-            [place.memory_bytes, u64::from(place.vcpus), 1].into_iter().chain(disks).collect();
+            [place.memory_bytes, u64::from(place.vcpus), 1].into_iter().chain(named).chain(disks).collect();
         self.take(host, &needs);
     }
 
@@ -445,7 +457,7 @@ impl<'a> Maker<'a> {
     }
 
     fn finish(self) -> Rows {
-        let Self { shown, hosts, directories, reach_rows, bundles, together, stays, .. } = self;
+        let Self { shown, hosts, named, directories, reach_rows, bundles, together, stays, .. } = self;
         let mut circles = Circles::new(bundles.len());
         let mut first_of = BTreeMap::new();
         for (index, groups) in together.into_iter().enumerate() {
@@ -467,7 +479,7 @@ impl<'a> Maker<'a> {
             joined.values().map(|bundle| bundle.members.iter().map(|(id, _)| *id).collect()).collect();
         let sent = joined.values().map(|bundle| bundle.sent).collect();
         let rows = joined.into_values().map(Bundle::into_row).collect();
-        let problem = Problem { resources: resources(&directories), hosts, servers: rows, reaches };
+        let problem = Problem { resources: resources(&named, &directories), hosts, servers: rows, reaches };
         Rows { problem, stays, servers, sent, ways: None, cluster_of: clusters(shown) }
     }
 }
@@ -547,13 +559,28 @@ fn free_in(host: &Seen, directory: &Path) -> u64 {
     known.find(|known| known.path == directory).map_or(0, |known| known.free_bytes)
 }
 
-fn resources(directories: &[&Path]) -> Vec<Resource> {
+/// Resources that operators name and of which somebody takes some.
+fn named<'a>(shown: &'a Shown<'_>, held: &'a Held) -> Vec<&'a str> {
+    let servers = shown.servers.values().map(|server| &server.facts.resources);
+    let names = servers.chain(held.places.iter().map(|place| &place.resources)).flat_map(Resources::keys);
+    let names: BTreeSet<&str> = names.map(String::as_str).filter(|name| *name != SERVERS).collect();
+    names.into_iter().collect()
+}
+
+/// So much of each, none of what is not there.
+fn of_each<'n>(named: &'n [&str], amounts: &'n Resources) -> impl Iterator<Item = u64> + 'n {
+    named.iter().map(|name| amounts.get(*name).copied().unwrap_or(0))
+}
+
+fn resources(named: &[&str], directories: &[&Path]) -> Vec<Resource> {
     let weighted = |name: &str, weight| Resource { name: name.to_owned(), weight };
-    // Room for disks has to be there, but an even use of it makes no host easier to empty.
+    // Room for disks has to be there, and so has what operators name; but an even use of it makes no host easier to empty.
+    let named = named.iter().map(|name| weighted(name, 0.0));
     let storage =
         directories.iter().map(|directory| weighted(&format!("storage {}", directory.display()), 0.0));
     [weighted("memory", 1.0), weighted("vcpus", 1.0), weighted("servers", EVEN_NUMBER)]
         .into_iter()
+        .chain(named)
         .chain(storage)
         .collect()
 }

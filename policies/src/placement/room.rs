@@ -9,7 +9,7 @@ use hashbrown::HashMap;
 use super::{
     Choice, NoPlace, Reservation, Score, WhyNotHere, Wish, memory_with_overhead, storage, suits, vcpu_limit,
 };
-use crate::fleet::{Fleet, Host, Server};
+use crate::fleet::{Fleet, Host, Resources, SERVERS, Server};
 use crate::host::Standing;
 use crate::ids::{HostName, OwnerId, ServerId};
 use crate::policy::PolicySet;
@@ -52,6 +52,8 @@ struct Tenant<'a> {
     affinity: BTreeSet<Group>,
     /// Held here for copies of its local disks.
     disks: BTreeMap<PathBuf, u64>,
+    /// What it takes of resources that operators name.
+    resources: Resources,
 }
 
 impl Tenant<'_> {
@@ -83,6 +85,7 @@ impl<'a> Place<'a> {
                 tenant.name = Some(&facts.name);
                 tenant.anti_affinity.extend(groups(facts.owner.as_ref(), &facts.rules.anti_affinity));
                 tenant.affinity.extend(groups(facts.owner.as_ref(), &facts.rules.affinity));
+                tenant.resources.clone_from(&facts.resources);
             });
         }
         place
@@ -107,6 +110,24 @@ impl<'a> Place<'a> {
         }
         self.tenants.insert(server, tenant);
     }
+}
+
+/// Whether there is enough of each resource that operators name, beside what others take of it.
+fn resources(server: &Server, place: &Place<'_>, others: u64) -> Result<(), WhyNotHere> {
+    let lacks = |name: &str, needs, free| WhyNotHere::Resource { name: name.to_owned(), needs, free };
+    if let Some(most) = place.host.facts.most_servers().filter(|most| others >= *most) {
+        return Err(lacks(SERVERS, 1, most.saturating_sub(others)));
+    }
+    for (name, needs) in server.facts.resources.iter().filter(|(name, _)| *name != SERVERS) {
+        let has = place.host.facts.resources.get(name).copied().unwrap_or(0);
+        let tenants = place.tenants.iter().filter(|(id, _)| **id != server.facts.id);
+        let taken = tenants.filter_map(|(_, tenant)| tenant.resources.get(name));
+        let free = taken.fold(has, |free, taken| free.saturating_sub(*taken));
+        if *needs > free {
+            return Err(lacks(name, *needs, free));
+        }
+    }
+    Ok(())
 }
 
 fn leave<K: Ord>(members: &mut BTreeMap<K, BTreeSet<ServerId>>, key: &K, server: ServerId) {
@@ -262,8 +283,9 @@ impl<'a> Room<'a> {
     }
 
     fn hold(&self, place: &mut Place<'a>, reservation: Reservation) {
-        let Reservation { server, owner, memory_bytes, vcpus, anti_affinity, affinity, disks, .. } =
-            reservation;
+        let Reservation {
+            server, owner, memory_bytes, vcpus, anti_affinity, affinity, disks, resources, ..
+        } = reservation;
         // A reservation carries none.
         let name = || self.fleet.server(server).map(|seen| seen.facts.name.as_str());
         place.change(server, |tenant| {
@@ -273,6 +295,7 @@ impl<'a> Room<'a> {
             tenant.anti_affinity.extend(groups(owner.as_ref(), &anti_affinity));
             tenant.affinity.extend(groups(owner.as_ref(), &affinity));
             tenant.disks.extend(disks);
+            tenant.resources.extend(resources);
         });
     }
 
@@ -454,7 +477,9 @@ impl<'a> Room<'a> {
         if needs.memory > free.memory {
             return Err(WhyNotHere::Memory { needs: needs.memory, free: free.memory });
         }
-        let count = place.tenants.len() as u64 + u64::from(here.is_none());
+        let others_here = place.tenants.len() as u64 - u64::from(here.is_some());
+        resources(wish.server, place, others_here)?;
+        let count = others_here + 1;
         Ok(Score {
             memory: millionths(others.memory.saturating_add(needs.memory), limit.memory),
             vcpus: millionths(others.vcpus.saturating_add(needs.vcpus), limit.vcpus),

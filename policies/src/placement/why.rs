@@ -120,6 +120,15 @@ pub enum WhyNotHere {
         /// Where they are.
         at: BTreeSet<HostName>,
     },
+    /// Not enough of a resource that operators name, or as many servers as it may carry.
+    Resource {
+        /// Which.
+        name: String,
+        /// Wanted.
+        needs: u64,
+        /// Free.
+        free: u64,
+    },
     /// Not enough virtual processors, overcommit included.
     Vcpus {
         /// Wanted.
@@ -186,6 +195,7 @@ impl WhyNotHere {
             Self::NameTaken { .. } => "name_taken",
             Self::AntiAffinity { .. } => "anti_affinity",
             Self::Affinity { .. } => "affinity",
+            Self::Resource { .. } => "resource",
             Self::Vcpus { .. } => "vcpus",
             Self::Memory { .. } => "memory",
             Self::Excluded { .. } => "excluded",
@@ -232,6 +242,12 @@ impl WhyNotHere {
                 (4, format!("add a host, or have the owner relax anti-affinity group {group}"))
             }
             Self::Affinity { group, at } => (4, format!("make room on {}, where group {group} is", list(at))),
+            Self::Resource { name, .. } => (
+                5,
+                format!(
+                    "free {name} on another host, or raise it in `[resources]` of its agent's configuration"
+                ),
+            ),
             Self::Vcpus { .. } => (5, "add a host, or raise placement.vcpu_overcommit".to_owned()),
             Self::Memory { .. } => (5, "free memory on another host, or add one".to_owned()),
             Self::Excluded { .. } => (6, "it is tried there again later".to_owned()),
@@ -290,6 +306,9 @@ impl fmt::Display for WhyNotHere {
             }
             Self::Affinity { group, at } => {
                 write!(f, "is not where affinity group {group} is ({})", list(at))
+            }
+            Self::Resource { name, needs, free } => {
+                write!(f, "lacks {name} (needs {needs}, {free} are free)")
             }
             Self::Vcpus { needs, free } => write!(f, "lacks vCPUs (needs {needs}, {free} are free)"),
             Self::Memory { needs, free } => {

@@ -1,4 +1,4 @@
-//! Places for servers of several hosts, all of which are sought at once.
+//! Places for servers of several hosts, or that take what operators name, all of which are sought at once.
 //!
 //! One after the other, the last servers get what the first ones left: where room is short some would find nothing, although there is a place for
 //! each. The engine of whole fleets looks at all of them together. It knows less of each than [`crate::placement`], which judges what was found.
@@ -12,14 +12,16 @@ use crate::packing::{Held, HostRow, Open, Rows, Shown, evacuate, rows_of, why_th
 use crate::placement::Reservation;
 use crate::plan::Planned;
 
-/// Where these servers would go, and why; nothing where they all leave one host, and of those for which nothing was found.
+/// Where these servers would go, and why; nothing of those for which nothing was found, nor where they all leave one host and are placed one after
+/// the other, by memory and processors, as well.
 pub(super) fn found(
     input: &Input<'_>,
     planned: &[Planned],
     candidates: &[Candidate<'_>],
 ) -> BTreeMap<ServerId, (HostName, String)> {
     let from: BTreeSet<&HostName> = candidates.iter().map(|candidate| &candidate.wish.server.host).collect();
-    if from.len() < 2 {
+    let take_named = || candidates.iter().any(|candidate| !candidate.wish.server.facts.resources.is_empty());
+    if from.len() < 2 && !take_named() {
         return BTreeMap::new();
     }
     let rows = rows_beside_settled(input, planned, candidates, &from);

@@ -50,6 +50,7 @@ fn migration() -> Migration {
             anti_affinity: [].into(),
             affinity: [].into(),
             disks: std::collections::BTreeMap::new(),
+            resources: std::collections::BTreeMap::new(),
         }),
         place_why: String::new(),
         method: Method::Reboot,

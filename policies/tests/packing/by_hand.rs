@@ -54,6 +54,33 @@ fn the_documented_example_is_read_and_planned() {
 }
 
 #[test]
+fn whole_fleets_are_planned_by_what_operators_name_as_well() {
+    let text = r#"
+        hosts = [
+            { name = "h1" },
+            { name = "h2", resources = { gpu-slots = 2 } },
+            { name = "h3", resources = { gpu-slots = 1, servers = 1 } },
+        ]
+        servers = [
+            { name = "gpu", count = 3, on = "h1", resources = { gpu-slots = 1 } },
+            { name = "web", count = 2, on = "h1" },
+        ]
+    "#;
+    let rows = rows(&read(text).expect("a fleet").fleet, &PolicySet::default());
+    let plan = plan_evacuation(&rows, &["h1".to_owned()]).expect("a plan");
+    let to = |host: &str| plan.waves.iter().flat_map(|wave| &wave.moves).filter(|one| one.to == host).count();
+    assert_eq!((to("h2"), to("h3"), plan.not_placed.len()), (4, 1, 0), "{plan:#?}");
+
+    let rows = {
+        let text = text.replace("gpu-slots = 2", "gpu-slots = 1");
+        drover_policies::packing::rows(&read(&text).expect("a fleet").fleet, &PolicySet::default())
+    };
+    let plan = plan_evacuation(&rows, &["h1".to_owned()]).expect("a plan");
+    let lacks: Vec<&str> = plan.not_placed.iter().map(|left| left.why.as_str()).collect();
+    assert!(lacks.iter().any(|why| why.contains("gpu-slots")), "{lacks:?}");
+}
+
+#[test]
 fn the_same_keys_in_json_are_the_same_fleet() {
     let table: toml::Table = toml::from_str(&shown()).expect("TOML");
     let json = serde_json::to_string(&table).expect("plain data");

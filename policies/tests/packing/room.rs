@@ -87,6 +87,7 @@ fn what_is_held_for_others_is_nobody_elses() {
         anti_affinity: BTreeSet::new(),
         affinity: BTreeSet::new(),
         disks: [(PathBuf::from(DISKS).join("new.qcow2"), gib(40))].into(),
+        resources: [].into(),
     };
     let (free, beside) = (
         rows(&fleet, &policies),

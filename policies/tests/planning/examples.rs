@@ -97,6 +97,45 @@ fn servers_of_several_hosts_are_placed_all_at_once_so_that_each_finds_room() {
 }
 
 #[test]
+fn what_operators_name_is_there_or_a_server_goes_elsewhere() {
+    let slots =
+        |has: u64| move |host: &mut HostFacts| drop(host.resources.insert("gpu-slots".to_owned(), has));
+    let takes = |some: u64| {
+        move |server: &mut ServerFacts| drop(server.resources.insert("gpu-slots".to_owned(), some))
+    };
+    let fleet = Sample::new()
+        .hosts(&["h1", "h2"])
+        .host("h3", |host| slots(2)(&mut host.facts))
+        .host("h4", |host| slots(1)(&mut host.facts))
+        .server("h1", "one", takes(1))
+        .server("h1", "two", takes(2))
+        .server("h1", "three", takes(3))
+        .server("h1", "none", |_| {})
+        .fleet();
+    let (plan, report) = Case::new(fleet, &["h1"]).plan();
+    assert_eq!((to(&plan, "two"), to(&plan, "one"), to(&plan, "three")), (Some("h3"), Some("h4"), None));
+    let said = text(&plan, &report);
+    assert!(said.contains("lacks gpu-slots (needs 3, 0 are free)"), "{said}");
+}
+
+#[test]
+fn a_host_carries_no_more_servers_than_its_operator_allows() {
+    let fleet = Sample::new()
+        .hosts(&["h1"])
+        .host("h2", |host| drop(host.facts.resources.insert("servers".to_owned(), 2)))
+        .server("h1", "a", |_| {})
+        .server("h1", "b", |_| {})
+        .server("h2", "c", |_| {})
+        .fleet();
+    let (plan, report) = Case::new(fleet, &["h1"]).plan();
+    assert_eq!(report.live, 1, "{}", text(&plan, &report));
+    let left = plan.servers().find(|planned| planned.place.is_none()).expect("one finds no place");
+    let Decision::NoPlace { why, .. } = &left.decision else { panic!("{:?}", left.decision) };
+    let why = &why.hosts[&host_name("h2")];
+    assert_eq!(why, &WhyNotHere::Resource { name: "servers".to_owned(), needs: 1, free: 0 });
+}
+
+#[test]
 fn an_owner_who_forbids_live_migration_is_waited_for() {
     let fleet =
         Sample::new().hosts(&["h1", "h2"]).server("h1", "db", forbids).server("h1", "web", |_| {}).fleet();

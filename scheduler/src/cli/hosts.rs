@@ -107,6 +107,11 @@ fn standing(host: &HostView) -> String {
     }
 }
 
+/// `rack=r12, role=db`.
+fn pairs<V: std::fmt::Display>(named: &std::collections::BTreeMap<String, V>) -> String {
+    named.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", ")
+}
+
 fn certificate(screen: &Screen, told: &CertificateView) -> String {
     let until = told.until.map_or_else(
         || "known by its digest".to_owned(),
@@ -135,10 +140,8 @@ fn show_host(screen: &Screen, detail: &HostDetail) {
             host.agent.certificates.iter().map(|one| certificate(screen, one)).collect::<Vec<_>>().join("\n"),
         ),
         ("cluster", host.cluster.clone()),
-        (
-            "labels",
-            host.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(", "),
-        ),
+        ("labels", pairs(&host.labels)),
+        ("resources", pairs(&host.resources)),
         ("memory", format!("{} used of {}", bytes(host.memory_used_bytes), bytes(host.memory_bytes))),
         (
             "processors",
@@ -221,15 +224,8 @@ pub(super) fn show_server(screen: &Screen, server: &ServerView) {
         ("power", screen.state(&server.power)),
         ("host", server.host.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("owner", server.owner.as_ref().map_or_else(|| "nobody known".to_owned(), ToString::to_string)),
-        (
-            "labels",
-            server
-                .labels
-                .iter()
-                .map(|(name, value)| format!("{name}={value}"))
-                .collect::<Vec<_>>()
-                .join(", "),
-        ),
+        ("labels", pairs(&server.labels)),
+        ("resources", pairs(&server.resources)),
         ("size", format!("{}, {}", bytes(server.memory_bytes), count(server.vcpus as usize, "vCPU"))),
         (
             "live migration",

@@ -184,6 +184,7 @@ pub fn migration(n: u32) -> Migration {
             anti_affinity: ["db".to_owned()].into(),
             affinity: [].into(),
             disks: std::collections::BTreeMap::new(),
+            resources: std::collections::BTreeMap::new(),
         }),
         place_why: "most room left".to_owned(),
         method: Method::Reboot,

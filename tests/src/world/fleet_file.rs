@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use drover_host_agent::hypervisor::simulated::{Console, Guest, Serves, Service};
 use drover_policies::fleet::{
     Ability, Allowance, Autostart, Blocker, CertificateDigest, Disk, GuestAgent, GuestCpu, HostFacts, Labels,
-    LocalStorage, Plug, Power, Replication, ServerFacts,
+    LocalStorage, Plug, Power, Replication, Resources, ServerFacts,
 };
 use drover_policies::ids::{HostName, OwnerId, ServerId};
 use drover_policies::language::Language;
@@ -63,6 +63,7 @@ struct WrittenHost {
     labels: Labels,
     memory: Option<String>,
     threads: Option<u32>,
+    resources: Resources,
     storage: Option<BTreeSet<String>>,
     /// Room for copies of local disks. A host that does not say has an agent that makes and takes none.
     copies: Option<String>,
@@ -86,6 +87,7 @@ struct WrittenServer {
     vcpus: Option<u32>,
     /// What it is plugged into.
     bridge: Option<String>,
+    resources: Resources,
     power: Option<Power>,
     live: Option<Allowance>,
     anti_affinity: BTreeSet<String>,
@@ -190,6 +192,7 @@ impl WrittenHost {
             abilities,
             cluster: self.cluster.unwrap_or(sample.cluster),
             labels: self.labels,
+            resources: self.resources,
             memory_bytes: self.memory.map_or(Ok(sample.memory_bytes), |text| bytes(&text))?,
             cpu_threads: self.threads.unwrap_or(sample.cpu_threads),
             shared_storage: self.storage.unwrap_or(sample.shared_storage),
@@ -207,6 +210,7 @@ impl WrittenServer {
             power: self.power.unwrap_or(sample.power),
             owner: self.owner,
             labels: self.labels,
+            resources: self.resources,
             memory_bytes: self.memory.map_or(Ok(sample.memory_bytes), |text| bytes(&text))?,
             vcpus: self.vcpus.unwrap_or(sample.vcpus),
             cpu: if self.passthrough_cpu { GuestCpu::HostPassthrough } else { sample.cpu },

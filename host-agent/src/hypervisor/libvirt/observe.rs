@@ -173,6 +173,7 @@ fn read_host(connect: &Connect, config: &HostConfig, cache: &Mutex<Option<Cached
         boot_id: None,
         hooks: BTreeSet::new(),
         agent: None,
+        resources: config.resources.clone(),
     })
 }
 
@@ -279,6 +280,7 @@ fn put_together(facts: DomainFacts, power: Power) -> ServerFacts {
         guest_agent: facts.guest_agent,
         autostart: Autostart::No,
         plugs: Some(facts.plugs),
+        resources: facts.said.resources,
     }
 }
 

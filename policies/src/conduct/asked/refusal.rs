@@ -145,9 +145,10 @@ fn why_not_back(why: &WhyNotHere) -> &'static str {
         WhyNotHere::Silent { .. } | WhyNotHere::Unknown | WhyNotHere::SourceUnknown => {
             "where it was, the hardware can't be reached at present"
         }
-        WhyNotHere::Vcpus { .. } | WhyNotHere::Memory { .. } | WhyNotHere::DiskRoom { .. } => {
-            "where it was, there is no room any more"
-        }
+        WhyNotHere::Resource { .. }
+        | WhyNotHere::Vcpus { .. }
+        | WhyNotHere::Memory { .. }
+        | WhyNotHere::DiskRoom { .. } => "where it was, there is no room any more",
         WhyNotHere::NameTaken { .. }
         | WhyNotHere::AntiAffinity { .. }
         | WhyNotHere::Affinity { .. }

@@ -22,6 +22,9 @@ impl Conductor<'_> {
         unusable.hash(&mut digest);
         for (name, host) in &self.fleet.hosts {
             (name, host.facts.memory_bytes, host.facts.cpu_threads, &host.facts.cluster).hash(&mut digest);
+            if !host.facts.resources.is_empty() {
+                host.facts.resources.hash(&mut digest);
+            }
         }
         self.fleet.sightings.digest_of_facts().hash(&mut digest);
         Seen { digest: digest.finish(), servers: self.fleet.sightings.servers(), unusable }

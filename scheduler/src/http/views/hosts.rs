@@ -54,6 +54,9 @@ pub struct HostView {
     pub cluster: String,
     /// From the agent's configuration.
     pub labels: BTreeMap<String, String>,
+    /// What it has a number of, by the names that its agent's configuration gives.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, u64>,
     /// Whether servers may be placed on it.
     pub standing: StandingView,
     /// Whether its agent is heard of.
@@ -204,6 +207,7 @@ impl HostView {
             name: host.name.clone(),
             cluster: facts.cluster.clone(),
             labels: facts.labels.clone(),
+            resources: facts.resources.clone(),
             standing: StandingView::from(&host.standing),
             agent: AgentView::of(host, heard, now),
             servers: u32::try_from(servers.len()).unwrap_or(u32::MAX),
@@ -245,6 +249,9 @@ pub struct ServerView {
     pub power: String,
     /// From metadata or import.
     pub labels: BTreeMap<String, String>,
+    /// What it takes of its host's resources, by their names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, u64>,
     /// Memory in bytes.
     pub memory_bytes: u64,
     /// Virtual processors.
@@ -297,6 +304,7 @@ impl ServerView {
             owner: facts.owner.clone(),
             power: word(&facts.power),
             labels: facts.labels.clone(),
+            resources: facts.resources.clone(),
             memory_bytes: facts.memory_bytes,
             vcpus: facts.vcpus,
             live_migration: facts.rules.live_migration.map(|allowance| {
