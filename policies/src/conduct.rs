@@ -101,7 +101,7 @@ pub fn waves_of(situation: Situation<'_>, maintenance: &Maintenance) -> Vec<Wave
 /// What a maintenance would do with the hosts whose turn is yet to come, as things are now.
 #[must_use]
 pub fn ahead_of(situation: Situation<'_>, maintenance: &Maintenance) -> Ahead {
-    Conductor::new(situation).ahead(maintenance)
+    Conductor::new(situation).expecting_back(maintenance).ahead(maintenance)
 }
 
 /// What a rebalance would move, as things are now.
@@ -188,6 +188,8 @@ struct Conductor<'a> {
     touched: BTreeSet<MaintenanceId>,
     /// Hosts whose turn to be emptied is yet to come: nobody goes there who can go elsewhere.
     doomed: BTreeSet<HostName>,
+    /// Hosts that are worked on and counted on for what is to come: only where that is looked at.
+    expected_back: BTreeSet<HostName>,
     /// Where servers are to go whose hosts begin in this look.
     bound: BTreeMap<ServerId, Bound>,
     /// Times that were found for several together, for this look.
@@ -243,6 +245,7 @@ impl<'a> Conductor<'a> {
             maintenances: situation.maintenances.into_iter().map(|m| (m.id, Known::Read(m))).collect(),
             touched: BTreeSet::new(),
             doomed,
+            expected_back: BTreeSet::new(),
             bound: BTreeMap::new(),
             set_aside: BTreeMap::new(),
             counted,

@@ -250,6 +250,16 @@ impl Maintenance {
         }
     }
 
+    /// Whether a host that is done takes servers again.
+    #[must_use]
+    pub fn gives_back(&self) -> bool {
+        match self.kind() {
+            Kind::Patch | Kind::Rebalance => true,
+            // An operator opens those when he has done what they were emptied for.
+            Kind::Drain | Kind::Decommission => false,
+        }
+    }
+
     /// Hosts whose turn to be emptied is yet to come.
     pub fn to_be_emptied(&self) -> impl Iterator<Item = &HostName> {
         self.waiting().filter(|_| self.empties())

@@ -138,7 +138,9 @@ impl Browser {
     pub fn sign_in(&self, token: &str) -> Result<()> {
         self.open("/login")?;
         self.type_into("input[name=token]", token)?;
-        self.press("Sign in")
+        self.press("Sign in")?;
+        // Whoever opens another page before the answer is there is led away from it again.
+        self.wait_until("return location.pathname !== '/login' && document.readyState === 'complete'")
     }
 
     /// Runs a script in the page.

@@ -126,3 +126,45 @@ fn an_order_against_the_room_leaves_places_to_the_turns() {
     let planned = ahead.servers.iter().filter(|one| one.when.is_some()).count();
     assert!(planned == 0 || planned == ahead.effort.moves, "all of it, or nothing: {planned}");
 }
+
+#[test]
+fn once_hosts_have_begun_the_others_have_places_in_the_order_that_stands() {
+    let mut story = Story::new(six().fleet(), "");
+    let id = story.patch(&NAMES, at_once(2));
+    story.until_hooks();
+    let begun = story.in_work(id);
+    assert!(!begun.is_empty(), "some are worked on");
+    let ahead = ahead(&story, id);
+    let stands = &story.maintenances[&id].rolling.waves.ahead;
+    assert_eq!(&ahead.waves, stands);
+    let wave_of = |host: &str| stands.iter().find(|wave| wave.hosts.contains(&host_name(host)));
+    for one in &ahead.servers {
+        assert_eq!(Some(one.wave), wave_of(one.planned.from.as_str()).map(|wave| wave.number), "{one:?}");
+        assert!(one.when.is_some() && !one.planned.place_why.is_empty(), "{one:?}");
+    }
+    let onto_begun = ahead.servers.iter().filter(|one| begun.iter().any(|host| host == to(one))).count();
+    assert!(onto_begun > 0, "those that are worked on are counted on: {:?}", ahead.servers);
+    assert!(
+        ahead.effort.moves >= ahead.effort.least_moves && ahead.effort.least_moves > 0,
+        "{:?}",
+        ahead.effort
+    );
+}
+
+#[test]
+fn nobody_is_planned_onto_a_host_that_stays_empty() {
+    let free = six().hosts(&["s1", "s2", "s3"]);
+    for kind in [Kind::Drain, Kind::Decommission] {
+        let mut story = Story::new(free.clone().fleet(), "");
+        let id = story.draft(&["h1", "h2", "h3"], kind, at_once(1));
+        let emptied = ["h1", "h2", "h3"];
+        let before = ahead(&story, id);
+        assert_eq!(before.servers.len(), 9, "{kind}: {:?}", before.servers);
+        story.approve(id);
+        story.until_hooks();
+        let then = ahead(&story, id);
+        for one in before.servers.iter().chain(&then.servers) {
+            assert!(one.when.is_some() && !emptied.contains(&to(one)), "{kind}: {one:?}");
+        }
+    }
+}

@@ -111,7 +111,7 @@ fn an_uplink_is_shared_by_all_that_goes_through_it_and_by_nothing_that_stays_bel
 fn a_plan_reckons_with_them() {
     let mut story = Story::new(six().fleet(), WIDE);
     let mut expected = |terms: Terms| {
-        let id = story.draft(&NAMES, Kind::Drain, terms);
+        let id = story.draft(&NAMES, Kind::Patch, terms);
         let time = story.question(|situation| ahead_of(situation, &story.maintenances[&id])).effort.time;
         story.maintenances.remove(&id);
         time.expect("a time")

@@ -148,10 +148,10 @@ pub(crate) async fn latest_plan(app: &App, maintenance: &Maintenance) -> Result<
     let loaded = Loaded::read(app).await.map_err(|error| store_problem(&error))?;
     let times = times_of(loaded.situation(app), maintenance, []);
     let latest = app.store.latest_plan(maintenance.id).await.map_err(|error| store_problem(&error))?;
-    let ahead = &maintenance.rolling.waves.ahead;
+    let waits = !maintenance.rolling.waves.ahead.is_empty();
+    let ahead = waits.then(|| ahead_of(loaded.situation(app), maintenance));
     let Some(latest) = latest else {
-        if !ahead.is_empty() {
-            let ahead = ahead_of(loaded.situation(app), maintenance);
+        if let Some(ahead) = ahead {
             return Ok(PlanView::of_ahead(app.clock.now(), &ahead).at_times(times));
         }
         return Err(Problem::new(
@@ -178,7 +178,8 @@ pub(crate) async fn latest_plan(app: &App, maintenance: &Maintenance) -> Result<
         },
         &latest.plan,
     );
-    Ok(PlanView::of(&latest.plan, &report).followed_by(ahead).at_times(times))
+    let plan = PlanView::of(&latest.plan, &report);
+    Ok(ahead.iter().fold(plan, PlanView::followed_by).at_times(times))
 }
 
 macro_rules! wished {

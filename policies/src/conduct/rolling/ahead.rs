@@ -14,8 +14,8 @@ use crate::fleet::Server;
 use crate::ids::{HostName, ServerId};
 use crate::maintenance::{Because, Maintenance, Urgency, Wave};
 use crate::packing::{
-    Move, PlannedTime, Rows, Sent, ServerRow, Wave as Emptied, When, Wishes, fewest_moves, find_rolling,
-    plan_waves,
+    HostRow, Move, Open, PlannedTime, Rows, Sent, ServerRow, Wave as Emptied, When, Wishes, evacuate,
+    fewest_moves, find_rolling, plan_waves,
 };
 use crate::placement::NoPlace;
 use crate::plan::{Agreement, Decision, Planned};
@@ -69,6 +69,9 @@ struct Step {
     moves: Vec<(ServerId, HostName, HostName)>,
 }
 
+/// By cluster, what is emptied when, in their order.
+type Steps<'a> = BTreeMap<Option<&'a str>, Vec<Step>>;
+
 /// Where a server goes, why there, and when.
 struct Bound {
     server: ServerId,
@@ -79,10 +82,30 @@ struct Bound {
 }
 
 impl Conductor<'_> {
+    /// Counting on those hosts of a maintenance that are worked on: they take servers before the turn of those comes that are yet to come.
+    pub(in crate::conduct) fn expecting_back(mut self, maintenance: &Maintenance) -> Self {
+        let kind = maintenance.kind();
+        if maintenance.gives_back() {
+            self.expected_back = maintenance.hosts_at(|stage| stage.is_in_work(kind)).cloned().collect();
+        }
+        self
+    }
+
     /// What would be done with the hosts whose turn is yet to come.
     pub(in crate::conduct) fn ahead(&self, maintenance: &Maintenance) -> Ahead {
+        let (waves, steps) = match maintenance.rolling.turns.is_empty() {
+            true => self.found_anew(maintenance),
+            false => self.as_it_stands(maintenance),
+        };
+        let (bound, effort) = self.scheduled(maintenance, &waves, &steps).unwrap_or_default();
+        let servers = waves.iter().flat_map(|wave| self.servers_of(wave, &bound)).collect();
+        Ahead { waves, servers, effort }
+    }
+
+    /// Before a host has begun: the waves that would be found now.
+    fn found_anew(&self, maintenance: &Maintenance) -> (Vec<Wave>, Steps<'_>) {
         let LaidOut { waves, found } = self.lay_out(maintenance);
-        let mut steps: BTreeMap<Option<&str>, Vec<Step>> = BTreeMap::new();
+        let mut steps = Steps::new();
         for (rows, rolling) in &found {
             let of_cluster: Vec<Step> = rolling.waves.iter().map(|wave| Step::of(rows, wave)).collect();
             let first = of_cluster.iter().find_map(|step| step.hosts.first());
@@ -91,13 +114,57 @@ impl Conductor<'_> {
             }
         }
         self.those_who_wait(&waves, &mut steps);
-        let (bound, effort) = self.scheduled(maintenance, &waves, &steps).unwrap_or_default();
-        let servers = waves.iter().flat_map(|wave| self.servers_of(wave, &bound)).collect();
-        Ahead { waves, servers, effort }
+        (waves, steps)
+    }
+
+    /// Once hosts have begun, their order stands. Where the servers of each wave find room when its turn comes: beside those that were emptied before
+    /// it, and on hosts whose turn is yet to come only where nothing else will do.
+    fn as_it_stands(&self, maintenance: &Maintenance) -> (Vec<Wave>, Steps<'_>) {
+        let waves = maintenance.rolling.waves.ahead.clone();
+        let mut turns: BTreeMap<Option<&str>, Vec<Vec<HostName>>> = BTreeMap::new();
+        for wave in &waves {
+            let mut here: BTreeMap<Option<&str>, Vec<HostName>> = BTreeMap::new();
+            for host in &wave.hosts {
+                here.entry(self.cluster_of(host)).or_default().push(host.clone());
+            }
+            for (cluster, hosts) in here {
+                turns.entry(cluster).or_default().push(hosts);
+            }
+        }
+        let steps =
+            turns.into_iter().map(|(cluster, turns)| (cluster, self.steps(maintenance, turns))).collect();
+        (waves, steps)
+    }
+
+    fn steps(&self, maintenance: &Maintenance, turns: Vec<Vec<HostName>>) -> Vec<Step> {
+        let all: BTreeSet<HostName> = turns.iter().flatten().cloned().collect();
+        let others: BTreeSet<HostName> = self.doomed.difference(&all).cloned().collect();
+        let mut rows = self.settled_rows(&all, &others);
+        let mut opens: Vec<Open> = rows.problem.hosts.iter().map(|host| host.open).collect();
+        let mut to_come: BTreeSet<HostRow> = all.iter().filter_map(|host| rows.host_row(host)).collect();
+        let mut steps = Vec::new();
+        for hosts in turns {
+            let emptied: Vec<HostRow> = hosts.iter().filter_map(|host| rows.host_row(host)).collect();
+            to_come.retain(|host| !emptied.contains(host));
+            open_as(&mut rows, &opens, &to_come);
+            let mut found = evacuate(&rows.problem, &emptied);
+            if !found.unplaced.is_empty() {
+                open_as(&mut rows, &opens, &BTreeSet::new());
+                found = evacuate(&rows.problem, &emptied);
+            }
+            steps.push(Step::of(&rows, &Emptied { hosts: emptied.clone(), moves: found.moves.clone() }));
+            for one in found.moves {
+                rows.problem.servers[one.server.0 as usize].host = one.to;
+            }
+            if !maintenance.gives_back() {
+                emptied.iter().for_each(|host| opens[host.0 as usize] = Open::No);
+            }
+        }
+        steps
     }
 
     /// Hosts that wait for their owners are emptied after the others of their cluster, onto hosts that are done by then.
-    fn those_who_wait<'a>(&'a self, waves: &[Wave], steps: &mut BTreeMap<Option<&'a str>, Vec<Step>>) {
+    fn those_who_wait<'a>(&'a self, waves: &[Wave], steps: &mut Steps<'a>) {
         let wait = waves.iter().filter(|wave| matches!(wave.because, Because::Owners { .. }));
         let mut late: BTreeMap<Option<&str>, Vec<&HostName>> = BTreeMap::new();
         for host in wait.flat_map(|wave| &wave.hosts) {
@@ -139,7 +206,7 @@ impl Conductor<'_> {
         &self,
         maintenance: &Maintenance,
         waves: &[Wave],
-        steps: &BTreeMap<Option<&str>, Vec<Step>>,
+        steps: &Steps<'_>,
     ) -> Option<(HashMap<HostName, Vec<Bound>>, Effort)> {
         let emptied = || steps.values().flatten().flat_map(|step| &step.hosts);
         let closed = self.others_to_come(waves, emptied());
@@ -238,6 +305,16 @@ impl Conductor<'_> {
     }
 }
 
+/// Open as they were, but for those that are spared.
+fn open_as(rows: &mut Rows, opens: &[Open], spared: &BTreeSet<HostRow>) {
+    for (host, open) in rows.problem.hosts.iter_mut().zip(opens) {
+        host.open = *open;
+    }
+    for host in spared {
+        rows.problem.hosts[host.0 as usize].open = Open::No;
+    }
+}
+
 impl Step {
     fn of(rows: &Rows, wave: &Emptied) -> Self {
         let one = |of: &Move| {
@@ -257,11 +334,7 @@ fn by_server(rows: &Rows) -> HashMap<ServerId, ServerRow> {
 }
 
 /// The waves as rows, each with its number. Hosts of one wave that are emptied one after the other are as many.
-fn in_waves(
-    rows: &Rows,
-    waves: &[Wave],
-    steps: &BTreeMap<Option<&str>, Vec<Step>>,
-) -> (Vec<u32>, Vec<Emptied>) {
+fn in_waves(rows: &Rows, waves: &[Wave], steps: &Steps<'_>) -> (Vec<u32>, Vec<Emptied>) {
     let turns = steps.values().flat_map(|steps| steps.iter().enumerate());
     let turn_of: HashMap<&HostName, usize> =
         turns.flat_map(|(turn, step)| step.hosts.iter().map(move |host| (host, turn))).collect();

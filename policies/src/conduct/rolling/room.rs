@@ -37,7 +37,8 @@ impl Conductor<'_> {
         }
         for name in names() {
             let Some(host) = self.room.host(name) else { continue };
-            let takes = host.standing == Standing::Open && !closed.contains(name) && !self.is_silent(name);
+            let open = host.standing == Standing::Open && !self.is_silent(name);
+            let takes = (open || self.expected_back.contains(name)) && !closed.contains(name);
             shown.host(host, if takes { Open::Yes } else { Open::No });
             let stay = |server: &&Server| !leaving.contains(&(name, server.facts.id));
             self.fleet.on(name).filter(stay).for_each(|server| shown.server(server));

@@ -151,7 +151,13 @@ impl Conductor<'_> {
         // Others that are to be emptied, and come late, are used only when there is no other way.
         let doomed = self.doomed.iter().chain(maintenance.waiting());
         let doomed: BTreeSet<HostName> = doomed.filter(|host| !hosts.contains(*host)).cloned().collect();
-        for closed in [doomed, BTreeSet::new()] {
+        // Who stays empty takes nobody, whoever comes after him.
+        let stay_empty: BTreeSet<HostName> = if maintenance.gives_back() {
+            BTreeSet::new()
+        } else {
+            maintenance.hosts.keys().cloned().collect()
+        };
+        for closed in [doomed.union(&stay_empty).cloned().collect(), stay_empty] {
             let rows = self.settled_rows(hosts, &closed);
             let shares =
                 terms.per.iter().map(|(label, most)| rows.share_of(self.fleet, label, number(*most)));

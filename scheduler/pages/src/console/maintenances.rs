@@ -211,7 +211,7 @@ pub struct Moves {
     pub planned: u32,
     /// The fewest by which those hosts are empty.
     pub least: u32,
-    /// Planned on the hosts whose turn is yet to come; none once one has begun.
+    /// Planned on the hosts whose turn is yet to come.
     pub later: u32,
     /// The fewest by which those hosts are empty.
     pub least_later: u32,

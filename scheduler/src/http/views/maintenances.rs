@@ -255,13 +255,13 @@ impl MaintenanceDetail {
 pub struct PlanView {
     /// When it was made, from facts of that moment.
     pub made_at: DateTime<Utc>,
-    /// Every server of the hosts whose turn has come, in the order in which they are best begun. Before the first of them has begun, every server
-    /// in the order of waves, as things are now: one that moves twice is there twice.
+    /// Every server of the hosts whose turn has come, in the order in which they are best begun; then those of the others in the order of waves, as
+    /// things are now: one that moves twice is there twice.
     pub servers: Vec<PlannedView>,
     /// The hosts whose turn is yet to come, in their order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waves: Vec<WaveView>,
-    /// Before the first host has begun: how much has to be moved, how long that takes, and the least that both could be.
+    /// Of the hosts whose turn is yet to come: how much has to be moved, how long that takes, and the least that both could be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<EffortView>,
     /// Of a rebalance, every server that is moved.

@@ -267,7 +267,7 @@ impl From<&PlannedAhead> for PlannedView {
 }
 
 impl PlanView {
-    /// What is done with hosts and servers before the first of them has begun.
+    /// What would be done with hosts whose turn is yet to come, and with their servers.
     #[must_use]
     pub fn of_ahead(made_at: Instant, ahead: &Ahead) -> Self {
         let mut order = Self::of_waves(made_at, &ahead.waves);
@@ -319,8 +319,10 @@ impl PlanView {
 
     /// With the hosts whose turn is yet to come.
     #[must_use]
-    pub fn followed_by(mut self, waves: &[Wave]) -> Self {
-        let later = Self::of_waves(self.made_at, waves);
+    pub fn followed_by(mut self, ahead: &Ahead) -> Self {
+        let later = Self::of_ahead(self.made_at, ahead);
+        self.servers.extend(later.servers);
+        self.effort = later.effort;
         self.waves = later.waves;
         self.remarks.extend(later.remarks);
         self.text.push_str(&later.text);
