@@ -5,7 +5,7 @@ use std::fs;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
-use drover_policies::fleet::{Labels, Resources};
+use drover_policies::fleet::{Labels, RESOURCE_NAME, Resources, is_resource_name};
 use drover_policies::ids::{BadName, HostName};
 use serde::Deserialize;
 
@@ -215,6 +215,10 @@ impl File {
             key: "token_file",
             advice: "set it to a file that holds the token which the scheduler gave for this host",
         })?;
+        if let Some(given) = self.resources.keys().find(|name| !is_resource_name(name)) {
+            let given = given.clone();
+            return Err(ConfigError::Wrong { key: "resources", given, advice: RESOURCE_NAME });
+        }
         let own_uri = self.libvirt.uri.unwrap_or_else(|| "qemu:///system".to_owned());
         let libvirt_uri = reached_by(self.libvirt.reached_by, &name)?;
         let host = HostConfig {

@@ -18,7 +18,7 @@
 
 use std::collections::BTreeMap;
 
-use drover_policies::fleet::{Allowance, Labels, OwnerRules, Resources};
+use drover_policies::fleet::{Allowance, Labels, OwnerRules, RESOURCE_NAME, Resources, is_resource_name};
 use drover_policies::ids::OwnerId;
 use roxmltree::Node;
 use serde::Deserialize;
@@ -81,13 +81,17 @@ pub fn drover(domain: Node<'_, '_>, warn: &mut dyn FnMut(String)) -> Said {
                     "a <label> has no name; write <drover:label name=\"role\">db</drover:label>".to_owned(),
                 ),
             },
-            "resource" => match (element.attribute("name"), text.parse()) {
-                (Some(name), Ok(amount)) => drop(said.resources.insert(name.to_owned(), amount)),
-                (_, _) => warn(
-                    "a <resource> has no name, or no whole number; write <drover:resource name=\"gpu-slots\">1</drover:resource>"
-                        .to_owned(),
-                ),
-            },
+            "resource" => {
+                match (element.attribute("name").filter(|name| is_resource_name(name)), text.parse()) {
+                    (Some(name), Ok(amount)) => drop(said.resources.insert(name.to_owned(), amount)),
+                    (None, _) => {
+                        warn(format!("a <resource> has no name, or not a good one; {RESOURCE_NAME}"))
+                    }
+                    (Some(name), Err(_)) => warn(format!(
+                        "<resource name={name:?}> is {text:?}; write a whole number such as <drover:resource name=\"gpu-slots\">1</drover:resource>"
+                    )),
+                }
+            }
             "live-migration" => match text.as_str() {
                 "allowed" => said.rules.live_migration = Some(Allowance::Allowed),
                 "forbidden" => said.rules.live_migration = Some(Allowance::Forbidden),

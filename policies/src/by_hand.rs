@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::fleet::{
     Ability, Allowance, CertificateDigest, Disk, Fleet, GuestCpu, Host, HostFacts, Labels, LocalStorage,
-    OnHost, Power, Reach, Replication, Resources, Server, ServerFacts,
+    OnHost, Power, RESOURCE_NAME, Reach, Replication, Resources, Server, ServerFacts, is_resource_name,
 };
 use crate::host::Standing;
 use crate::ids::{BadName, HostName, OwnerId, ServerId};
@@ -209,8 +209,19 @@ struct Made {
     servers: BTreeSet<String>,
 }
 
+/// Every name of a resource is one.
+fn named(at: &str, resources: &Resources) -> Result<(), BadFleet> {
+    match resources.keys().find(|name| !is_resource_name(name)) {
+        Some(name) => {
+            Err(bad(&format!("{at}.resources"), format!("{name:?} is no name of one; {RESOURCE_NAME}")))
+        }
+        None => Ok(()),
+    }
+}
+
 impl Made {
     fn hosts(&mut self, at: &str, hosts: Hosts) -> Result<(), BadFleet> {
+        named(at, &hosts.resources)?;
         if hosts.memory.is_some_and(|memory| memory.0 == 0) || hosts.threads == Some(0) {
             return Err(bad(
                 at,
@@ -246,6 +257,7 @@ impl Made {
 
     fn servers(&mut self, at: &str, servers: Servers) -> Result<(), BadFleet> {
         let on = self.on(at, &servers.on)?;
+        named(at, &servers.resources)?;
         if servers.memory.is_some_and(|memory| memory.0 == 0) || servers.vcpus == Some(0) {
             return Err(bad(
                 at,

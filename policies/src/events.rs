@@ -165,6 +165,9 @@ pub enum Happened {
         slot: Slot,
         /// Why.
         why: String,
+        /// The freeze that was set for it, if that is why.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        freeze: Option<String>,
     },
     /// The owner agreed.
     Accepted {

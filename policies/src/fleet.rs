@@ -71,7 +71,19 @@ pub struct HostFacts {
 }
 
 /// Things that hosts have a number of and servers take some of, by the names that operators give them: slots of a card, licences.
-pub type Resources = BTreeMap<String, u64>;
+pub type Resources = BTreeMap<String, u32>;
+
+/// Whether a resource may be called so: letters, digits, `-`, `_` and `.`, and no word that Drover has for something else.
+#[must_use]
+pub fn is_resource_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let taken = matches!(name, "memory" | "vcpus") || name.starts_with("storage");
+    (1..=63).contains(&name.len()) && name.bytes().all(plain) && !taken
+}
+
+/// What to write instead of a name that is none.
+pub const RESOURCE_NAME: &str =
+    "write up to 63 letters, digits, -, _ or ., and not memory, vcpus or what begins with storage";
 
 /// The resource of which every server takes one, whether it says so or not. A host that does not name it carries any number.
 pub const SERVERS: &str = "servers";
@@ -118,7 +130,7 @@ impl HostFacts {
     /// How many servers it carries at the most.
     #[must_use]
     pub fn most_servers(&self) -> Option<u64> {
-        self.resources.get(SERVERS).copied()
+        self.resources.get(SERVERS).copied().map(u64::from)
     }
 
     /// Whether its agent says that it can do this.

@@ -5,8 +5,9 @@
 //!   ├─ seen twice, or something in the way ──────────────▶ blocked
 //!   ├─ settled by an earlier plan, and that still holds ─▶ as it was
 //!   └─ the rest, by method, get a place:
-//!        those of several hosts all at once, as far as such a place holds;
-//!        then servers that stay together, as one; then the largest first, which are the hardest to place
+//!        servers that stay together first, as one;
+//!        then those of several hosts all at once, as far as such a place holds;
+//!        then the largest first, which are the hardest to place
 //!                                         └─ none found ─▶ no place
 //! ```
 //!
@@ -93,6 +94,10 @@ impl Candidate<'_> {
     fn id(&self) -> ServerId {
         self.wish.server.facts.id
     }
+
+    fn stays_with_others(&self) -> bool {
+        !self.wish.server.facts.rules.affinity.is_empty()
+    }
 }
 
 /// Decides for every server of the hosts to be emptied what is done with it.
@@ -103,7 +108,9 @@ pub fn plan(input: &Input<'_>) -> (Plan, Report) {
     let mut planner = Planner::new(input);
     let waiting = planner.sort_out();
     let waiting = planner.keep(waiting);
-    let waiting = planner.place_at_once(waiting);
+    let (together, alone): (Vec<_>, Vec<_>) = waiting.into_iter().partition(Candidate::stays_with_others);
+    planner.place(together);
+    let waiting = planner.place_at_once(alone);
     planner.place(waiting);
     planner.finish()
 }

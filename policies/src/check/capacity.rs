@@ -51,13 +51,15 @@ fn overdrawn(host: &HostName, has: &Resources, occupants: &BTreeMap<ServerId, Oc
     let names: BTreeSet<&String> = coming.flat_map(|occupant| occupant.resources.keys()).collect();
     let mut found = Vec::new();
     for name in names.into_iter().filter(|name| *name != SERVERS) {
-        let used = occupants.values().filter_map(|occupant| occupant.resources.get(name)).sum();
-        let has = has.get(name).copied().unwrap_or(0);
+        let amounts = occupants.values().filter_map(|occupant| occupant.resources.get(name));
+        let used = amounts.map(|amount| u64::from(*amount)).sum();
+        let has = has.get(name).copied().unwrap_or(0).into();
         if used > has {
             found.push(Violation::Resource { host: host.clone(), name: name.clone(), used, has });
         }
     }
-    if let Some(most) = has.get(SERVERS).copied().filter(|most| occupants.len() as u64 > *most) {
+    if let Some(most) = has.get(SERVERS).copied().map(u64::from).filter(|most| occupants.len() as u64 > *most)
+    {
         let (name, used) = (SERVERS.to_owned(), occupants.len() as u64);
         found.push(Violation::Resource { host: host.clone(), name, used, has: most });
     }
@@ -99,7 +101,7 @@ fn occupants(input: &Input<'_>, plan: &Plan) -> BTreeMap<HostName, BTreeMap<Serv
         occupant.vcpus = occupant.vcpus.max(u64::from(place.vcpus));
         occupant.owner = occupant.owner.take().or_else(|| place.owner.clone());
         occupant.anti_affinity.extend(place.anti_affinity.iter().cloned());
-        occupant.resources.extend(place.resources.clone());
+        occupant.takes_too(&place.resources);
         if occupant.name.is_none() {
             occupant.name = input.fleet.server(place.server).map(|server| server.facts.name.clone());
         }
@@ -117,13 +119,21 @@ fn occupants(input: &Input<'_>, plan: &Plan) -> BTreeMap<HostName, BTreeMap<Serv
         there.name = needs.name;
         there.owner = needs.owner;
         there.anti_affinity.extend(needs.anti_affinity);
-        there.resources.extend(needs.resources);
+        there.takes_too(&needs.resources);
         there.limit_if_coming = (!is_under_way(input, planned.server)).then_some(limit);
     }
     hosts
 }
 
 impl Occupant {
+    /// The larger of each: a server that is seen and held is there once.
+    fn takes_too(&mut self, resources: &Resources) {
+        for (name, amount) in resources {
+            let known = self.resources.entry(name.clone()).or_default();
+            *known = (*known).max(*amount);
+        }
+    }
+
     /// As its blueprint wants it.
     fn shaped(self, planned: &Planned, policy: &Policy) -> Self {
         let Some(blueprint) = &planned.blueprint else { return self };

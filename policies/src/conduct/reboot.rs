@@ -174,7 +174,7 @@ impl Conductor<'_> {
         let unscheduled = Migration { appointment: Appointment::Unscheduled, ..migration.clone() };
         // Without another time this one stands: it may yet be kept, and if it is missed the owner hears of it.
         let Ok(found) = self.later_than(&unscheduled, policy, slot) else { return migration };
-        self.say(&migration, Happened::Withdrawn { slot, why: why.to_owned() });
+        self.say(&migration, Happened::Withdrawn { slot, why: why.to_owned(), freeze: None });
         let tells = Tells::Rescheduled { from: slot, slot: found.slot, by: Actor::Drover };
         self.tell(&migration, &format!("moved/{}", found.slot.start.timestamp_micros()), tells);
         self.say(&migration, Happened::Rescheduled { slot: found.slot, by: Actor::Drover });

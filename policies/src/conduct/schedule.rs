@@ -358,7 +358,7 @@ impl Conductor<'_> {
         let why = format!("a freeze has been set for it ({})", freeze.name);
         migration.declined.push(slot);
         migration.appointment = Appointment::Unscheduled;
-        self.say(migration, Happened::Withdrawn { slot, why });
+        self.say(migration, Happened::Withdrawn { slot, why, freeze: Some(freeze.name.to_owned()) });
     }
 
     pub(super) fn decline(&mut self, mut migration: Migration, by: Actor) -> Result<(), Refusal> {

@@ -212,7 +212,12 @@ impl<'a> Conductor<'a> {
                 }
                 (Ok(_), None) => {
                     // What it needs there may be another than when the place was found.
-                    let place = Reservation { memory_bytes: wish.memory(), vcpus: wish.vcpus(), ..place };
+                    let place = Reservation {
+                        memory_bytes: wish.memory(),
+                        vcpus: wish.vcpus(),
+                        resources: wish.server.facts.resources.clone(),
+                        ..place
+                    };
                     self.room.reserve(place.clone());
                     migration.place = Some(place);
                     return Ok(migration);

@@ -51,7 +51,7 @@ impl fmt::Display for Happened {
             Self::Declined { slot, by } => {
                 write!(f, "{} declined by {by}", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
             }
-            Self::Withdrawn { slot, why } => {
+            Self::Withdrawn { slot, why, .. } => {
                 write!(f, "{} is not kept: {why}", slot.start.format("%Y-%m-%d %H:%M:%S UTC"))
             }
             Self::Accepted { by } => write!(f, "time accepted by {by}"),

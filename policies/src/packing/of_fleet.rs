@@ -569,7 +569,7 @@ fn named<'a>(shown: &'a Shown<'_>, held: &'a Held) -> Vec<&'a str> {
 
 /// So much of each, none of what is not there.
 fn of_each<'n>(named: &'n [&str], amounts: &'n Resources) -> impl Iterator<Item = u64> + 'n {
-    named.iter().map(|name| amounts.get(*name).copied().unwrap_or(0))
+    named.iter().map(|name| amounts.get(*name).copied().unwrap_or(0).into())
 }
 
 fn resources(named: &[&str], directories: &[&Path]) -> Vec<Resource> {

@@ -52,13 +52,20 @@ struct Tenant<'a> {
     affinity: BTreeSet<Group>,
     /// Held here for copies of its local disks.
     disks: BTreeMap<PathBuf, u64>,
-    /// What it takes of resources that operators name.
+    /// What it takes of resources that operators name, as it is seen here.
     resources: Resources,
+    /// The same, as it is held here.
+    held_resources: Resources,
 }
 
 impl Tenant<'_> {
     fn load(&self) -> Load {
         self.seen.unwrap_or_default().most(self.held.unwrap_or_default())
+    }
+
+    fn takes(&self, resource: &str) -> u64 {
+        let of = |resources: &Resources| resources.get(resource).copied().unwrap_or(0);
+        of(&self.resources).max(of(&self.held_resources)).into()
     }
 }
 
@@ -121,10 +128,11 @@ fn resources(server: &Server, place: &Place<'_>, others: u64) -> Result<(), WhyN
     for (name, needs) in server.facts.resources.iter().filter(|(name, _)| *name != SERVERS) {
         let has = place.host.facts.resources.get(name).copied().unwrap_or(0);
         let tenants = place.tenants.iter().filter(|(id, _)| **id != server.facts.id);
-        let taken = tenants.filter_map(|(_, tenant)| tenant.resources.get(name));
-        let free = taken.fold(has, |free, taken| free.saturating_sub(*taken));
-        if *needs > free {
-            return Err(lacks(name, *needs, free));
+        let taken = tenants.map(|(_, tenant)| tenant.takes(name));
+        let free = taken.fold(u64::from(has), u64::saturating_sub);
+        let needs = u64::from(*needs);
+        if needs > free {
+            return Err(lacks(name, needs, free));
         }
     }
     Ok(())
@@ -295,7 +303,10 @@ impl<'a> Room<'a> {
             tenant.anti_affinity.extend(groups(owner.as_ref(), &anti_affinity));
             tenant.affinity.extend(groups(owner.as_ref(), &affinity));
             tenant.disks.extend(disks);
-            tenant.resources.extend(resources);
+            for (name, amount) in resources {
+                let held = tenant.held_resources.entry(name).or_default();
+                *held = amount.max(*held);
+            }
         });
     }
 
@@ -319,6 +330,7 @@ impl<'a> Room<'a> {
         place.change(server, |tenant| {
             tenant.held = None;
             tenant.disks.clear();
+            tenant.held_resources.clear();
         });
         self.counted_again(host, place, (server, before));
     }

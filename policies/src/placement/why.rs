@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::NoPlace;
-use crate::fleet::{Ability, HostFacts, Plug};
+use crate::fleet::{Ability, HostFacts, Plug, SERVERS};
 use crate::ids::HostName;
 use crate::time::Span;
 
@@ -242,6 +242,9 @@ impl WhyNotHere {
                 (4, format!("add a host, or have the owner relax anti-affinity group {group}"))
             }
             Self::Affinity { group, at } => (4, format!("make room on {}, where group {group} is", list(at))),
+            Self::Resource { name, .. } if name == SERVERS => {
+                (5, "add a host, or raise `servers` in `[resources]` of another one's agent".to_owned())
+            }
             Self::Resource { name, .. } => (
                 5,
                 format!(
@@ -306,6 +309,9 @@ impl fmt::Display for WhyNotHere {
             }
             Self::Affinity { group, at } => {
                 write!(f, "is not where affinity group {group} is ({})", list(at))
+            }
+            Self::Resource { name, .. } if name == SERVERS => {
+                f.write_str("carries as many servers as it may")
             }
             Self::Resource { name, needs, free } => {
                 write!(f, "lacks {name} (needs {needs}, {free} are free)")

@@ -1,7 +1,8 @@
 //! Places for servers of several hosts, or that take what operators name, all of which are sought at once.
 //!
 //! One after the other, the last servers get what the first ones left: where room is short some would find nothing, although there is a place for
-//! each. The engine of whole fleets looks at all of them together. It knows less of each than [`crate::placement`], which judges what was found.
+//! each. The engine of whole fleets looks at all of them together. It knows less of each than [`crate::placement`], which judges what was found. Servers
+//! that stay with others have their places before: the engine joins those of one host only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -49,13 +50,16 @@ fn rows_beside_settled(
     let clusters: BTreeSet<Option<&str>> = from.iter().map(|host| cluster(host)).collect();
     let open: BTreeSet<ServerId> = candidates.iter().map(Candidate::id).collect();
     let settled = planned.iter().filter_map(|planned| planned.place.as_ref());
-    let places = settled.chain(input.reservations).filter(|place| !open.contains(&place.server));
+    // What is settled stands, whatever was held before it was.
+    let places = input.reservations.iter().chain(settled).filter(|place| !open.contains(&place.server));
     let places: BTreeMap<ServerId, &Reservation> = places.map(|place| (place.server, place)).collect();
 
     let mut shown = Shown::default();
     let mut coming = BTreeSet::new();
     for host in fleet.hosts.values().filter(|host| clusters.contains(&Some(host.facts.cluster.as_str()))) {
+        let silent = input.now - host.observed_at > input.policies.general().agents.silent_after.delta();
         let takes = host.standing == Standing::Open
+            && !silent
             && !input.emptying.contains(&host.name)
             && !input.doomed.contains(&host.name);
         shown.host(host, if takes { Open::Yes } else { Open::No });

@@ -97,10 +97,26 @@ fn servers_of_several_hosts_are_placed_all_at_once_so_that_each_finds_room() {
 }
 
 #[test]
+fn those_who_stay_together_do_so_though_others_are_placed_all_at_once() {
+    let shop = |server: &mut ServerFacts| {
+        together(server);
+        server.memory_bytes = gib(4);
+    };
+    let base = || Sample::new().hosts(&["h1", "h2", "h3", "h4", "h5"]).server("h2", "x", |_| {});
+    let fleet = base().server("h1", "a", shop).server("h1", "b", shop).server("h5", "c", shop).fleet();
+    let (plan, _) = Case::new(fleet, &["h1", "h2"]).plan();
+    assert_eq!((to(&plan, "a"), to(&plan, "b")), (Some("h5"), Some("h5")), "c stays there");
+    let apart = base().server("h1", "a", shop).server("h1", "b", shop).server("h2", "c", shop).fleet();
+    let (plan, _) = Case::new(apart, &["h1", "h2"]).plan();
+    assert!(to(&plan, "a").is_some());
+    assert_eq!((to(&plan, "a"), to(&plan, "b")), (to(&plan, "c"), to(&plan, "c")));
+}
+
+#[test]
 fn what_operators_name_is_there_or_a_server_goes_elsewhere() {
     let slots =
-        |has: u64| move |host: &mut HostFacts| drop(host.resources.insert("gpu-slots".to_owned(), has));
-    let takes = |some: u64| {
+        |has: u32| move |host: &mut HostFacts| drop(host.resources.insert("gpu-slots".to_owned(), has));
+    let takes = |some: u32| {
         move |server: &mut ServerFacts| drop(server.resources.insert("gpu-slots".to_owned(), some))
     };
     let fleet = Sample::new()

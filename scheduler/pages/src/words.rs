@@ -161,7 +161,17 @@ mod tests {
 
     /// The keys that stand in a file.
     fn used(text: &str) -> impl Iterator<Item = &str> {
-        let calls = ["f.t(\"", "f.t1(\"", "f.tn(\"", ", \"col-", "Label::new(\"", "Self::new(\"state"];
+        let calls = [
+            "f.t(\"",
+            "f.t1(\"",
+            "f.tn(\"",
+            ", \"col-",
+            "Label::new(\"",
+            "Self::new(\"state",
+            "Saying::new(\"",
+            "said_by(\"",
+            "=> \"said-",
+        ];
         calls.into_iter().flat_map(move |call| {
             let skipped = call.rfind('"').map_or(0, |quote| quote + 1);
             text.match_indices(call).filter_map(move |(at, _)| text[at + skipped..].split('"').next())
@@ -188,7 +198,10 @@ mod tests {
     #[test]
     fn every_key_of_a_template_has_words() {
         let english: BTreeSet<&str> = keys(ENGLISH).union(&keys(CONSOLE)).copied().collect();
-        assert_eq!(missing(&["templates", "src"], &english), Vec::<String>::new());
+        assert_eq!(
+            missing(&["templates", "src", "../src/http/views/sayings.rs"], &english),
+            Vec::<String>::new()
+        );
     }
 
     #[test]
@@ -208,6 +221,7 @@ mod tests {
             "src/list.rs",
             "src/say.rs",
             "src/frame.rs",
+            "../src/http/views/sayings.rs",
         ];
         assert_eq!(missing(&of_owners, &keys(GERMAN)), Vec::<String>::new());
     }

@@ -19,6 +19,7 @@ f-deadline = Deadline
 f-deadline-hint = A span from now such as 7d, or a moment such as 2026-12-24T18:00+01:00. Empty for what policy says.
 f-hosts = Hosts
 f-hosts-hint = Their names, one a line.
+resources = Resources
 f-host-labels = Or hosts with these labels
 f-host-labels-hint = One label=value a line.
 f-clusters = In these clusters

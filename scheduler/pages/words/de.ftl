@@ -576,7 +576,7 @@ said-guest-fixes = Anpassung an die neue Hardware
 said-finalize = Abschluss am alten Platz
 said-boot-target = Start am neuen Platz
 said-verifying = Überprüfung
-said-rolling-back = geht an den alten Platz zurück
+said-rolling-back = Rückkehr an den alten Platz
 said-given-up = mit seiner Wartung aufgegeben
 said-deleted = erledigt: der Server wurde gelöscht
 said-moved-elsewhere = erledigt: der Server ist auf anderem Weg umgezogen
@@ -632,7 +632,7 @@ event-reverting = soll an den alten Platz zurück; gewünscht von { $by }
 event-reverting-with-loss = soll an den alten Platz zurück; gewünscht von { $by }, unter Verzicht auf das, was er seither auf seine lokalen Festplatten geschrieben hat
 event-reverted = ist wieder am alten Platz, durch Umzug { $through }
 event-not-reverted = bleibt, wo er ist: Umzug { $through }, der ihn zurückbringen sollte, ist vorbei
-event-copied-once = seine Festplatten sind einmal kopiert: { $sent } in { $took }
+event-copied-once = seine Festplatten sind einmal kopiert: { $sent }, dauerte { $took }
 event-copy-ready = die Kopie seiner Festplatten ist bereit, { $lag } zurück
 event-copy-stalled = die Kopie seiner Festplatten stockt: { $why }
 event-copy-late = die Kopie seiner Festplatten ist { $lag } zurück
@@ -654,16 +654,21 @@ event-test-alive = der Testgast lebt: { $sign }
 event-test-alive-after = der Testgast lebt: { $sign }, { $after } nach seinem Start
 event-test-and-well = { $alive }; alles, was geprüft wurde, ist in Ordnung
 event-test-and-not-well = { $alive }; nicht in Ordnung ist aber: { $failed }
-event-test-not-alive = der Testgast wurde nicht lebend gesehen: { $seen }
+said-test-not-alive = der Testgast wurde nicht lebend gesehen
+said-agent-answers = sein Gastagent antwortet
+said-console-prints = seine Konsole gibt etwas aus
+said-it-runs = er läuft
+said-defined-and-off = eingerichtet, und aus
+event-frozen = { $at } gilt nicht mehr: dafür wurde eine Sperre gesetzt ({ $freeze })
 event-test-over = vorbei, und nichts ist davon übrig: { $why }
 event-test-not-launched = er ließ sich nicht starten: { $why }
 event-test-marked = { $result ->
     [passed] bestanden
    *[failed] nicht bestanden
-}, sagt { $by }
+}, nach Angabe von { $by }
 said-nothing-retained = aufgegeben, denn seine alten Festplatten sind nicht mehr da, wie sie waren
 said-armed = vorgemerkt
-said-in-doubt = unklar, wo er läuft; es wird nachgesehen
+said-in-doubt = Klärung, wo er läuft
 said-cleanup-start = was vom vorigen übrig ist, wird gelöscht
 said-cleanup-end = vom vorigen ist nichts mehr übrig
 said-snapshot-start = der letzte ganze Stand der Kopie wird festgehalten

@@ -284,6 +284,7 @@ async fn host(
     let page = HostPage {
         row: host_row(&app, &fleet, host, maintenance.as_ref()),
         labels: view.labels.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        resources: view.resources.iter().map(|(name, amount)| format!("{name}={amount}")).collect(),
         cpu_threads: view.cpu_threads,
         vcpus_used: view.vcpus_used,
         cpu: format!("{} ({})", view.cpu_model, view.arch),

@@ -124,6 +124,7 @@ impl Conductor<'_> {
         for host in givers {
             let beside = Beside::new(&maintenance.rolling.terms, self.fleet, &self.in_work(&maintenance));
             let has_room = beside.has_room_for(&host);
+            // It looks at the maintenance, which is changed next.
             drop(beside);
             if !self.is_silent(&host) && has_room {
                 self.begin_giving(&mut maintenance, &host);

@@ -60,6 +60,8 @@ pub struct HostPage {
     pub row: HostRow,
     /// Its labels, `name=value`.
     pub labels: Vec<String>,
+    /// What it has a number of, `name=amount`.
+    pub resources: Vec<String>,
     /// Threads of the node's processors.
     pub cpu_threads: u32,
     /// Virtual processors of the servers seen on it.

@@ -508,6 +508,7 @@ fn host(foreign: &str) -> HostPage {
     HostPage {
         row: host_rows(foreign).remove(0),
         labels: vec![name("rack=r1")],
+        resources: vec![name("gpu-slots=4")],
         cpu_threads: 64,
         vcpus_used: 92,
         cpu: name("EPYC-Milan, x86_64"),

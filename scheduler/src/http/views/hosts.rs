@@ -56,7 +56,7 @@ pub struct HostView {
     pub labels: BTreeMap<String, String>,
     /// What it has a number of, by the names that its agent's configuration gives.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub resources: BTreeMap<String, u64>,
+    pub resources: BTreeMap<String, u32>,
     /// Whether servers may be placed on it.
     pub standing: StandingView,
     /// Whether its agent is heard of.
@@ -249,9 +249,9 @@ pub struct ServerView {
     pub power: String,
     /// From metadata or import.
     pub labels: BTreeMap<String, String>,
-    /// What it takes of its host's resources, by their names.
+    /// What it takes of its host's resources, by their names; operators only.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub resources: BTreeMap<String, u64>,
+    pub resources: BTreeMap<String, u32>,
     /// Memory in bytes.
     pub memory_bytes: u64,
     /// Virtual processors.
@@ -304,7 +304,7 @@ impl ServerView {
             owner: facts.owner.clone(),
             power: word(&facts.power),
             labels: facts.labels.clone(),
-            resources: facts.resources.clone(),
+            resources: if inside { facts.resources.clone() } else { BTreeMap::new() },
             memory_bytes: facts.memory_bytes,
             vcpus: facts.vcpus,
             live_migration: facts.rules.live_migration.map(|allowance| {

@@ -108,22 +108,22 @@ impl Counts {
         counts
     }
 
-    /// With the servers of the hosts whose turn is yet to come, but for those that had been moved when it came for others.
-    fn with_those_to_come(
-        mut self,
-        maintenance: &Maintenance,
-        migrations: &[&Migration],
-        fleet: &Fleet,
-    ) -> Self {
-        if maintenance.is_open() && maintenance.empties() {
-            let counted: BTreeSet<ServerId> = migrations.iter().map(|migration| migration.server).collect();
-            let waiting = maintenance.hosts_at(|stage| *stage == Stage::Waiting);
-            let servers = waiting.flat_map(|host| fleet.on(host));
-            let to_come = servers.filter(|server| !counted.contains(&server.facts.id)).count();
-            self.to_come = u32::try_from(to_come).unwrap_or(u32::MAX);
-            self.total = self.total.saturating_add(self.to_come);
+    /// Counts a maintenance's migrations, and the servers on its hosts whose turn is yet to come. One that has moved to such a host moves again.
+    fn of_all(maintenance: &Maintenance, migrations: &[&Migration], fleet: &Fleet) -> Self {
+        if !maintenance.is_open() || !maintenance.empties() {
+            return Self::of(migrations.iter().copied());
         }
-        self
+        let waiting = maintenance.hosts_at(|stage| *stage == Stage::Waiting);
+        let mut to_come: BTreeSet<ServerId> =
+            waiting.flat_map(|host| fleet.on(host)).map(|server| server.facts.id).collect();
+        let counted = |migration: &&&Migration| migration.is_open() || !to_come.contains(&migration.server);
+        let mut counts = Self::of(migrations.iter().filter(counted).copied());
+        for open in migrations.iter().filter(|migration| migration.is_open()) {
+            to_come.remove(&open.server);
+        }
+        counts.to_come = u32::try_from(to_come.len()).unwrap_or(u32::MAX);
+        counts.total = counts.total.saturating_add(counts.to_come);
+        counts
     }
 
     /// As operators are told of them when it is over.
@@ -218,11 +218,7 @@ impl MaintenanceView {
                 .keys()
                 .filter_map(|host| DrainView::of(maintenance, host, fleet))
                 .collect(),
-            counts: Counts::of(migrations.iter().copied()).with_those_to_come(
-                maintenance,
-                &migrations,
-                fleet,
-            ),
+            counts: Counts::of_all(maintenance, &migrations, fleet),
             rolling: RollingView::of(maintenance, now),
         }
     }

@@ -24,7 +24,10 @@ pub(super) fn said_to_owner(what: &Happened) -> Option<Saying> {
             said_by("event-rescheduled", by).with("at", Figure::At(slot.start))
         }
         Happened::Declined { slot, by } => said_by("event-declined", by).with("at", Figure::At(slot.start)),
-        Happened::Withdrawn { slot, why } => Saying::new("event-withdrawn")
+        Happened::Withdrawn { slot, freeze: Some(freeze), .. } => Saying::new("event-frozen")
+            .with("at", Figure::At(slot.start))
+            .with("freeze", Figure::Name(freeze.clone())),
+        Happened::Withdrawn { slot, why, freeze: None } => Saying::new("event-withdrawn")
             .with("at", Figure::At(slot.start))
             .with("why", Figure::Said(why.clone())),
         Happened::Accepted { by } => said_by("event-accepted", by),
@@ -244,9 +247,8 @@ fn test_launch(what: &TestHappened) -> Saying {
 fn seen_in_test(seen: &Seen) -> Saying {
     let (sign, answered_after, looked) = match seen {
         Seen::Alive { sign, answered_after, looked } => (sign, answered_after, looked),
-        Seen::NotAlive { text } => {
-            return Saying::new("event-test-not-alive").with("seen", Figure::Said(text.clone()));
-        }
+        // What was seen instead is in the words of hypervisors.
+        Seen::NotAlive { .. } => return Saying::new("said-test-not-alive"),
     };
     let alive = match answered_after {
         Some(after) => Saying::new("event-test-alive-after").with("after", Figure::Long(*after)),
