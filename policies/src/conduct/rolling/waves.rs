@@ -151,13 +151,14 @@ impl Conductor<'_> {
         // Others that are to be emptied, and come late, are used only when there is no other way.
         let doomed = self.doomed.iter().chain(maintenance.waiting());
         let doomed: BTreeSet<HostName> = doomed.filter(|host| !hosts.contains(*host)).cloned().collect();
-        // Who stays empty takes nobody, whoever comes after him.
+        // Who stays empty takes nobody, whoever comes after him; where that leaves no way at all, an order is better than none.
         let stay_empty: BTreeSet<HostName> = if maintenance.gives_back() {
             BTreeSet::new()
         } else {
             maintenance.hosts.keys().cloned().collect()
         };
-        for closed in [doomed.union(&stay_empty).cloned().collect(), stay_empty] {
+        let both = doomed.union(&stay_empty).cloned().collect();
+        for closed in [both, stay_empty, doomed, BTreeSet::new()] {
             let rows = self.settled_rows(hosts, &closed);
             let shares =
                 terms.per.iter().map(|(label, most)| rows.share_of(self.fleet, label, number(*most)));
