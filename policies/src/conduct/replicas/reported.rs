@@ -108,7 +108,7 @@ impl Conductor<'_> {
     /// What the two agents are told of each other is in the facts of their hosts; nothing when both have it.
     pub(super) fn not_replicating(&self, replica: &Replica) -> Option<Failure> {
         let lacks =
-            |host: &&HostName| self.room.host(*host).is_none_or(|known| known.facts.replication.is_none());
+            |host: &&HostName| self.room.host(host).is_none_or(|known| known.facts.replication.is_none());
         let host = [&replica.from, &replica.to].into_iter().find(lacks)?;
         let text = format!("the agent of {host} keeps no replicas any more");
         let class = if *host == replica.to {
