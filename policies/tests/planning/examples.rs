@@ -114,11 +114,9 @@ fn those_who_stay_together_do_so_though_others_are_placed_all_at_once() {
 
 #[test]
 fn what_operators_name_is_there_or_a_server_goes_elsewhere() {
-    let slots =
-        |has: u32| move |host: &mut HostFacts| drop(host.resources.insert("gpu-slots".to_owned(), has));
-    let takes = |some: u32| {
-        move |server: &mut ServerFacts| drop(server.resources.insert("gpu-slots".to_owned(), some))
-    };
+    let slots = |has: u32| move |host: &mut HostFacts| host.resources.extend([("gpu-slots".to_owned(), has)]);
+    let takes =
+        |some: u32| move |server: &mut ServerFacts| server.resources.extend([("gpu-slots".to_owned(), some)]);
     let fleet = Sample::new()
         .hosts(&["h1", "h2"])
         .host("h3", |host| slots(2)(&mut host.facts))
@@ -138,7 +136,7 @@ fn what_operators_name_is_there_or_a_server_goes_elsewhere() {
 fn a_host_carries_no_more_servers_than_its_operator_allows() {
     let fleet = Sample::new()
         .hosts(&["h1"])
-        .host("h2", |host| drop(host.facts.resources.insert("servers".to_owned(), 2)))
+        .host("h2", |host| host.facts.resources.extend([("servers".to_owned(), 2)]))
         .server("h1", "a", |_| {})
         .server("h1", "b", |_| {})
         .server("h2", "c", |_| {})
