@@ -122,7 +122,10 @@ impl Conductor<'_> {
     fn as_it_stands(&self, maintenance: &Maintenance) -> (Vec<Wave>, Steps<'_>) {
         let waves = maintenance.rolling.waves.ahead.clone();
         let mut turns: BTreeMap<Option<&str>, Vec<Vec<HostName>>> = BTreeMap::new();
-        for wave in &waves {
+        // Of hosts that somebody has to do something for first, nobody knows when they are empty.
+        let emptied =
+            |wave: &&Wave| matches!(wave.because, Because::Room | Because::First | Because::Owners { .. });
+        for wave in waves.iter().filter(emptied) {
             let mut here: BTreeMap<Option<&str>, Vec<HostName>> = BTreeMap::new();
             for host in &wave.hosts {
                 here.entry(self.cluster_of(host)).or_default().push(host.clone());
