@@ -208,7 +208,7 @@ impl Warm {
         if self.doing == Doing::Initiating {
             return self.initiate(state, order, context);
         }
-        let due = self.due(&pace, context);
+        let due = self.due(&pace, order, context);
         if due > context.now {
             return self.rest(due, order, context);
         }
@@ -274,7 +274,7 @@ impl Warm {
     }
 
     /// When the next round is to be begun.
-    fn due(&self, pace: &Pace, context: &Context<'_>) -> Instant {
+    fn due(&self, pace: &Pace, order: &Replicate, context: &Context<'_>) -> Instant {
         let interval = pace.interval(scheduler_now(context)).delta();
         if pace.sync_now > self.asked {
             return context.now;
@@ -286,7 +286,19 @@ impl Warm {
             (Doing::Initiating | Doing::Round(_) | Doing::Landed | Doing::Resting, _) => context.now,
         };
         // A clock that was set back must not hold it up.
-        due.min(context.now + interval)
+        due.min(context.now + interval).max(self.quiet_until(pace, order, context))
+    }
+
+    /// Until when the guest is left alone for what rounds have taken from it; now, where that would make the replica late.
+    fn quiet_until(&self, pace: &Pace, order: &Replicate, context: &Context<'_>) -> Instant {
+        let until = context.now + context.hypervisor.replication().quiet_for(order.server).delta();
+        let took = self.last.as_ref().map_or(Span::ZERO, |round| round.took).delta();
+        // A round like the last one, and the one after it.
+        let is_late = pace
+            .opens_at
+            .is_some_and(|opens_at| scheduler_now(context) + (until - context.now) + took + took >= opens_at);
+        let waits = !is_late && limits_at_first(pace, context).guest_percent.is_some();
+        if waits { until } else { context.now }
     }
 
     fn begin(self, from: ReadFrom, pace: &Pace, order: &Replicate, context: &Context<'_>) -> Step<Self> {

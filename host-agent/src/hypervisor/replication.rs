@@ -8,6 +8,7 @@ use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer, TestLaunch};
 use drover_policies::attempt::FailureClass;
 use drover_policies::ids::{OperationId, ReplicaId, ServerId};
 use drover_policies::replica::{DiskBacklog, Point, ReplicaDisk, Round, RoundFigures};
+use drover_policies::time::Span;
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Refusal, RefusalKind};
@@ -162,6 +163,10 @@ pub trait Replication: Send + Sync {
     /// When that can't be done.
     fn limit_round(&self, server: ServerId, limits: Limits) -> Answer<()>;
 
+    /// How much longer a guest is to be left alone, so that over the rounds that have been and the times between them it keeps its share
+    /// ([`Limits::guest_percent`]). A round that is in a hurry need not wait for it.
+    fn quiet_for(&self, server: ServerId) -> Span;
+
     /// What the server has written since the last round that landed, by disk.
     ///
     /// # Errors
@@ -263,6 +268,10 @@ impl Replication for NotConfigured {
 
     fn limit_round(&self, _server: ServerId, _limits: Limits) -> Answer<()> {
         Self::refuse(FailureClass::RefusedBySource)
+    }
+
+    fn quiet_for(&self, _server: ServerId) -> Span {
+        Span::ZERO
     }
 
     fn backlog(

@@ -250,6 +250,7 @@ impl SimulatedFleet {
             guests: BTreeMap::new(),
             transfers: BTreeMap::new(),
             rounds: BTreeMap::new(),
+            quiet: BTreeMap::new(),
             imports: BTreeMap::new(),
             cuts: BTreeSet::new(),
             faults: Vec::new(),

@@ -279,6 +279,24 @@ fn a_copy_is_held_back_for_the_guest_unless_it_would_be_late() {
 }
 
 #[test]
+fn a_guest_that_was_given_way_to_is_left_alone_after_a_round_unless_that_would_be_late() {
+    let begun_after_the_first_copy = |window: Option<TimeDelta>| {
+        let mut rig = replicating(Power::Running);
+        let opens_at = window.map(|window| rig.clock.now() + window);
+        rig.wish_pace(Pace { opens_at, guest_percent: Some(85), ..pace() });
+        let first = rig.run_until("the first copy", |status| status.rounds == 1);
+        let landed_at = rig.clock.now();
+        rig.run_until("the next round", |status| matches!(status.activity, Activity::Round(_)));
+        let took = first.last.map(|round| round.took).expect("it has landed");
+        (took, Span::between(landed_at, rig.clock.now()))
+    };
+    let (took, waited) = begun_after_the_first_copy(None);
+    assert!(waited.delta() + TimeDelta::seconds(2) >= took.delta(), "{took} and then {waited}");
+    let (took, waited) = begun_after_the_first_copy(Some(TimeDelta::seconds(120)));
+    assert!(waited <= Span::seconds(2), "{took} and then {waited}");
+}
+
+#[test]
 fn the_share_of_the_guest_can_be_changed_while_a_round_runs() {
     let mut rig = replicating(Power::Running);
     rig.wish_pace(Pace { guest_percent: Some(85), ..pace() });

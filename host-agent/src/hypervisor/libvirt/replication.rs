@@ -10,6 +10,7 @@ use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer, TestLaunch};
 use drover_policies::attempt::FailureClass;
 use drover_policies::ids::{OperationId, ReplicaId, ServerId};
 use drover_policies::replica::{DiskBacklog, Point, ReplicaDisk};
+use drover_policies::time::Span;
 
 use super::super::replication::{
     FilledBy, Held, Launched, Limits, Replication, RoundOrder, RoundStatus, TestOf, Touched,
@@ -96,6 +97,10 @@ impl Replication for Replicating {
     fn limit_round(&self, server: ServerId, limits: Limits) -> Answer<()> {
         self.rounds.limit(server, limits);
         Ok(())
+    }
+
+    fn quiet_for(&self, server: ServerId) -> Span {
+        Span::milliseconds(u64::try_from(self.rounds.quiet_for(server).as_millis()).unwrap_or(u64::MAX))
     }
 
     fn backlog(

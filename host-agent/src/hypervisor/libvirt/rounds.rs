@@ -29,9 +29,11 @@ mod domain;
 mod gate;
 mod image;
 mod limiter;
+mod parts;
 mod plan;
 mod powered_off;
 mod progress;
+mod quiet;
 mod running;
 mod scratch;
 mod source;
@@ -39,9 +41,11 @@ mod stretches;
 mod workers;
 
 pub(super) use domain::disk_files;
+use gate::Seen;
 use limiter::Limiter;
 use plan::{Names, Plan};
 use progress::Progress;
+use quiet::Quiet;
 use scratch::Scratch;
 use source::Server;
 use workers::Workers;
@@ -58,6 +62,8 @@ pub(super) struct Rounds {
     workers: Workers,
     limit: Arc<Limiter>,
     rounds: Mutex<HashMap<ServerId, Standing>>,
+    /// Of guests that are given way to.
+    quiet: Mutex<HashMap<ServerId, Quiet>>,
     /// Whether what an earlier agent left was taken back.
     recovered: Mutex<Recovered>,
     waker: Arc<Mutex<Option<Waker>>>,
@@ -87,6 +93,8 @@ struct Doing<'a> {
     names: Names,
     server: Server,
     replica: PeerReplica,
+    /// What the guest had done before, where it is given way to.
+    before: Option<Seen>,
 }
 
 fn failed(class: FailureClass, text: impl Into<String>) -> Refusal {
@@ -103,6 +111,7 @@ impl Rounds {
             workers: Workers::new(WORKERS),
             limit: Arc::new(Limiter::new(ends.config.bandwidth.map(NonZeroU64::get))),
             rounds: Mutex::default(),
+            quiet: Mutex::default(),
             recovered: Mutex::new(Recovered::No),
             waker,
         }
@@ -141,11 +150,16 @@ impl Rounds {
         let names = Names::new(order.replica);
         let server = Server::new(Daemon::new(self.uri.clone()), order.server, names.clone());
         let replica = self.peers.connect(&order.peer, order.replica).map_err(PeerError::in_round)?;
-        let doing = Doing { rounds: self, order, progress, names, server, replica };
+        let mut doing = Doing { rounds: self, order, progress, names, server, replica, before: None };
         progress.goes_on()?;
         let began = std::time::Instant::now();
         let done = match order.from {
-            ReadFrom::Running => running::run(&doing),
+            ReadFrom::Running => {
+                doing.before = progress.gate.share().and_then(|_| doing.look());
+                let done = running::run(&doing);
+                doing.leave_alone();
+                done
+            }
             ReadFrom::PoweredOff => powered_off::run(&doing),
         };
         tracing::debug!(server = %order.server, took = ?began.elapsed(), "a round has ended");
@@ -192,6 +206,16 @@ impl Rounds {
         }
     }
 
+    fn quiet<T>(&self, server: ServerId, with: impl FnOnce(&mut Quiet) -> T) -> T {
+        with(lock(&self.quiet).entry(server).or_default())
+    }
+
+    /// How much longer a guest is left alone.
+    pub(super) fn quiet_for(&self, server: ServerId) -> std::time::Duration {
+        let now = std::time::Instant::now();
+        lock(&self.quiet).get(&server).map(|quiet| quiet.left(now)).unwrap_or_default()
+    }
+
     fn server(&self, replica: ReplicaId, server: ServerId) -> Server {
         Server::new(Daemon::new(self.uri.clone()), server, Names::new(replica))
     }
@@ -215,6 +239,7 @@ impl Rounds {
         if self.progress(server).is_some() {
             return Err(failed(FailureClass::Busy, "a round of this server runs: abort it first"));
         }
+        lock(&self.quiet).remove(&server);
         let source = self.server(replica, server);
         match source.forget(&self.scratch) {
             Ok(()) | Err(Refusal { kind: RefusalKind::NoServer, .. }) => {}
@@ -257,6 +282,23 @@ impl Drop for Ending<'_> {
 }
 
 impl Doing<'_> {
+    /// What the guest has done until now.
+    fn look(&self) -> Option<Seen> {
+        let seen = self.server.done().ok().map(|done| (done, std::time::Instant::now()));
+        if let Some(seen) = seen {
+            self.rounds.quiet(self.order.server, |quiet| quiet.begins(seen));
+        }
+        seen
+    }
+
+    /// What this round took from a guest that is still to be given way to is made good before the next.
+    fn leave_alone(&self) {
+        let Some((before, share)) = self.before.zip(self.progress.gate.share()) else { return };
+        let Ok(done) = self.server.done() else { return };
+        let now = std::time::Instant::now();
+        self.rounds.quiet(self.order.server, |quiet| quiet.ends(before, (done, now), share));
+    }
+
     /// The round as it is told to the destination when everything has been sent.
     fn landed(&self, plan: &Plan, at: Instant, frozen: Frozen) -> Round {
         Round {

@@ -525,6 +525,10 @@ impl World {
             let (replica, number, shows) = (round.order.replica, round.number, round.shows);
             inside.checkpoint = Some(Checkpoint { replica, number, shows });
         }
+        // Its guest is owed as much time as the round took.
+        if round.limits.guest_percent.is_some() {
+            self.quiet.insert(round.order.server, now + (now - round.began_at));
+        }
         Ok(Round {
             number: round.number,
             kind: round.kind,

@@ -4,6 +4,7 @@ use drover_agent_api::{HoldReplica, ReleaseReplica, ReplicaPeer, TestLaunch};
 use drover_policies::attempt::FailureClass;
 use drover_policies::ids::{OperationId, ReplicaId, ServerId};
 use drover_policies::replica::{DiskBacklog, Point, ReplicaDisk};
+use drover_policies::time::Span;
 
 use super::super::replication::{
     FilledBy, Held, Launched, Limits, NotConfigured, Replication, RoundOrder, RoundStatus, TestOf, Touched,
@@ -89,6 +90,14 @@ impl Replication for Port {
             }
             Ok(())
         })
+    }
+
+    fn quiet_for(&self, server: ServerId) -> Span {
+        let left = |world: &mut World| {
+            let until = world.quiet.get(&server).copied().unwrap_or(world.now);
+            Ok(Span::between(world.now, until))
+        };
+        self.counted(left).unwrap_or(Span::ZERO)
     }
 
     fn backlog(

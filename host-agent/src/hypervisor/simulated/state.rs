@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) transfers: BTreeMap<ServerId, Transfer>,
     /// The last round of each server.
     pub(super) rounds: BTreeMap<ServerId, Copying>,
+    /// Until when guests are left alone by rounds that may wait.
+    pub(super) quiet: BTreeMap<ServerId, Instant>,
     /// What is there of each import.
     pub(super) imports: BTreeMap<ServerId, Foreign>,
     /// Pairs of hosts that can't reach each other, each in the order of names.

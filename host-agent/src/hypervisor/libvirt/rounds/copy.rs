@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use drover_policies::attempt::FailureClass;
-use drover_policies::replica::{DiskFigures, ReplicaDisk};
+use drover_policies::replica::ReplicaDisk;
 
 use super::super::lock;
 use super::gate::Watched;
@@ -41,8 +41,8 @@ pub(super) struct Offer<'a> {
 /// What is brought over of a disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum What {
-    /// All that is not empty.
-    Data,
+    /// All that is not empty from this offset on, onto what is empty there.
+    Data { from: u64 },
     /// What this context of its export says was written.
     Written(String),
     /// What differs.
@@ -54,10 +54,10 @@ pub(super) type Connect<'a> = dyn Fn(&ReplicaDisk) -> std::io::Result<UnixStream
 
 /// All that a copy needs.
 pub(super) struct Copy<'a> {
-    pub(super) source: &'a Connect<'a>,
+    pub(super) source: Box<Connect<'a>>,
     pub(super) replica: &'a PeerReplica,
     pub(super) round: &'a PeerRound,
-    pub(super) offers: &'a [Offer<'a>],
+    pub(super) offers: Vec<Offer<'a>>,
     pub(super) progress: &'a Progress,
     pub(super) workers: &'a Workers,
     /// Who reads and writes the disks meanwhile; nobody when the server is off.
@@ -96,12 +96,22 @@ impl Copy<'_> {
     /// Copies everything; when this returns, the destination has it on its disk and all connections are closed.
     /// `may_go_on` is asked about ten times a second; an error ends the round.
     pub(super) fn run(&self, may_go_on: &dyn Fn() -> Answer<()>) -> Answer<()> {
+        self.run_until(may_go_on, &|| false).map(drop)
+    }
+
+    /// The same, but no more is begun once it is over, which is asked as often. Gives, by disk, where that begins which is left.
+    pub(super) fn run_until(
+        &self,
+        may_go_on: &dyn Fn() -> Answer<()>,
+        is_over: &dyn Fn() -> bool,
+    ) -> Answer<Vec<Option<u64>>> {
         // These stay open until all is done, as a qemu-nbd ends with its last client.
         let mut lines = self.all_lines()?;
         let queue = Mutex::new(self.look_at(&mut lines)?);
         let bytes = lock(&queue).bytes();
         let more = usize::try_from(bytes / WORTH_A_WORKER).unwrap_or(usize::MAX);
         let helpers = self.workers.take(more);
+        self.progress.gate.begin();
         let done = thread::scope(|scope| {
             let (ended, ends) = mpsc::channel();
             let first = {
@@ -118,7 +128,11 @@ impl Copy<'_> {
             if let Some(guest) = self.guest {
                 scope.spawn(|| self.progress.gate.keep(guest));
             }
-            self.watch(&ends, may_go_on);
+            self.watch(&ends, may_go_on, &|| {
+                if is_over() {
+                    lock(&queue).close();
+                }
+            });
             self.progress.gate.end();
             others
                 .into_iter()
@@ -130,11 +144,12 @@ impl Copy<'_> {
         self.progress.goes_on()?;
         done.into_iter().collect::<Answer<()>>()?;
         self.progress.watch_no_more();
-        for (line, offer) in lines.into_iter().zip(self.offers) {
+        for (line, offer) in lines.into_iter().zip(&self.offers) {
             self.finish(line, offer.disk)?;
         }
         self.progress.sent(self.replica.sent_bytes(), Instant::now());
-        Ok(())
+        let queue = lock(&queue);
+        Ok((0..self.offers.len()).map(|disk| queue.left_of(disk)).collect())
     }
 
     /// A worker that failed ends all of them, so that none hangs for what will not come.
@@ -147,7 +162,7 @@ impl Copy<'_> {
     }
 
     /// Until all workers have ended.
-    fn watch(&self, ends: &mpsc::Receiver<()>, may_go_on: &dyn Fn() -> Answer<()>) {
+    fn watch(&self, ends: &mpsc::Receiver<()>, may_go_on: &dyn Fn() -> Answer<()>, look: &dyn Fn()) {
         loop {
             match ends.recv_timeout(LOOK) {
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -157,6 +172,7 @@ impl Copy<'_> {
             if let Err(refusal) = may_go_on() {
                 self.progress.end(refusal);
             }
+            look();
         }
     }
 
@@ -198,13 +214,13 @@ impl Copy<'_> {
     fn look_at(&self, lines: &mut [Line]) -> Answer<Queue> {
         let mut all = Vec::new();
         let mut figures = Vec::new();
-        for (index, (line, offer)) in lines.iter_mut().zip(self.offers).enumerate() {
+        for (index, (line, offer)) in lines.iter_mut().zip(&self.offers).enumerate() {
             let told = |error: NbdError| at_source(offer.disk, &error);
             let size = line.source.size();
             let allocation = line.source.extents(ALLOCATION, 0, size).map_err(told)?;
             let written;
             let wanted = match &offer.what {
-                What::Data => Wanted::Data,
+                What::Data { from } => Wanted::Data { from: *from },
                 What::Differences => Wanted::Differences,
                 What::Written(context) => {
                     written = line.source.extents(context, 0, size).map_err(told)?;
@@ -215,10 +231,10 @@ impl Copy<'_> {
             };
             let stretches = stretches::of(index, &allocation, wanted);
             let total_bytes = stretches.iter().map(|stretch| stretch.length).sum();
-            if offer.what == What::Data {
+            if offer.what == (What::Data { from: 0 }) {
                 self.progress.found_dirty(total_bytes);
             }
-            figures.push(DiskFigures { target: offer.disk.target.clone(), total_bytes, done_bytes: 0 });
+            figures.push((offer.disk.target.clone(), total_bytes));
             all.extend(stretches);
         }
         self.progress.set_disks(figures);

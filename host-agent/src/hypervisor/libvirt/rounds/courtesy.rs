@@ -7,20 +7,30 @@
 
 use std::time::Duration;
 
-/// A phase is no shorter, so that a guest has done something in it.
-const SHORTEST: Duration = Duration::from_millis(100);
-/// … and no longer, so that it is seen in time how the guest does in the other one.
-const LONGEST: Duration = Duration::from_secs(2);
+/// How long phases are.
+#[derive(Debug, Clone, Copy)]
+struct Rhythm {
+    /// No shorter, so that a guest has done something in it.
+    shortest: Duration,
+    /// … and no longer, so that it is seen in time how the guest does in the other one.
+    longest: Duration,
+}
+
+/// While a backup is open.
+const IN_A_BACKUP: Rhythm = Rhythm { shortest: Duration::from_millis(100), longest: Duration::from_secs(2) };
+/// Where each phase of copying is a backup of its own, which takes time to be opened and closed.
+const BACKUP_BY_BACKUP: Rhythm =
+    Rhythm { shortest: Duration::from_secs(1), longest: Duration::from_secs(30) };
 /// A guest that does little is looked at so often.
 const LOOK: Duration = Duration::from_millis(500);
 /// Requests per second from which on a guest is one that reads and writes …
-const BUSY: f64 = 20.0;
+pub(super) const BUSY: f64 = 20.0;
 /// … until it does fewer than this.
 const IDLE: f64 = 10.0;
 /// Before it is known what the copying costs a guest that reads and writes.
 const FIRST: f64 = 0.2;
 /// Whatever the guest does: a copy comes to its end.
-const LEAST: f64 = 0.1;
+pub(super) const LEAST: f64 = 0.1;
 /// From one phase to the next it does not grow by more than this: what is measured in a short one may be chance.
 const GROWTH: f64 = 1.5;
 /// What counts of what was known when a phase has been measured.
@@ -56,14 +66,14 @@ pub(super) enum Phase {
 
 /// What a guest does in one kind of phase, of late.
 #[derive(Debug, Clone, Copy, Default)]
-struct Rate {
+pub(super) struct Rate {
     bytes: f64,
     requests: f64,
     seconds: f64,
 }
 
 impl Rate {
-    fn saw(&mut self, done: Done, took: Duration) {
+    pub(super) fn saw(&mut self, done: Done, took: Duration) {
         let took = took.as_secs_f64().max(0.001);
         let weight = (COUNTS / took).min(1.0);
         #[expect(clippy::cast_precision_loss, reason = "figures of a phase")]
@@ -74,15 +84,15 @@ impl Rate {
         add(&mut self.seconds, took);
     }
 
-    fn is_known(&self) -> bool {
+    pub(super) fn is_known(&self) -> bool {
         self.seconds > 0.0
     }
 
-    fn bytes_per_second(&self) -> f64 {
+    pub(super) fn bytes_per_second(&self) -> f64 {
         if self.is_known() { self.bytes / self.seconds } else { 0.0 }
     }
 
-    fn requests_per_second(&self) -> f64 {
+    pub(super) fn requests_per_second(&self) -> f64 {
         if self.is_known() { self.requests / self.seconds } else { 0.0 }
     }
 }
@@ -96,6 +106,7 @@ enum Guest {
 /// What is known of one guest in one round.
 #[derive(Debug)]
 pub(super) struct Courtesy {
+    rhythm: Rhythm,
     copying: Rate,
     holding: Rate,
     guest: Guest,
@@ -107,8 +118,18 @@ pub(super) struct Courtesy {
 
 impl Courtesy {
     /// Nothing known: the first phase is one to see what the guest does.
-    pub(super) fn new() -> Self {
+    pub(super) fn in_a_backup() -> Self {
+        Self::new(IN_A_BACKUP)
+    }
+
+    /// The same for a copy that is made backup by backup.
+    pub(super) fn backup_by_backup() -> Self {
+        Self::new(BACKUP_BY_BACKUP)
+    }
+
+    fn new(rhythm: Rhythm) -> Self {
         Self {
+            rhythm,
             copying: Rate::default(),
             holding: Rate::default(),
             guest: Guest::Busy,
@@ -129,7 +150,7 @@ impl Courtesy {
             Guest::Busy if requests < IDLE => self.guest = Guest::Idle,
             // What it did in peace is not known any more.
             Guest::Idle if requests >= BUSY => {
-                *self = Self { last: self.last, ..Self::new() };
+                *self = Self { last: self.last, ..Self::new(self.rhythm) };
             }
             Guest::Busy if phase == Phase::Holding => self.part = self.next_part(share),
             Guest::Busy | Guest::Idle => {}
@@ -160,17 +181,18 @@ impl Courtesy {
     /// What comes next, and for how long.
     pub(super) fn next(&self) -> (Phase, Duration) {
         let (last, took) = self.last;
+        let Rhythm { shortest, longest } = self.rhythm;
         match (self.guest, last) {
             (Guest::Idle, _) => (Phase::Copying, LOOK),
             (Guest::Busy, Phase::Holding) => {
                 // The other phase is to be as long as the shortest one.
                 let rest = (1.0 - self.part).max(0.001);
-                let length = SHORTEST.mul_f64((self.part / rest).max(1.0));
-                (Phase::Copying, length.min(LONGEST))
+                let length = shortest.mul_f64((self.part / rest).max(1.0));
+                (Phase::Copying, length.min(longest))
             }
             (Guest::Busy, Phase::Copying) => {
                 let length = took.mul_f64((1.0 - self.part) / self.part);
-                (Phase::Holding, length.clamp(SHORTEST, LONGEST))
+                (Phase::Holding, length.clamp(shortest, longest))
             }
         }
     }
@@ -205,7 +227,7 @@ mod tests {
     impl Simulated {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a simulation")]
         fn run(&self, seconds: f64, mut chances: impl FnMut() -> f64) -> Outcome {
-            let mut courtesy = Courtesy::new();
+            let mut courtesy = Courtesy::in_a_backup();
             let (mut passed, mut copied, mut bytes) = (0.0, 0.0, 0.0);
             while passed < seconds {
                 let (phase, length) = courtesy.next();
@@ -267,7 +289,7 @@ mod tests {
     fn a_guest_that_begins_to_write_is_given_way_to_and_one_that_ends_is_not() {
         let second = Duration::from_secs(1);
         let at = |megabytes: u64| Done { bytes: megabytes * 1_000_000, requests: megabytes * 16 };
-        let mut courtesy = Courtesy::new();
+        let mut courtesy = Courtesy::in_a_backup();
         courtesy.saw(Phase::Holding, at(0), second, SHARE);
         assert_eq!(courtesy.next(), (Phase::Copying, LOOK));
         courtesy.saw(Phase::Copying, at(20), second, SHARE);

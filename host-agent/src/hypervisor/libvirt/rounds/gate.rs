@@ -97,6 +97,18 @@ impl Gate {
         Some(Reading(self))
     }
 
+    /// The copying begins.
+    pub(super) fn begin(&self) {
+        let mut state = lock(&self.state);
+        state.over = false;
+        state.kept_since.get_or_insert_with(Instant::now);
+    }
+
+    /// Counts a time since it began in which nothing was copied for the guest's sake.
+    pub(super) fn was_held(&self, length: Duration) {
+        lock(&self.state).held += length;
+    }
+
     /// The copying is over, and so is [`Gate::keep`].
     pub(super) fn end(&self) {
         lock(&self.state).over = true;
@@ -105,7 +117,6 @@ impl Gate {
 
     /// Opens and closes for a guest until the copying is over.
     pub(super) fn keep(&self, guest: &dyn Watched) {
-        lock(&self.state).kept_since = Some(Instant::now());
         let (mut courtesy, mut known) = self.first_look(guest);
         let mut is_told = false;
         while !self.is_over() {
@@ -132,7 +143,7 @@ impl Gate {
 
     /// What it did until now, when it was looked at before.
     fn first_look(&self, guest: &dyn Watched) -> (Courtesy, Option<Seen>) {
-        let mut courtesy = Courtesy::new();
+        let mut courtesy = Courtesy::in_a_backup();
         let Some(share) = self.share() else { return (courtesy, None) };
         let known = match guest.before() {
             Some(before) => see(guest, before, (Phase::Holding, share), &mut courtesy),
@@ -154,7 +165,8 @@ impl Gate {
         }
     }
 
-    fn share(&self) -> Option<f64> {
+    /// What the guest is to keep, as a part of 1; nothing when the copying goes first.
+    pub(super) fn share(&self) -> Option<f64> {
         lock(&self.state).share.map(|percent| f64::from(percent) / 100.0)
     }
 
@@ -215,12 +227,13 @@ impl Gate {
     }
 }
 
-fn look(guest: &dyn Watched) -> Option<Seen> {
+/// Looks at a guest now.
+pub(super) fn look(guest: &dyn Watched) -> Option<Seen> {
     guest.done().map(|done| (done, Instant::now()))
 }
 
 /// What a guest did in a phase that has just ended.
-fn see(
+pub(super) fn see(
     guest: &dyn Watched,
     (before, then): Seen,
     (phase, share): (Phase, f64),

@@ -89,29 +89,29 @@ fn send(doing: &Doing<'_>, plan: &Plan, status: &Status) -> Answer<PeerRound> {
         .collect();
     let begin = BeginRound { number: plan.number, kind: RoundKind::Tail, covers: plan.covers, disks: sizes? };
     let round = doing.replica.begin_round(&begin).map_err(PeerError::in_round)?;
-    let offers: Vec<Offer<'_>> = disks
+    let offers = disks
         .iter()
         .map(|disk| Offer { disk, export: String::new(), what: what(plan, status, disk, bitmap.as_deref()) })
         .collect();
     let socket = |disk: &ReplicaDisk| doing.rounds.scratch.disk_socket(&doing.names, &disk.target);
-    let connect = |disk: &ReplicaDisk| UnixStream::connect(socket(disk));
-    let copy = Copy {
-        source: &connect,
+    let connect = move |disk: &ReplicaDisk| UnixStream::connect(socket(disk));
+    Copy {
+        source: Box::new(connect),
         replica: &doing.replica,
         round: &round,
-        offers: &offers,
+        offers,
         progress: doing.progress,
         workers: &doing.rounds.workers,
         guest: None,
-    };
-    copy.run(&|| Ok(()))?;
+    }
+    .run(&|| Ok(()))?;
     served.into_iter().for_each(Served::end);
     Ok(round)
 }
 
 fn what(plan: &Plan, status: &Status, disk: &ReplicaDisk, bitmap: Option<&str>) -> What {
     match (status.content, plan.covers, disk.format, bitmap) {
-        (Content::Empty, _, _, _) => What::Data,
+        (Content::Empty, _, _, _) => What::Data { from: 0 },
         (_, Covers::Changes, ImageFormat::Qcow2, Some(bitmap)) => {
             What::Written(format!("qemu:dirty-bitmap:{bitmap}"))
         }

@@ -84,9 +84,17 @@ impl Progress {
         lock(&self.shape).kind = kind;
     }
 
-    /// What is to be done, by disk.
-    pub(super) fn set_disks(&self, disks: Vec<DiskFigures>) {
-        lock(&self.shape).disks = disks;
+    /// What is to be done now, by disk, in bytes, beside what was done before.
+    pub(super) fn set_disks(&self, disks: Vec<(String, u64)>) {
+        let mut shape = lock(&self.shape);
+        let done = |target: &String| {
+            shape.disks.iter().find(|disk| disk.target == *target).map_or(0, |disk| disk.done_bytes)
+        };
+        let disks = disks.into_iter().map(|(target, bytes)| {
+            let done_bytes = done(&target);
+            DiskFigures { total_bytes: done_bytes + bytes, done_bytes, target }
+        });
+        shape.disks = disks.collect();
     }
 
     pub(super) fn done(&self, disk: usize, bytes: u64) {

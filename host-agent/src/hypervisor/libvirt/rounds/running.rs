@@ -19,7 +19,7 @@ use super::image::{self, Image, allocated};
 use super::plan::{Bitmaps, Plan};
 use super::scratch::Ahead;
 use super::source::{Backup, Begun, Server};
-use super::{Doing, failed};
+use super::{Doing, failed, parts};
 use crate::clock::SystemClock;
 use crate::hypervisor::{Answer, Refusal, State};
 use crate::replica::peer::{PeerError, PeerRound};
@@ -67,15 +67,23 @@ pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
     let status = doing.replica.status().map_err(PeerError::in_round)?;
     look_at_images(doing, &status, &source.targets)?;
 
-    let backup = begin(doing, &xml, &source.targets, &status)?;
-    let copied = backup.copy(doing, &guest);
-    let ended = backup.end(doing);
+    let backup_of = |opening| try_to_open(doing, &xml, &source.targets, opening);
+    let (backup, round) = match parts::first_copy(doing, &status, &guest, &backup_of)? {
+        Some((begun, round)) => (begun, round),
+        None => {
+            let begun = begin(doing, &source.targets, &status, &backup_of)?;
+            let round = begun.begin_round(doing);
+            (begun, round)
+        }
+    };
+    let copied = round.and_then(|round| backup.copy(doing, &round, &guest).map(|()| round));
+    let ended = backup.open.end(doing);
     let round = copied.and_then(|round| ended.map(|()| round))?;
-    let landed = doing.landed(&backup.plan, backup.at, backup.frozen);
+    let landed = doing.landed(&backup.plan, backup.open.at, backup.open.frozen);
     round.land(&landed).map_err(PeerError::in_round)?;
-    // From here on it is the base of the next one; should the agent die before this, the next round deletes them.
+    // From here on it is the base of the next one; should the agent die before this, the next round deletes the others.
     let number = backup.plan.number;
-    if let Err(refusal) = server.delete(move |round| round < number) {
+    if let Err(refusal) = server.delete(move |round| round != number) {
         tracing::warn!(server = %doing.order.server, "old checkpoints stay for now: {refusal}");
     }
     Ok(landed)
@@ -93,63 +101,116 @@ fn look_at_images(doing: &Doing<'_>, status: &Status, targets: &[String]) -> Ans
     doing.server.adopt(&doing.order.disks, targets)
 }
 
-/// A backup that runs.
-struct Running {
-    plan: Plan,
+/// A round whose backup is open.
+pub(super) struct Running {
+    pub(super) plan: Plan,
+    pub(super) open: Open,
+}
+
+/// A backup that QEMU offers.
+pub(super) struct Open {
     at: Moment,
     frozen: Frozen,
     socket: PathBuf,
     ahead: Ahead,
 }
 
+/// How a backup is opened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Opening {
+    /// The round whose checkpoint it goes on from.
+    pub(super) since: Option<u64>,
+    /// The round that a checkpoint of the same moment is made of.
+    pub(super) checkpoint: Option<u64>,
+    /// Whether the guest's file systems are held still for that moment.
+    pub(super) still: Still,
+}
+
+/// Whether file systems are held still for a moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Still {
+    /// Where the guest agent can.
+    IfPossible,
+    /// Nobody looks at that moment alone.
+    No,
+}
+
 /// What stands in the way of a backup and can be put right.
-enum NotBegun {
+pub(super) enum NotBegun {
     /// Bitmaps are of no use.
     Inconsistent(String),
     /// The new checkpoint's bitmap is there already.
     Unknown(String),
 }
 
+impl NotBegun {
+    fn refusal(self) -> Refusal {
+        let (Self::Inconsistent(why) | Self::Unknown(why)) = self;
+        failed(FailureClass::RefusedBySource, why)
+    }
+}
+
+/// Opens a backup, or says what stands in its way.
+pub(super) type TryToOpen<'a> = dyn Fn(Opening) -> Answer<Result<Open, NotBegun>> + 'a;
+
+/// Opens a backup whose bitmaps nothing can be the matter with.
+pub(super) fn open(backup_of: &TryToOpen<'_>, opening: Opening) -> Answer<Open> {
+    backup_of(opening)?.map_err(NotBegun::refusal)
+}
+
 /// Begins a backup. Bitmaps that turn out to be broken are given up, and everything is compared; one that libvirt does not know of is
 /// made known to it, so that it is deleted like any other that is of no use. Each is done once.
-fn begin(doing: &Doing<'_>, xml: &str, targets: &[String], status: &Status) -> Answer<Running> {
+fn begin(
+    doing: &Doing<'_>,
+    targets: &[String],
+    status: &Status,
+    backup_of: &TryToOpen<'_>,
+) -> Answer<Running> {
     let (mut bitmaps, mut known) = (Bitmaps::Usable, false);
     loop {
-        match try_to_begin(doing, xml, targets, status, bitmaps)? {
-            Ok(running) => return Ok(running),
+        let plan = plan(doing, status, bitmaps)?;
+        let has_bitmaps = doing.order.disks.iter().any(|disk| disk.format == ImageFormat::Qcow2);
+        let opening = Opening {
+            since: plan.since.filter(|_| has_bitmaps),
+            checkpoint: Some(plan.number),
+            still: Still::IfPossible,
+        };
+        match backup_of(opening)? {
+            Ok(open) => return Ok(Running { plan, open }),
             Err(NotBegun::Inconsistent(why)) if bitmaps == Bitmaps::Usable => {
                 tracing::info!(server = %doing.order.server, "everything is compared, as its checkpoint is of no use: {why}");
                 bitmaps = Bitmaps::Broken;
             }
             Err(NotBegun::Unknown(why)) if !known => {
                 tracing::info!(server = %doing.order.server, "libvirt has not noted a checkpoint of ours: {why}");
-                doing.server.make_known(status.landed + 1, &doing.order.disks, targets)?;
+                doing.server.make_known(plan.number, &doing.order.disks, targets)?;
                 known = true;
             }
-            Err(NotBegun::Inconsistent(why) | NotBegun::Unknown(why)) => {
-                return Err(failed(FailureClass::RefusedBySource, why));
-            }
+            Err(not_begun) => return Err(not_begun.refusal()),
         }
     }
 }
 
-fn try_to_begin(
-    doing: &Doing<'_>,
-    xml: &str,
-    targets: &[String],
-    status: &Status,
-    bitmaps: Bitmaps,
-) -> Answer<Result<Running, NotBegun>> {
-    let (scratch, server, disks) = (&doing.rounds.scratch, &doing.server, &doing.order.disks);
-    let has_bitmaps = disks.iter().any(|disk| disk.format == ImageFormat::Qcow2);
-    let plan = Plan::running(status, &server.rounds()?, bitmaps);
+/// What the round has to be. Checkpoints that are of no use to it are deleted.
+pub(super) fn plan(doing: &Doing<'_>, status: &Status, bitmaps: Bitmaps) -> Answer<Plan> {
+    let plan = Plan::running(status, &doing.server.rounds()?, bitmaps);
     doing.progress.set_kind(plan.kind);
     if !plan.stale.is_empty() {
         let stale = plan.stale.clone();
-        server.delete(move |round| stale.contains(&round))?;
+        doing.server.delete(move |round| stale.contains(&round))?;
     }
+    Ok(plan)
+}
+
+fn try_to_open(
+    doing: &Doing<'_>,
+    xml: &str,
+    targets: &[String],
+    opening: Opening,
+) -> Answer<Result<Open, NotBegun>> {
+    let (scratch, server, disks) = (&doing.rounds.scratch, &doing.server, &doing.order.disks);
     let socket = scratch.socket(&doing.names);
-    let since = plan.since.map(|round| doing.names.checkpoint(round));
+    let since = opening.since.map(|round| doing.names.checkpoint(round));
     let copied: Vec<_> = disks.iter().map(|disk| (disk, scratch.file(&doing.names, &disk.target))).collect();
     for (disk, file) in &copied {
         image::create(file, server.virtual_bytes(disk)?)?;
@@ -160,19 +221,23 @@ fn try_to_begin(
         socket: &socket,
         targets,
         copied: &copied,
-        since: since.as_deref().filter(|_| has_bitmaps),
+        since: since.as_deref(),
         bitmap: doing.names.prefix(),
     };
-    let checkpoint = domain::checkpoint(&doing.names.checkpoint(plan.number), targets, disks);
+    let named = opening.checkpoint.map(|round| doing.names.checkpoint(round));
+    let checkpoint = named.and_then(|name| domain::checkpoint(&name, targets, disks));
     doing.progress.goes_on()?;
-    let frozen = server.freeze(xml, scratch);
+    let frozen = match opening.still {
+        Still::IfPossible => server.freeze(xml, scratch),
+        Still::No => Frozen::No,
+    };
     let at = SystemClock.now();
     let begun = server.begin(backup.xml(), checkpoint);
     if frozen == Frozen::Yes {
         server.thaw(scratch);
     }
     match begun {
-        Ok(Begun::Yes) => Ok(Ok(Running { plan, at, frozen, socket, ahead })),
+        Ok(Begun::Yes) => Ok(Ok(Open { at, frozen, socket, ahead })),
         Ok(Begun::Inconsistent(why)) => Ok(Err(NotBegun::Inconsistent(why))),
         Ok(Begun::Unknown(why)) => Ok(Err(NotBegun::Unknown(why))),
         Err(refusal) => {
@@ -184,55 +249,72 @@ fn try_to_begin(
 }
 
 impl Running {
-    /// Brings over what this round is to bring over.
-    fn copy(&self, doing: &Doing<'_>, guest: &Guest<'_>) -> Answer<PeerRound> {
-        let disks = &doing.order.disks;
-        let written = match self.plan.covers {
-            Covers::Changes => doing.server.written().unwrap_or_default(),
-            Covers::Everything => Vec::new(),
-        };
-        let sizes: Answer<Vec<_>> = disks
-            .iter()
-            .map(|disk| {
-                let known = written.iter().find(|(target, _)| *target == disk.target);
-                let expected_bytes = match (self.plan.kind, known) {
-                    (RoundKind::Initial, _) => allocated(disk),
-                    // What differs is seen when it is compared.
-                    (RoundKind::Incremental | RoundKind::Rescan | RoundKind::Tail, known) => {
-                        known.map_or(0, |(_, bytes)| *bytes)
-                    }
-                };
-                let virtual_bytes = doing.server.virtual_bytes(disk)?;
-                Ok(DiskSize { target: disk.target.clone(), virtual_bytes, expected_bytes })
-            })
-            .collect();
-        let (number, kind, covers) = (self.plan.number, self.plan.kind, self.plan.covers);
-        let begin = BeginRound { number, kind, covers, disks: sizes? };
-        let round = doing.replica.begin_round(&begin).map_err(PeerError::in_round)?;
-        let context = format!("qemu:dirty-bitmap:{}", doing.names.prefix());
-        let offers: Vec<Offer<'_>> = disks
-            .iter()
-            .map(|disk| Offer { disk, export: disk.target.clone(), what: what(&self.plan, disk, &context) })
-            .collect();
-        let connect = |_: &ReplicaDisk| UnixStream::connect(&self.socket);
-        let copy = Copy {
-            source: &connect,
-            replica: &doing.replica,
-            round: &round,
-            offers: &offers,
-            progress: doing.progress,
-            workers: &doing.rounds.workers,
-            guest: Some(guest),
-        };
-        copy.run(&|| {
-            doing.rounds.scratch.check()?;
-            self.ahead.keep()?;
-            guest.runs()
-        })?;
-        Ok(round)
+    /// Has the destination begin it.
+    pub(super) fn begin_round(&self, doing: &Doing<'_>) -> Answer<PeerRound> {
+        begin_round(doing, &self.plan)
     }
 
-    fn end(&self, doing: &Doing<'_>) -> Answer<()> {
+    /// Brings over what this round is to bring over.
+    fn copy(&self, doing: &Doing<'_>, round: &PeerRound, guest: &Guest<'_>) -> Answer<()> {
+        let context = format!("qemu:dirty-bitmap:{}", doing.names.prefix());
+        let wanted = |disk: &ReplicaDisk| what(&self.plan, disk, &context);
+        let mut copy = self.open.copy(doing, round, &wanted);
+        copy.guest = Some(guest);
+        copy.run(&|| self.open.lasts(doing, guest))
+    }
+}
+
+/// Has the destination begin a round.
+pub(super) fn begin_round(doing: &Doing<'_>, plan: &Plan) -> Answer<PeerRound> {
+    let written = match plan.covers {
+        Covers::Changes => doing.server.written().unwrap_or_default(),
+        Covers::Everything => Vec::new(),
+    };
+    let disks = doing.order.disks.iter().map(|disk| {
+        let known = written.iter().find(|(target, _)| *target == disk.target);
+        let expected_bytes = match (plan.kind, known) {
+            (RoundKind::Initial, _) => allocated(disk),
+            // What differs is seen when it is compared.
+            (RoundKind::Incremental | RoundKind::Rescan | RoundKind::Tail, known) => {
+                known.map_or(0, |(_, bytes)| *bytes)
+            }
+        };
+        let virtual_bytes = doing.server.virtual_bytes(disk)?;
+        Ok(DiskSize { target: disk.target.clone(), virtual_bytes, expected_bytes })
+    });
+    let disks = disks.collect::<Answer<_>>()?;
+    let begin = BeginRound { number: plan.number, kind: plan.kind, covers: plan.covers, disks };
+    doing.replica.begin_round(&begin).map_err(PeerError::in_round)
+}
+
+impl Open {
+    /// What is to be brought over from it.
+    pub(super) fn copy<'a>(
+        &'a self,
+        doing: &'a Doing<'_>,
+        round: &'a PeerRound,
+        wanted: &dyn Fn(&ReplicaDisk) -> What,
+    ) -> Copy<'a> {
+        let offer = |disk: &'a ReplicaDisk| Offer { disk, export: disk.target.clone(), what: wanted(disk) };
+        Copy {
+            source: Box::new(|_: &ReplicaDisk| UnixStream::connect(&self.socket)),
+            replica: &doing.replica,
+            round,
+            offers: doing.order.disks.iter().map(offer).collect(),
+            progress: doing.progress,
+            workers: &doing.rounds.workers,
+            guest: None,
+        }
+    }
+
+    /// An error when it has to be ended early.
+    pub(super) fn lasts(&self, doing: &Doing<'_>, guest: &Guest<'_>) -> Answer<()> {
+        doing.rounds.scratch.check()?;
+        self.ahead.keep()?;
+        guest.runs()
+    }
+
+    pub(super) fn end(&self, doing: &Doing<'_>) -> Answer<()> {
         take_back(doing, &self.socket)
     }
 }
@@ -251,15 +333,15 @@ fn take_back(doing: &Doing<'_>, socket: &Path) -> Answer<()> {
 
 /// What is brought over of a disk.
 fn what(plan: &Plan, disk: &ReplicaDisk, context: &str) -> What {
-    match (plan.kind, plan.covers, disk.format) {
-        (RoundKind::Initial, _, _) => What::Data,
-        (_, Covers::Changes, ImageFormat::Qcow2) => What::Written(context.to_owned()),
-        (_, Covers::Changes, ImageFormat::Raw) | (_, Covers::Everything, _) => What::Differences,
+    match (plan.kind, plan.since, disk.format) {
+        (RoundKind::Initial, None, _) => What::Data { from: 0 },
+        (_, Some(_), ImageFormat::Qcow2) => What::Written(context.to_owned()),
+        (_, Some(_), ImageFormat::Raw) | (_, None, _) => What::Differences,
     }
 }
 
 /// The guest while it is backed up.
-struct Guest<'a> {
+pub(super) struct Guest<'a> {
     server: &'a Server,
     id: ServerId,
     looked: Mutex<Instant>,
@@ -269,14 +351,11 @@ struct Guest<'a> {
 
 impl<'a> Guest<'a> {
     fn new(doing: &'a Doing<'_>) -> Self {
-        let server = &doing.server;
-        let is_held_back = doing.order.limits.guest_percent.is_some();
-        let before = if is_held_back { server.done().ok() } else { None };
         Self {
-            server,
+            server: &doing.server,
             id: doing.order.server,
             looked: Mutex::new(Instant::now()),
-            before: before.map(|done| (done, Instant::now())),
+            before: doing.before,
         }
     }
 

@@ -46,8 +46,8 @@ pub(super) struct Stretch {
 /// What of a disk is brought over.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wanted<'a> {
-    /// All that is not empty, onto an image that is.
-    Data,
+    /// All that is not empty from this offset on, onto an image that is empty there.
+    Data { from: u64 },
     /// What a bitmap says was written.
     Written(&'a [Extent]),
     /// What differs.
@@ -59,12 +59,13 @@ pub(super) fn of(disk: usize, allocation: &[Extent], wanted: Wanted<'_>) -> Vec<
     let whole: Vec<Extent>;
     let (within, data, zero, hole): (&[Extent], _, _, _) = match wanted {
         Wanted::Written(written) => (written, Act::Copy, Some(Act::Zero), SMALLEST_HOLE),
-        Wanted::Data | Wanted::Differences => {
+        Wanted::Data { .. } | Wanted::Differences => {
             let end = allocation.last().map_or(0, |extent| extent.offset + extent.length);
-            whole = vec![Extent { offset: 0, length: end, flags: DIRTY }];
+            let from = if let Wanted::Data { from } = wanted { from.min(end) } else { 0 };
+            whole = vec![Extent { offset: from, length: end - from, flags: DIRTY }];
             match wanted {
                 Wanted::Differences => (&whole, Act::Compare, Some(Act::CompareZero), SMALLEST_COMPARED_HOLE),
-                Wanted::Data | Wanted::Written(_) => (&whole, Act::Copy, None, SMALLEST_HOLE),
+                Wanted::Data { .. } | Wanted::Written(_) => (&whole, Act::Copy, None, SMALLEST_HOLE),
             }
         }
     };
@@ -97,27 +98,44 @@ fn push(stretches: &mut Vec<Stretch>, next: Stretch) {
 
 /// Stretches of several disks, handed out piece by piece.
 #[derive(Debug)]
-pub(super) struct Queue(VecDeque<Stretch>);
+pub(super) struct Queue {
+    left: VecDeque<Stretch>,
+    is_closed: bool,
+}
 
 impl Queue {
+    /// Those of one disk have to be in the order of the disk.
     pub(super) fn new(stretches: impl IntoIterator<Item = Stretch>) -> Self {
-        Self(stretches.into_iter().collect())
+        Self { left: stretches.into_iter().collect(), is_closed: false }
     }
 
     /// All that is left, in bytes.
     pub(super) fn bytes(&self) -> u64 {
-        self.0.iter().map(|stretch| stretch.length).sum()
+        self.left.iter().map(|stretch| stretch.length).sum()
+    }
+
+    /// No more is handed out.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
+    }
+
+    /// Where that of a disk begins which was not handed out.
+    pub(super) fn left_of(&self, disk: usize) -> Option<u64> {
+        self.left.iter().find(|stretch| stretch.disk == disk).map(|stretch| stretch.offset)
     }
 
     /// The next piece.
     pub(super) fn take(&mut self) -> Option<Stretch> {
-        let first = self.0.front_mut()?;
+        if self.is_closed {
+            return None;
+        }
+        let first = self.left.front_mut()?;
         let length = first.length.min(first.act.piece());
         let piece = Stretch { length, ..*first };
         first.offset += length;
         first.length -= length;
         if first.length == 0 {
-            self.0.pop_front();
+            self.left.pop_front();
         }
         Some(piece)
     }
@@ -148,7 +166,25 @@ mod tests {
     #[test]
     fn a_first_copy_leaves_holes_out() {
         let allocation = extents(&[(2, 0), (3, ZERO | 1), (1, 0)]);
-        assert_eq!(told(&of(0, &allocation, Wanted::Data)), [(Act::Copy, 0, 2), (Act::Copy, 5, 1)]);
+        let from = |units: u64| told(&of(0, &allocation, Wanted::Data { from: units * UNIT }));
+        assert_eq!(from(0), [(Act::Copy, 0, 2), (Act::Copy, 5, 1)]);
+        assert_eq!(from(1), [(Act::Copy, 1, 1), (Act::Copy, 5, 1)]);
+        assert_eq!(from(6), []);
+        assert_eq!(from(7), []);
+    }
+
+    #[test]
+    fn what_a_closed_queue_has_left_begins_where_nothing_was_handed_out() {
+        let stretch = |disk, offset, length| Stretch { disk, offset, length, act: Act::Copy };
+        let mut queue =
+            Queue::new([stretch(0, 0, 3 << 20), stretch(0, 8 << 20, 1 << 20), stretch(1, 4096, 512)]);
+        assert_eq!((queue.take(), queue.left_of(0)), (Some(stretch(0, 0, 1 << 20)), Some(1 << 20)));
+        queue.take();
+        queue.take();
+        assert_eq!(queue.left_of(0), Some(8 << 20));
+        queue.take();
+        queue.close();
+        assert_eq!((queue.take(), queue.left_of(0), queue.left_of(1)), (None, None, Some(4096)));
     }
 
     #[test]
