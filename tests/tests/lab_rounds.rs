@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use drover_agent_api::{Base, HoldReplica, ReplicaPeer};
+use drover_agent_api::{Base, HoldReplica, Images, ReleaseReplica, ReplicaPeer};
 use drover_host_agent::domain_xml::Storage;
 use drover_host_agent::hypervisor::Hypervisor;
 use drover_host_agent::hypervisor::libvirt::{ConsoleHeartbeat, Encryption, HostConfig, Libvirt};
@@ -123,27 +123,37 @@ impl Stage {
 
         let destination = ends(dir.path(), "destination", &free_address(), &dir.path().join("unused"));
         let own = ends(dir.path(), "source", &free_address(), &scratch);
-        let own_certificate = own.facts().certificate;
         let source = Libvirt::new(host_config(host)).expect("a port").replicating(Arc::clone(&own));
         let server: ServerId = guest.uuid.parse().expect("a uuid");
         let replica = ReplicaId(Uuid::from_u128(7 << 96 | 0x1a2b_3c4d));
         let stage =
             Self { source, own, destination, disks: Vec::new(), server, replica, lab, dir, _scratch: mount };
         let stage = Self { disks: stage.read_disks(), ..stage };
-        let hold = HoldReplica {
-            replica,
-            server,
-            source: HostName::new("h1".to_owned()).expect("a name"),
-            source_certificate: own_certificate,
-            disks: stage.disks.clone(),
-            base: Base::New,
-        };
-        stage.destination.replicas.hold(&hold).expect("it is held");
+        stage.hold();
         stage.wait("the guest agent to be connected", || {
             let xml = stage.virsh(&["dumpxml", GUEST]);
             xml.contains("state='connected'").then_some(())
         });
         Some(stage)
+    }
+
+    fn hold(&self) {
+        let hold = HoldReplica {
+            replica: self.replica,
+            server: self.server,
+            source: HostName::new("h1".to_owned()).expect("a name"),
+            source_certificate: self.own.facts().certificate,
+            disks: self.disks.clone(),
+            base: Base::New,
+        };
+        self.destination.replicas.hold(&hold).expect("it is held");
+    }
+
+    /// The destination has nothing of it.
+    fn hold_anew(&self) {
+        let release = ReleaseReplica { replica: self.replica, images: Images::Delete };
+        self.destination.replicas.release(&release).expect("it is released");
+        self.hold();
     }
 
     fn host(&self) -> &Host {
@@ -423,6 +433,66 @@ fn rounds_bring_a_server_s_disks_over_bit_by_bit() {
     let info =
         Command::new("qemu-img").arg("info").arg(&stage.disks[0].source).output().expect("qemu-img runs");
     assert!(!String::from_utf8_lossy(&info.stdout).contains("drover-1a2b3c4d"), "a bitmap is left");
+    stage.nothing_is_left();
+}
+
+/// A guest that writes as fast as it can, so that its first copy is made in parts with times between them.
+#[test]
+fn a_first_copy_in_parts_shows_the_moment_of_its_last_backup() {
+    let load = DiskLoad { mib: 48, kib_per_second: 0 };
+    let Some(stage) = Stage::new("test-parts", load, [DiskFormat::Qcow2, DiskFormat::Qcow2], None) else {
+        return;
+    };
+    // So slowly that it takes some seconds.
+    let begin = || {
+        let order = stage.order(ReadFrom::Running, Some(16 << 20));
+        stage.replication().start_round(&order).expect("it begins");
+    };
+    // A time between two parts: some of it is copied, and no backup is open.
+    let a_rest = || {
+        stage.wait("a time between two parts", || {
+            let running = match stage.replication().round(stage.server, OPERATION) {
+                Ok(RoundStatus::Running(figures)) => figures,
+                other => panic!("it should run: {other:?}"),
+            };
+            let is_open = stage.host().virsh(["backup-dumpxml", GUEST]).expect("virsh runs").success;
+            (running.done_bytes() > 0 && !is_open).then_some(running)
+        })
+    };
+    begin();
+    let resting = a_rest();
+    assert!(resting.held_percent > 0 && resting.done_bytes() < resting.total_bytes(), "{resting:?}");
+    assert_eq!(stage.checkpoints(), ["drover-1a2b3c4d-2"], "it has not landed");
+    let landed = stage.returned().expect("it lands");
+    assert_eq!((landed.number, landed.kind, landed.frozen), (1, RoundKind::Initial, Frozen::Yes));
+    assert_eq!(stage.checkpoints(), ["drover-1a2b3c4d-1"]);
+    stage.nothing_is_left();
+    stage.let_it_write(1 << 20);
+    assert_eq!(stage.round(ReadFrom::Running).kind, RoundKind::Incremental);
+    stage.shut_down();
+    stage.round(ReadFrom::PoweredOff);
+    stage.assert_same();
+
+    // A cutover waits for one that is made in parts: it is in a hurry, and rests no more. Another is cut off in a rest, and gone on with.
+    stage.replication().forget(stage.replica, stage.server).expect("forgotten");
+    stage.start();
+    stage.hold_anew();
+    begin();
+    a_rest();
+    stage.replication().abort_round(stage.server).expect("asked");
+    let aborted = stage.returned().expect_err("it does not land");
+    assert_eq!(aborted.at_source().class, FailureClass::Aborted);
+    assert_eq!(stage.round(ReadFrom::Running).kind, RoundKind::Rescan);
+    assert_eq!(stage.checkpoints(), ["drover-1a2b3c4d-1"]);
+    stage.hold_anew();
+    begin();
+    a_rest();
+    stage.replication().limit_round(stage.server, Limits::default()).expect("asked");
+    assert_eq!(stage.returned().expect("it lands").kind, RoundKind::Initial);
+    stage.shut_down();
+    stage.round(ReadFrom::PoweredOff);
+    stage.assert_same();
+    stage.replication().forget(stage.replica, stage.server).expect("forgotten");
     stage.nothing_is_left();
 }
 
