@@ -45,6 +45,9 @@ const DISKS: [&[DiskFormat]; 6] = [
 /// One in so many does not hear its power button, and is powered off in the middle of its writing.
 const DEAF: u32 = 5;
 
+/// One in so many is given way to while its disks are copied.
+const GIVEN_WAY_TO: u32 = 4;
+
 /// The longest pause between two servers whose cutover is ordered, in milliseconds.
 const LONGEST_PAUSE: u64 = 1500;
 
@@ -153,6 +156,9 @@ fn draw(name: &str, lots: &mut Rng) -> GuestSpec {
     let mut labels = vec![("notice", "long")];
     if deaf {
         labels.push(("ears", "none"));
+    }
+    if lots.u32(..GIVEN_WAY_TO) == 0 {
+        labels.push(("first", "guest"));
     }
     let mut spec = local_guest(name, DISKS[lots.usize(..DISKS.len())], &labels);
     spec.memory_mib = MEMORY;
