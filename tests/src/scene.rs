@@ -94,11 +94,6 @@ match = { label = "ears=none" }
 set.reboot.acpi_time = "3s"
 
 [[rule]]
-name = "the guest goes first"
-match = { label = "first=guest" }
-set.replication.guest_share = 0.85
-
-[[rule]]
 name = "told ahead"
 match = { label = "notice=long" }
 set.notice.lead = "30m"

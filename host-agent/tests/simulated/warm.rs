@@ -253,9 +253,16 @@ fn the_bandwidth_of_a_running_round_can_be_changed() {
     assert!(rig.status().rounds > 0);
 }
 
+/// A server whose guest writes a lot is being replicated.
+fn replicating_a_busy_one() -> Rig {
+    let rig = replicating(Power::Running);
+    rig.fleet.change_guest(SERVER, |guest| guest.disk_dirty_rate = 2 << 20);
+    rig
+}
+
 /// How fast the first copy goes so long after it was begun, of a server that is cut over so much later.
 fn rate_after(passed: Span, window: Option<TimeDelta>) -> u64 {
-    let mut rig = replicating(Power::Running);
+    let mut rig = replicating_a_busy_one();
     let opens_at = window.map(|window| rig.clock.now() + window);
     rig.wish_pace(Pace { opens_at, guest_percent: Some(85), ..pace() });
     rig.run_until("a first round", |status| matches!(status.activity, Activity::Round(_)));
@@ -281,7 +288,7 @@ fn a_copy_is_held_back_for_the_guest_unless_it_would_be_late() {
 #[test]
 fn a_guest_that_was_given_way_to_is_left_alone_after_a_round_unless_that_would_be_late() {
     let begun_after_the_first_copy = |window: Option<TimeDelta>| {
-        let mut rig = replicating(Power::Running);
+        let mut rig = replicating_a_busy_one();
         let opens_at = window.map(|window| rig.clock.now() + window);
         rig.wish_pace(Pace { opens_at, guest_percent: Some(85), ..pace() });
         let first = rig.run_until("the first copy", |status| status.rounds == 1);
@@ -297,8 +304,16 @@ fn a_guest_that_was_given_way_to_is_left_alone_after_a_round_unless_that_would_b
 }
 
 #[test]
-fn the_share_of_the_guest_can_be_changed_while_a_round_runs() {
+fn a_guest_that_writes_little_holds_nothing_back() {
     let mut rig = replicating(Power::Running);
+    rig.wish_pace(Pace { guest_percent: Some(85), ..pace() });
+    rig.pass(Span::seconds(15));
+    assert!(rig.status().rounds > 1);
+}
+
+#[test]
+fn the_share_of_the_guest_can_be_changed_while_a_round_runs() {
+    let mut rig = replicating_a_busy_one();
     rig.wish_pace(Pace { guest_percent: Some(85), ..pace() });
     rig.run_until("a first round", |status| matches!(status.activity, Activity::Round(_)));
     rig.wish_pace(pace());

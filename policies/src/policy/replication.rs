@@ -117,13 +117,13 @@ mod tests {
     }
 
     #[test]
-    fn the_copying_goes_first_unless_policy_says_otherwise() {
+    fn the_guest_goes_first_unless_policy_says_otherwise() {
         let percent = |line: &str| {
             let text = format!("[replication]\n{line}\n");
             let policies = PolicySet::parse(&[("test.toml", &text)]).expect("right");
             policies.general().replication.guest_percent()
         };
-        assert_eq!(percent(""), None);
+        assert_eq!(percent(""), Some(85));
         assert_eq!(percent("guest_share = 0.7"), Some(70));
         assert_eq!(percent("guest_share = 0.0"), None);
     }

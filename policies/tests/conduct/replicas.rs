@@ -197,10 +197,9 @@ fn an_agent_that_can_t_hold_the_copying_back_is_not_told_what_the_guest_is_to_ke
         pace.guest_percent
     };
     let able = |host: &mut Host| host.facts.abilities.extend([Ability::HoldBack]);
-    let keeps = "[replication]\nguest_share = 0.85\n";
-    assert_eq!(told(able, keeps), Some(85));
-    assert_eq!(told(able, ""), None);
-    assert_eq!(told(|_| (), keeps), None);
+    assert_eq!(told(able, ""), Some(85));
+    assert_eq!(told(able, "[replication]\nguest_share = 0.0\n"), None);
+    assert_eq!(told(|_| (), ""), None);
 }
 
 #[test]

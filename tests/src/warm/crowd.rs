@@ -45,9 +45,6 @@ const DISKS: [&[DiskFormat]; 6] = [
 /// One in so many does not hear its power button, and is powered off in the middle of its writing.
 const DEAF: u32 = 5;
 
-/// One in so many is given way to while its disks are copied.
-const GIVEN_WAY_TO: u32 = 4;
-
 /// The longest pause between two servers whose cutover is ordered, in milliseconds.
 const LONGEST_PAUSE: u64 = 1500;
 
@@ -157,16 +154,13 @@ fn draw(name: &str, lots: &mut Rng) -> GuestSpec {
     if deaf {
         labels.push(("ears", "none"));
     }
-    if lots.u32(..GIVEN_WAY_TO) == 0 {
-        labels.push(("first", "guest"));
-    }
     let mut spec = local_guest(name, DISKS[lots.usize(..DISKS.len())], &labels);
     spec.memory_mib = MEMORY;
     spec.disk_mib = DISK;
     spec.ignore_acpi = deaf;
     spec.beat_ms = lots.u32(200..1000);
     if lots.bool() {
-        spec.load = DiskLoad { mib: lots.u32(1..16), kib_per_second: lots.u32(64..1024) };
+        spec.load = DiskLoad { mib: lots.u32(1..16), kib_per_second: lots.u32(64..2048) };
     }
     spec
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::stage::{GUEST_FIRST, Rounds, Stage};
+use super::stage::{Rounds, Stage};
 use crate::bench::report::{Against, Row, Sample, Unit};
 use crate::bench::say;
 use crate::bench::stage::Side;
@@ -46,7 +46,7 @@ fn while_replicated(
     (server, rounds): (&str, Rounds),
     repetitions: usize,
 ) -> Result<(Sample, Sample)> {
-    let mut spec = local_guest(server, &[DiskFormat::Qcow2], &[rounds.label(), GUEST_FIRST]);
+    let mut spec = local_guest(server, &[DiskFormat::Qcow2], &[rounds.label()]);
     spec.disk_mib = 256;
     spec.load = DiskLoad { mib: 128, kib_per_second: 0 };
     stage.add(&spec)?;
@@ -77,7 +77,7 @@ fn while_replicated(
 /// What a megabyte takes while the whole disk is copied, and before that is asked for. There is no limit on the copying.
 fn during_first_copy(stage: &Stage<'_>, repetitions: usize) -> Result<(Sample, Sample)> {
     let server = "writes-first";
-    let mut spec = local_guest(server, &[DiskFormat::Qcow2], &[Rounds::Rare.label(), GUEST_FIRST]);
+    let mut spec = local_guest(server, &[DiskFormat::Qcow2], &[Rounds::Rare.label()]);
     spec.disk_mib = COPIED_MIB + 128;
     spec.load = DiskLoad { mib: COPIED_MIB, kib_per_second: 0 };
     stage.add(&spec)?;

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Nothing holds Drover back, and nobody is asked: a server is moved when it is told to. By its label, a server's rounds follow each other
-/// without a pause, come as closely as they do by default right before a window, or come only when they are asked for; and its guest may go first.
+/// without a pause, come as closely as they do by default right before a window, or come only when they are asked for.
 const POLICY: &str = r#"
 [live]
 local_disks = false
@@ -63,15 +63,7 @@ match = { label = "rounds=rare" }
 set.replication.far = "1h"
 set.replication.near = "1h"
 set.replication.ready_lag = "2h"
-
-[[rule]]
-name = "the guest goes first"
-match = { label = "first=guest" }
-set.replication.guest_share = 0.85
 "#;
-
-/// The label of a server whose guest goes first.
-pub(super) const GUEST_FIRST: (&str, &str) = ("first", "guest");
 
 /// How often a server's rounds come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

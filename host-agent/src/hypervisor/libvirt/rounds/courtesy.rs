@@ -21,6 +21,8 @@ const IN_A_BACKUP: Rhythm = Rhythm { shortest: Duration::from_millis(100), longe
 /// Where each phase of copying is a backup of its own, which takes time to be opened and closed.
 const BACKUP_BY_BACKUP: Rhythm =
     Rhythm { shortest: Duration::from_secs(1), longest: Duration::from_secs(30) };
+/// So long a guest is looked at before anything is copied.
+const FIRST_LOOK: Duration = Duration::from_millis(200);
 /// A guest that does little is looked at so often.
 const LOOK: Duration = Duration::from_millis(500);
 /// Requests per second from which on a guest is one that reads and writes …
@@ -190,6 +192,7 @@ impl Courtesy {
                 let length = shortest.mul_f64((self.part / rest).max(1.0));
                 (Phase::Copying, length.min(longest))
             }
+            (Guest::Busy, Phase::Copying) if took.is_zero() => (Phase::Holding, FIRST_LOOK.min(shortest)),
             (Guest::Busy, Phase::Copying) => {
                 let length = took.mul_f64((1.0 - self.part) / self.part);
                 (Phase::Holding, length.clamp(shortest, longest))
