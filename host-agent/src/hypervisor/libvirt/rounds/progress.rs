@@ -39,8 +39,17 @@ struct Shape {
 }
 
 struct Rate {
+    began: Moment,
     per_second: f64,
     last: Option<(Moment, u64)>,
+}
+
+impl Rate {
+    fn on_average(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
+        let bytes = self.last.map_or(0, |(_, bytes)| bytes) as f64;
+        bytes / self.began.elapsed().as_secs_f64().max(0.001)
+    }
 }
 
 #[derive(Default)]
@@ -56,7 +65,7 @@ impl Progress {
             began_at,
             shape: Mutex::new(Shape { kind, disks: Vec::new() }),
             dirty: AtomicU64::new(0),
-            rate: Mutex::new(Rate { per_second: 0.0, last: None }),
+            rate: Mutex::new(Rate { began: Moment::now(), per_second: 0.0, last: None }),
             limits: [Arc::new(Limiter::new(limits.bandwidth)), host],
             gate: Gate::new(limits.guest_percent),
             end: Mutex::default(),
@@ -65,18 +74,22 @@ impl Progress {
 
     pub(super) fn figures(&self) -> RoundFigures {
         let shape = lock(&self.shape);
+        let held_percent = self.gate.held_percent();
+        let rate = lock(&self.rate);
+        // Of a round that goes by fits and starts only the whole until now tells how it will go on.
+        let per_second = if held_percent > 0 { rate.on_average() } else { rate.per_second };
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "a rate is finite and not negative, and no more than a network's"
         )]
-        let rate = lock(&self.rate).per_second as u64;
+        let rate = per_second as u64;
         RoundFigures {
             kind: shape.kind,
             began_at: self.began_at,
             disks: shape.disks.clone(),
             rate,
-            held_percent: self.gate.held_percent(),
+            held_percent,
         }
     }
 
