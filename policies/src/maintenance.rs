@@ -260,6 +260,12 @@ impl Maintenance {
         }
     }
 
+    /// Hosts that take no servers once they are empty: nobody is to be moved there, neither before their turn nor after it.
+    pub fn stay_empty(&self) -> impl Iterator<Item = &HostName> {
+        let is_left_out = |stage: &Stage| matches!(stage, Stage::Skipped { .. });
+        self.hosts_at(move |stage| !is_left_out(stage)).filter(|_| !self.gives_back())
+    }
+
     /// Hosts whose turn to be emptied is yet to come.
     pub fn to_be_emptied(&self) -> impl Iterator<Item = &HostName> {
         self.waiting().filter(|_| self.empties())

@@ -12,6 +12,7 @@ mod fill;
 pub mod ganeti;
 mod load;
 mod of_fleet;
+mod part;
 mod plan;
 mod room;
 pub mod schedule;
@@ -23,6 +24,7 @@ pub use evacuate::{Evacuation, Lacks, Unplaced, evacuate, evacuate_making_way, r
 pub use even::{Evening, Evenness, StillUneven, even_out};
 pub use load::Load;
 pub use of_fleet::{Held, Rows, Sent, Shown, Stays, rows, rows_beside, rows_of};
+pub use part::{InPart, empty_in_part};
 pub use plan::{
     Evened, FleetPlan, Impossible, NotPlaced, PlannedMove, PlannedTime, PlannedWave, Reboots, StaysThere,
     Uneven, When, even_rows, find_rolling, helps_empty, lacking, plan_evacuation, plan_evening, plan_relief,

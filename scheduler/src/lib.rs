@@ -28,6 +28,7 @@ pub mod sync;
 pub mod upcoming;
 pub mod web;
 pub mod webhooks;
+pub mod written;
 
 /// An error with all its causes, for a log line: each says only its own part.
 #[must_use]

@@ -141,7 +141,9 @@ impl Conductor<'_> {
             }
             none_began &= begin.is_empty();
             for (host, moves) in begin {
-                self.begin_turn(maintenance.to_mut(), &host, moves);
+                if self.may_be_beside(maintenance, &host) {
+                    self.begin_turn(maintenance.to_mut(), &host, moves);
+                }
             }
         }
         full.retain(|cluster, _| tried.contains(cluster));
@@ -206,6 +208,18 @@ impl Conductor<'_> {
             maintenance.to_mut().state = MaintenanceState::Paused { since: self.now, by: Actor::Drover };
             self.say_of(maintenance, None, Happened::Paused { by: Actor::Drover });
         }
+    }
+
+    /// Those that lack room are in line beyond the limits, so as to keep nobody waiting: when room comes for several at once they are not let
+    /// in beyond them.
+    fn may_be_beside(&self, maintenance: &Maintenance, host: &HostName) -> bool {
+        let wave = maintenance.rolling.waves.of(host);
+        if !wave.is_some_and(|wave| matches!(wave.because, Because::NoRoom { .. })) {
+            return true;
+        }
+        let taken = self.in_work(maintenance);
+        Beside::new(&maintenance.rolling.terms, self.fleet, &taken).has_room_for(host)
+            && self.groups_on(&[host]).is_disjoint(&self.groups_on(&taken))
     }
 
     fn begin_turn(&mut self, maintenance: &mut Maintenance, host: &HostName, moves: Moves) {

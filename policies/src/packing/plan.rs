@@ -254,7 +254,11 @@ fn without_stays(rows: &Rows, hosts: &[HostRow]) -> (Vec<HostRow>, Vec<StaysTher
 
 fn not_placed(problem: &Problem, left: &Unplaced) -> NotPlaced {
     let server = problem.server(left.server);
+    let may = |host: &HostRow| *host != server.host && problem.may_use(server, *host);
     let why = match &left.lacks {
+        None if problem.host_rows().any(|host| may(&host)) => {
+            "every host that may have it is out of service, or emptied as well".to_owned()
+        }
         None => {
             "no open host has what it needs (processor, machine type, storage, cluster, labels)".to_owned()
         }

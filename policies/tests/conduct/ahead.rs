@@ -3,14 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use drover_policies::conduct::{Ahead, PlannedAhead, ahead_of};
-use drover_policies::fleet::Allowance;
-use drover_policies::ids::MaintenanceId;
-use drover_policies::maintenance::{Because, Hint, Kind, Terms, Which};
+use drover_policies::fleet::{Allowance, ServerFacts};
+use drover_policies::ids::{HostName, MaintenanceId};
+use drover_policies::maintenance::{Because, Hint, InPart, Kind, Terms, Which};
 use drover_policies::plan::Decision;
 use drover_policies::samples::host_name;
 use drover_policies::time::Span;
 
-use crate::rolling::{NAMES, at_once, six};
+use crate::rolling::{NAMES, at_once, operator, six};
 use crate::story::Story;
 
 fn ahead(story: &Story, id: MaintenanceId) -> Ahead {
@@ -166,5 +166,48 @@ fn nobody_is_planned_onto_a_host_that_stays_empty() {
         for one in before.servers.iter().chain(&then.servers) {
             assert!(one.when.is_some() && !emptied.contains(&to(one)), "{kind}: {one:?}");
         }
+    }
+}
+
+#[test]
+fn once_hosts_have_begun_servers_of_hosts_of_which_nobody_knows_when_they_are_empty_have_no_places() {
+    let needs = |facts: &mut ServerFacts| facts.resources.extend([("gpu".to_owned(), 1)]);
+    let fleet = six().host("h4", |host| host.facts.resources.extend([("gpu".to_owned(), 1)]));
+    let mut story = Story::new(fleet.server("h4", "gpu-1", needs).fleet(), "");
+    story.change("h6", "h6-2", |facts| facts.power = drover_policies::fleet::Power::Crashed);
+    let id = story.draft(&NAMES, Kind::Patch, at_once(1));
+    let now = story.now;
+    story.wish(id, |it| it.approve(operator(), InPart::Accepted, now).expect("the rest can be done"));
+    story.until_hooks();
+    // Nothing is heard of one that has not begun.
+    let begun = story.in_work(id);
+    let silent = ["h1", "h2", "h3", "h5"].into_iter().find(|host| !begun.contains(&(*host).to_owned()));
+    let silent = host_name(silent.expect("one"));
+    story.now += Span::minutes(30).delta();
+    for host in story.fleet.hosts.values_mut().filter(|host| host.name != silent) {
+        host.observed_at = story.now;
+    }
+    story.look();
+
+    let ahead = ahead(&story, id);
+    assert_eq!(ahead.waves, story.maintenances[&id].rolling.waves.ahead);
+    let because = |host: &HostName| {
+        let wave = ahead.waves.iter().find(|wave| wave.hosts.contains(host));
+        &wave.expect("its turn is yet to come").because
+    };
+    assert!(matches!(because(&host_name("h4")), Because::NoRoom { .. }), "{:?}", ahead.waves);
+    assert!(matches!(because(&host_name("h6")), Because::Blocked { .. }), "{:?}", ahead.waves);
+    assert_eq!(because(&silent), &Because::Silent);
+    let unknown = [host_name("h4"), host_name("h6"), silent];
+    let (without, with): (Vec<&PlannedAhead>, Vec<&PlannedAhead>) =
+        ahead.servers.iter().partition(|one| unknown.contains(&one.planned.from));
+    let there: usize = unknown.iter().map(|host| story.fleet.on(host).count()).sum();
+    assert_eq!(without.len(), there, "each is listed: {without:?}");
+    assert!(without.iter().all(|one| to(one).is_empty() && one.when.is_none()), "{without:?}");
+    assert!(!with.is_empty());
+    for one in with {
+        assert!(one.when.is_some(), "{one:?}");
+        let goes_on = one.planned.decision.to().is_some_and(|to| !unknown.contains(to));
+        assert!(goes_on, "nobody is planned onto one of them: {one:?}");
     }
 }

@@ -39,7 +39,7 @@ fn rate(story: &Story, server: &str) -> Option<u64> {
 fn a_maintenance_gives_each_migration_its_share_and_the_others_wait() {
     let mut story = Story::new(six().fleet(), WIDE);
     let terms = Terms { bandwidth: NonZeroU64::new(200 * MIB), ..at_once(1) };
-    let id = story.draft(&NAMES, Kind::Drain, terms);
+    let id = story.draft(&NAMES, Kind::Patch, terms);
     story.approve(id);
     let begun: Vec<String> = moving(&story).iter().map(|migration| migration.server_name.clone()).collect();
     assert_eq!(begun.len(), 2, "one takes a gigabit, so two share it: {}", story.log.join("\n"));
@@ -60,14 +60,14 @@ fn a_maintenance_gives_each_migration_its_share_and_the_others_wait() {
 fn what_policy_lets_one_migration_have_decides_how_many_share_and_without_limits_nothing_is_given() {
     let mut story = Story::new(six().fleet(), &format!("{WIDE}[live]\nbandwidth = 41943040\n"));
     let terms = Terms { bandwidth: NonZeroU64::new(100 * MIB), ..at_once(1) };
-    let id = story.draft(&NAMES, Kind::Drain, terms);
+    let id = story.draft(&NAMES, Kind::Patch, terms);
     story.approve(id);
     let begun: Vec<&str> = moving(&story).iter().map(|migration| migration.server_name.as_str()).collect();
     assert_eq!(begun.len(), 3);
     assert!(begun.iter().all(|server| rate(&story, server) == Some(33 * MIB)), "in whole MiB");
 
     let mut story = Story::new(six().fleet(), WIDE);
-    let id = story.draft(&NAMES, Kind::Drain, at_once(1));
+    let id = story.draft(&NAMES, Kind::Patch, at_once(1));
     story.approve(id);
     let begun: Vec<&str> = moving(&story).iter().map(|migration| migration.server_name.as_str()).collect();
     assert!(begun.len() == 3 && begun.iter().all(|server| rate(&story, server).is_none()));
@@ -90,7 +90,7 @@ fn an_uplink_is_shared_by_all_that_goes_through_it_and_by_nothing_that_stays_bel
     let mut story = Story::new(six().fleet(), &policy);
     let wider = [("rack".to_owned(), NonZeroU64::new(1 << 40).expect("it is not zero"))].into();
     let hosts = Terms { hosts_at_once: NonZeroU32::new(2), uplinks: wider, ..Terms::default() };
-    let id = story.draft(&NAMES, Kind::Drain, hosts);
+    let id = story.draft(&NAMES, Kind::Patch, hosts);
     story.approve(id);
     let rack = |host| label_of(&story.fleet, host, "rack").expect("it has one").clone();
     let mut sent: BTreeMap<(String, &str), u64> = BTreeMap::new();

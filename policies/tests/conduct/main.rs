@@ -16,6 +16,7 @@ mod rebalance;
 mod replicas;
 mod rolling;
 mod self_service;
+mod stay_empty;
 mod stories;
 mod story;
 mod terms;

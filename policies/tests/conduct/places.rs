@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use drover_policies::fleet::{Allowance, ServerFacts};
+use drover_policies::fleet::{Allowance, Host, ServerFacts};
 use drover_policies::host::Standing;
 use drover_policies::ids::HostName;
 use drover_policies::maintenance::{Kind, Terms, Urgency};
@@ -124,4 +124,38 @@ fn a_copy_that_can_not_be_made_anew_in_time_changes_the_time() {
     assert!(slot(&story, "db").start > before.end, "{:?}", slot(&story, "db"));
     let since: BTreeSet<&str> = story.told()[told..].iter().copied().collect();
     assert_eq!(since, BTreeSet::from(["rescheduled"]), "{}", story.log.join("\n"));
+}
+
+#[test]
+fn what_is_held_of_named_resources_follows_what_the_server_takes_now() {
+    let cards = |has: u32| move |host: &mut Host| host.facts.resources.extend([("gpu".to_owned(), has)]);
+    let takes = |facts: &mut ServerFacts, some: u32| facts.resources = [("gpu".to_owned(), some)].into();
+    let fleet = Sample::new().host("h1", cards(4)).host("h2", cards(2)).host("h3", cards(4));
+    let fleet = fleet.server("h1", "db-1", |facts| {
+        forbids(facts);
+        takes(facts, 1);
+    });
+    let mut story = Story::new(fleet.fleet(), "");
+    // So that the smaller one is chosen first.
+    let h3 = host_name("h3");
+    cordon(&mut story, &h3);
+    story.drain(&["h1"], Urgency::Normal);
+    let held = |story: &Story| story.migration("db-1").place.clone().expect("a place is held");
+    assert_eq!(
+        (held(&story).host, held(&story).resources),
+        (host_name("h2"), [("gpu".to_owned(), 1)].into())
+    );
+
+    story.change("h1", "db-1", |facts| takes(facts, 2));
+    assert_eq!(
+        (held(&story).host, held(&story).resources),
+        (host_name("h2"), [("gpu".to_owned(), 2)].into())
+    );
+
+    story.fleet.hosts.get_mut(&h3).expect("a known host").standing = Standing::Open;
+    story.change("h1", "db-1", |facts| takes(facts, 3));
+    assert_eq!((held(&story).host, held(&story).resources), (h3, [("gpu".to_owned(), 3)].into()));
+
+    story.change("h1", "db-1", |facts| facts.resources.clear());
+    assert!(held(&story).resources.is_empty(), "{:?}", held(&story));
 }

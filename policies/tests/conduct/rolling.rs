@@ -493,7 +493,7 @@ fn when_a_host_falls_silent_the_rest_is_planned_anew_and_it_says_why() {
 fn its_own_limits_of_migrations_are_kept_beside_policys() {
     let mut story = Story::new(six().fleet(), "");
     let terms = Terms { live_out_per_host: NonZeroU32::new(1), ..at_once(1) };
-    let id = story.draft(&NAMES, Kind::Drain, terms);
+    let id = story.draft(&NAMES, Kind::Patch, terms);
     story.approve(id);
     let moving = story.migrations.iter().filter(|migration| migration.is_moving()).count();
     assert_eq!((moving, story.migrations.len()), (1, 3), "policy alone would allow two");

@@ -2,8 +2,8 @@
 
 use drover_policies::fleet::{CertificateDigest, LocalStorage, Replication};
 use drover_policies::packing::{
-    HostRow, Open, Problem, Rows, Stuck, Wave, Wishes, check, fewest_moves, fewest_relieving, ganeti,
-    plan_evacuation, plan_rolling, relieve, roll, rows,
+    HostRow, Open, Problem, Rows, Stuck, Wave, Wishes, check, empty_in_part, fewest_moves, fewest_relieving,
+    ganeti, plan_evacuation, plan_rolling, relieve, roll, rows,
 };
 use drover_policies::policy::PolicySet;
 use drover_policies::samples::{Sample, gib, local_disk, set};
@@ -272,4 +272,44 @@ fn a_server_with_a_local_disk_goes_only_where_its_directory_is() {
     let moved: Vec<(&str, &str)> =
         plan.waves[0].moves.iter().map(|one| (one.server.as_str(), one.to.as_str())).collect();
     assert_eq!(moved, [("db", "h3")], "{:?}", plan.not_placed);
+}
+
+#[test]
+fn of_hosts_that_stay_empty_as_many_are_emptied_as_have_room_the_lightest_first() {
+    // Twelve are free on the last: enough for the two that are lighter, and for none of them beside the heavy one.
+    let full = problem(&[20; 4], &[(11, 0, None), (6, 1, None), (3, 2, None), (2, 2, None), (8, 3, None)]);
+    let part = empty_in_part(&full, &[HostRow(0), HostRow(1), HostRow(2)]);
+    let waves: Vec<&[HostRow]> = part.rolling.waves.iter().map(|wave| &wave.hosts[..]).collect();
+    assert_eq!(waves, [&[HostRow(2), HostRow(1)][..]]);
+    assert_eq!(part.full, [HostRow(0)]);
+    check::waves(&full, &part.rolling.waves).expect("every rule is kept");
+    assert!(part.rolling.waves[0].moves.iter().all(|one| one.to == HostRow(3)));
+    assert!(part.then.servers.iter().skip(1).all(|server| server.host == HostRow(3)));
+}
+
+#[test]
+fn one_that_is_heavier_but_asks_less_of_what_is_short_is_emptied_as_well() {
+    let mut problem = problem(&[20; 4], &[(10, 0, None), (12, 1, None), (12, 2, None), (5, 3, None)]);
+    // Nobody but s2 may go to h4, and there is room for one of the others.
+    problem.hosts.push(problem.hosts[3].clone());
+    problem.reaches = vec![vec![true, true, true, true, false], vec![true, true, true, false, true]];
+    problem.servers[2].reach = drover_policies::packing::ReachRow(1);
+    let part = empty_in_part(&problem, &[HostRow(0), HostRow(1), HostRow(2)]);
+    assert_eq!((part.rolling.hosts(), part.full), (vec![HostRow(0), HostRow(2)], vec![HostRow(1)]));
+    check::waves(&problem, &part.rolling.waves).expect("every rule is kept");
+}
+
+#[test]
+fn hosts_that_stay_empty_are_apart_where_their_servers_must_not_meet() {
+    let problem = problem(&[10; 4], &[(2, 0, Some(1)), (2, 1, Some(1)), (9, 2, None)]);
+    let part = empty_in_part(&problem, &[HostRow(0), HostRow(1)]);
+    assert_eq!(
+        part.rolling.hosts(),
+        [HostRow(0)],
+        "there is one host with room, and they must not meet there"
+    );
+    let mut wide = problem;
+    wide.servers[2].needs[0] = 1;
+    let part = empty_in_part(&wide, &[HostRow(0), HostRow(1)]);
+    assert_eq!(part.rolling.waves.len(), 2, "both can be, but not at once");
 }

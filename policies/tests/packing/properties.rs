@@ -2,7 +2,8 @@
 
 use drover_policies::packing::schedule::{Transfer, Way, Ways, schedule};
 use drover_policies::packing::{
-    HostRow, Move, Problem, Share, Wishes, check, evacuate, evacuate_making_way, fewest_moves, roll,
+    HostRow, Move, Problem, Share, Wishes, check, empty_in_part, evacuate, evacuate_making_way, fewest_moves,
+    roll,
 };
 use proptest::prelude::*;
 
@@ -62,6 +63,30 @@ proptest! {
         let alone = evacuate(&problem, &hosts);
         prop_assert_eq!(check::waves(&problem, &alone.waves(&problem, &hosts)), Ok(()));
         prop_assert!(alone.making_way.is_empty() && alone.unplaced.len() >= evacuation.unplaced.len());
+    }
+
+    #[test]
+    fn of_hosts_that_stay_empty_nobody_takes_a_server_and_only_those_without_room_are_left(
+        problem in any_problem(), doomed in prop::collection::btree_set(0..8_u32, 1..6)
+    ) {
+        let hosts: Vec<HostRow> =
+            doomed.into_iter().filter(|host| (*host as usize) < problem.hosts.len()).map(HostRow).collect();
+        let part = empty_in_part(&problem, &hosts);
+        prop_assert_eq!(check::waves(&problem, &part.rolling.waves), Ok(()));
+        let mut all = [part.rolling.hosts(), part.full.clone()].concat();
+        all.sort_unstable();
+        prop_assert_eq!(&all, &hosts, "each is emptied or has no room");
+        let moves = || part.rolling.waves.iter().flat_map(|wave| &wave.moves);
+        prop_assert!(moves().all(|one| !hosts.contains(&one.to)));
+        let once: std::collections::BTreeSet<_> = moves().map(|one| one.server).collect();
+        prop_assert_eq!(once.len(), moves().count(), "each server moves once");
+        for host in &part.full {
+            prop_assert!(!evacuate(&part.then, &[*host]).unplaced.is_empty(), "{host:?} has room");
+        }
+        if evacuate(&problem, &hosts).unplaced.is_empty() {
+            prop_assert!(part.full.is_empty());
+        }
+        prop_assert_eq!(&empty_in_part(&problem, &hosts), &part, "the same again");
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub struct Form {
     pub action: String,
     /// Its fields, in order.
     pub fields: Vec<Field>,
+    /// Further fields, which most leave as they are: shown on request, or where something is typed there already.
+    pub more: Vec<Field>,
     /// The key of the words on its button.
     pub submit: &'static str,
     /// How its button looks.
@@ -150,7 +152,17 @@ impl Field {
 impl Form {
     /// Whether something is wrong with it.
     pub(crate) fn has_errors(&self) -> bool {
-        self.error.is_some() || self.fields.iter().any(|field| field.error.is_some())
+        self.error.is_some() || self.all_fields().any(|(_, field)| field.error.is_some())
+    }
+
+    /// With their numbers; the further ones come last.
+    fn all_fields(&self) -> impl Iterator<Item = (usize, &Field)> {
+        self.fields.iter().chain(&self.more).enumerate()
+    }
+
+    /// Whether the further fields are shown from the beginning.
+    fn shows_more(&self) -> bool {
+        self.more.iter().any(|field| field.error.is_some() || !field.value.is_empty())
     }
 
     /// A page may have several forms, which ask for things of one name.

@@ -358,6 +358,7 @@ free-times-round = Es sind mehr als diese frei; jede andere können Sie unten ei
 nothing-free = nichts frei
 no-free-times = Vor der Frist ist keine Zeit frei.
 no-free-times-hint = Geben Sie unten eine Zeit ein, oder schreiben Sie uns im Ticket.
+more-fields = Weitere Einstellungen
 own-time-summary = Selbst eine Zeit eingeben
 own-time = Beginn
 own-time-hint = In Ihrer Zeitzone. Wenn sie nicht zu haben ist, sagen wir Ihnen, warum, und was möglich ist.

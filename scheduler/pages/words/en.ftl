@@ -372,6 +372,7 @@ free-times-round = There are more than these; any other one can be typed below.
 nothing-free = nothing free
 no-free-times = There is no free time before the deadline.
 no-free-times-hint = Type a time below, or write to us in the ticket.
+more-fields = More settings
 own-time-summary = Type a time yourself
 own-time = Begin
 own-time-hint = In your time zone. If it can't be had you are told why, and what can.

@@ -15,8 +15,8 @@ use drover_policies::policy::PolicySet;
 use super::exit::Failed;
 use super::policy::read_files;
 use super::screen::{Rows as Table, Screen};
-use super::simulate::bytes_each_second;
 use super::words::{count, sentence, span};
+use crate::written::link_rate;
 
 /// What `drover plan` is told.
 #[derive(Debug, Args)]
@@ -63,25 +63,6 @@ pub struct Plan {
     /// Policies, merged in the order of their names
     #[arg(long, value_name = "FILE")]
     policy: Vec<PathBuf>,
-}
-
-/// Bytes per second: of bits as links are called by, or of bytes.
-pub(super) fn rate(text: &str) -> Result<u64, String> {
-    let either = link_rate(text).or_else(|_| bytes_each_second(text));
-    either.map_err(|_| "write for example 10Gbit, 800Mbit or 500MiB: it is meant for each second".to_owned())
-}
-
-/// Bytes per second, of bits per second as links are called by.
-pub(super) fn link_rate(text: &str) -> Result<u64, String> {
-    let lower = text.to_ascii_lowercase();
-    let units = [("gbit", 1e9), ("mbit", 1e6)];
-    let bits = units.into_iter().find_map(|(unit, bits)| {
-        let number: f64 = lower.strip_suffix(unit)?.trim().parse().ok()?;
-        (number.is_finite() && number * bits >= 8.0).then_some(number * bits)
-    });
-    let bits = bits.ok_or_else(|| "write for example 10Gbit or 800Mbit".to_owned())?;
-    // Less what TCP and Ethernet need, as in the gigabit that is assumed.
-    Ok((bits / 8.0 * 0.936) as u64)
 }
 
 /// How many choices are listed.

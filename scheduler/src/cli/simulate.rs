@@ -19,13 +19,14 @@ use uuid::Uuid;
 use super::args::{RollingTerms, WhichHosts};
 use super::exit::Failed;
 use super::maintenances::rolling;
-use super::plan::{Written, link_rate, written};
+use super::plan::{Written, written};
 use super::policy::read_files;
 use super::screen::{Rows, Screen};
 use super::words::{bytes, count, rate, span};
 use crate::commands::maintenances::drafted;
 use crate::http::views::{MaintenanceBody, RollingBody};
 use crate::simulate::{self, Ended, Model, Outcome, Progress, Report, Setup, begins_at, drawn};
+use crate::written::{bytes_each_second, link_rate};
 
 /// What `drover simulate` is told.
 ///
@@ -93,18 +94,6 @@ pub struct Simulate {
 /// Other than where something is really done, nobody has to say which hosts.
 fn hosts() -> Arg {
     Arg::new("hosts").value_name("HOST").num_args(0..).help("The hosts [default: every host of the fleet]")
-}
-
-/// `8MiB`, `500KiB`: bytes per second.
-pub(super) fn bytes_each_second(text: &str) -> Result<u64, String> {
-    let units = [("KiB", 1_u64 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
-    units
-        .into_iter()
-        .find_map(|(unit, size)| {
-            let number: f64 = text.strip_suffix(unit)?.trim().parse().ok()?;
-            (number.is_finite() && number >= 0.0).then_some((number * size as f64) as u64)
-        })
-        .ok_or_else(|| "write for example 8MiB or 500KiB: it is meant for each second".to_owned())
 }
 
 /// `0.01`.

@@ -1,6 +1,7 @@
 //! Maintenances: asked for, planned, approved, watched.
 
 mod asking;
+mod new;
 mod plan;
 mod reach;
 mod timeline;

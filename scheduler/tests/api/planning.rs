@@ -88,6 +88,99 @@ async fn an_operator_plans_looks_and_begins_by_forms_alone() {
     assert_eq!(why.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
 
+/// One after the other, with all limits that the form has.
+const LIMITED: [(&str, &str); 13] = [
+    ("hosts", "h1 h3 h4"),
+    ("reason", "kernel-update"),
+    ("deadline", "30d"),
+    ("kind", "patch"),
+    ("hosts_at_once", "2"),
+    ("per_cluster", "1"),
+    ("per_owner", "3"),
+    ("bandwidth", "8Gbit"),
+    ("max_failed_hosts", "1"),
+    ("pause_between", "5m"),
+    ("warn_after", "2h"),
+    ("order", "h3 after h1, h4 before h1"),
+    ("no_hooks", "on"),
+];
+
+#[tokio::test]
+async fn the_limits_that_are_typed_are_what_the_maintenance_keeps_to() {
+    let api = Api::new().await;
+    let operator = Browser::signed_in(&api, &api.operator).await;
+    let empty = operator.get("/maintenances/new").await.text;
+    assert!(empty.contains("<details id=\"more\"><summary>More settings</summary>"), "{empty}");
+    let typed = operator.get("/maintenances/new?bandwidth=8Gbit").await.text;
+    assert!(typed.contains("<details id=\"more\" open>") && typed.contains("value=\"8Gbit\""), "{typed}");
+
+    let plan = operator.get(&address(&LIMITED)).await;
+    assert_eq!(plan.status, StatusCode::OK, "{}", plan.text);
+    for (name, value) in LIMITED {
+        assert!(plan.text.contains(&format!("name=\"{name}\" value=\"{value}\"")), "{name}: {}", plan.text);
+    }
+    let begun = operator.post("/maintenances/new", &but(&LIMITED, "step", "begin")).await;
+    assert_eq!((begun.status, location(&begun)), (StatusCode::SEE_OTHER, "/maintenances/MT-1"));
+    let made = api.get(&api.operator, "/v1/maintenances/MT-1").await.json();
+    let body = json!({
+        "kind": "patch", "hosts_at_once": 2, "per_cluster": 1, "per_owner": 3, "bandwidth": 936_000_000_u64,
+        "max_failed_hosts": 1, "pause_between": "5m", "warn_after": "2h", "no_hooks": true,
+        "order": [{ "hosts": "h3", "after": "h1" }, { "hosts": "h4", "before": "h1" }],
+    });
+    let body = json!({ "hosts": ["h2"], "reason": "x", "deadline": "30d", "rolling": body });
+    // The order is of hosts that are no part of the other one, so that one does without it.
+    let mut same = body;
+    same["rolling"]["order"] = json!([]);
+    let answer = api.post(&api.operator, "/v1/maintenances", &same).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    let other = api.get(&api.operator, "/v1/maintenances/MT-2").await.json();
+    let mut terms = made["rolling"]["terms"].clone();
+    assert_eq!(terms["hints"].as_array().map(Vec::len), Some(2), "{terms}");
+    terms.as_object_mut().expect("terms").remove("hints");
+    let mut by_api = other["rolling"]["terms"].clone();
+    by_api.as_object_mut().expect("terms").remove("hints");
+    assert_eq!(terms, by_api, "the same as by the API");
+}
+
+#[tokio::test]
+async fn a_limit_that_can_not_be_read_is_named_beside_its_field() {
+    let api = Api::new().await;
+    let operator = Browser::signed_in(&api, &api.operator).await;
+    for (name, value, said) in [
+        ("hosts_at_once", "many", "is no number of hosts"),
+        ("per_cluster", "0", "write 1 or more"),
+        ("per_owner", "-1", "is no number of servers"),
+        ("per", "rack", "write it as label=number: rack=1"),
+        ("per", "no-such-label=1", "none of these hosts has a label no-such-label"),
+        ("bandwidth", "fast", "write for example 10Gbit, 800Mbit or 500MiB"),
+        ("bandwidth", "1KiB", "is less than libvirt can count"),
+        ("uplinks", "10Gbit", "write it as label=rate: rack=10Gbit"),
+        ("max_failed_hosts", "1.5", "is no number of hosts"),
+        ("pause_between", "a while", "is no length of time"),
+        ("warn_after", "<script>alert(1)</script>", "is no length of time"),
+        ("order", "h3 beside h1", "h2 after h1"),
+        ("order", "h3 after h1, h1 after h3", "rolling.order"),
+    ] {
+        let answer = operator.get(&address(&but(&LIMITED, name, value))).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}={value}: {}", answer.text);
+        let beside = format!("id=\"f-maintenances-new-{name}-error\">");
+        let (_, error) = answer.text.split_once(&beside).unwrap_or_else(|| panic!("{name}: {}", answer.text));
+        let error = error.split("</p>").next().expect("its end");
+        assert!(error.contains(said), "{name}={value}: {error}");
+        assert!(answer.text.contains("<details id=\"more\" open>"), "{}", answer.text);
+        assert!(!answer.text.contains("<script>alert"), "{}", answer.text);
+    }
+    // A limit that would not count is not taken.
+    let answer = operator.get(&address(&but(&DRAIN, "bandwidth", "8Gbit"))).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+    assert!(answer.text.contains("counts for hosts that are taken one after the other"), "{}", answer.text);
+    // What is wrong with a field that the form does not have is said above it.
+    let without = but(&LIMITED, "kind", "rebalance");
+    let answer = operator.get(&address(&without)).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.text);
+    none_is_there(&api).await;
+}
+
 #[tokio::test]
 async fn a_plan_of_many_servers_is_sorted_filtered_and_paged_before_it_is_begun() {
     let mut api = Api::new().await;

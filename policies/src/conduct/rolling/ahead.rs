@@ -14,8 +14,8 @@ use crate::fleet::Server;
 use crate::ids::{HostName, ServerId};
 use crate::maintenance::{Because, Maintenance, Urgency, Wave};
 use crate::packing::{
-    HostRow, Move, Open, PlannedTime, Rows, Sent, ServerRow, Wave as Emptied, When, Wishes, evacuate,
-    fewest_moves, find_rolling, plan_waves,
+    HostRow, Move, Open, PlannedTime, Rows, Sent, ServerRow, Wave as Emptied, When, Wishes, empty_in_part,
+    evacuate, fewest_moves, find_rolling, plan_waves,
 };
 use crate::placement::NoPlace;
 use crate::plan::{Agreement, Decision, Planned};
@@ -113,7 +113,7 @@ impl Conductor<'_> {
                 steps.insert(cluster, of_cluster);
             }
         }
-        self.those_who_wait(&waves, &mut steps);
+        self.those_who_wait(maintenance, &waves, &mut steps);
         (waves, steps)
     }
 
@@ -141,9 +141,9 @@ impl Conductor<'_> {
 
     fn steps(&self, maintenance: &Maintenance, turns: Vec<Vec<HostName>>) -> Vec<Step> {
         let all: BTreeSet<HostName> = turns.iter().flatten().cloned().collect();
-        let others: BTreeSet<HostName> = self.doomed.difference(&all).cloned().collect();
-        let mut rows = self.settled_rows(&all, &others);
-        let mut opens: Vec<Open> = rows.problem.hosts.iter().map(|host| host.open).collect();
+        let closed = self.doomed.difference(&all).chain(maintenance.stay_empty()).cloned().collect();
+        let mut rows = self.settled_rows(&all, &closed);
+        let opens: Vec<Open> = rows.problem.hosts.iter().map(|host| host.open).collect();
         let mut to_come: BTreeSet<HostRow> = all.iter().filter_map(|host| rows.host_row(host)).collect();
         let mut steps = Vec::new();
         for hosts in turns {
@@ -155,19 +155,22 @@ impl Conductor<'_> {
                 open_as(&mut rows, &opens, &BTreeSet::new());
                 found = evacuate(&rows.problem, &emptied);
             }
-            steps.push(Step::of(&rows, &Emptied { hosts: emptied.clone(), moves: found.moves.clone() }));
-            for one in found.moves {
-                rows.problem.servers[one.server.0 as usize].host = one.to;
-            }
-            if !maintenance.gives_back() {
-                emptied.iter().for_each(|host| opens[host.0 as usize] = Open::No);
+            let waves = match found.unplaced.is_empty() {
+                true => vec![Emptied { hosts: emptied, moves: found.moves }],
+                false => empty_in_part(&rows.problem, &emptied).rolling.waves,
+            };
+            for wave in waves {
+                steps.push(Step::of(&rows, &wave));
+                for one in wave.moves {
+                    rows.problem.servers[one.server.0 as usize].host = one.to;
+                }
             }
         }
         steps
     }
 
     /// Hosts that wait for their owners are emptied after the others of their cluster, onto hosts that are done by then.
-    fn those_who_wait<'a>(&'a self, waves: &[Wave], steps: &mut Steps<'a>) {
+    fn those_who_wait<'a>(&'a self, maintenance: &Maintenance, waves: &[Wave], steps: &mut Steps<'a>) {
         let wait = waves.iter().filter(|wave| matches!(wave.because, Because::Owners { .. }));
         let mut late: BTreeMap<Option<&str>, Vec<&HostName>> = BTreeMap::new();
         for host in wait.flat_map(|wave| &wave.hosts) {
@@ -176,7 +179,8 @@ impl Conductor<'_> {
         for (cluster, hosts) in late {
             let known = steps.entry(cluster).or_default();
             let emptied = known.iter().flat_map(|step| &step.hosts).chain(hosts.iter().copied());
-            let mut rows = self.settled_rows(hosts.iter().copied(), &self.others_to_come(waves, emptied));
+            let closed = self.not_for_these(maintenance, waves, emptied);
+            let mut rows = self.settled_rows(hosts.iter().copied(), &closed);
             let row_of = by_server(&rows);
             for (server, _, to) in known.iter().flat_map(|step| &step.moves) {
                 if let (Some(row), Some(to)) = (row_of.get(server), rows.host_row(to)) {
@@ -186,21 +190,27 @@ impl Conductor<'_> {
             let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
             let found = find_rolling(&rows, Some(&names), &Wishes::in_waves(usize::MAX));
             // Who finds no place before the owners' times have come finds one then, or is told of.
-            known.extend(
-                found.iter().flat_map(|(rolling, _)| &rolling.waves).map(|wave| Step::of(&rows, wave)),
-            );
+            let found = match found {
+                Ok((rolling, _)) => rolling,
+                Err(_) => {
+                    let emptied: Vec<_> = hosts.iter().filter_map(|host| rows.host_row(host)).collect();
+                    empty_in_part(&rows.problem, &emptied).rolling
+                }
+            };
+            known.extend(found.waves.iter().map(|wave| Step::of(&rows, wave)));
         }
     }
 
-    /// Hosts that are to be emptied, but for these: nobody is planned to go there.
-    fn others_to_come<'a>(
+    /// To which nobody is planned to go while these are emptied: hosts that are to be emptied as well, and those that stay empty.
+    fn not_for_these<'a>(
         &'a self,
+        maintenance: &'a Maintenance,
         waves: &'a [Wave],
         these: impl Iterator<Item = &'a HostName>,
     ) -> BTreeSet<HostName> {
         let all = self.doomed.iter().chain(waves.iter().flat_map(|wave| &wave.hosts));
         let these: BTreeSet<&HostName> = these.collect();
-        all.filter(|host| !these.contains(host)).cloned().collect()
+        all.filter(|host| !these.contains(host)).chain(maintenance.stay_empty()).cloned().collect()
     }
 
     /// By the host that they leave, each server's place and time, when all clusters go side by side; nothing where the wished order of hosts is not the one in which there is
@@ -212,7 +222,7 @@ impl Conductor<'_> {
         steps: &Steps<'_>,
     ) -> Option<(HashMap<HostName, Vec<Bound>>, Effort)> {
         let emptied = || steps.values().flatten().flat_map(|step| &step.hosts);
-        let closed = self.others_to_come(waves, emptied());
+        let closed = self.not_for_these(maintenance, waves, emptied());
         let mut rows = self.settled_rows(emptied(), &closed);
         rows.on_links(self.policies, None);
         let terms = &maintenance.rolling.terms;

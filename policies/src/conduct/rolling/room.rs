@@ -65,7 +65,7 @@ impl Conductor<'_> {
         cluster: &str,
         line: &Line,
     ) -> Vec<(HostName, Moves)> {
-        let mut settled = Settled::new(self, cluster);
+        let mut settled = Settled::new(self, cluster, &maintenance.stay_empty().cloned().collect());
         let begin = self.with_room(maintenance, &mut settled, line);
         if begin.is_empty() && (line.idle || line.late_may_begin) {
             return self.late_with_room(maintenance, &mut settled, &line.late);
@@ -159,7 +159,7 @@ impl Conductor<'_> {
         let next: Vec<&HostName> =
             maintenance.rolling.waves.hosts().map(|(_, host)| host).take(BESIDE).collect();
         let Some(first) = next.first() else { return "none is left".to_owned() };
-        if let Some(lacking) = next.iter().find_map(|host| self.lacks(host)) {
+        if let Some(lacking) = next.iter().find_map(|host| self.lacks(maintenance, host)) {
             return lacking.to_string();
         }
         let keeps = self.keeps_from_beginning(maintenance, first);
@@ -169,12 +169,13 @@ impl Conductor<'_> {
         }
     }
 
-    /// Which server of a host finds no place, what is missing, and what would help; nothing when all do.
-    pub(super) fn lacks(&self, host: &HostName) -> Option<Lacks> {
-        Lacks::of(&self.settled_rows([host], &BTreeSet::new()), host, Helps::Found)
+    /// Which server of a host of a maintenance finds no place, what is missing, and what would help; nothing when all do.
+    pub(super) fn lacks(&self, maintenance: &Maintenance, host: &HostName) -> Option<Lacks> {
+        let closed = maintenance.stay_empty().cloned().collect();
+        Lacks::of(&self.settled_rows([host], &closed), host, Helps::Found)
     }
 
-    /// [`Self::lacks`] of many hosts, cluster by cluster. What would help is found out for the first few, since it is many times the work.
+    /// What each of many hosts lacks if it is emptied alone, cluster by cluster. What would help is found out for the first few, since it is many times the work.
     pub(super) fn lacks_of(&self, hosts: &BTreeSet<HostName>) -> BTreeMap<HostName, Option<Lacks>> {
         let mut clusters: BTreeMap<Option<&str>, Vec<&HostName>> = BTreeMap::new();
         for host in hosts {
@@ -185,8 +186,7 @@ impl Conductor<'_> {
         for hosts in clusters.into_values() {
             let rows = self.settled_rows(hosts.iter().copied(), &BTreeSet::new());
             for host in hosts {
-                let helps = if explained < EXPLAINED { Helps::Found } else { Helps::NotAsked };
-                let lacks = Lacks::of(&rows, host, helps);
+                let lacks = Lacks::of(&rows, host, Helps::of_the_first(explained));
                 explained += usize::from(lacks.is_some());
                 found.insert(host.clone(), lacks);
             }
@@ -220,13 +220,20 @@ pub(super) struct Lacks {
 
 /// Whether it is found out what would help.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Helps {
+pub(super) enum Helps {
     Found,
     NotAsked,
 }
 
+impl Helps {
+    /// Found out for the first few only, since it is many times the work; `known` are those before.
+    pub(super) fn of_the_first(known: usize) -> Self {
+        if known < EXPLAINED { Self::Found } else { Self::NotAsked }
+    }
+}
+
 impl Lacks {
-    fn of(rows: &Rows, host: &HostName, helps: Helps) -> Option<Self> {
+    pub(super) fn of(rows: &Rows, host: &HostName, helps: Helps) -> Option<Self> {
         let host = rows.hosts_named(&[host.to_string()]).ok()?.pop()?;
         let why = lacking(rows, host)?;
         let would_help = if helps == Helps::Found { helps_empty(rows, host) } else { Vec::new() };
@@ -254,9 +261,10 @@ struct Settled {
 }
 
 impl Settled {
-    fn new(conductor: &Conductor<'_>, cluster: &str) -> Self {
+    /// Nobody ever goes to those that are closed.
+    fn new(conductor: &Conductor<'_>, cluster: &str, closed: &BTreeSet<HostName>) -> Self {
         let hosts = conductor.room.hosts_of(cluster);
-        let problem = conductor.settled_rows(hosts.iter().copied().take(1), &BTreeSet::new());
+        let problem = conductor.settled_rows(hosts.iter().copied().take(1), closed);
         Self {
             rows: hosts.iter().copied().cloned().zip(problem.problem.host_rows()).collect(),
             takes: problem.problem.hosts.iter().map(|host| host.open).collect(),

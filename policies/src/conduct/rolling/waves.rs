@@ -5,13 +5,15 @@ use std::num::NonZeroU32;
 
 use super::super::Conductor;
 use super::Beside;
-use super::room::Lacks;
+use super::room::{Helps, Lacks};
 use crate::eligibility::{Suits, WhyBlocked, suits};
 use crate::fleet::Server;
 use crate::ids::HostName;
 use crate::maintenance::{Because, Maintenance, Urgency, Wave};
 use crate::owners::Whose;
-use crate::packing::{HostRow, Impossible, Rolling, Rows, Stuck, Wishes, find_rolling};
+use crate::packing::{
+    HostRow, Impossible, InPart, Rolling, Rows, Stuck, Wishes, empty_in_part, find_rolling,
+};
 use crate::plan::Agreement;
 use crate::policy::Policy;
 use crate::time::Span;
@@ -141,44 +143,67 @@ impl Conductor<'_> {
     }
 
     fn roll_cluster(&self, maintenance: &Maintenance, hosts: &BTreeSet<HostName>) -> Rolled {
+        // Others that are to be emptied, and come late, are used only when there is no other way. Who stays empty takes nobody, whoever comes
+        // after him: servers would be put where they must not stay.
+        let doomed = self.doomed.iter().chain(maintenance.waiting());
+        let doomed = doomed.filter(|host| !hosts.contains(*host));
+        let stay_empty: BTreeSet<HostName> = maintenance.stay_empty().cloned().collect();
+        let both: BTreeSet<HostName> = doomed.chain(&stay_empty).cloned().collect();
+        let mut closed = vec![&both];
+        closed.extend((both != stay_empty).then_some(&stay_empty));
+        if let Some((rows, rolling)) =
+            closed.into_iter().find_map(|closed| self.all_of(maintenance, hosts, closed))
+        {
+            return Rolled { waves: in_names(&rows, &rolling), found: Some((rows, rolling)) };
+        }
+        match maintenance.gives_back() {
+            true => Rolled { waves: self.one_by_one(hosts), found: None },
+            false => self.in_part(hosts, &stay_empty),
+        }
+    }
+
+    /// How all of these are emptied while nobody goes to those that are closed; nothing where not all can be.
+    fn all_of(
+        &self,
+        maintenance: &Maintenance,
+        hosts: &BTreeSet<HostName>,
+        closed: &BTreeSet<HostName>,
+    ) -> Option<(Rows, Rolling)> {
         let terms = &maintenance.rolling.terms;
         let number = |most: NonZeroU32| most.get() as usize;
         let at_once = terms.hosts_at_once.into_iter().chain(terms.per_cluster).map(number).min();
         let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
+        let rows = self.settled_rows(hosts, closed);
+        let shares = terms.per.iter().map(|(label, most)| rows.share_of(self.fleet, label, number(*most)));
+        let mut wishes =
+            Wishes { hosts_at_once: at_once, shares: shares.collect(), ..Wishes::in_waves(usize::MAX) };
         // A second plan begins in the middle of the first: as many waves as it takes are better than servers that move twice.
-        let begun = !maintenance.rolling.turns.is_empty();
-        let wished = terms.waves.get() as usize;
-        // Others that are to be emptied, and come late, are used only when there is no other way.
-        let doomed = self.doomed.iter().chain(maintenance.waiting());
-        let doomed: BTreeSet<HostName> = doomed.filter(|host| !hosts.contains(*host)).cloned().collect();
-        // Who stays empty takes nobody, whoever comes after him; where that leaves no way at all, an order is better than none.
-        let stay_empty: BTreeSet<HostName> = if maintenance.gives_back() {
-            BTreeSet::new()
-        } else {
-            maintenance.hosts.keys().cloned().collect()
-        };
-        let both = doomed.union(&stay_empty).cloned().collect();
-        for closed in [both, stay_empty, doomed, BTreeSet::new()] {
-            let rows = self.settled_rows(hosts, &closed);
-            let shares =
-                terms.per.iter().map(|(label, most)| rows.share_of(self.fleet, label, number(*most)));
-            let mut wishes =
-                Wishes { hosts_at_once: at_once, shares: shares.collect(), ..Wishes::in_waves(usize::MAX) };
-            if !begun {
-                // One more than are needed in any case: the first wave is a small one.
-                let fewest = rows.hosts_named(&names).map_or(0, |hosts| wishes.fewest_waves(&hosts));
-                wishes.waves = wished.max(fewest + 1);
-            }
-            let mut planned = find_rolling(&rows, Some(&names), &wishes);
-            if let Err(Impossible::Stuck(Stuck::MoreWaves { least, .. })) = planned {
-                wishes.waves = least;
-                planned = find_rolling(&rows, Some(&names), &wishes);
-            }
-            if let Ok((rolling, _)) = planned {
-                return Rolled { waves: in_names(&rows, &rolling), found: Some((rows, rolling)) };
-            }
+        if maintenance.rolling.turns.is_empty() {
+            // One more than are needed in any case: the first wave is a small one.
+            let fewest = rows.hosts_named(&names).map_or(0, |hosts| wishes.fewest_waves(&hosts));
+            wishes.waves = (terms.waves.get() as usize).max(fewest + 1);
         }
-        Rolled { waves: self.one_by_one(hosts), found: None }
+        let mut planned = find_rolling(&rows, Some(&names), &wishes);
+        if let Err(Impossible::Stuck(Stuck::MoreWaves { least, .. })) = planned {
+            wishes.waves = least;
+            planned = find_rolling(&rows, Some(&names), &wishes);
+        }
+        planned.ok().map(|(rolling, _)| (rows, rolling))
+    }
+
+    /// Not all of them can be emptied, and what is emptied stays empty: those are left aside for which there is no room beside the others.
+    fn in_part(&self, hosts: &BTreeSet<HostName>, closed: &BTreeSet<HostName>) -> Rolled {
+        let rows = self.settled_rows(hosts, closed);
+        let emptied: Vec<HostRow> = hosts.iter().filter_map(|host| rows.host_row(host)).collect();
+        let InPart { rolling, full, then: problem } = empty_in_part(&rows.problem, &emptied);
+        let mut waves = in_names(&rows, &rolling);
+        let mut then = rows.clone();
+        then.problem = problem;
+        let full = full.into_iter().filter_map(|host| rows.host_name(host)).enumerate();
+        let full = full
+            .map(|(at, host)| (no_room_beside(&rows, &rolling, &then, &host, Helps::of_the_first(at)), host));
+        waves.extend(full.map(|(because, host)| (vec![host], because)));
+        Rolled { waves, found: (!rolling.waves.is_empty()).then_some((rows, rolling)) }
     }
 
     /// Not all of them can be emptied: those are left aside that could not be even if they were alone.
@@ -209,6 +234,23 @@ fn in_names(rows: &Rows, rolling: &Rolling) -> Vec<Alike> {
             (hosts, if twice { Because::First } else { Because::Room })
         })
         .collect()
+}
+
+/// What a host lacks when others have been emptied as they are in `rolling`; these are named where it would have room but for them.
+fn no_room_beside(rows: &Rows, rolling: &Rolling, then: &Rows, host: &HostName, helps: Helps) -> Because {
+    let emptied = rolling.hosts();
+    let others = || match (emptied.first().and_then(|first| rows.host_name(*first)), emptied.len()) {
+        (None, _) => String::new(),
+        (Some(first), 1) => format!("when {first} has been emptied, "),
+        (Some(first), 2) => format!("when {first} and another host have been emptied, "),
+        (Some(first), more) => format!("when {first} and {} others have been emptied, ", more - 1),
+    };
+    let because = |why, would_help| Because::NoRoom { why, would_help };
+    match (Lacks::of(then, host, helps), Lacks::of(rows, host, Helps::NotAsked)) {
+        (Some(Lacks { why, would_help }), Some(_)) => because(why, would_help),
+        (Some(Lacks { why, would_help }), None) => because(format!("{}{why}", others()), would_help),
+        (None, _) => because(format!("{}not all servers of {host} find a place", others()), Vec::new()),
+    }
 }
 
 fn blocked(server: &Server, why: &WhyBlocked) -> Because {

@@ -80,7 +80,7 @@ impl Conductor<'_> {
             if !self.groups_on(&[host]).is_disjoint(&self.groups_on(&in_work)) {
                 why.push(format!("a server of it and one of {} must not be moved at the same time", names()));
             }
-            why.extend(self.lacks(host).map(|lacks| lacks.to_string()));
+            why.extend(self.lacks(maintenance, host).map(|lacks| lacks.to_string()));
         }
         why
     }

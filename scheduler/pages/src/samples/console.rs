@@ -414,6 +414,10 @@ fn new(foreign: &str) -> AskPage {
                 Field::line("rolling", "f-rolling").input(Input::Check).value("on"),
                 Field::line("at_once", "f-hosts-at-once").input(Input::Number).value("2"),
             ],
+            more: vec![
+                Field::line("bandwidth", "Bandwidth").value(format!("8Gbit{foreign}")).hint("Such as 8Gbit."),
+                Field::line("no_hooks", "Run no hooks").input(Input::Check),
+            ],
             submit: "look-at-plan",
             back: Some("/maintenances".to_owned()),
             error: Some(format!("One thing has to be mended.{foreign}")),

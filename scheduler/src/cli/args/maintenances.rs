@@ -2,8 +2,9 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::super::plan::rate;
 use super::Listing;
+use crate::http::views::HintBody;
+use crate::written::{hint, label, per, rate, uplink};
 
 /// Which hosts.
 #[derive(Debug, Clone, Default, Args)]
@@ -28,55 +29,6 @@ impl WhichHosts {
         self.all |= self.hosts.is_empty() && self.label.is_empty() && self.cluster.is_empty();
         self
     }
-}
-
-/// `rack=r12`.
-fn label(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((label, value)) if !label.is_empty() && !value.is_empty() => {
-            Ok((label.to_owned(), value.to_owned()))
-        }
-        Some(_) | None => Err("write it as label=value: rack=r12".to_owned()),
-    }
-}
-
-/// `rack=2`.
-fn per(text: &str) -> Result<(String, u32), String> {
-    let (label, most) = label(text)?;
-    let most =
-        most.parse().map_err(|_| format!("{most:?} is no number; write it as label=number: rack=1"))?;
-    Ok((label, most))
-}
-
-/// `rack=10Gbit`.
-fn uplink(text: &str) -> Result<(String, u64), String> {
-    let (label, most) = label(text).map_err(|_| "write it as label=rate: rack=10Gbit".to_owned())?;
-    Ok((label, rate(&most)?))
-}
-
-/// `rack=r1 after rack=r2`.
-fn hint(text: &str) -> Result<Hint, String> {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    match words[..] {
-        [hosts, "after", other] => {
-            Ok(Hint { hosts: hosts.to_owned(), after: Some(other.to_owned()), before: None })
-        }
-        [hosts, "before", other] => {
-            Ok(Hint { hosts: hosts.to_owned(), after: None, before: Some(other.to_owned()) })
-        }
-        _ => Err("write it as \"h2 after h1\" or \"rack=r1 before rack=r2\"".to_owned()),
-    }
-}
-
-/// These hosts come after, or before, those.
-#[derive(Debug, Clone)]
-pub struct Hint {
-    /// Which.
-    pub hosts: String,
-    /// They begin when these are over.
-    pub after: Option<String>,
-    /// These begin when they are over.
-    pub before: Option<String>,
 }
 
 /// What is done with each host.
@@ -137,7 +89,7 @@ pub struct RollingTerms {
     pub pause_between: Option<String>,
     /// In which order: `"h2 after h1"`, `"rack=r1 before rack=r2"`
     #[arg(long, value_name = "ORDER", value_parser = hint)]
-    pub order: Vec<Hint>,
+    pub order: Vec<HintBody>,
     /// Run no hooks
     #[arg(long)]
     pub no_hooks: bool,

@@ -8,7 +8,7 @@ use super::super::words::{count, milliseconds, sentence};
 use super::super::{Context, part};
 use super::deadline;
 use crate::http::views::{
-    DrainView, HintBody, HostTurnView, MaintenanceBody, MaintenanceView, PlanView, RollingBody, RollingView,
+    DrainView, HostTurnView, MaintenanceBody, MaintenanceView, PlanView, RollingBody, RollingView,
     SelectBody, TimeView, WaveView,
 };
 
@@ -30,11 +30,6 @@ fn kind(kind: MaintenanceKind) -> &'static str {
 
 /// As the API has them; not approved.
 pub(in crate::cli) fn terms(terms: RollingTerms) -> RollingBody {
-    let order = terms.order.into_iter().map(|hint| HintBody {
-        hosts: hint.hosts,
-        after: hint.after,
-        before: hint.before,
-    });
     RollingBody {
         kind: Some(kind(terms.kind).to_owned()),
         hosts_at_once: terms.hosts_at_once,
@@ -49,7 +44,7 @@ pub(in crate::cli) fn terms(terms: RollingTerms) -> RollingBody {
         max_failed_hosts: terms.max_failed_hosts,
         warn_after: terms.warn_after,
         pause_between: terms.pause_between,
-        order: order.collect(),
+        order: terms.order,
         no_hooks: terms.no_hooks,
         return_within: terms.return_within,
         within: terms.within,

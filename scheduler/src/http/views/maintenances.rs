@@ -367,3 +367,108 @@ impl From<&Planned> for PlannedView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use drover_policies::attempt::Moved;
+    use drover_policies::drills::{DrillWish, USUAL};
+    use drover_policies::ids::MigrationId;
+    use drover_policies::maintenance::{Kind, Rolling, State as Life, Warned};
+    use drover_policies::migration::Purpose;
+    use drover_policies::notices::Actor;
+    use drover_policies::samples::{NOON, Sample, host_name};
+    use drover_policies::time::Span;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn operator() -> Actor {
+        Actor::Operator { name: "olga".to_owned() }
+    }
+
+    /// The first host's turn is yet to come, the second one is being emptied, and one server of it has gone to the first.
+    fn fleet() -> Fleet {
+        let sample = Sample::new().hosts(&["h1", "h2"]);
+        let first =
+            ["web", "db", "moved"].iter().fold(sample, |sample, name| sample.server("h1", name, |_| {}));
+        first.server("h2", "mail", |_| {}).fleet()
+    }
+
+    fn maintenance(kind: Kind) -> Maintenance {
+        Maintenance {
+            id: MaintenanceId(Uuid::from_u128(1)),
+            number: 1,
+            hosts: [(host_name("h1"), Stage::Waiting), (host_name("h2"), Stage::Draining)].into(),
+            reason: "kernel-update".to_owned(),
+            deadline: NOON,
+            warn_at: NOON,
+            warned: Warned::No,
+            urgency: Urgency::Normal,
+            requested_by: operator(),
+            requested_at: NOON,
+            state: Life::Running,
+            rolling: Rolling { kind, ..Rolling::default() },
+        }
+    }
+
+    fn migration(number: u32, server: &str, state: State) -> Migration {
+        let wish = DrillWish {
+            by: operator(),
+            starts_in: Span::ZERO,
+            duration: USUAL,
+            reason: "kernel-update".to_owned(),
+            now: NOON,
+        };
+        let fleet = fleet();
+        let server =
+            fleet.servers().into_values().find(|known| known.facts.name == server).expect("it is there");
+        let drill = wish.drill(MigrationId(Uuid::from_u128(number.into())), number, server);
+        Migration { purpose: Purpose::Move, method: Method::Live, state, ..drill }
+    }
+
+    fn succeeded() -> State {
+        let moved = Moved { sent_bytes: 1, downtime: None, in_libvirt: None, power_off: None, tail: None };
+        State::Succeeded { at: NOON, moved }
+    }
+
+    fn waits() -> State {
+        State::Pending { waits_for: Waiting::Nothing }
+    }
+
+    fn counted(maintenance: &Maintenance, migrations: &[Migration]) -> Counts {
+        Counts::of_all(maintenance, &migrations.iter().collect::<Vec<_>>(), &fleet())
+    }
+
+    #[test]
+    fn servers_of_hosts_to_come_are_counted_beside_those_that_have_a_migration() {
+        let counts = counted(&maintenance(Kind::Patch), &[migration(1, "mail", waits())]);
+        assert_eq!(counts, Counts { total: 4, waiting: 1, to_come: 3, ..Counts::default() });
+        let before = Maintenance {
+            hosts: [(host_name("h1"), Stage::Waiting), (host_name("h2"), Stage::Waiting)].into(),
+            state: Life::Planned,
+            ..maintenance(Kind::Patch)
+        };
+        assert_eq!(counted(&before, &[]), Counts { total: 4, to_come: 4, ..Counts::default() });
+    }
+
+    #[test]
+    fn one_that_has_moved_to_a_host_to_come_moves_again_and_is_counted_once() {
+        let there = [migration(1, "mail", waits()), migration(2, "moved", succeeded())];
+        let counts = counted(&maintenance(Kind::Patch), &there);
+        assert_eq!(counts, Counts { total: 4, waiting: 1, to_come: 3, ..Counts::default() });
+        // On its way again, for whatever reason.
+        let again = [there, [migration(3, "moved", waits()), migration(4, "db", waits())]].concat();
+        let counts = counted(&maintenance(Kind::Patch), &again);
+        assert_eq!(counts, Counts { total: 4, waiting: 3, to_come: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn nothing_is_to_come_in_one_that_is_over_nor_where_no_host_is_emptied() {
+        let done = [migration(1, "mail", succeeded()), migration(2, "moved", succeeded())];
+        let over = Maintenance { state: Life::Completed { at: NOON }, ..maintenance(Kind::Patch) };
+        for maintenance in [over, maintenance(Kind::Rebalance)] {
+            let counts = counted(&maintenance, &done);
+            assert_eq!(counts, Counts { total: 2, moved_live: 2, ..Counts::default() });
+        }
+    }
+}

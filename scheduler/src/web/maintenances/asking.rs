@@ -9,9 +9,10 @@ use axum::routing::{get, post};
 use drover_pages::confirm::Confirm;
 use drover_pages::console::ask::AskPage;
 use drover_pages::console::maintenances::PlanPage;
-use drover_pages::form::{Action, Actions, Choice, Field, Form, Input, Weight};
+use drover_pages::form::{Action, Actions, Field, Form, Input, Weight};
 use drover_policies::maintenance::{InPart, Maintenance, State as Life};
 
+use super::new::{asked, body, fields, is_beside, more};
 use super::plan::plan_page;
 use super::reach::reach;
 use crate::app::App;
@@ -21,7 +22,6 @@ use crate::commands::maintenances::MaintenanceWish;
 use crate::http::extract::Envelope;
 use crate::http::maintenances::host_of;
 use crate::http::problem::{Kind, Problem};
-use crate::http::views::{EmergencyBody, MaintenanceBody, RollingBody, SelectBody};
 use crate::store::{EventFilter, Versioned};
 use crate::web::acts::{changed, seen};
 use crate::web::form::{Posted, Typed};
@@ -142,63 +142,19 @@ pub(super) fn actions(maintenance: &Maintenance) -> Actions {
 /// Where a new one is asked for.
 const NEW: &str = "/maintenances/new";
 
-/// What is asked for a new one, by the names of the fields. The address of its plan says the same.
-const ASKED: [&str; 5] = ["hosts", "reason", "deadline", "kind", "hosts_at_once"];
-
-/// What is asked for a new maintenance.
-fn fields(typed: &Typed, wrong: Option<&Problem>) -> Vec<Field> {
-    let field = wrong.and_then(|problem| problem.more.get("field")).and_then(|field| field.as_str());
-    let error = |names: &[&str]| {
-        wrong
-            .filter(|_| field.is_some_and(|field| names.iter().any(|name| field.starts_with(name))))
-            .map(|problem| upper(&problem.detail))
-    };
-    let choice = |value: &str, text: &str| Choice { value: value.to_owned(), text: text.to_owned() };
-    let kinds = vec![
-        choice("drain", "Empty these hosts, beginning at once"),
-        choice("patch", "One after the other: emptied, worked on, back in service"),
-        choice("rolling-drain", "One after the other: emptied"),
-    ];
-    vec![
-        Field::line("hosts", "Hosts")
-            .value(typed.text("hosts"))
-            .hint("Names, with spaces between them; or * for all.")
-            .error(error(&["hosts", "select"]))
-            .required(),
-        Field::line("reason", "Why")
-            .value(typed.text("reason"))
-            .hint("Owners read it; such as kernel-update.")
-            .error(error(&["reason"]))
-            .required(),
-        Field::line("deadline", "By when")
-            .value(typed.text("deadline"))
-            .hint("Such as 7d, or 2026-12-03T22:00:00Z. Left empty, as policy says.")
-            .error(error(&["deadline"])),
-        Field::line("kind", "How")
-            .input(Input::Select(kinds))
-            .value(typed.some("kind").unwrap_or("drain"))
-            .required(),
-        Field::line("hosts_at_once", "Hosts at once")
-            .input(Input::Number)
-            .value(typed.text("hosts_at_once"))
-            .hint("Left empty, as many as there is room for.")
-            .error(error(&["rolling", "hosts_at_once"])),
-    ]
-}
-
 fn new_page(typed: &Typed, wrong: Option<&Problem>) -> AskPage {
-    let has_field = wrong.is_some_and(|problem| problem.more.contains_key("field"));
     AskPage {
         title: "New maintenance".to_owned(),
         lead: "First you see what would be done. Nothing is touched before you begin it.".to_owned(),
         form: Form {
             action: NEW.to_owned(),
             fields: fields(typed, wrong),
+            more: more(typed, wrong),
             asks: true,
             kept: vec![("step".to_owned(), "plan".to_owned())],
             submit: "Show the plan",
             back: Some("/maintenances".to_owned()),
-            error: wrong.filter(|_| !has_field).map(|problem| upper(&problem.detail)),
+            error: wrong.filter(|problem| !is_beside(problem)).map(|problem| upper(&problem.detail)),
             ..Form::default()
         },
     }
@@ -218,8 +174,7 @@ async fn ask(
     let planned = async { visitor.wish(&app, Envelope::default()).dry_run(&body(&typed)?).await };
     match planned.await {
         Ok(view) => {
-            let kept: Vec<(String, String)> =
-                ASKED.iter().map(|name| ((*name).to_owned(), typed.text(name).to_owned())).collect();
+            let kept = asked(&typed);
             let with = |step: &str| {
                 let step = ("step".to_owned(), step.to_owned());
                 kept.iter().cloned().chain([step]).collect::<Vec<_>>()
@@ -247,40 +202,8 @@ async fn ask(
 /// The form with this in it.
 fn address(typed: &[(String, String)]) -> String {
     let mut query = form_urlencoded::Serializer::new(format!("{NEW}?"));
-    query.extend_pairs(typed.iter().filter(|(_, value)| !value.is_empty()));
+    query.extend_pairs(typed);
     query.finish()
-}
-
-fn body(typed: &Typed) -> Result<MaintenanceBody, Problem> {
-    let names: Vec<String> = typed
-        .text("hosts")
-        .split([' ', ','])
-        .filter(|name| !name.is_empty())
-        .map(ToOwned::to_owned)
-        .collect();
-    let all = names == ["*"];
-    let hosts_at_once = typed.some("hosts_at_once").map(|text| {
-        text.parse().map_err(|_| {
-            Problem::field("hosts_at_once", format!("{text:?} is no number of hosts; write one such as 2"))
-        })
-    });
-    let rolling = match typed.text("kind") {
-        "" | "drain" => None,
-        kind => Some(RollingBody {
-            kind: Some(kind.trim_start_matches("rolling-").to_owned()),
-            hosts_at_once: hosts_at_once.transpose()?,
-            ..RollingBody::default()
-        }),
-    };
-    Ok(MaintenanceBody {
-        hosts: if all { Vec::new() } else { names },
-        select: all.then(|| SelectBody { all: true, ..SelectBody::default() }),
-        reason: typed.text("reason").to_owned(),
-        deadline: typed.some("deadline").map(ToOwned::to_owned),
-        emergency: None::<EmergencyBody>,
-        rolling,
-        dry_run: false,
-    })
 }
 
 /// What was planned is begun. Whoever sends the form of what he asks for sees the plan of it first.
@@ -290,9 +213,7 @@ async fn make(
     Posted { who: AtConsole(visitor), typed, envelope }: Posted<AtConsole>,
 ) -> Result<Response, Problem> {
     if typed.text("step") != "begin" {
-        let asked: Vec<(String, String)> =
-            ASKED.iter().map(|name| ((*name).to_owned(), typed.text(name).to_owned())).collect();
-        return see(&format!("{}&step=plan", address(&asked)));
+        return see(&format!("{}&step=plan", address(&asked(&typed))));
     }
     let wish = visitor.wish(&app, envelope);
     let begun = async { wish.drain(&body(&typed)?).await };
