@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::attempt::Failure;
 use crate::fleet::{
-    Autostart, Definition, Disk, GuestAgent, GuestCpu, OwnerRules, Power, Reach, Resources, Server,
-    ServerFacts,
+    Autostart, Definition, Disk, GuestAgent, GuestCpu, OwnerRules, Power, Reach, Server, ServerFacts,
 };
 use crate::ids::{HostName, ImportId, OperationId, ServerId};
 use crate::notices::Actor;
@@ -314,7 +313,7 @@ pub fn server(description: &Description, id: ServerId, host: &HostName, figures:
         guest_agent: GuestAgent::Absent,
         autostart: Autostart::No,
         plugs: None,
-        resources: Resources::new(),
+        resources: description.resources.clone(),
     };
     Server { host: host.clone(), facts, observed_at: Instant::default() }
 }

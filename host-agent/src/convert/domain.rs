@@ -84,7 +84,7 @@ pub fn definition(description: &Description, id: ServerId, found: &Found) -> Str
 ",
         kind = domain_type(description.accelerator),
         name = description.name,
-        metadata = owner_and_labels(description),
+        metadata = said(description),
         memory = description.memory_bytes,
         vcpus = description.vcpus,
         os = os(firmware, hardware),
@@ -123,13 +123,17 @@ fn clock(found: &Found) -> &'static str {
     if windows { "localtime" } else { "utc" }
 }
 
-fn owner_and_labels(description: &Description) -> String {
+/// What Drover reads of a server: the agent finds it in the definition, as it was described.
+fn said(description: &Description) -> String {
     let mut inside = String::new();
     if let Some(owner) = &description.owner {
         let _ = write!(inside, "<d:owner>{}</d:owner>", escape(owner.as_str()));
     }
     for (name, value) in &description.labels {
         let _ = write!(inside, "<d:label name='{}'>{}</d:label>", escape(name), escape(value));
+    }
+    for (name, amount) in &description.resources {
+        let _ = write!(inside, "<d:resource name='{}'>{amount}</d:resource>", escape(name));
     }
     format!("<metadata><d:server xmlns:d='{}'>{inside}</d:server></metadata>", metadata::NAMESPACE)
 }
@@ -191,6 +195,8 @@ labels = { role = "db <old>" }
 memory_mib = 512
 vcpus = 2
 console_log = "/var/log/legacy's.log"
+[resources]
+gpu-slots = 2
 [[network]]
 network = "default"
 mac = "00:0c:29:3a:11:5e"
@@ -222,6 +228,7 @@ format = "raw"
         assert_eq!((facts.memory_bytes, facts.vcpus, facts.machine_type.as_str()), (512 << 20, 2, "q35"));
         assert_eq!(facts.said.owner.expect("an owner").as_str(), "a&b");
         assert_eq!(facts.said.labels.get("role").map(String::as_str), Some("db <old>"));
+        assert_eq!(facts.said.resources, [("gpu-slots".to_owned(), 2)].into());
         assert_eq!(facts.console_file, Some("/var/log/legacy's.log".into()));
         assert_eq!((facts.cpu, facts.guest_agent), (GuestCpu::Default, GuestAgent::Disconnected));
         let disks: Vec<_> = facts

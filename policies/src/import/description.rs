@@ -7,6 +7,9 @@
 //! memory_mib = 2048
 //! vcpus = 2
 //!
+//! [resources]
+//! gpu-slots = 1
+//!
 //! [[network]]
 //! bridge = "br0"
 //! mac = "00:0c:29:3a:11:5e"
@@ -24,7 +27,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::written::Written;
-use crate::fleet::{Labels, Plug};
+use crate::fleet::{Labels, Plug, Resources};
 use crate::ids::{OwnerId, ServerId};
 use crate::mac::Mac;
 use crate::replica::ImageFormat;
@@ -58,6 +61,9 @@ pub struct Description {
     pub console_log: Option<PathBuf>,
     /// How long the conversion may take.
     pub conversion_limit: Span,
+    /// What it takes of resources that operators name. Missing in those that were kept before there were any.
+    #[serde(default, skip_serializing_if = "Resources::is_empty")]
+    pub resources: Resources,
     /// Its network interfaces, in order.
     pub networks: Vec<Network>,
     /// Its disks; it boots from the first.

@@ -10,6 +10,9 @@ memory_mib = 512
 vcpus = 2
 firmware = "uefi"
 
+[resources]
+gpu-slots = 1
+
 [[network]]
 bridge = "br0"
 mac = "00:0c:29:3a:11:5e"
@@ -49,12 +52,25 @@ fn a_description_is_read_whole() {
     );
     assert_eq!((description.firmware, description.accelerator), (Firmware::Uefi, Accelerator::Kvm));
     assert_eq!(description.conversion_limit, Span::hours(1));
+    assert_eq!(description.resources, [("gpu-slots".to_owned(), 1)].into());
+    let host = crate::samples::host_name("h1");
+    let coming = server(&description, crate::samples::server_id(1), &host, &[]);
+    assert_eq!(coming.facts.resources, description.resources);
     let [first, second] = description.disks.as_slice() else { panic!("two disks") };
     let vmdk = Source::File { path: "/srv/in/legacy.vmdk".into(), format: SourceFormat::Vmdk };
     assert_eq!((&first.source, first.format), (&vmdk, ImageFormat::Qcow2));
     assert_eq!((second.source.format(), second.format), (SourceFormat::Raw, ImageFormat::Raw));
     let kept = serde_json::to_string(&description).expect("as JSON");
     assert_eq!(serde_json::from_str::<Description>(&kept).expect("read again"), description);
+}
+
+#[test]
+fn one_that_was_kept_before_there_were_named_resources_takes_none() {
+    let description = parse(&GOOD.replace("[resources]\ngpu-slots = 1\n", "")).expect("good");
+    let kept = serde_json::to_string(&description).expect("as JSON");
+    assert!(!kept.contains("resources"), "an agent of before knows no such field: {kept}");
+    let read = serde_json::from_str::<Description>(&kept).expect("read again");
+    assert!(read.resources.is_empty() && read == description);
 }
 
 #[test]
@@ -91,6 +107,10 @@ fn what_is_wrong_is_named_by_its_field() {
         ("bridge = \"br0\"", "bridge = \"br0\"\nnetwork = \"default\"", "network[0].network"),
         ("00:0c:29:3a:11:5e", "00-0c-29-3a-11-5e", "network[0].mac"),
         ("00:0c:29:3a:11:5e", "01:0c:29:3a:11:5e", "network[0].mac"),
+        ("gpu-slots = 1", "gpu-slots = 0", "resources.gpu-slots"),
+        ("gpu-slots = 1", "servers = 1", "resources.servers"),
+        ("gpu-slots = 1", "memory = 1", "resources"),
+        ("gpu-slots = 1", "\"gpu slots\" = 1", "resources"),
         ("\"vdb\"", "\"vda\"", "disk[1].target"),
         ("\"vdb\"", "\"sdb\"", "disk[1].target"),
         ("/srv/in/legacy.vmdk", "legacy.vmdk", "disk[0].source"),
@@ -147,6 +167,7 @@ fn the_description_in_the_handbook_is_good_and_names_every_setting() {
         "accelerator",
         "console_log",
         "conversion_limit",
+        "resources",
         "network",
         "mac",
         "size_mib",

@@ -10,7 +10,7 @@ use super::description::{
     Accelerator, BadDescription, CONVERSION_LIMIT, Description, Firmware, Network, Source, SourceDisk,
     SourceFormat, is_plain,
 };
-use crate::fleet::{Labels, Plug};
+use crate::fleet::{Labels, Plug, RESOURCE_NAME, Resources, SERVERS, is_resource_name};
 use crate::mac::Mac;
 use crate::replica::ImageFormat;
 use crate::time::Span;
@@ -21,6 +21,8 @@ use crate::time::Span;
 pub struct Written {
     /// The server.
     pub import: ServerTable,
+    /// What it takes of resources that operators name.
+    pub resources: Resources,
     /// Its network interfaces.
     pub network: Vec<NetworkTable>,
     /// Its disks.
@@ -164,10 +166,27 @@ impl Written {
             accelerator: self.import.accelerator,
             console_log: self.import.console_log,
             conversion_limit,
+            resources: resources(self.resources)?,
             networks: networks(self.network)?,
             disks: disks(self.disk)?,
         })
     }
+}
+
+fn resources(given: Resources) -> Result<Resources, BadDescription> {
+    for (name, amount) in &given {
+        let key = || format!("resources.{name}");
+        if !is_resource_name(name) {
+            return wrong("resources", name, RESOURCE_NAME);
+        }
+        if name == SERVERS {
+            return wrong(key(), amount, "every server takes one of these by itself; leave it out");
+        }
+        if *amount == 0 {
+            return wrong(key(), amount, "write how many it takes, 1 or more, or leave it out");
+        }
+    }
+    Ok(given)
 }
 
 fn networks(given: Vec<NetworkTable>) -> Result<Vec<Network>, BadDescription> {

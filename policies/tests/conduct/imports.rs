@@ -60,8 +60,12 @@ fn request(description: Description, host: Option<&str>) -> ImportRequest {
 
 impl Story {
     fn asks(&mut self, name: &str, host: Option<&str>) -> Result<Import, ImportRefusal> {
+        self.asks_for(describe(name, ""), host)
+    }
+
+    fn asks_for(&mut self, description: Description, host: Option<&str>) -> Result<Import, ImportRefusal> {
         let OpenedImport { import, changes } =
-            self.question(|situation| import(situation, request(describe(name, ""), host)))?;
+            self.question(|situation| import(situation, request(description, host)))?;
         self.accept(changes);
         Ok(import)
     }
@@ -334,4 +338,28 @@ fn one_that_is_called_off_too_late_is_imported() {
     let end = defined(&story, Vec::new());
     story.says("legacy", end);
     assert_eq!(story.import("legacy").state.name(), "imported");
+}
+
+#[test]
+fn named_resources_are_looked_for_and_held_like_any_other_room() {
+    let mut fleet = two_hosts();
+    let slots = |fleet: &mut Fleet, host: &str, some: u32| {
+        let known = fleet.hosts.get_mut(&host_name(host)).expect("a known host");
+        known.facts.resources.insert("gpu-slots".to_owned(), some);
+    };
+    // h1 has more room of everything else.
+    slots(&mut fleet, "h2", 2);
+    let mut story = Story::new(fleet, "");
+    let with = |name: &str, some: u32| describe(name, &format!("[resources]\ngpu-slots = {some}"));
+    let first = story.asks_for(with("first", 1), None).expect("there is one");
+    assert_eq!((&first.host, first.description.resources.get("gpu-slots")), (&host_name("h2"), Some(&1)));
+    let refused = story.asks_for(with("second", 2), None).expect_err("one is held, and one is free");
+    assert!(refused.to_string().contains("gpu-slots"), "{refused}");
+    let named = story.asks_for(with("second", 1), Some("h1")).expect_err("it has none").to_string();
+    assert!(named.contains("gpu-slots"), "{named}");
+    assert_eq!(story.asks_for(with("second", 1), None).expect("the other one").host, host_name("h2"));
+    // A server that is moved finds none of them free.
+    story.change("h2", "web", |facts| facts.resources = [("gpu-slots".to_owned(), 1)].into());
+    let third = story.asks_for(with("third", 1), None).expect_err("all are taken").to_string();
+    assert!(third.contains("gpu-slots"), "{third}");
 }

@@ -251,6 +251,7 @@ fn show(screen: &Screen, import: &ImportView) {
         facts.push(("Virtio", virtio.to_owned()));
         facts.extend(found.warnings.iter().map(|warning| ("Warning", warning.clone())));
     }
+    facts.extend(import.resources.iter().map(|(name, amount)| ("Takes", format!("{amount} {name}"))));
     for disk in &import.disks {
         facts.push((
             "Disk",

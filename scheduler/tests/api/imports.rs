@@ -33,6 +33,41 @@ pub async fn asked(api: &Api) -> Value {
     view
 }
 
+#[tokio::test]
+async fn an_import_goes_where_the_resources_are_that_it_names_and_is_shown_with_them() {
+    let mut api = Api::importing().await;
+    let with = |resources: Value| legacy("/resources", resources);
+    for (resources, field, said) in [
+        (json!({ "gpu slots": 1 }), "resources", "write up to 63 letters"),
+        (json!({ "gpu-slots": 0 }), "resources.gpu-slots", "1 or more"),
+        (json!({ "servers": 1 }), "resources.servers", "leave it out"),
+    ] {
+        let refused = api.post(&api.operator, "/v1/imports", &with(resources)).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{refused:?}");
+        assert_eq!(refused.json()["field"], field, "{refused:?}");
+        assert!(refused.detail().contains(said), "{}", refused.detail());
+    }
+    let none = api.post(&api.operator, "/v1/imports", &with(json!({ "gpu-slots": 1 }))).await;
+    assert_eq!(none.problem(), "refused", "{none:?}");
+    assert!(none.json()["hosts"].to_string().contains("gpu-slots"), "{none:?}");
+
+    api.host_is("h4", |facts| facts.resources = [("gpu-slots".to_owned(), 1)].into()).await;
+    let answer = api.post(&api.operator, "/v1/imports", &with(json!({ "gpu-slots": 1 }))).await;
+    assert_eq!(answer.status, StatusCode::CREATED, "{answer:?}");
+    let view = answer.json();
+    assert_eq!((&view["host"], &view["resources"]), (&json!("h4"), &json!({ "gpu-slots": 1 })));
+    let wanted = api.app.store.operations_wanted_of(&host_name("h4")).await.expect("read");
+    let ordered = wanted.iter().find_map(|wanted| match &wanted.operation.order {
+        Order::Import(import) => Some(import.description.resources.clone()),
+        _ => None,
+    });
+    assert_eq!(
+        ordered,
+        Some([("gpu-slots".to_owned(), 1)].into()),
+        "its agent writes them into the definition"
+    );
+}
+
 async fn tells(api: &Api, host: &str, state: OperationState) {
     let answer = |order: &Order| matches!(order, Order::Import(_)).then(|| state.clone());
     api.answer_orders(host, answer).await;

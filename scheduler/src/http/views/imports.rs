@@ -22,6 +22,9 @@ use super::common::{ActorView, Eyes, FailureView};
 pub struct NewImport {
     /// The server.
     pub import: ImportServerBody,
+    /// What it takes of resources that hosts name in the `[resources]` of their agents: `{"gpu-slots": 1}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, u32>,
     /// Its network interfaces, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub network: Vec<ImportNetworkBody>,
@@ -149,6 +152,7 @@ impl From<&NewImport> for Written {
                 console_log,
                 conversion_limit,
             },
+            resources: body.resources.clone(),
             network: network.collect(),
             disk: disk.collect(),
         }
@@ -201,6 +205,9 @@ pub struct ImportView {
     /// What the conversion has found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<FoundView>,
+    /// What it takes of resources that hosts name in the `[resources]` of their agents.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, u32>,
     /// Its disks.
     pub disks: Vec<ImportedDiskView>,
     /// Whether it is booted at the end.
@@ -313,7 +320,7 @@ impl ImportView {
             ImportState::Imported { at, found } => (Some(*at), None, Some(found)),
             ImportState::Cancelled { at } => (Some(*at), None, None),
         };
-        let Description { name, owner, disks, .. } = &import.description;
+        let Description { name, owner, disks, resources, .. } = &import.description;
         let disks = disks.iter().map(|disk| ImportedDiskView {
             target: disk.target.clone(),
             source: disk.source.to_string(),
@@ -336,6 +343,7 @@ impl ImportView {
             progress: status.map(ImportProgress::from),
             failure: failure.map(|failure| FailureView::of(failure, Eyes::Operator)),
             found: found.map(FoundView::from),
+            resources: resources.clone(),
             disks: disks.collect(),
             start: import.start == drover_policies::import::Start::Yes,
             asked_by: ActorView::of(&import.by, Eyes::Operator),
