@@ -291,7 +291,12 @@ impl Warm {
 
     /// Until when the guest is left alone for what rounds have taken from it; now, where that would make the replica late.
     fn quiet_until(&self, pace: &Pace, order: &Replicate, context: &Context<'_>) -> Instant {
-        let until = context.now + context.hypervisor.replication().quiet_for(order.server).delta();
+        let until =
+            context.now + context.hypervisor.replication().quiet_for(order.replica, order.server).delta();
+        // A round that failed is tried again as soon as it may be.
+        if self.failing_since.is_some() {
+            return context.now;
+        }
         let took = self.last.as_ref().map_or(Span::ZERO, |round| round.took).delta();
         // A round like the last one, and the one after it.
         let is_late = pace

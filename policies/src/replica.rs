@@ -380,8 +380,14 @@ impl ReplicaStatus {
     #[must_use]
     pub fn late_at(&self, pace: &Pace, bearable: Span, now: Instant) -> Option<Instant> {
         let last = self.last.as_ref()?;
-        let explained = Span(pace.interval(now).0 + last.took.0 + bearable.0);
-        Some(last.consistent_at + explained.delta())
+        let due = last.consistent_at + pace.interval(now).delta();
+        // Its guest may be left alone for longer than that.
+        let begins = match &self.activity {
+            Activity::Resting { next_at } => *next_at,
+            Activity::Round(figures) => figures.began_at,
+            Activity::Initiating | Activity::Paused | Activity::Stalled { .. } | Activity::CuttingOver => due,
+        };
+        Some(due.max(begins) + last.took.delta() + bearable.delta())
     }
 
     /// The lag in bytes; nothing where it is not known, as of disks that are compared.

@@ -165,7 +165,7 @@ pub trait Replication: Send + Sync {
 
     /// How much longer a guest is to be left alone, so that over the rounds that have been and the times between them it keeps its share
     /// ([`Limits::guest_percent`]). A round that is in a hurry need not wait for it.
-    fn quiet_for(&self, server: ServerId) -> Span;
+    fn quiet_for(&self, replica: ReplicaId, server: ServerId) -> Span;
 
     /// What the server has written since the last round that landed, by disk.
     ///
@@ -270,7 +270,7 @@ impl Replication for NotConfigured {
         Self::refuse(FailureClass::RefusedBySource)
     }
 
-    fn quiet_for(&self, _server: ServerId) -> Span {
+    fn quiet_for(&self, _replica: ReplicaId, _server: ServerId) -> Span {
         Span::ZERO
     }
 

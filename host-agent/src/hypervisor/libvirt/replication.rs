@@ -99,8 +99,10 @@ impl Replication for Replicating {
         Ok(())
     }
 
-    fn quiet_for(&self, server: ServerId) -> Span {
-        Span::milliseconds(u64::try_from(self.rounds.quiet_for(server).as_millis()).unwrap_or(u64::MAX))
+    fn quiet_for(&self, replica: ReplicaId, server: ServerId) -> Span {
+        Span::milliseconds(
+            u64::try_from(self.rounds.quiet_for(replica, server).as_millis()).unwrap_or(u64::MAX),
+        )
     }
 
     fn backlog(

@@ -155,12 +155,17 @@ impl Rounds {
         let began = std::time::Instant::now();
         let done = match order.from {
             ReadFrom::Running => {
-                doing.before = progress.gate.share().and_then(|_| doing.look());
+                doing.before = doing.begins();
                 let done = running::run(&doing);
-                doing.leave_alone();
+                if done.is_ok() {
+                    doing.ends();
+                }
                 done
             }
-            ReadFrom::PoweredOff => powered_off::run(&doing),
+            ReadFrom::PoweredOff => {
+                lock(&self.quiet).remove(&order.server);
+                powered_off::run(&doing)
+            }
         };
         tracing::debug!(server = %order.server, took = ?began.elapsed(), "a round has ended");
         done
@@ -211,9 +216,19 @@ impl Rounds {
     }
 
     /// How much longer a guest is left alone.
-    pub(super) fn quiet_for(&self, server: ServerId) -> std::time::Duration {
+    pub(super) fn quiet_for(&self, replica: ReplicaId, server: ServerId) -> std::time::Duration {
+        let known = |now| lock(&self.quiet).get(&server).map(|quiet| (quiet.left(now), quiet.is_unsure(now)));
         let now = std::time::Instant::now();
-        lock(&self.quiet).get(&server).map(|quiet| quiet.left(now)).unwrap_or_default()
+        let Some((left, is_unsure)) = known(now) else { return std::time::Duration::ZERO };
+        if !is_unsure {
+            return left;
+        }
+        let Ok(done) = self.server(replica, server).done() else { return left };
+        let now = std::time::Instant::now();
+        self.quiet(server, |quiet| {
+            quiet.looked((done, now));
+            quiet.left(now)
+        })
     }
 
     fn server(&self, replica: ReplicaId, server: ServerId) -> Server {
@@ -282,17 +297,20 @@ impl Drop for Ending<'_> {
 }
 
 impl Doing<'_> {
-    /// What the guest has done until now.
-    fn look(&self) -> Option<Seen> {
-        let seen = self.server.done().ok().map(|done| (done, std::time::Instant::now()));
-        if let Some(seen) = seen {
-            self.rounds.quiet(self.order.server, |quiet| quiet.begins(seen));
+    /// What the guest has done until now, where it is given way to.
+    fn begins(&self) -> Option<Seen> {
+        let share = self.progress.gate.share();
+        let seen = share.and_then(|_| Some((self.server.done().ok()?, std::time::Instant::now())));
+        match seen {
+            Some(seen) => self.rounds.quiet(self.order.server, |quiet| quiet.begins(seen)),
+            // What follows is no time of peace.
+            None => drop(lock(&self.rounds.quiet).remove(&self.order.server)),
         }
         seen
     }
 
     /// What this round took from a guest that is still to be given way to is made good before the next.
-    fn leave_alone(&self) {
+    fn ends(&self) {
         let Some((before, share)) = self.before.zip(self.progress.gate.share()) else { return };
         let Ok(done) = self.server.done() else { return };
         let now = std::time::Instant::now();

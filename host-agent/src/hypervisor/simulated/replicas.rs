@@ -361,6 +361,7 @@ impl World {
 
     pub(super) fn forget(&mut self, server: ServerId, replica: ReplicaId) {
         self.rounds.remove(&server);
+        self.quiet.remove(&server);
         if let Some(inside) = self.guests.get_mut(&server) {
             inside.checkpoint.take_if(|checkpoint| checkpoint.replica == replica);
         }

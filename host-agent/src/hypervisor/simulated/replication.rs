@@ -92,7 +92,7 @@ impl Replication for Port {
         })
     }
 
-    fn quiet_for(&self, server: ServerId) -> Span {
+    fn quiet_for(&self, _replica: ReplicaId, server: ServerId) -> Span {
         let left = |world: &mut World| {
             let until = world.quiet.get(&server).copied().unwrap_or(world.now);
             Ok(Span::between(world.now, until))

@@ -217,7 +217,8 @@ impl Copy<'_> {
         for (index, (line, offer)) in lines.iter_mut().zip(&self.offers).enumerate() {
             let told = |error: NbdError| at_source(offer.disk, &error);
             let size = line.source.size();
-            let allocation = line.source.extents(ALLOCATION, 0, size).map_err(told)?;
+            let from = if let What::Data { from } = offer.what { from.min(size) } else { 0 };
+            let allocation = line.source.extents(ALLOCATION, from, size - from).map_err(told)?;
             let written;
             let wanted = match &offer.what {
                 What::Data { from } => Wanted::Data { from: *from },
@@ -231,7 +232,8 @@ impl Copy<'_> {
             };
             let stretches = stretches::of(index, &allocation, wanted);
             let total_bytes = stretches.iter().map(|stretch| stretch.length).sum();
-            if offer.what == (What::Data { from: 0 }) {
+            // Later parts of a first copy find what is left of it.
+            if matches!(offer.what, What::Data { .. }) && !self.progress.knows(&offer.disk.target) {
                 self.progress.found_dirty(total_bytes);
             }
             figures.push((offer.disk.target.clone(), total_bytes));

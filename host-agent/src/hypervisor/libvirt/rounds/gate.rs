@@ -135,7 +135,7 @@ impl Gate {
             };
             if !is_told && self.held() > WORTH_TELLING {
                 is_told = true;
-                tracing::info!(server = %guest.server(), "the copying is held back for the guest's own reading and writing (replication.guest_share)");
+                tell_of_holding(guest.server());
             }
         }
         self.open();
@@ -225,6 +225,10 @@ impl Gate {
     fn wait<'a>(&self, state: MutexGuard<'a, State>, length: Duration) -> MutexGuard<'a, State> {
         self.changed.wait_timeout(state, length).unwrap_or_else(PoisonError::into_inner).0
     }
+}
+
+pub(super) fn tell_of_holding(server: ServerId) {
+    tracing::info!(%server, "the copying is held back for the guest's own reading and writing (replication.guest_share)");
 }
 
 /// Looks at a guest now.

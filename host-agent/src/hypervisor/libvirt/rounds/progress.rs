@@ -36,6 +36,19 @@ pub(super) struct Progress {
 struct Shape {
     kind: RoundKind,
     disks: Vec<DiskFigures>,
+    /// What is known to be done when that has been.
+    later: Vec<(String, u64)>,
+}
+
+impl Shape {
+    fn all(&self) -> Vec<DiskFigures> {
+        let later = |disk: &DiskFigures| {
+            self.later.iter().find(|(target, _)| *target == disk.target).map_or(0, |(_, bytes)| *bytes)
+        };
+        let whole =
+            |disk: &DiskFigures| DiskFigures { total_bytes: disk.total_bytes + later(disk), ..disk.clone() };
+        self.disks.iter().map(whole).collect()
+    }
 }
 
 struct Rate {
@@ -63,7 +76,7 @@ impl Progress {
     pub(super) fn new(began_at: Instant, kind: RoundKind, limits: Limits, host: Arc<Limiter>) -> Self {
         Self {
             began_at,
-            shape: Mutex::new(Shape { kind, disks: Vec::new() }),
+            shape: Mutex::new(Shape { kind, disks: Vec::new(), later: Vec::new() }),
             dirty: AtomicU64::new(0),
             rate: Mutex::new(Rate { began: Moment::now(), per_second: 0.0, last: None }),
             limits: [Arc::new(Limiter::new(limits.bandwidth)), host],
@@ -84,17 +97,21 @@ impl Progress {
             reason = "a rate is finite and not negative, and no more than a network's"
         )]
         let rate = per_second as u64;
-        RoundFigures {
-            kind: shape.kind,
-            began_at: self.began_at,
-            disks: shape.disks.clone(),
-            rate,
-            held_percent,
-        }
+        RoundFigures { kind: shape.kind, began_at: self.began_at, disks: shape.all(), rate, held_percent }
     }
 
     pub(super) fn set_kind(&self, kind: RoundKind) {
         lock(&self.shape).kind = kind;
+    }
+
+    /// Whether it is known what is to be done with a disk.
+    pub(super) fn knows(&self, target: &str) -> bool {
+        lock(&self.shape).disks.iter().any(|disk| disk.target == target)
+    }
+
+    /// What will have to be done after that, as far as is known now.
+    pub(super) fn set_later(&self, disks: Vec<(String, u64)>) {
+        lock(&self.shape).later = disks;
     }
 
     /// What is to be done now, by disk, in bytes, beside what was done before.

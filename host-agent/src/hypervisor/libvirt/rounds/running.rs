@@ -17,7 +17,7 @@ use super::domain::{self, Unfit};
 use super::gate::{Seen, Watched};
 use super::image::{self, Image, allocated};
 use super::plan::{Bitmaps, Plan};
-use super::scratch::Ahead;
+use super::scratch::{Ahead, Turn};
 use super::source::{Backup, Begun, Server};
 use super::{Doing, failed, parts};
 use crate::clock::SystemClock;
@@ -63,23 +63,20 @@ pub(super) fn run(doing: &Doing<'_>) -> Answer<Round> {
         server.thaw(scratch);
     }
     scratch.clean(&doing.names);
-    let _turn = scratch.enter(&|| doing.progress.goes_on())?;
     let status = doing.replica.status().map_err(PeerError::in_round)?;
     look_at_images(doing, &status, &source.targets)?;
 
-    let backup_of = |opening| try_to_open(doing, &xml, &source.targets, opening);
-    let (backup, round) = match parts::first_copy(doing, &status, &guest, &backup_of)? {
-        Some((begun, round)) => (begun, round),
-        None => {
-            let begun = begin(doing, &source.targets, &status, &backup_of)?;
-            let round = begun.begin_round(doing);
-            (begun, round)
-        }
+    let backups = Backups { doing, xml: &xml, targets: &source.targets };
+    let (backup, begun) = match parts::first_copy(&backups, &status, &guest)? {
+        Some((backup, round)) => (backup, Some(round)),
+        None => (begin(&backups, &status)?, None),
     };
+    let round = begun.map_or_else(|| begin_round(doing, &backup.plan), Ok);
     let copied = round.and_then(|round| backup.copy(doing, &round, &guest).map(|()| round));
+    let (at, frozen) = (backup.open.at, backup.open.frozen);
     let ended = backup.open.end(doing);
     let round = copied.and_then(|round| ended.map(|()| round))?;
-    let landed = doing.landed(&backup.plan, backup.open.at, backup.open.frozen);
+    let landed = doing.landed(&backup.plan, at, frozen);
     round.land(&landed).map_err(PeerError::in_round)?;
     // From here on it is the base of the next one; should the agent die before this, the next round deletes the others.
     let number = backup.plan.number;
@@ -113,6 +110,8 @@ pub(super) struct Open {
     frozen: Frozen,
     socket: PathBuf,
     ahead: Ahead,
+    /// Others wait for the room that it takes.
+    _turn: Turn,
 }
 
 /// How a backup is opened.
@@ -150,22 +149,39 @@ impl NotBegun {
     }
 }
 
-/// Opens a backup, or says what stands in its way.
-pub(super) type TryToOpen<'a> = dyn Fn(Opening) -> Answer<Result<Open, NotBegun>> + 'a;
+/// Opens the backups of a round.
+pub(super) struct Backups<'a> {
+    pub(super) doing: &'a Doing<'a>,
+    xml: &'a str,
+    targets: &'a [String],
+}
 
-/// Opens a backup whose bitmaps nothing can be the matter with.
-pub(super) fn open(backup_of: &TryToOpen<'_>, opening: Opening) -> Answer<Open> {
-    backup_of(opening)?.map_err(NotBegun::refusal)
+impl Backups<'_> {
+    /// Makes a checkpoint's bitmap known that libvirt has not noted, so that it can be deleted like any other.
+    fn make_known(&self, checkpoint: u64, why: &str) -> Answer<()> {
+        let doing = self.doing;
+        tracing::info!(server = %doing.order.server, "libvirt has not noted a checkpoint of ours: {why}");
+        doing.server.make_known(checkpoint, &doing.order.disks, self.targets)
+    }
+
+    /// Opens one whose bitmaps were made in this round, or are to be.
+    pub(super) fn open(&self, opening: Opening) -> Answer<Open> {
+        let again = match (self.try_to_open(opening)?, opening.checkpoint) {
+            (Err(NotBegun::Unknown(why)), Some(checkpoint)) => {
+                self.make_known(checkpoint, &why)?;
+                self.doing.server.delete(move |round| round == checkpoint)?;
+                self.try_to_open(opening)?
+            }
+            (other, _) => other,
+        };
+        again.map_err(NotBegun::refusal)
+    }
 }
 
 /// Begins a backup. Bitmaps that turn out to be broken are given up, and everything is compared; one that libvirt does not know of is
 /// made known to it, so that it is deleted like any other that is of no use. Each is done once.
-fn begin(
-    doing: &Doing<'_>,
-    targets: &[String],
-    status: &Status,
-    backup_of: &TryToOpen<'_>,
-) -> Answer<Running> {
+fn begin(backups: &Backups<'_>, status: &Status) -> Answer<Running> {
+    let doing = backups.doing;
     let (mut bitmaps, mut known) = (Bitmaps::Usable, false);
     loop {
         let plan = plan(doing, status, bitmaps)?;
@@ -175,15 +191,14 @@ fn begin(
             checkpoint: Some(plan.number),
             still: Still::IfPossible,
         };
-        match backup_of(opening)? {
+        match backups.try_to_open(opening)? {
             Ok(open) => return Ok(Running { plan, open }),
             Err(NotBegun::Inconsistent(why)) if bitmaps == Bitmaps::Usable => {
                 tracing::info!(server = %doing.order.server, "everything is compared, as its checkpoint is of no use: {why}");
                 bitmaps = Bitmaps::Broken;
             }
             Err(NotBegun::Unknown(why)) if !known => {
-                tracing::info!(server = %doing.order.server, "libvirt has not noted a checkpoint of ours: {why}");
-                doing.server.make_known(plan.number, &doing.order.disks, targets)?;
+                backups.make_known(plan.number, &why)?;
                 known = true;
             }
             Err(not_begun) => return Err(not_begun.refusal()),
@@ -202,58 +217,53 @@ pub(super) fn plan(doing: &Doing<'_>, status: &Status, bitmaps: Bitmaps) -> Answ
     Ok(plan)
 }
 
-fn try_to_open(
-    doing: &Doing<'_>,
-    xml: &str,
-    targets: &[String],
-    opening: Opening,
-) -> Answer<Result<Open, NotBegun>> {
-    let (scratch, server, disks) = (&doing.rounds.scratch, &doing.server, &doing.order.disks);
-    let socket = scratch.socket(&doing.names);
-    let since = opening.since.map(|round| doing.names.checkpoint(round));
-    let copied: Vec<_> = disks.iter().map(|disk| (disk, scratch.file(&doing.names, &disk.target))).collect();
-    for (disk, file) in &copied {
-        image::create(file, server.virtual_bytes(disk)?)?;
-    }
-    // Before the guest depends on it.
-    let ahead = scratch.ahead_of(copied.iter().map(|(_, file)| file.clone()).collect())?;
-    let backup = domain::Backup {
-        socket: &socket,
-        targets,
-        copied: &copied,
-        since: since.as_deref(),
-        bitmap: doing.names.prefix(),
-    };
-    let named = opening.checkpoint.map(|round| doing.names.checkpoint(round));
-    let checkpoint = named.and_then(|name| domain::checkpoint(&name, targets, disks));
-    doing.progress.goes_on()?;
-    let frozen = match opening.still {
-        Still::IfPossible => server.freeze(xml, scratch),
-        Still::No => Frozen::No,
-    };
-    let at = SystemClock.now();
-    let begun = server.begin(backup.xml(), checkpoint);
-    if frozen == Frozen::Yes {
-        server.thaw(scratch);
-    }
-    match begun {
-        Ok(Begun::Yes) => Ok(Ok(Open { at, frozen, socket, ahead })),
-        Ok(Begun::Inconsistent(why)) => Ok(Err(NotBegun::Inconsistent(why))),
-        Ok(Begun::Unknown(why)) => Ok(Err(NotBegun::Unknown(why))),
-        Err(refusal) => {
-            // It may have begun all the same, if only the answer was lost.
-            let _ = server.end_backup(&socket);
-            Err(refusal)
+impl Backups<'_> {
+    fn try_to_open(&self, opening: Opening) -> Answer<Result<Open, NotBegun>> {
+        let Self { doing, xml, targets } = *self;
+        let (scratch, server, disks) = (&doing.rounds.scratch, &doing.server, &doing.order.disks);
+        let turn = scratch.enter(&|| doing.progress.goes_on())?;
+        let socket = scratch.socket(&doing.names);
+        let since = opening.since.map(|round| doing.names.checkpoint(round));
+        let copied: Vec<_> =
+            disks.iter().map(|disk| (disk, scratch.file(&doing.names, &disk.target))).collect();
+        for (disk, file) in &copied {
+            image::create(file, server.virtual_bytes(disk)?)?;
+        }
+        // Before the guest depends on it.
+        let ahead = scratch.ahead_of(copied.iter().map(|(_, file)| file.clone()).collect())?;
+        let backup = domain::Backup {
+            socket: &socket,
+            targets,
+            copied: &copied,
+            since: since.as_deref(),
+            bitmap: doing.names.prefix(),
+        };
+        let named = opening.checkpoint.map(|round| doing.names.checkpoint(round));
+        let checkpoint = named.and_then(|name| domain::checkpoint(&name, targets, disks));
+        doing.progress.goes_on()?;
+        let frozen = match opening.still {
+            Still::IfPossible => server.freeze(xml, scratch),
+            Still::No => Frozen::No,
+        };
+        let at = SystemClock.now();
+        let begun = server.begin(backup.xml(), checkpoint);
+        if frozen == Frozen::Yes {
+            server.thaw(scratch);
+        }
+        match begun {
+            Ok(Begun::Yes) => Ok(Ok(Open { at, frozen, socket, ahead, _turn: turn })),
+            Ok(Begun::Inconsistent(why)) => Ok(Err(NotBegun::Inconsistent(why))),
+            Ok(Begun::Unknown(why)) => Ok(Err(NotBegun::Unknown(why))),
+            Err(refusal) => {
+                // It may have begun all the same, if only the answer was lost.
+                let _ = server.end_backup(&socket);
+                Err(refusal)
+            }
         }
     }
 }
 
 impl Running {
-    /// Has the destination begin it.
-    pub(super) fn begin_round(&self, doing: &Doing<'_>) -> Answer<PeerRound> {
-        begin_round(doing, &self.plan)
-    }
-
     /// Brings over what this round is to bring over.
     fn copy(&self, doing: &Doing<'_>, round: &PeerRound, guest: &Guest<'_>) -> Answer<()> {
         let context = format!("qemu:dirty-bitmap:{}", doing.names.prefix());
@@ -314,7 +324,7 @@ impl Open {
         guest.runs()
     }
 
-    pub(super) fn end(&self, doing: &Doing<'_>) -> Answer<()> {
+    pub(super) fn end(self, doing: &Doing<'_>) -> Answer<()> {
         take_back(doing, &self.socket)
     }
 }
@@ -346,7 +356,7 @@ pub(super) struct Guest<'a> {
     id: ServerId,
     looked: Mutex<Instant>,
     /// What it had read and written before.
-    before: Option<Seen>,
+    before: Mutex<Option<Seen>>,
 }
 
 impl<'a> Guest<'a> {
@@ -355,8 +365,13 @@ impl<'a> Guest<'a> {
             server: &doing.server,
             id: doing.order.server,
             looked: Mutex::new(Instant::now()),
-            before: doing.before,
+            before: Mutex::new(doing.before),
         }
+    }
+
+    /// It was looked at since, and is left alone from then until its disks are read again.
+    pub(super) fn was_seen(&self, seen: Option<Seen>) {
+        *lock(&self.before) = seen;
     }
 
     /// Whether it still runs: QEMU stops it when its scratch file can't grow.
@@ -388,6 +403,6 @@ impl Watched for Guest<'_> {
     }
 
     fn before(&self) -> Option<Seen> {
-        self.before
+        *lock(&self.before)
     }
 }
