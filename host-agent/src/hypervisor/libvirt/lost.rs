@@ -141,7 +141,16 @@ mod tests {
 
     /// A process that looks like a QEMU of this server, as far as it is looked at.
     fn process_named(word: &str) -> Child {
-        Command::new("sh").args(["-c", "read line", word]).stdin(Stdio::piped()).spawn().expect("it starts")
+        let process = Command::new("sh")
+            .args(["-c", "read line", word])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        // A program that has just been started has no words for a moment.
+        while fs::read(format!("/proc/{}/cmdline", process.id())).expect("it lives").is_empty() {
+            thread::yield_now();
+        }
+        process
     }
 
     fn note(dir: &Path, pid: u32, monitor: &Path) {
