@@ -20,15 +20,16 @@ mod spread;
 mod waves;
 
 pub use bounds::{fewest_moves, fewest_relieving};
-pub use evacuate::{Evacuation, Lacks, Unplaced, evacuate, evacuate_making_way, relieve};
+use evacuate::first_without_place;
+pub use evacuate::{Evacuation, Lacks, Unplaced, evacuate, evacuate_making_way, evacuate_wholly, relieve};
 pub use even::{Evening, Evenness, StillUneven, even_out};
 pub use load::Load;
 pub use of_fleet::{Held, Rows, Sent, Shown, Stays, rows, rows_beside, rows_of};
 pub use part::{InPart, empty_in_part};
 pub use plan::{
     Evened, FleetPlan, Impossible, NotPlaced, PlannedMove, PlannedTime, PlannedWave, Reboots, StaysThere,
-    Uneven, When, even_rows, find_rolling, helps_empty, lacking, plan_evacuation, plan_evening, plan_relief,
-    plan_rolling, plan_waves, why_there,
+    Uneven, When, even_rows, find_rolling, helps_empty, lacking, lacking_at_a_glance, plan_evacuation,
+    plan_evening, plan_relief, plan_rolling, plan_waves, why_there,
 };
 use waves::needs_no_first;
 pub use waves::{Rolling, Share, Stuck, Wave, Wishes, roll};

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use hashbrown::HashSet;
 
 use super::fill::{mean_host, size};
-use super::room::make_room;
+use super::room::{Until, make_room};
 use super::spread::Spread;
-use super::{GroupRow, HostRow, Load, Move, Problem, ReachRow, ServerRow, Wave};
+use super::{GroupRow, HostRow, Load, Move, Open, Problem, ReachRow, ServerRow, Wave};
 
 /// What emptying some hosts takes, or relieving them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +65,50 @@ impl Evacuation {
 pub fn evacuate(problem: &Problem, hosts: &[HostRow]) -> Evacuation {
     let load = Load::new(problem);
     let leaving: Vec<ServerRow> = hosts.iter().flat_map(|host| load.on(*host)).copied().collect();
-    find_places(load, problem, hosts, &leaving, 0)
+    find_places(load, problem, hosts, &leaving, Searched { others: 0, until: Until::End })
+}
+
+/// Empties `hosts`, or nothing where one of their servers finds no place. That is known much sooner than who of them finds none.
+#[must_use]
+pub fn evacuate_wholly(problem: &Problem, hosts: &[HostRow]) -> Option<Evacuation> {
+    let load = Load::new(problem);
+    let leaving: Vec<ServerRow> = hosts.iter().flat_map(|host| load.on(*host)).copied().collect();
+    if !is_room_in_all(problem, &load, hosts, &leaving) {
+        return None;
+    }
+    let found =
+        find_places(load, problem, hosts, &leaving, Searched { others: 0, until: Until::FirstWithout });
+    found.unplaced.is_empty().then_some(found)
+}
+
+/// Whether those who leave would fit elsewhere if they were a fluid. Nobody else leaves.
+fn is_room_in_all(problem: &Problem, load: &Load<'_>, left: &[HostRow], leaving: &[ServerRow]) -> bool {
+    let left: HashSet<HostRow> = left.iter().copied().collect();
+    let takes = |host: &HostRow| problem.host(*host).open == Open::Yes && !left.contains(host);
+    let mut free = vec![0_u64; problem.resources.len()];
+    for host in problem.host_rows().filter(takes) {
+        free.iter_mut().zip(load.free(host)).for_each(|(sum, free)| *sum = sum.saturating_add(free));
+    }
+    leaving.iter().all(|server| {
+        let needs = &problem.server(*server).needs;
+        free.iter_mut().zip(needs).all(|(free, needs)| match free.checked_sub(*needs) {
+            Some(rest) => {
+                *free = rest;
+                true
+            }
+            None => false,
+        })
+    })
+}
+
+/// A server of these hosts that fits nowhere as things are, before anybody makes room for it.
+pub(super) fn first_without_place(problem: &Problem, hosts: &[HostRow]) -> Option<Unplaced> {
+    let load = Load::new(problem);
+    let leaving: Vec<ServerRow> = hosts.iter().flat_map(|host| load.on(*host)).copied().collect();
+    let mut spread = Spread::new(load, problem, hosts);
+    let without = kinds(problem, &leaving).iter().find_map(|kind| spread.place(kind).into_iter().next())?;
+    let Spread { load, open, .. } = spread;
+    Some(Unplaced { server: without, lacks: lacks(problem, &load, without, &open) })
 }
 
 /// Empties `hosts`. For each server that would fit nowhere, a few others make way if that helps.
@@ -73,7 +116,7 @@ pub fn evacuate(problem: &Problem, hosts: &[HostRow]) -> Evacuation {
 pub fn evacuate_making_way(problem: &Problem, hosts: &[HostRow]) -> Evacuation {
     let load = Load::new(problem);
     let leaving: Vec<ServerRow> = hosts.iter().flat_map(|host| load.on(*host)).copied().collect();
-    find_places(load, problem, hosts, &leaving, OTHERS)
+    find_places(load, problem, hosts, &leaving, Searched { others: OTHERS, until: Until::End })
 }
 
 /// Moves as few servers as it takes, so that no host carries more than it has and nobody is beside somebody whom it must not meet.
@@ -89,7 +132,7 @@ pub fn relieve(problem: &Problem) -> Evacuation {
             leaving.extend(too_many);
         }
     }
-    find_places(load, problem, &crowded, &leaving, OTHERS)
+    find_places(load, problem, &crowded, &leaving, Searched { others: OTHERS, until: Until::End })
 }
 
 /// Whom a host can't keep: those that meet somebody, and then of what is too much the fewest.
@@ -130,13 +173,21 @@ fn too_many(problem: &Problem, load: &Load<'_>, host: HostRow, mean: &[f64]) -> 
     leaving
 }
 
+/// How far places are searched for.
+#[derive(Clone, Copy)]
+struct Searched {
+    /// So many servers that need not be moved may make way for one.
+    others: usize,
+    until: Until,
+}
+
 /// Finds places for servers that leave, on hosts other than those that they leave.
 fn find_places(
     load: Load<'_>,
     problem: &Problem,
     left: &[HostRow],
     leaving: &[ServerRow],
-    others: usize,
+    searched: Searched,
 ) -> Evacuation {
     let mut spread = Spread::new(load, problem, left);
     let kinds = kinds(problem, leaving);
@@ -146,7 +197,7 @@ fn find_places(
     }
     spread.improve(&kinds);
     let Spread { mut load, open, .. } = spread;
-    let unplaced = make_room(problem, &mut load, &open, unplaced, others);
+    let unplaced = make_room(problem, &mut load, &open, unplaced, searched.others, searched.until);
     let unplaced = unplaced
         .into_iter()
         .map(|server| Unplaced { server, lacks: lacks(problem, &load, server, &open) })

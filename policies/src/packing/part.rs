@@ -5,7 +5,7 @@
 
 use hashbrown::HashSet;
 
-use super::{GroupRow, HostRow, Load, Move, Open, Problem, Rolling, Wave, evacuate};
+use super::{GroupRow, HostRow, Load, Move, Open, Problem, Rolling, Wave, evacuate_wholly};
 
 /// Those that can be emptied together, and the others.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,10 +24,8 @@ pub fn empty_in_part(problem: &Problem, hosts: &[HostRow]) -> InPart {
     let mut then = problem.clone();
     hosts.iter().for_each(|host| then.hosts[host.index()].open = Open::No);
     let line = lightest_first(problem, hosts);
-    let moves_of = |problem: &Problem, hosts: &[HostRow]| {
-        let found = evacuate(problem, hosts);
-        found.unplaced.is_empty().then_some(found.moves)
-    };
+    let moves_of =
+        |problem: &Problem, hosts: &[HostRow]| evacuate_wholly(problem, hosts).map(|found| found.moves);
     // Together they are packed more closely than one after the other. Who fits in larger company fits in smaller, as good as always.
     let (mut fit, mut unfit, mut moves) = (0, line.len() + 1, Vec::new());
     let mut next = line.len();

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::evening::{Evened, Reboots, Uneven, even_rows, plan_evening};
 use self::help::{amounts, what_helps, why_no_room};
-pub use self::help::{helps_empty, lacking};
+pub use self::help::{helps_empty, lacking, lacking_at_a_glance};
 use self::reasons::Reasons;
 pub use self::times::{PlannedTime, When};
 use super::check::{self, Broken};

@@ -18,6 +18,15 @@ const DEPTH: usize = 3;
 /// On so many hosts, those that lack least, it is tried to make room for one server.
 const HOSTS: usize = 24;
 
+/// How long room is made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Until everybody has been looked at.
+    End,
+    /// Until one has no place.
+    FirstWithout,
+}
+
 /// Finds places for `unplaced` on open hosts, and answers those for which there is none. At most so many `others`, which need not be moved,
 /// make way for each.
 pub(super) fn make_room<'a>(
@@ -26,6 +35,7 @@ pub(super) fn make_room<'a>(
     open: &[bool],
     unplaced: Vec<ServerRow>,
     others: usize,
+    until: Until,
 ) -> Vec<ServerRow> {
     let mut making = Making {
         problem,
@@ -37,7 +47,8 @@ pub(super) fn make_room<'a>(
         most: 0,
         looks: 0,
     };
-    unplaced.into_iter().filter(|server| !making.find(*server, others)).collect()
+    let without = unplaced.into_iter().filter(|server| !making.find(*server, others));
+    without.take(if until == Until::End { usize::MAX } else { 1 }).collect()
 }
 
 struct Making<'a, 'b> {

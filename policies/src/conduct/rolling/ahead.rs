@@ -15,7 +15,7 @@ use crate::ids::{HostName, ServerId};
 use crate::maintenance::{Because, Maintenance, Urgency, Wave};
 use crate::packing::{
     HostRow, Move, Open, PlannedTime, Rows, Sent, ServerRow, Wave as Emptied, When, Wishes, empty_in_part,
-    evacuate, fewest_moves, find_rolling, plan_waves,
+    evacuate_wholly, fewest_moves, find_rolling, plan_waves,
 };
 use crate::placement::NoPlace;
 use crate::plan::{Agreement, Decision, Planned};
@@ -150,14 +150,13 @@ impl Conductor<'_> {
             let emptied: Vec<HostRow> = hosts.iter().filter_map(|host| rows.host_row(host)).collect();
             to_come.retain(|host| !emptied.contains(host));
             open_as(&mut rows, &opens, &to_come);
-            let mut found = evacuate(&rows.problem, &emptied);
-            if !found.unplaced.is_empty() {
+            let found = evacuate_wholly(&rows.problem, &emptied).or_else(|| {
                 open_as(&mut rows, &opens, &BTreeSet::new());
-                found = evacuate(&rows.problem, &emptied);
-            }
-            let waves = match found.unplaced.is_empty() {
-                true => vec![Emptied { hosts: emptied, moves: found.moves }],
-                false => empty_in_part(&rows.problem, &emptied).rolling.waves,
+                evacuate_wholly(&rows.problem, &emptied)
+            });
+            let waves = match found {
+                Some(found) => vec![Emptied { hosts: emptied, moves: found.moves }],
+                None => empty_in_part(&rows.problem, &emptied).rolling.waves,
             };
             for wave in waves {
                 steps.push(Step::of(&rows, &wave));
@@ -222,7 +221,9 @@ impl Conductor<'_> {
         steps: &Steps<'_>,
     ) -> Option<(HashMap<HostName, Vec<Bound>>, Effort)> {
         let emptied = || steps.values().flatten().flat_map(|step| &step.hosts);
-        let closed = self.not_for_these(maintenance, waves, emptied());
+        // One that can't be emptied when its turn comes is still there for others.
+        let taking = steps.values().flatten().flat_map(|step| step.moves.iter().map(|(_, _, to)| to));
+        let closed = self.not_for_these(maintenance, waves, emptied().chain(taking));
         let mut rows = self.settled_rows(emptied(), &closed);
         rows.on_links(self.policies, None);
         let terms = &maintenance.rolling.terms;

@@ -11,7 +11,8 @@ use crate::ids::{HostName, OwnerId, ServerId};
 use crate::maintenance::{Because, Maintenance};
 use crate::migration::Migration;
 use crate::packing::{
-    Evacuation, Held, HostRow, Open, Rows, Shown, evacuate, helps_empty, lacking, rows_of, why_there,
+    Evacuation, Held, HostRow, Open, Rows, Shown, evacuate, evacuate_wholly, helps_empty, lacking,
+    lacking_at_a_glance, rows_of, why_there,
 };
 
 impl Conductor<'_> {
@@ -235,9 +236,13 @@ impl Helps {
 impl Lacks {
     pub(super) fn of(rows: &Rows, host: &HostName, helps: Helps) -> Option<Self> {
         let host = rows.hosts_named(&[host.to_string()]).ok()?.pop()?;
-        let why = lacking(rows, host)?;
-        let would_help = if helps == Helps::Found { helps_empty(rows, host) } else { Vec::new() };
-        Some(Self { why, would_help })
+        if evacuate_wholly(&rows.problem, &[host]).is_some() {
+            return None;
+        }
+        Some(match helps {
+            Helps::Found => Self { why: lacking(rows, host)?, would_help: helps_empty(rows, host) },
+            Helps::NotAsked => Self { why: lacking_at_a_glance(rows, host), would_help: Vec::new() },
+        })
     }
 }
 
@@ -293,10 +298,7 @@ impl Settled {
             return Vec::new();
         }
         self.close(closed);
-        let fits = |hosts: &[HostRow]| {
-            let evacuation = evacuate(&self.problem.problem, hosts);
-            evacuation.unplaced.is_empty().then_some(evacuation)
-        };
+        let fits = |hosts: &[HostRow]| evacuate_wholly(&self.problem.problem, hosts);
         // Who fits in larger company fits in smaller, as good as always; what is chosen in the end is tried in any case.
         let (mut fit, mut unfit) = (0, hosts.len() + 1);
         let mut next = hosts.len();

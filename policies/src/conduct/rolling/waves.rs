@@ -11,9 +11,7 @@ use crate::fleet::Server;
 use crate::ids::HostName;
 use crate::maintenance::{Because, Maintenance, Urgency, Wave};
 use crate::owners::Whose;
-use crate::packing::{
-    HostRow, Impossible, InPart, Rolling, Rows, Stuck, Wishes, empty_in_part, find_rolling,
-};
+use crate::packing::{HostRow, InPart, Rolling, Rows, Stuck, Wishes, check, empty_in_part, roll};
 use crate::plan::Agreement;
 use crate::policy::Policy;
 use crate::time::Span;
@@ -172,23 +170,31 @@ impl Conductor<'_> {
         let terms = &maintenance.rolling.terms;
         let number = |most: NonZeroU32| most.get() as usize;
         let at_once = terms.hosts_at_once.into_iter().chain(terms.per_cluster).map(number).min();
-        let names: Vec<String> = hosts.iter().map(ToString::to_string).collect();
         let rows = self.settled_rows(hosts, closed);
+        let keeping: BTreeSet<HostRow> = rows.stays.iter().map(|stays| stays.host).collect();
+        let emptied: Vec<HostRow> = hosts
+            .iter()
+            .filter_map(|host| rows.host_row(host))
+            .filter(|host| !keeping.contains(host))
+            .collect();
+        if emptied.is_empty() {
+            return None;
+        }
         let shares = terms.per.iter().map(|(label, most)| rows.share_of(self.fleet, label, number(*most)));
         let mut wishes =
             Wishes { hosts_at_once: at_once, shares: shares.collect(), ..Wishes::in_waves(usize::MAX) };
         // A second plan begins in the middle of the first: as many waves as it takes are better than servers that move twice.
         if maintenance.rolling.turns.is_empty() {
             // One more than are needed in any case: the first wave is a small one.
-            let fewest = rows.hosts_named(&names).map_or(0, |hosts| wishes.fewest_waves(&hosts));
-            wishes.waves = (terms.waves.get() as usize).max(fewest + 1);
+            wishes.waves = (terms.waves.get() as usize).max(wishes.fewest_waves(&emptied) + 1);
         }
-        let mut planned = find_rolling(&rows, Some(&names), &wishes);
-        if let Err(Impossible::Stuck(Stuck::MoreWaves { least, .. })) = planned {
+        let mut planned = roll(&rows.problem, &emptied, &wishes);
+        if let Err(Stuck::MoreWaves { least, .. }) = planned {
             wishes.waves = least;
-            planned = find_rolling(&rows, Some(&names), &wishes);
+            planned = roll(&rows.problem, &emptied, &wishes);
         }
-        planned.ok().map(|(rolling, _)| (rows, rolling))
+        let kept = |rolling: &Rolling| check::waves(&rows.problem, &rolling.waves).is_ok();
+        planned.ok().filter(kept).map(|rolling| (rows, rolling))
     }
 
     /// Not all of them can be emptied, and what is emptied stays empty: those are left aside for which there is no room beside the others.
@@ -245,11 +251,14 @@ fn no_room_beside(rows: &Rows, rolling: &Rolling, then: &Rows, host: &HostName, 
         (Some(first), 2) => format!("when {first} and another host have been emptied, "),
         (Some(first), more) => format!("when {first} and {} others have been emptied, ", more - 1),
     };
-    let because = |why, would_help| Because::NoRoom { why, would_help };
+    let because = |Lacks { why, would_help }| Because::NoRoom { why, would_help };
     match (Lacks::of(then, host, helps), Lacks::of(rows, host, Helps::NotAsked)) {
-        (Some(Lacks { why, would_help }), Some(_)) => because(why, would_help),
-        (Some(Lacks { why, would_help }), None) => because(format!("{}{why}", others()), would_help),
-        (None, _) => because(format!("{}not all servers of {host} find a place", others()), Vec::new()),
+        (Some(lacks), Some(_)) => because(lacks),
+        (Some(lacks), None) => because(Lacks { why: format!("{}{}", others(), lacks.why), ..lacks }),
+        (None, _) => {
+            let why = format!("{}not all servers of {host} find a place", others());
+            because(Lacks { why, would_help: Vec::new() })
+        }
     }
 }
 

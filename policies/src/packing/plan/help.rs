@@ -1,8 +1,8 @@
 //! What would have to change so that everything has room.
 
 use super::super::{
-    Evacuation, Host, HostRow, Open, Problem, Rows, Wishes, evacuate, evacuate_making_way, needs_no_first,
-    roll,
+    Evacuation, Host, HostRow, Open, Problem, Rows, Wishes, evacuate, evacuate_making_way,
+    first_without_place, needs_no_first, roll,
 };
 use crate::placement::Bytes;
 
@@ -69,6 +69,19 @@ pub fn lacking(rows: &Rows, host: HostRow) -> Option<String> {
         more => format!(" (and {more} more)"),
     };
     Some(format!("{} of {} finds no place: {}{more}", told.server, told.host, told.why))
+}
+
+/// As [`lacking`] of a host that is known to lack room, of one server: many hosts are told of in the time that one takes.
+#[must_use]
+pub fn lacking_at_a_glance(rows: &Rows, host: HostRow) -> String {
+    let problem = &rows.problem;
+    match first_without_place(problem, &[host]) {
+        Some(left) => {
+            let told = super::not_placed(problem, &left);
+            format!("{} of {} finds no place: {}", told.server, told.host, told.why)
+        }
+        None => format!("not all servers of {} find a place", problem.host(host).name),
+    }
 }
 
 /// The least changes by which a host could be emptied by itself that can't be; each by itself is enough.
