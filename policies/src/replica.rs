@@ -376,16 +376,22 @@ impl ReplicaStatus {
     }
 
     /// When the lag becomes longer than the time between two rounds, the last round and what policy bears on top explain; nothing before
-    /// the first has landed.
+    /// the first has landed. One that is late since some moment stays so until a round has landed, however soon that may be.
     #[must_use]
-    pub fn late_at(&self, pace: &Pace, bearable: Span, now: Instant) -> Option<Instant> {
+    pub fn late_at(
+        &self,
+        pace: &Pace,
+        bearable: Span,
+        late_since: Option<Instant>,
+        now: Instant,
+    ) -> Option<Instant> {
         let last = self.last.as_ref()?;
         let due = last.consistent_at + pace.interval(now).delta();
-        // Its guest may be left alone for longer than that.
-        let begins = match &self.activity {
-            Activity::Resting { next_at } => *next_at,
-            Activity::Round(figures) => figures.began_at,
-            Activity::Initiating | Activity::Paused | Activity::Stalled { .. } | Activity::CuttingOver => due,
+        let begins = match (&self.activity, late_since) {
+            // Its guest may be left alone for longer than the interval.
+            (Activity::Resting { next_at }, None) => *next_at,
+            (Activity::Round(figures), None) => figures.began_at,
+            _ => due,
         };
         Some(due.max(begins) + last.took.delta() + bearable.delta())
     }

@@ -45,6 +45,8 @@ pub struct Telling<'a> {
     pub pace: &'a Pace,
     /// By how much more than its rhythm explains it may be behind before people are warned.
     pub lag_warn: Span,
+    /// [`Replica::late_since`].
+    pub late_since: Option<Instant>,
     /// The present.
     pub at: Instant,
 }
@@ -53,7 +55,8 @@ impl Telling<'_> {
     /// Whether the replica is behind by more than the time between two rounds, the last round, and what policy bears on top.
     #[must_use]
     pub fn is_late(&self) -> bool {
-        self.status.late_at(self.pace, self.lag_warn, self.at).is_some_and(|late_at| self.at > late_at)
+        let Self { status, pace, lag_warn, late_since, at } = *self;
+        status.late_at(pace, lag_warn, late_since, at).is_some_and(|late_at| at > late_at)
     }
 }
 
@@ -88,7 +91,8 @@ impl Present {
     #[must_use]
     pub fn telling(&self) -> Option<Telling<'_>> {
         let status = self.status.as_ref()?;
-        Some(Telling { status, pace: &self.pace, lag_warn: self.lag_warn, at: self.at })
+        let Self { pace, lag_warn, at, replica: Replica { late_since, .. }, .. } = self;
+        Some(Telling { status, pace, lag_warn: *lag_warn, late_since: *late_since, at: *at })
     }
 }
 

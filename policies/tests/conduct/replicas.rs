@@ -16,7 +16,7 @@ use drover_policies::maintenance::{State as MaintenanceState, Urgency};
 use drover_policies::migration::{Loss, State, Waiting};
 use drover_policies::notices::{Actor, Tells};
 use drover_policies::replica::{
-    Activity, Base, Frozen, Going, Images, Replica, ReplicaStatus, Round, RoundKind,
+    Activity, Base, Frozen, Going, Images, Replica, ReplicaStatus, Round, RoundFigures, RoundKind,
 };
 use drover_policies::samples::{Sample, gib, host_name, owner_id};
 use drover_policies::time::{Instant, Span};
@@ -554,9 +554,32 @@ fn a_copy_that_falls_behind_is_told_of_once_and_when_it_has_caught_up() {
     story.wait(Span::minutes(2));
     story.wait(Span::minutes(2));
     assert_eq!((said(&story, "lag_warn"), said(&story, "caught up")), (1, 0));
+    let mut status = rounds(&story, 2);
+    status.last.as_mut().expect("landed").consistent_at = story.now - Span::minutes(10).delta();
+    status.activity = Activity::Round(RoundFigures {
+        kind: RoundKind::Incremental,
+        began_at: story.now,
+        disks: Vec::new(),
+        rate: 0,
+        held_percent: 0,
+    });
+    tell(&mut story, Report::Replicating(status));
+    assert_eq!(said(&story, "caught up"), 0, "a round that has only begun has brought nothing");
     land(&mut story, 3);
     story.wait(Span::minutes(1));
     assert_eq!((said(&story, "lag_warn"), said(&story, "caught up")), (1, 1));
+}
+
+#[test]
+fn a_copy_whose_guest_is_left_alone_for_longer_than_its_rhythm_is_not_late() {
+    let mut story = ready();
+    let mut status = rounds(&story, 2);
+    status.activity = Activity::Resting { next_at: story.now + Span::minutes(30).delta() };
+    tell(&mut story, Report::Replicating(status));
+    story.wait(Span::minutes(29));
+    assert!(!story.log.iter().any(|line| line.contains("lag_warn")), "it was left alone: {:?}", story.log);
+    story.wait(Span::minutes(4));
+    assert!(story.log.iter().any(|line| line.contains("lag_warn")), "no round came: {:?}", story.log);
 }
 
 /// Moved to its copy, and its owner wants it back.

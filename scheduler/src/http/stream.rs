@@ -13,11 +13,11 @@ use axum::http::HeaderMap;
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use drover_policies::attempt::Progress;
 use drover_policies::events::Event;
-use drover_policies::ids::{ImportId, MigrationId, OperationId};
+use drover_policies::ids::{ImportId, MigrationId, OperationId, ServerId};
 use drover_policies::import::ImportStatus;
 use drover_policies::migration::Migration;
 use drover_policies::replica::ReplicaStatus;
-use drover_policies::time::Span;
+use drover_policies::time::{Instant, Span};
 use futures_util::Stream;
 use serde::Deserialize;
 use tokio::sync::broadcast::Receiver;
@@ -38,7 +38,7 @@ use crate::auth::{Caller, Person};
 use crate::commands::migrations::policy_of;
 use crate::commands::store_problem;
 use crate::replicas::Telling;
-use crate::store::{EventFilter, ImportFilter, Only, Seq, StoreError};
+use crate::store::{EventFilter, ImportFilter, Only, ReplicaFilter, Seq, StoreError};
 
 const HEARTBEAT: Duration = Duration::from_secs(10);
 
@@ -129,6 +129,8 @@ struct Shown {
     method: String,
     /// See [`Telling::lag_warn`].
     lag_warn: Span,
+    /// See [`Telling::late_since`].
+    late_since: Option<Instant>,
 }
 
 /// The reader is gone.
@@ -226,7 +228,8 @@ impl Follower {
         // One that is to stop has none.
         let Some(pace) = self.app.agents.pace(operation) else { return Ok(()) };
         let Some(shown) = self.shown(operation).await? else { return Ok(()) };
-        let telling = Telling { status, pace: &pace, lag_warn: shown.lag_warn, at: self.app.clock.now() };
+        let Shown { lag_warn, late_since, .. } = shown;
+        let telling = Telling { status, pace: &pace, lag_warn, late_since, at: self.app.clock.now() };
         let replica = ReplicaFigures::told(&telling, self.caller.eyes());
         let view = ReplicaEvent { migration: shown.migration, server_name: shown.server_name, replica };
         self.figure(Sent::default().event("replica").json_data(&view)).await
@@ -282,17 +285,28 @@ impl Follower {
             Some(id) => self.app.store.migration(id).await.map_err(|error| self.log(&error))?,
             None => None,
         };
-        let shown = migration
-            .map(|migration| migration.value)
-            .filter(|migration| self.follows(migration))
-            .map(|migration| Shown {
+        let migration = migration.map(|migration| migration.value).filter(|found| self.follows(found));
+        let shown = match migration {
+            Some(migration) => Some(Shown {
                 migration: migration.id,
                 lag_warn: policy_of(&self.app, &migration).replication.lag_warn,
+                late_since: self.late_since(migration.server, operation).await?,
                 server_name: migration.server_name,
                 method: migration.method.to_string(),
-            });
+            }),
+            None => None,
+        };
         self.known.insert(operation, shown.clone());
         Ok(shown)
+    }
+
+    /// Since when the replica is late that this operation keeps, if it keeps one.
+    async fn late_since(&self, server: ServerId, operation: OperationId) -> Result<Option<Instant>, Gone> {
+        let filter = ReplicaFilter { server: Some(server), ..ReplicaFilter::default() };
+        let kept = self.app.store.replicas(&filter).await.map_err(|error| self.log(&error))?;
+        let kept = kept.into_iter().map(|replica| replica.value);
+        let mut kept = kept.filter(|replica| replica.state.operation() == Some(operation));
+        Ok(kept.next().and_then(|replica| replica.late_since))
     }
 
     fn follows(&self, migration: &Migration) -> bool {

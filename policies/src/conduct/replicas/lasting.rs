@@ -4,7 +4,7 @@ use super::super::{Conductor, Intent};
 use crate::events::Happened;
 use crate::ids::HostName;
 use crate::migration::Migration;
-use crate::replica::{Activity, Filled, Going, Pace, Peers, Replica, ReplicaState};
+use crate::replica::{Activity, Filled, Going, Pace, Peers, Replica, ReplicaState, ReplicaStatus};
 use crate::time::Span;
 
 impl Conductor<'_> {
@@ -41,9 +41,8 @@ impl Conductor<'_> {
         let Some(migration) = self.find(replica.migration).cloned() else { return replica };
         let bearable = self.policy_for(&migration).policy.replication.lag_warn;
         let status = self.status_of(&replica).filter(|_| replica.going == Going::On);
-        let Some((late_at, lag)) =
-            status.and_then(|status| status.late_at(pace, bearable, self.now).zip(status.lag(self.now)))
-        else {
+        let late_at = |status: &ReplicaStatus| status.late_at(pace, bearable, replica.late_since, self.now);
+        let Some((late_at, lag)) = status.and_then(|status| late_at(status).zip(status.lag(self.now))) else {
             return replica;
         };
         match (self.now > late_at, replica.late_since) {

@@ -40,6 +40,8 @@ pub(super) struct Gate {
 struct State {
     /// What the guest is to keep, in percent; nothing when the copying goes first.
     share: Option<u8>,
+    /// Whether the copying goes first all the same, for now.
+    hurries: bool,
     /// By itself it opens then, in case that nobody does.
     closed_until: Option<Instant>,
     closed_since: Option<Instant>,
@@ -70,6 +72,17 @@ impl Gate {
     pub(super) fn set(&self, share: Option<u8>) {
         lock(&self.state).share = share;
         self.changed.notify_all();
+    }
+
+    /// Whether a backup that is open has to be over soon. Tells whether somebody who is given way to loses that by it.
+    pub(super) fn hurry(&self, hurries: bool) -> bool {
+        let mut state = lock(&self.state);
+        let is_new = state.hurries != hurries;
+        state.hurries = hurries;
+        if is_new {
+            self.changed.notify_all();
+        }
+        is_new && hurries && state.share.is_some()
     }
 
     /// How much of the time until now the copying was held back, in percent.
@@ -120,7 +133,8 @@ impl Gate {
         let (mut courtesy, mut known) = self.first_look(guest);
         let mut is_told = false;
         while !self.is_over() {
-            known = match (self.share(), known) {
+            let given = lock(&self.state).given();
+            known = match (given, known) {
                 (Some(share), Some(before)) => {
                     let (phase, length) = courtesy.next();
                     self.pass(phase, length, courtesy.is_busy());
@@ -167,7 +181,7 @@ impl Gate {
 
     /// What the guest is to keep, as a part of 1; nothing when the copying goes first.
     pub(super) fn share(&self) -> Option<f64> {
-        lock(&self.state).share.map(|percent| f64::from(percent) / 100.0)
+        lock(&self.state).share.map(part)
     }
 
     fn is_over(&self) -> bool {
@@ -212,10 +226,10 @@ impl Gate {
     fn rest(&self, length: Duration) {
         let until = Instant::now() + length;
         let mut state = lock(&self.state);
-        let share = state.share;
+        let given = state.given();
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || state.over || state.share != share {
+            if left.is_zero() || state.over || state.given() != given {
                 return;
             }
             state = self.wait(state, left);
@@ -254,10 +268,19 @@ pub(super) fn see(
     seen
 }
 
+fn part(percent: u8) -> f64 {
+    f64::from(percent) / 100.0
+}
+
 impl State {
+    /// What the guest is given while a backup is open, as a part of 1.
+    fn given(&self) -> Option<f64> {
+        self.share.filter(|_| !self.hurries).map(part)
+    }
+
     /// For how long it is closed.
     fn left(&self) -> Option<Duration> {
-        self.share?;
+        self.given()?;
         let left = self.closed_until?.saturating_duration_since(Instant::now());
         (!left.is_zero()).then_some(left)
     }
@@ -346,5 +369,16 @@ mod tests {
         assert!(gate.enter().is_none());
         gate.set(None);
         assert!(gate.enter().is_some());
+    }
+
+    #[test]
+    fn a_backup_that_has_to_be_over_soon_waits_no_longer_until_it_need_not() {
+        let gate = Gate::new(Some(85));
+        drop(gate.close(Duration::from_secs(3600)));
+        gate.hurry(true);
+        assert!(gate.enter().is_some());
+        assert_eq!(gate.share(), Some(0.85), "between backups the guest is left alone all the same");
+        gate.hurry(false);
+        assert!(gate.enter().is_none());
     }
 }

@@ -17,7 +17,7 @@ use super::courtesy::{Courtesy, Phase};
 use super::gate::{Seen, look, see, tell_of_holding};
 use super::plan::{Bitmaps, Plan};
 use super::running::{Backups, Guest, Open, Opening, Running, Still, begin_round, plan};
-use crate::hypervisor::{Answer, State};
+use crate::hypervisor::{Answer, Refusal, State};
 use crate::replica::peer::PeerRound;
 use crate::replica::wire::{Content, Status};
 
@@ -101,15 +101,14 @@ impl Parts<'_> {
                 What::Data { from: index.and_then(|index| from.get(index)).copied().unwrap_or(0) }
             };
             let began: Cell<Option<Instant>> = Cell::default();
-            let copied = open.copy(self.doing, &round, &wanted).run_until(
-                &|| open.lasts(self.doing, self.guest),
-                &|| {
-                    // It counts from the first reads on.
-                    let since = began.get().unwrap_or_else(Instant::now);
-                    began.set(Some(since));
-                    self.is_over(since + length)
-                },
-            );
+            let short: Cell<Option<Refusal>> = Cell::default();
+            let has_room = || open.has_room(self.doing).map_err(|refusal| short.set(Some(refusal))).is_ok();
+            let copied = open.copy(self.doing, &round, &wanted).run_until(&|| self.guest.runs(), &|| {
+                // It counts from the first reads on.
+                let since = began.get().unwrap_or_else(Instant::now);
+                began.set(Some(since));
+                !has_room() || self.is_over(since + length)
+            });
             let read_for = began.get().map(|began| began.elapsed()).unwrap_or_default();
             let ended = open.end(self.doing);
             let left = copied.and_then(|left| ended.map(|()| left))?;
@@ -118,7 +117,12 @@ impl Parts<'_> {
             if left.iter().all(Option::is_none) {
                 return Ok(round);
             }
-            from = left.into_iter().map(|left| left.unwrap_or(u64::MAX)).collect();
+            let left = left.into_iter().map(|left| left.unwrap_or(u64::MAX)).collect();
+            match short.take() {
+                Some(refusal) if left == from => return Err(refusal),
+                // The rest has room when others have given theirs back.
+                Some(_) | None => from = left,
+            }
             let beside = took.saturating_sub(read_for);
             length = self.rest()?.max(beside * (OF_A_PART - 1));
             open = self.open_again(Opening { since: None, checkpoint: None, still: Still::No })?;

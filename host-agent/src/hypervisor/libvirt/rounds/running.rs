@@ -111,7 +111,7 @@ pub(super) struct Open {
     socket: PathBuf,
     ahead: Ahead,
     /// Others wait for the room that it takes.
-    _turn: Turn,
+    turn: Turn,
 }
 
 /// How a backup is opened.
@@ -251,7 +251,7 @@ impl Backups<'_> {
             server.thaw(scratch);
         }
         match begun {
-            Ok(Begun::Yes) => Ok(Ok(Open { at, frozen, socket, ahead, _turn: turn })),
+            Ok(Begun::Yes) => Ok(Ok(Open { at, frozen, socket, ahead, turn })),
             Ok(Begun::Inconsistent(why)) => Ok(Err(NotBegun::Inconsistent(why))),
             Ok(Begun::Unknown(why)) => Ok(Err(NotBegun::Unknown(why))),
             Err(refusal) => {
@@ -319,9 +319,17 @@ impl Open {
 
     /// An error when it has to be ended early.
     pub(super) fn lasts(&self, doing: &Doing<'_>, guest: &Guest<'_>) -> Answer<()> {
-        doing.rounds.scratch.check()?;
-        self.ahead.keep()?;
+        self.has_room(doing)?;
         guest.runs()
+    }
+
+    /// An error when there is too little room for it to stay open. Nobody is given way to while there may soon be.
+    pub(super) fn has_room(&self, doing: &Doing<'_>) -> Answer<()> {
+        let room = doing.rounds.scratch.lasts(&self.turn)?;
+        if doing.progress.gate.hurry(room.is_scarce()) {
+            tracing::info!(server = %doing.order.server, "its guest is not given way to for now: scratch space is scarce");
+        }
+        self.ahead.keep()
     }
 
     pub(super) fn end(self, doing: &Doing<'_>) -> Answer<()> {
@@ -375,7 +383,7 @@ impl<'a> Guest<'a> {
     }
 
     /// Whether it still runs: QEMU stops it when its scratch file can't grow.
-    fn runs(&self) -> Answer<()> {
+    pub(super) fn runs(&self) -> Answer<()> {
         let mut looked = lock(&self.looked);
         if looked.elapsed() < LOOK_AT_GUEST {
             return Ok(());

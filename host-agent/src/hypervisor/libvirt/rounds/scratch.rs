@@ -1,12 +1,12 @@
 //! The directory on this host for what rounds need while they run: the sockets of their NBD servers, and what QEMU sets aside of blocks
 //! that a guest overwrites before they have been read.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use drover_policies::ids::ServerId;
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
+use super::super::lock;
 use super::plan::{EVERY_PREFIX, Names};
 use crate::hypervisor::{Answer, Refusal, RefusalKind};
 
@@ -36,17 +37,36 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 #[derive(Debug, Clone)]
 pub(super) struct Scratch {
     dir: PathBuf,
-    /// Rounds that may set room aside now.
-    users: Arc<AtomicUsize>,
+    /// Backups that may set room aside now, by the number of their turn.
+    users: Users,
 }
 
-/// While it lives, a round may set room aside.
+type Users = Arc<Mutex<BTreeSet<u64>>>;
+
+/// While it lives, a backup may set room aside.
 #[derive(Debug)]
-pub(super) struct Turn(Arc<AtomicUsize>);
+pub(super) struct Turn {
+    number: u64,
+    users: Users,
+}
+
+impl Turn {
+    fn take(users: &Users) -> Self {
+        let mut all = lock(users);
+        let number = all.last().map_or(0, |last| last + 1);
+        all.insert(number);
+        Self { number, users: Arc::clone(users) }
+    }
+
+    /// Whether none has begun after it that is still open. That one has the least to lose.
+    fn is_last(&self) -> bool {
+        lock(&self.users).last() == Some(&self.number)
+    }
+}
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        lock(&self.users).remove(&self.number);
     }
 }
 
@@ -86,9 +106,23 @@ impl Ahead {
 }
 
 impl Room {
-    /// Whether so little is left that the guest might be stopped soon.
+    fn reserve(self) -> u64 {
+        (self.total / RESERVE_PART).min(RESERVE_MOST)
+    }
+
+    /// Whether so little is left that guests might be stopped soon.
     pub(super) fn is_short(self) -> bool {
-        self.free < (self.total / RESERVE_PART).min(RESERVE_MOST)
+        self.free < self.reserve()
+    }
+
+    /// … so that it is not waited for one backup after the other to give its room back.
+    fn is_gone(self) -> bool {
+        self.free < self.reserve() / 2
+    }
+
+    /// Whether it may be short soon: who has some is to give it back, and no more is begun.
+    pub(super) fn is_scarce(self) -> bool {
+        self.free < self.reserve() * 2
     }
 }
 
@@ -180,38 +214,42 @@ impl Scratch {
         Ok(ahead)
     }
 
-    /// Waits for room to begin a round with, as long as there are others that will give theirs back: many that begin at once would
+    /// Waits for room to begin a backup with, as long as there are others that will give theirs back: many that begin at once would
     /// otherwise fail together, and again at their next try.
     pub(super) fn enter(&self, goes_on: &dyn Fn() -> Answer<()>) -> Answer<Turn> {
         let until = Instant::now() + WAIT;
         loop {
-            match self.check() {
-                Ok(()) => {
-                    self.users.fetch_add(1, Ordering::AcqRel);
-                    return Ok(Turn(Arc::clone(&self.users)));
-                }
-                Err(refusal) if self.users.load(Ordering::Acquire) == 0 || Instant::now() > until => {
-                    return Err(refusal);
-                }
-                Err(_) => thread::sleep(LOOK_AGAIN),
+            let room = self.room()?;
+            if !room.is_scarce() {
+                return Ok(Turn::take(&self.users));
             }
+            if lock(&self.users).is_empty() || Instant::now() > until {
+                return if room.is_short() {
+                    Err(self.too_little(room))
+                } else {
+                    Ok(Turn::take(&self.users))
+                };
+            }
+            thread::sleep(LOOK_AGAIN);
             goes_on()?;
         }
     }
 
-    /// An error when there is too little room for a round to go on.
-    pub(super) fn check(&self) -> Answer<()> {
+    /// An error when a backup has to be ended because there is too little room: the one that was begun last, as long as that may help.
+    pub(super) fn lasts(&self, turn: &Turn) -> Answer<Room> {
         let room = self.room()?;
-        if !room.is_short() {
-            return Ok(());
-        }
+        let ends = room.is_gone() || (room.is_short() && turn.is_last());
+        if ends { Err(self.too_little(room)) } else { Ok(room) }
+    }
+
+    fn too_little(&self, room: Room) -> Refusal {
         let text = format!(
             "replication.scratch: {} has only {} MiB left of {} MiB, and the guest would be stopped if it had none; make room, or set another directory",
             self.dir.display(),
             room.free >> 20,
             room.total >> 20,
         );
-        Err(Refusal::new(RefusalKind::Failed(FailureClass::RefusedBySource), text))
+        Refusal::new(RefusalKind::Failed(FailureClass::RefusedBySource), text)
     }
 
     /// Removes what a replica's rounds have left. Nothing may use it any more.
@@ -327,6 +365,28 @@ mod tests {
         assert!(found.blocks() * 512 >= 8192 + ahead.each, "{} blocks", found.blocks());
         let missing = scratch.ahead_of(vec![scratch.dir.join("vdb.scratch")]).expect_err("it is not there");
         assert!(missing.text.contains("vdb.scratch"), "{missing}");
+    }
+
+    #[test]
+    fn the_backup_that_was_begun_last_gives_its_room_back_first() {
+        let users = Users::default();
+        let (first, second, third) = (Turn::take(&users), Turn::take(&users), Turn::take(&users));
+        assert_eq!([&first, &second, &third].map(Turn::is_last), [false, false, true]);
+        drop(third);
+        assert_eq!([&first, &second].map(Turn::is_last), [false, true]);
+        drop(first);
+        let fourth = Turn::take(&users);
+        assert_eq!([&second, &fourth].map(Turn::is_last), [false, true]);
+    }
+
+    #[test]
+    fn room_is_scarce_before_it_is_short_and_short_before_it_is_gone() {
+        let of = |free: u64| Room { total: 100 << 20, free: free << 20 };
+        let told = |free| [of(free).is_scarce(), of(free).is_short(), of(free).is_gone()];
+        assert_eq!(told(51), [false, false, false]);
+        assert_eq!(told(49), [true, false, false]);
+        assert_eq!(told(24), [true, true, false]);
+        assert_eq!(told(12), [true, true, true]);
     }
 
     #[test]
