@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::asking::keep_asking;
 use super::report::{Row, Sample, Unit};
@@ -25,6 +25,9 @@ use watchers::{Session, Watchers};
 /// How large the fleet is.
 const HOSTS: usize = 1_000;
 const SERVERS: usize = 20_000;
+
+/// How often the page of a plan for all hosts is asked for.
+const PLANS: usize = 5;
 
 /// How many watch one drain.
 const WATCHERS: usize = 1_000;
@@ -63,6 +66,7 @@ pub(super) fn measure(interrupt: &Interrupt) -> Result<Vec<Row>> {
     let mut rows = drawn(&session)?;
     rows.extend(interactive(api)?);
     rows.extend(watched(api, &session, interrupt)?);
+    rows.extend(planned(api, &session, interrupt)?);
     Ok(rows)
 }
 
@@ -145,14 +149,54 @@ fn watched(api: &Api, session: &Session, interrupt: &Interrupt) -> Result<Vec<Ro
 }
 
 fn until_drained(api: &Api, interrupt: &Interrupt) -> Result<()> {
+    let path = format!("/v1/hosts/{}", hosts::name(WATCHED));
+    until(api, interrupt, &path, |host| host["standing"]["state"] == "drained")
+}
+
+/// The plan of a maintenance of all hosts, as a draft and when it has begun. It is found anew each time that it is looked at.
+fn planned(api: &Api, session: &Session, interrupt: &Interrupt) -> Result<Vec<Row>> {
+    // It was emptied while all watched.
+    api.post(&format!("/v1/hosts/{}/uncordon", hosts::name(WATCHED)), &json!({}))?.ok()?;
+    let rolling = json!({ "kind": "patch", "no_hooks": true, "hosts_at_once": 50 });
+    let body = json!({ "select": { "all": true }, "reason": "kernel-update", "deadline": "30d", "rolling": rolling });
+    let number =
+        api.post("/v1/maintenances", &body)?.ok()?["number"].as_str().context("no number")?.to_owned();
+    let path = format!("/v1/maintenances/{number}");
+    let do_it = |act: &str| anyhow::Ok(api.post(&format!("{path}/{act}"), &json!({}))?.ok()?);
+    until(api, interrupt, &path, |it| it["state"] == "planned")?;
+    let draft = plan_drawn(session, &number)?;
+    do_it("approve")?;
+    until(api, interrupt, &path, |it| it["state"] == "running")?;
+    // What moves meanwhile would be measured with it.
+    do_it("pause")?;
+    let running = plan_drawn(session, &number)?;
+    let what = format!("page of a plan for all {HOSTS} hosts: a draft's, found and drawn by the scheduler");
+    Ok(vec![
+        Row::told(what, Unit::Milliseconds, draft),
+        Row::told("  the same when it has begun", Unit::Milliseconds, running),
+    ])
+}
+
+fn plan_drawn(session: &Session, number: &str) -> Result<Sample> {
+    let mut sample = Sample::default();
+    for _ in 0..PLANS {
+        let began = Instant::now();
+        let page = session.page(&format!("/maintenances/{number}/plan"))?;
+        sample.add(began.elapsed().as_secs_f64() * 1e3);
+        ensure!(page.contains(&hosts::name(HOSTS - 1)), "the page does not show the last host");
+    }
+    Ok(sample)
+}
+
+fn until(api: &Api, interrupt: &Interrupt, path: &str, is_so: impl Fn(&Value) -> bool) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         interrupt.check()?;
-        let host = api.get(&format!("/v1/hosts/{}", hosts::name(WATCHED)))?.ok()?;
-        if host["standing"]["state"] == "drained" {
+        let found = api.get(path)?.ok()?;
+        if is_so(&found) {
             return Ok(());
         }
-        ensure!(Instant::now() < deadline, "the host is not emptied: {host:#}");
+        ensure!(Instant::now() < deadline, "{path} does not become what is waited for: {found:#}");
         std::thread::sleep(Duration::from_millis(500));
     }
 }
