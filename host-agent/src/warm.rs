@@ -315,6 +315,7 @@ impl Warm {
             disks: order.disks.clone(),
             limits: limits_at_first(pace, context),
             from,
+            goes_first: false,
         };
         let begun = Self { asked: pace.sync_now, began_at: Some(context.now), ..self };
         match context.hypervisor.replication().start_round(&round) {

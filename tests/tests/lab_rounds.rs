@@ -206,6 +206,7 @@ impl Stage {
             disks: self.disks.clone(),
             limits: Limits { bandwidth, guest_percent: Some(85) },
             from,
+            goes_first: false,
         }
     }
 
@@ -588,6 +589,7 @@ fn a_full_scratch_directory_ends_the_round_and_not_the_guest() {
     let refused = |stage: &Stage| {
         let refusal = stage.returned().expect_err("there is no room for it");
         assert!(refusal.text.contains("scratch"), "{refusal}");
+        assert!(!refusal.text.contains("stood still"), "{refusal}");
         assert_eq!(stage.virsh(&["domstate", GUEST]), "running");
         stage.nothing_is_left();
     };

@@ -85,6 +85,7 @@ impl Task<'_> {
             // Neither is held back: the server's window is short, and a server that is off does nothing.
             limits: Limits { bandwidth: self.replica.bandwidth, guest_percent: None },
             from: self.from,
+            goes_first: true,
         };
         match context.hypervisor.replication().start_round(&round) {
             Ok(()) => self.look(Bringing { round: Begun::Yes, ..bringing }, context),

@@ -30,6 +30,8 @@ pub struct RoundOrder {
     pub limits: Limits,
     /// Of what the disks are read.
     pub from: ReadFrom,
+    /// Whether a cutover waits for it. Where not all have room, others give theirs back first.
+    pub goes_first: bool,
 }
 
 /// How fast a round may be. May change while it runs.

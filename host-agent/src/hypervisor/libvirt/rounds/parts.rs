@@ -17,6 +17,7 @@ use super::courtesy::{Courtesy, Phase};
 use super::gate::{Seen, look, see, tell_of_holding};
 use super::plan::{Bitmaps, Plan};
 use super::running::{Backups, Guest, Open, Opening, Running, Still, begin_round, plan};
+use super::scratch::{Haste, Stay};
 use crate::hypervisor::{Answer, Refusal, State};
 use crate::replica::peer::PeerRound;
 use crate::replica::wire::{Content, Status};
@@ -31,6 +32,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const PAUSE: Duration = Duration::from_secs(2);
 /// Of the time of a part no more than one of so many is spent on opening and closing its backup, however short it should be.
 const OF_A_PART: u32 = 3;
+/// What is on its way when a part ends for want of scratch space is waited for so long.
+const ARRIVES: Duration = Duration::from_secs(1);
 /// People are told of a copy that was held back for so long.
 const WORTH_TELLING: Duration = Duration::from_secs(2);
 
@@ -60,7 +63,12 @@ pub(super) fn first_copy(
     };
     let round = parts.all(&plan, base)?;
     guest.was_seen(parts.seen.get());
-    let last = Opening { since: Some(base), checkpoint: Some(plan.number), still: Still::IfPossible };
+    let last = Opening {
+        since: Some(base),
+        checkpoint: Some(plan.number),
+        still: Still::IfPossible,
+        haste: Haste::GoesFirst,
+    };
     let open = parts.open_again(last)?;
     doing.progress.set_later(Vec::new());
     Ok(Some((Running { plan: Plan { since: Some(base), ..plan }, open }, round)))
@@ -85,8 +93,12 @@ impl Parts<'_> {
         self.doing.progress.gate.begin();
         self.seen.set(look(self.guest));
         let mut length = self.rest()?;
-        let mut open =
-            self.backups.open(Opening { since: None, checkpoint: Some(base), still: Still::No })?;
+        let mut open = self.backups.open(Opening {
+            since: None,
+            checkpoint: Some(base),
+            still: Still::No,
+            haste: Haste::CanWait,
+        })?;
         let round = match begin_round(self.doing, plan) {
             Ok(round) => round,
             Err(refusal) => {
@@ -101,13 +113,20 @@ impl Parts<'_> {
                 What::Data { from: index.and_then(|index| from.get(index)).copied().unwrap_or(0) }
             };
             let began: Cell<Option<Instant>> = Cell::default();
-            let short: Cell<Option<Refusal>> = Cell::default();
-            let has_room = || open.has_room(self.doing).map_err(|refusal| short.set(Some(refusal))).is_ok();
-            let copied = open.copy(self.doing, &round, &wanted).run_until(&|| self.guest.runs(), &|| {
+            let short: RefCell<Option<(Refusal, Instant)>> = RefCell::default();
+            let goes_on = || {
+                self.guest.runs()?;
+                let Stay::No(refusal) = open.stays(self.doing)? else { return Ok(()) };
+                // Others need its room: no more is read, and what is on its way has a moment to arrive.
+                let since = short.borrow().as_ref().map_or_else(Instant::now, |(_, since)| *since);
+                short.replace(Some((refusal.clone(), since)));
+                if since.elapsed() < ARRIVES { Ok(()) } else { Err(refusal) }
+            };
+            let copied = open.copy(self.doing, &round, &wanted).run_until(&goes_on, &|| {
                 // It counts from the first reads on.
                 let since = began.get().unwrap_or_else(Instant::now);
                 began.set(Some(since));
-                !has_room() || self.is_over(since + length)
+                short.borrow().is_some() || self.is_over(since + length)
             });
             let read_for = began.get().map(|began| began.elapsed()).unwrap_or_default();
             let ended = open.end(self.doing);
@@ -119,13 +138,18 @@ impl Parts<'_> {
             }
             let left = left.into_iter().map(|left| left.unwrap_or(u64::MAX)).collect();
             match short.take() {
-                Some(refusal) if left == from => return Err(refusal),
+                Some((refusal, _)) if left == from => return Err(refusal),
                 // The rest has room when others have given theirs back.
                 Some(_) | None => from = left,
             }
             let beside = took.saturating_sub(read_for);
             length = self.rest()?.max(beside * (OF_A_PART - 1));
-            open = self.open_again(Opening { since: None, checkpoint: None, still: Still::No })?;
+            open = self.open_again(Opening {
+                since: None,
+                checkpoint: None,
+                still: Still::No,
+                haste: Haste::CanWait,
+            })?;
         }
     }
 

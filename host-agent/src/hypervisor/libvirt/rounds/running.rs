@@ -17,7 +17,7 @@ use super::domain::{self, Unfit};
 use super::gate::{Seen, Watched};
 use super::image::{self, Image, allocated};
 use super::plan::{Bitmaps, Plan};
-use super::scratch::{Ahead, Turn};
+use super::scratch::{Ahead, Haste, Stay, Turn};
 use super::source::{Backup, Begun, Server};
 use super::{Doing, failed, parts};
 use crate::clock::SystemClock;
@@ -123,6 +123,8 @@ pub(super) struct Opening {
     pub(super) checkpoint: Option<u64>,
     /// Whether the guest's file systems are held still for that moment.
     pub(super) still: Still,
+    /// Whether others give their room back first.
+    pub(super) haste: Haste,
 }
 
 /// Whether file systems are held still for a moment.
@@ -190,6 +192,7 @@ fn begin(backups: &Backups<'_>, status: &Status) -> Answer<Running> {
             since: plan.since.filter(|_| has_bitmaps),
             checkpoint: Some(plan.number),
             still: Still::IfPossible,
+            haste: Haste::CanWait,
         };
         match backups.try_to_open(opening)? {
             Ok(open) => return Ok(Running { plan, open }),
@@ -221,16 +224,19 @@ impl Backups<'_> {
     fn try_to_open(&self, opening: Opening) -> Answer<Result<Open, NotBegun>> {
         let Self { doing, xml, targets } = *self;
         let (scratch, server, disks) = (&doing.rounds.scratch, &doing.server, &doing.order.disks);
-        let turn = scratch.enter(&|| doing.progress.goes_on())?;
         let socket = scratch.socket(&doing.names);
         let since = opening.since.map(|round| doing.names.checkpoint(round));
         let copied: Vec<_> =
             disks.iter().map(|disk| (disk, scratch.file(&doing.names, &disk.target))).collect();
-        for (disk, file) in &copied {
-            image::create(file, server.virtual_bytes(disk)?)?;
-        }
         // Before the guest depends on it.
-        let ahead = scratch.ahead_of(copied.iter().map(|(_, file)| file.clone()).collect())?;
+        let set_aside = || {
+            for (disk, file) in &copied {
+                image::create(file, server.virtual_bytes(disk)?)?;
+            }
+            scratch.ahead_of(copied.iter().map(|(_, file)| file.clone()).collect())
+        };
+        let haste = if doing.order.goes_first { Haste::GoesFirst } else { opening.haste };
+        let (turn, ahead) = scratch.enter(haste, &|| doing.progress.goes_on(), &set_aside)?;
         let backup = domain::Backup {
             socket: &socket,
             targets,
@@ -319,17 +325,21 @@ impl Open {
 
     /// An error when it has to be ended early.
     pub(super) fn lasts(&self, doing: &Doing<'_>, guest: &Guest<'_>) -> Answer<()> {
-        self.has_room(doing)?;
-        guest.runs()
+        match self.stays(doing)? {
+            Stay::Yes | Stay::NotForLong => guest.runs(),
+            Stay::No(refusal) => Err(refusal),
+        }
     }
 
-    /// An error when there is too little room for it to stay open. Nobody is given way to while there may soon be.
-    pub(super) fn has_room(&self, doing: &Doing<'_>) -> Answer<()> {
-        let room = doing.rounds.scratch.lasts(&self.turn)?;
-        if doing.progress.gate.hurry(room.is_scarce()) {
-            tracing::info!(server = %doing.order.server, "its guest is not given way to for now: scratch space is scarce");
+    /// Whether there is room for it to stay open; an error when there is none at all. Nobody is given way to while there may soon be too
+    /// little.
+    pub(super) fn stays(&self, doing: &Doing<'_>) -> Answer<Stay> {
+        let stay = doing.rounds.scratch.stays(&self.turn)?;
+        if doing.progress.gate.hurry(stay != Stay::Yes) {
+            tracing::info!(server = %doing.order.server, "its guest is not given way to for now: scratch space is scarce (replication.scratch)");
         }
-        self.ahead.keep()
+        self.ahead.keep()?;
+        Ok(stay)
     }
 
     pub(super) fn end(self, doing: &Doing<'_>) -> Answer<()> {

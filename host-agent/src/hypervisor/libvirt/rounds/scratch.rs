@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, fchown};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -32,42 +33,97 @@ const AHEAD_MOST: u64 = 64 << 20;
 /// So long a round waits for others to give their room back, before it counts as one for which there is none.
 const WAIT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// So long it may take until the room of a backup that is ended is free.
+const GIVES_BACK: Duration = Duration::from_secs(1);
 
 /// The directory.
 #[derive(Debug, Clone)]
 pub(super) struct Scratch {
     dir: PathBuf,
-    /// Backups that may set room aside now, by the number of their turn.
-    users: Users,
+    line: Arc<Mutex<Line>>,
+    /// One after the other begins to set room aside, as the next one has to see what the last one took.
+    door: Arc<Mutex<()>>,
 }
 
-type Users = Arc<Mutex<BTreeSet<u64>>>;
+/// The backups that have set room aside.
+#[derive(Debug, Default)]
+struct Line {
+    open: usize,
+    next: u64,
+    /// Those that look whether they may stay open. One that only begins or ends can give nothing back yet, or does so already.
+    looking: BTreeSet<Place>,
+    /// When one was last told to give its room back.
+    told: Option<Instant>,
+}
+
+/// A backup's place in the line. The last one is the first to give its room back: of those that can wait, the one that was begun last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    can_wait: bool,
+    number: u64,
+}
 
 /// While it lives, a backup may set room aside.
 #[derive(Debug)]
 pub(super) struct Turn {
-    number: u64,
-    users: Users,
+    place: Place,
+    line: Arc<Mutex<Line>>,
+    is_over: AtomicBool,
 }
 
 impl Turn {
-    fn take(users: &Users) -> Self {
-        let mut all = lock(users);
-        let number = all.last().map_or(0, |last| last + 1);
-        all.insert(number);
-        Self { number, users: Arc::clone(users) }
+    fn take(line: &Arc<Mutex<Line>>, haste: Haste) -> Self {
+        let mut all = lock(line);
+        let place = Place { can_wait: haste == Haste::CanWait, number: all.next };
+        all.next += 1;
+        all.open += 1;
+        Self { place, line: Arc::clone(line), is_over: AtomicBool::new(false) }
     }
 
-    /// Whether none has begun after it that is still open. That one has the least to lose.
-    fn is_last(&self) -> bool {
-        lock(&self.users).last() == Some(&self.number)
+    /// Whether this backup gives its room back, when so much is left.
+    fn is_over(&self, room: Room, now: Instant) -> bool {
+        if self.is_over.load(Ordering::Acquire) {
+            return true;
+        }
+        let mut line = lock(&self.line);
+        line.looking.insert(self.place);
+        let is_time = line.told.is_none_or(|told| now.saturating_duration_since(told) >= GIVES_BACK);
+        let is_over = room.is_short() && is_time && line.looking.last() == Some(&self.place);
+        if is_over {
+            line.looking.remove(&self.place);
+            line.told = Some(now);
+            self.is_over.store(true, Ordering::Release);
+        }
+        is_over
     }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        lock(&self.users).remove(&self.number);
+        let mut line = lock(&self.line);
+        line.open -= 1;
+        line.looking.remove(&self.place);
     }
+}
+
+/// Whether a backup gives its room back before others do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// It is done again a little later.
+    CanWait,
+    /// A cutover waits for it, or all of a first copy hangs on it.
+    GoesFirst,
+}
+
+/// Whether a backup may stay open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Stay {
+    /// It may.
+    Yes,
+    /// … but others need room soon.
+    NotForLong,
+    /// It is to be ended, for this reason.
+    No(Refusal),
 }
 
 /// Room in a file system, in bytes.
@@ -134,7 +190,7 @@ fn refused(what: &str, path: &Path, error: &io::Error) -> Refusal {
 impl Scratch {
     /// Below the configured directory, as that may be one that others use as well.
     pub(super) fn new(configured: &Path) -> Self {
-        Self { dir: configured.join("rounds"), users: Arc::default() }
+        Self { dir: configured.join("rounds"), line: Arc::default(), door: Arc::default() }
     }
 
     /// Makes the directory, for the user that QEMU runs as and for nobody else.
@@ -214,32 +270,50 @@ impl Scratch {
         Ok(ahead)
     }
 
-    /// Waits for room to begin a backup with, as long as there are others that will give theirs back: many that begin at once would
-    /// otherwise fail together, and again at their next try.
-    pub(super) fn enter(&self, goes_on: &dyn Fn() -> Answer<()>) -> Answer<Turn> {
+    /// Waits for room to open a backup with, as long as there are others that will give theirs back: many that begin at once would
+    /// otherwise fail together, and again at their next try. Then `set_aside` takes it.
+    pub(super) fn enter(
+        &self,
+        haste: Haste,
+        goes_on: &dyn Fn() -> Answer<()>,
+        set_aside: &dyn Fn() -> Answer<Ahead>,
+    ) -> Answer<(Turn, Ahead)> {
         let until = Instant::now() + WAIT;
         loop {
+            let one = lock(&self.door);
             let room = self.room()?;
-            if !room.is_scarce() {
-                return Ok(Turn::take(&self.users));
+            let waits = lock(&self.line).open > 0 && Instant::now() < until;
+            let is_let_in = match haste {
+                Haste::CanWait => !room.is_scarce(),
+                Haste::GoesFirst => !room.is_short(),
+            };
+            if is_let_in || !waits {
+                if room.is_short() {
+                    return Err(self.too_little(room));
+                }
+                let turn = Turn::take(&self.line, haste);
+                return set_aside().map(|ahead| (turn, ahead));
             }
-            if lock(&self.users).is_empty() || Instant::now() > until {
-                return if room.is_short() {
-                    Err(self.too_little(room))
-                } else {
-                    Ok(Turn::take(&self.users))
-                };
-            }
+            drop(one);
             thread::sleep(LOOK_AGAIN);
             goes_on()?;
         }
     }
 
-    /// An error when a backup has to be ended because there is too little room: the one that was begun last, as long as that may help.
-    pub(super) fn lasts(&self, turn: &Turn) -> Answer<Room> {
+    /// Whether a backup may stay open. Where there is too little room one after the other is ended, as long as there is time for that.
+    ///
+    /// # Errors
+    /// There is no time: all have to be ended at once.
+    pub(super) fn stays(&self, turn: &Turn) -> Answer<Stay> {
         let room = self.room()?;
-        let ends = room.is_gone() || (room.is_short() && turn.is_last());
-        if ends { Err(self.too_little(room)) } else { Ok(room) }
+        if room.is_gone() {
+            return Err(self.too_little(room));
+        }
+        Ok(match turn.is_over(room, Instant::now()) {
+            true => Stay::No(self.too_little(room)),
+            false if room.is_scarce() => Stay::NotForLong,
+            false => Stay::Yes,
+        })
     }
 
     fn too_little(&self, room: Room) -> Refusal {
@@ -305,6 +379,8 @@ const FROZEN: &str = "frozen-";
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use drover_policies::ids::ReplicaId;
     use uuid::Uuid;
 
@@ -367,16 +443,61 @@ mod tests {
         assert!(missing.text.contains("vdb.scratch"), "{missing}");
     }
 
+    const SHORT: Room = Room { total: 100 << 20, free: 20 << 20 };
+    const ENOUGH: Room = Room { total: 100 << 20, free: 90 << 20 };
+
     #[test]
-    fn the_backup_that_was_begun_last_gives_its_room_back_first() {
-        let users = Users::default();
-        let (first, second, third) = (Turn::take(&users), Turn::take(&users), Turn::take(&users));
-        assert_eq!([&first, &second, &third].map(Turn::is_last), [false, false, true]);
-        drop(third);
-        assert_eq!([&first, &second].map(Turn::is_last), [false, true]);
+    fn one_after_the_other_gives_its_room_back_the_last_one_first() {
+        let line = Arc::default();
+        let [first, second, third] = [0; 3].map(|_| Turn::take(&line, Haste::CanWait));
+        let now = Instant::now();
+        let who =
+            |after: Duration, room| [&first, &second, &third].map(|turn| turn.is_over(room, now + after));
+        assert_eq!(who(Duration::ZERO, ENOUGH), [false, false, false]);
+        assert_eq!(who(Duration::ZERO, SHORT), [false, false, true]);
+        assert_eq!(who(GIVES_BACK / 2, SHORT), [false, false, true], "it takes a while to end it");
+        // It hangs: the next one is told.
+        assert_eq!(who(GIVES_BACK, SHORT), [false, true, true]);
+        assert_eq!(who(GIVES_BACK * 2, ENOUGH), [false, true, true], "who was told is over");
+    }
+
+    #[test]
+    fn one_that_does_not_look_yet_is_not_waited_for_and_one_in_haste_ends_last() {
+        let line = Arc::default();
+        let hasty = Turn::take(&line, Haste::GoesFirst);
+        let first = Turn::take(&line, Haste::CanWait);
+        let begins = Turn::take(&line, Haste::CanWait);
+        let now = Instant::now();
+        assert!(!hasty.is_over(ENOUGH, now) && !first.is_over(ENOUGH, now));
+        assert!(!hasty.is_over(SHORT, now) && first.is_over(SHORT, now));
         drop(first);
-        let fourth = Turn::take(&users);
-        assert_eq!([&second, &fourth].map(Turn::is_last), [false, true]);
+        assert!(hasty.is_over(SHORT, now + GIVES_BACK), "nobody else can help");
+        assert!(!begins.is_over(ENOUGH, now + GIVES_BACK));
+    }
+
+    #[test]
+    fn of_many_that_wait_only_as_many_are_let_in_as_there_is_room_for() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let scratch = Scratch::new(dir.path());
+        scratch.prepare(None).expect("made");
+        let room = scratch.room().expect("told");
+        if room.is_scarce() {
+            eprintln!("SKIPPED: {} has hardly any room", dir.path().display());
+            return;
+        }
+        let none = || Ok(Ahead { files: Vec::new(), each: 0 });
+        let stop = Cell::new(false);
+        let goes_on = || match stop.replace(true) {
+            false => Ok(()),
+            true => Err(Refusal::new(RefusalKind::Failed(FailureClass::Unexpected), "it waited")),
+        };
+        let (turn, _) = scratch.enter(Haste::CanWait, &goes_on, &none).expect("let in");
+        assert_eq!(scratch.stays(&turn), Ok(Stay::Yes));
+        let failed = scratch.enter(Haste::CanWait, &goes_on, &|| Err(scratch.too_little(room)));
+        assert!(failed.is_err());
+        assert_eq!(lock(&scratch.line).open, 1, "who could not set room aside is not waited for");
+        drop(turn);
+        assert_eq!(lock(&scratch.line).open, 0);
     }
 
     #[test]
